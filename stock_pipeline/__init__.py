@@ -1,0 +1,4 @@
+"""Stock Pipeline: daily prices in batch, ticks as a stream, both ending as clean Parquet.
+
+Empty of imports on purpose: Lambdas import this package and must not pay for what they do not use.
+"""

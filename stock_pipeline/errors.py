@@ -1,0 +1,64 @@
+"""Every exception that this package raises on purpose.
+
+    StockPipelineError
+    ├── SettingsError            a setting is missing or malformed; the message names it and the remedy
+    ├── FileRefused              a whole source object is not what its prefix promises
+    ├── StoreError               the object store said no
+    │   ├── ObjectNotFound       there is no object under that key
+    │   ├── PreconditionFailed   somebody else wrote first (HTTP 412 or 409): read again and merge again
+    │   └── StoreUnavailable     throttled, timed out or broken (HTTP 429, 5xx, no reply): trying again may help
+    ├── MergeContention          compare-and-swap lost more often than the retry limit allows
+    ├── QueryError               SQL was refused or failed
+    └── LocalAwsError            the local AWS could not be started, found or deployed to
+
+An exception from here is for people: the command line prints its message without a traceback.
+"""
+
+from __future__ import annotations
+
+
+class StockPipelineError(Exception):
+    """The base of all errors that this package raises on purpose."""
+
+
+class SettingsError(StockPipelineError):
+    """A setting is missing or malformed; the message names the environment variable and the remedy."""
+
+
+class FileRefused(StockPipelineError):
+    """A source object is refused whole: nothing in it was stored.
+
+    The message says why, and what would be accepted.
+    """
+
+
+class StoreError(StockPipelineError):
+    """The object store answered with an error."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class ObjectNotFound(StoreError):
+    """There is no object under that key."""
+
+
+class PreconditionFailed(StoreError):
+    """A conditional write lost to another writer."""
+
+
+class StoreUnavailable(StoreError):
+    """The store is throttling, timing out or broken; the effect of the call is unknown."""
+
+
+class MergeContention(StockPipelineError):
+    """A partition was rewritten by others at every try; nothing of this merge was lost, run it again."""
+
+
+class QueryError(StockPipelineError):
+    """A SQL statement was refused or failed."""
+
+
+class LocalAwsError(StockPipelineError):
+    """The local AWS could not be started, found or deployed to."""

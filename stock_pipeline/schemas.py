@@ -1,0 +1,173 @@
+"""The tables: columns, types, keys, partitions, rules and reason codes. Everything else derives from here.
+
+The Parquet files, the Glue tables in the template, the column schemas in the Dagster UI, the merge and the docs are all
+held against these definitions. A new table or column starts here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+import pyarrow as pa
+
+DATABASE = "stock_market"
+"""The Glue database that the tables belong to."""
+
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+STRING = pa.string()
+# Repeating strings stay dictionary-encoded in memory: a year of 5,000 symbols has 1.26 M rows and 5,000 strings.
+SYMBOL = pa.dictionary(pa.int32(), pa.string())
+
+
+class Reason(StrEnum):
+    """Why an input row is not in its table. A closed list: reports, checks and replays rely on it."""
+
+    RAGGED_ROW = "ragged_row"
+    MISSING_SYMBOL = "missing_symbol"
+    BAD_SYMBOL = "bad_symbol"
+    MISSING_DATE = "missing_date"
+    BAD_DATE = "bad_date"
+    DATE_OUT_OF_RANGE = "date_out_of_range"
+    MISSING_PRICE = "missing_price"
+    BAD_NUMBER = "bad_number"
+    NOT_FINITE = "not_finite"
+    NON_POSITIVE_PRICE = "non_positive_price"
+    NEGATIVE_VOLUME = "negative_volume"
+    FRACTIONAL_VOLUME = "fractional_volume"
+    INCONSISTENT_OHLC = "inconsistent_ohlc"
+    MALFORMED_JSON = "malformed_json"
+    LINE_TOO_LONG = "line_too_long"
+    MISSING_TIMESTAMP = "missing_timestamp"
+    BAD_TIMESTAMP = "bad_timestamp"
+    FUTURE_TIMESTAMP = "future_timestamp"
+    BAD_EVENT_ID = "bad_event_id"
+    CONFLICT = "conflict"
+    REPLACED = "replaced"
+    FILE_REFUSED = "file_refused"
+
+
+REASONS: dict[Reason, str] = {
+    Reason.RAGGED_ROW: "the row has more or fewer columns than the header",
+    Reason.MISSING_SYMBOL: "no symbol in the row",
+    Reason.BAD_SYMBOL: "the symbol is not 1 to 16 of A-Z 0-9 . - ^ = beginning with a letter, a digit or ^",
+    Reason.MISSING_DATE: "no date in the row",
+    Reason.BAD_DATE: "the date is not in the form of the column, or not a day of the calendar",
+    Reason.DATE_OUT_OF_RANGE: "the date lies before 1900-01-01 or after tomorrow",
+    Reason.MISSING_PRICE: "no closing price (for a tick: no price)",
+    Reason.BAD_NUMBER: "a price or volume is not a number",
+    Reason.NOT_FINITE: "a price or volume is NaN, infinite or too large",
+    Reason.NON_POSITIVE_PRICE: "a price is zero or negative",
+    Reason.NEGATIVE_VOLUME: "the volume (for a tick: the size) is negative",
+    Reason.FRACTIONAL_VOLUME: "the volume (for a tick: the size) is not a whole number",
+    Reason.INCONSISTENT_OHLC: "high is below open, low or close, or low is above open, high or close",
+    Reason.MALFORMED_JSON: "the line is not a JSON object, or not valid UTF-8",
+    Reason.LINE_TOO_LONG: "the line is longer than the limit for one record",
+    Reason.MISSING_TIMESTAMP: "no time in the message",
+    Reason.BAD_TIMESTAMP: "the time is not in a known form",
+    Reason.FUTURE_TIMESTAMP: "the time lies further ahead than the allowed clock skew",
+    Reason.BAD_EVENT_ID: "the event id is not a short string or a whole number",
+    Reason.CONFLICT: "the table already holds other values for this key",
+    Reason.REPLACED: "these stored values were replaced by a restatement",
+    Reason.FILE_REFUSED: "the whole file was refused",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its Arrow type, whether it may be null, and what one value means (with its unit)."""
+
+    name: str
+    type: pa.DataType
+    description: str
+    nullable: bool = False
+
+    @property
+    def athena_type(self) -> str:
+        """The column's type in Glue and Athena (Hive names)."""
+        if pa.types.is_dictionary(self.type) or pa.types.is_string(self.type):
+            return "string"
+        if pa.types.is_timestamp(self.type):
+            return "timestamp"
+        return {pa.date32(): "date", pa.float64(): "double", pa.int64(): "bigint", pa.int32(): "int"}[self.type]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the lake.
+
+    `key` names the columns that identify a row. `keep` says which of several rows with one key stays: "first" (the one
+    stored first) or "greatest" (by the columns of `order`). `values` are compared to tell a duplicate from a conflict;
+    the provenance columns (`source`, `etl_loading_ts`) never are. Rows inside an object are sorted by `sort`.
+    """
+
+    name: str
+    prefix: str
+    description: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    sort: tuple[str, ...]
+    partition: tuple[str, ...] = ()
+    keep: str = "first"
+    order: tuple[str, ...] = ()
+    dictionary: tuple[str, ...] = ("symbol", "source")
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        return pa.schema([pa.field(c.name, c.type, nullable=c.nullable) for c in self.columns])
+
+    @cached_property
+    def values(self) -> tuple[str, ...]:
+        provenance = {"source", "etl_loading_ts"}
+        return tuple(c.name for c in self.columns if c.name not in self.key and c.name not in provenance)
+
+
+def _symbol(description: str = "ticker, upper case, class shares with a dot (BRK.B)") -> Column:
+    return Column("symbol", SYMBOL, description)
+
+
+_SOURCE = Column("source", SYMBOL, "key of the staging object that the row came from")
+_LOADED = Column("etl_loading_ts", TIMESTAMP, "when this pipeline stored the row (UTC)")
+
+PRICE_BY_DATE = Table(
+    name="price_by_date",
+    prefix="price_by_date/",
+    description="One row is one symbol's OHLCV bar of one trading session.",
+    columns=(
+        _symbol(),
+        Column("date", pa.date32(), "trading session, the exchange's local date"),
+        Column("open", pa.float64(), "first price of the session", nullable=True),
+        Column("high", pa.float64(), "highest price of the session", nullable=True),
+        Column("low", pa.float64(), "lowest price of the session", nullable=True),
+        Column("close", pa.float64(), "last price of the session"),
+        Column("adj_close", pa.float64(), "close adjusted for splits and dividends, as the vendor has it", nullable=True),
+        Column("volume", pa.int64(), "shares traded in the session", nullable=True),
+        _SOURCE,
+        _LOADED,
+    ),
+    key=("symbol", "date"),
+    sort=("symbol", "date"),
+    partition=("year",),
+)
+
+REJECTED_RECORDS = Table(
+    name="rejected_records",
+    prefix="rejected_records/",
+    description="One row is one input row that is not in its table, with the reason.",
+    columns=(
+        Column("target_table", SYMBOL, "table that the row was meant for"),
+        Column("source", SYMBOL, "key of the staging object that the row came from"),
+        Column("line", pa.int64(), "line of the row in the object, from 1; 0 for the whole file"),
+        Column("reason", SYMBOL, "code from the closed list of reasons"),
+        Column("detail", STRING, "what exactly was wrong, in words", nullable=True),
+        Column("raw", STRING, "the row as it came", nullable=True),
+        _LOADED,
+    ),
+    key=("source", "line"),
+    sort=("line",),
+    partition=("table",),
+    dictionary=("target_table", "source", "reason"),
+)
+
+TABLES: dict[str, Table] = {t.name: t for t in (PRICE_BY_DATE, REJECTED_RECORDS)}

@@ -1,0 +1,120 @@
+"""The environment, read once into a typed object. Light enough for a Lambda's cold start: standard library only.
+
+Every setting is an environment variable that begins with STOCK_PIPELINE_; `SETTINGS` lists them with their meaning, and
+the reference in docs/ is held against that list. AWS itself is set by its own variables (AWS_ENDPOINT_URL, AWS_PROFILE,
+AWS_REGION, …), which boto3 reads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from stock_pipeline.errors import SettingsError
+
+PREFIX = "STOCK_PIPELINE_"
+DEFAULT_SYMBOLS = tuple("NVDA AAPL MSFT AMZN GOOGL META TSLA WMT JPM V ORCL MA XOM NFLX PG SAP".split())
+MIB = 1024 * 1024
+
+
+def _setting(meaning: str, default: Any = None) -> Any:
+    return field(default=default, metadata={"meaning": meaning})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of the pipeline. `Settings.from_env()` reads and checks them."""
+
+    staging_bucket: str | None = _setting("bucket that raw files land in")
+    lake_bucket: str | None = _setting("bucket of the clean Parquet tables")
+    processor: Literal["dagster", "lambda"] = _setting(
+        "who consumes arrivals: the Dagster sensors (dagster) or the Lambda triggers (lambda)", "dagster"
+    )
+    symbols: tuple[str, ...] | int = _setting(
+        "symbols to simulate: a comma-separated list, or a number of made-up ones", DEFAULT_SYMBOLS
+    )
+    seed: int = _setting("seed of the simulated market", 7)
+    database: str = _setting("Glue database of the tables", "stock_market")
+    athena_workgroup: str = _setting("Athena workgroup that `stock-pipeline sql` runs in", "stock-pipeline")
+    sql_engine: Literal["athena", "duckdb"] = _setting(
+        "what runs SQL: athena, or duckdb over the lake's Parquet (the default where AWS_ENDPOINT_URL is set)", "athena"
+    )
+    max_object_mb: int = _setting("largest raw object that is taken, decompressed, in MiB; larger ones are refused", 1024)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> Settings:
+        """The settings of an environment; blank variables count as unset.
+
+        Raises SettingsError that names the variable, what it held and what it takes.
+        """
+        given: dict[str, Any] = {}
+        for f in fields(cls):
+            text = env.get(variable(f.name), "").strip()
+            if text:
+                given[f.name] = _READERS.get(f.name, str)(variable(f.name), text)
+        if "sql_engine" not in given and env.get("AWS_ENDPOINT_URL"):
+            given["sql_engine"] = "duckdb"
+        return cls(**given)
+
+    def require(self, name: str) -> str:
+        """The value of a setting that has no default.
+
+        Raises SettingsError that names the environment variable when it is not set.
+        """
+        value = getattr(self, name)
+        if not value:
+            meaning = next(f.metadata["meaning"] for f in fields(self) if f.name == name)
+            raise SettingsError(f"{variable(name)} is not set ({meaning}); set it to the name of your stack's resource")
+        return str(value)
+
+
+def variable(name: str) -> str:
+    """The environment variable that holds a setting: `lake_bucket` → `STOCK_PIPELINE_LAKE_BUCKET`."""
+    return PREFIX + name.upper()
+
+
+def documented() -> dict[str, str]:
+    """Every environment variable of the pipeline with its meaning, in the order of the class."""
+    return {variable(f.name): f.metadata["meaning"] for f in fields(Settings)}
+
+
+def _whole(low: int) -> Any:
+    def read(name: str, text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = low - 1
+        if number < low:
+            raise SettingsError(f"{name} is {text!r}; it takes a whole number from {low}")
+        return number
+
+    return read
+
+
+def _one_of(*choices: str) -> Any:
+    def read(name: str, text: str) -> str:
+        if text.lower() not in choices:
+            raise SettingsError(f"{name} is {text!r}; it takes {' or '.join(choices)}")
+        return text.lower()
+
+    return read
+
+
+def _symbols(name: str, text: str) -> tuple[str, ...] | int:
+    if text.isdecimal():
+        return int(_whole(1)(name, text))
+    symbols = tuple(s.strip().upper() for s in text.split(",") if s.strip())
+    if not symbols:
+        raise SettingsError(f"{name} is {text!r}; it takes a comma-separated list of symbols or a number of them")
+    return symbols
+
+
+_READERS: dict[str, Any] = {
+    "processor": _one_of("dagster", "lambda"),
+    "sql_engine": _one_of("athena", "duckdb"),
+    "symbols": _symbols,
+    "seed": _whole(0),
+    "max_object_mb": _whole(1),
+}
