@@ -1,0 +1,45 @@
+"""Rows → good rows and rejected rows, each with its reason.
+
+One module a kind of row (`daily`, `ticks`); what they share, the result and the way rejections are gathered, is here.
+Nothing in this package reads or writes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+REJECTED = pa.schema(
+    [
+        pa.field("line", pa.int64(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("detail", pa.string()),
+        pa.field("raw", pa.string()),
+    ]
+)
+"""Rejected rows of one source object: where, why (a code of `schemas.Reason`), what exactly, and the row as it came."""
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """One source object's rows, judged.
+
+    `good` has the columns of the target table except `source` and `etl_loading_ts`, in the order of the input; `lines`
+    (int64) numbers its rows by their line in the decoded object, from 1. `rejected` follows the schema `REJECTED`.
+    `skipped` counts records that are not rows of the table on purpose, such as messages of another type. `raw` gives
+    the text of lines as they came.
+    """
+
+    good: pa.Table
+    lines: npt.NDArray[np.int64]
+    rejected: pa.Table
+    skipped: int
+    raw: Callable[[Sequence[int]], list[str]]
+
+    @property
+    def rows(self) -> int:
+        return int(self.good.num_rows + self.rejected.num_rows + self.skipped)
