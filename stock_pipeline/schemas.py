@@ -141,9 +141,7 @@ PRICE_BY_DATE = Table(
         Column("high", pa.float64(), "highest price of the session", nullable=True),
         Column("low", pa.float64(), "lowest price of the session", nullable=True),
         Column("close", pa.float64(), "last price of the session"),
-        Column(
-            "adj_close", pa.float64(), "close adjusted for splits and dividends, as the vendor has it", nullable=True
-        ),
+        Column("adj_close", pa.float64(), "close adjusted for splits and dividends by the vendor", nullable=True),
         Column("volume", pa.int64(), "shares traded in the session", nullable=True),
         _SOURCE,
         _LOADED,

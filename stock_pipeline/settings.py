@@ -39,11 +39,9 @@ class Settings:
     database: str = _setting("Glue database of the tables", "stock_market")
     athena_workgroup: str = _setting("Athena workgroup that `stock-pipeline sql` runs in", "stock-pipeline")
     sql_engine: Literal["athena", "duckdb"] = _setting(
-        "what runs SQL: athena, or duckdb over the lake's Parquet (the default where AWS_ENDPOINT_URL is set)", "athena"
+        "what runs SQL: athena, or duckdb on the Parquet itself (the default if AWS_ENDPOINT_URL is set)", "athena"
     )
-    max_object_mb: int = _setting(
-        "largest raw object that is taken, decompressed, in MiB; larger ones are refused", 1024
-    )
+    max_object_mb: int = _setting("largest raw object taken, decompressed, in MiB; larger ones are refused", 1024)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Settings:
