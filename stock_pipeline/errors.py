@@ -8,7 +8,9 @@
     │   ├── PreconditionFailed   somebody else wrote first (HTTP 412 or 409): read again and merge again
     │   └── StoreUnavailable     throttled, timed out or broken (HTTP 429, 5xx, no reply): trying again may help
     ├── MergeContention          compare-and-swap lost more often than the retry limit allows
+    ├── RowsWouldBeLost          a rebuild would drop rows whose raw objects are gone
     ├── QueryError               SQL was refused or failed
+    ├── SimulationError          the simulated market cannot give what was asked for (also a ValueError)
     └── LocalAwsError            the local AWS could not be started, found or deployed to
 
 An exception from here is for people: the command line prints its message without a traceback.
@@ -56,8 +58,16 @@ class MergeContention(StockPipelineError):
     """A partition was rewritten by others at every try; nothing of this merge was lost, run it again."""
 
 
+class RowsWouldBeLost(StockPipelineError):
+    """A rebuild would drop stored rows, as the raw objects that they came from are gone."""
+
+
 class QueryError(StockPipelineError):
     """A SQL statement was refused or failed."""
+
+
+class SimulationError(StockPipelineError, ValueError):
+    """The simulated market cannot give what was asked for: no such session, symbol, number or fault."""
 
 
 class LocalAwsError(StockPipelineError):

@@ -99,7 +99,8 @@ class Table:
 
     `key` names the columns that identify a row. `keep` says which of several rows with one key stays: "first" (the one
     stored first) or "greatest" (by the columns of `order`). `values` are compared to tell a duplicate from a conflict;
-    the provenance columns (`source`, `etl_loading_ts`) never are. Rows inside an object are sorted by `sort`.
+    the provenance columns (`source`, `etl_loading_ts`) never are. Rows inside an object are sorted by `sort`, and the
+    object of a partition is called `<prefix><partition><suffix>`.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Table:
     key: tuple[str, ...]
     sort: tuple[str, ...]
     partition: tuple[str, ...] = ()
+    suffix: str = ".parquet"
     keep: str = "first"
     order: tuple[str, ...] = ()
     dictionary: tuple[str, ...] = ("symbol", "source")
@@ -149,6 +151,7 @@ PRICE_BY_DATE = Table(
     key=("symbol", "date"),
     sort=("symbol", "date"),
     partition=("year",),
+    suffix="/prices.parquet",
 )
 
 REJECTED_RECORDS = Table(

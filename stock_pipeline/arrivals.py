@@ -1,0 +1,169 @@
+"""Arrivals into a table: a group of judged source objects is merged, and every row of theirs is accounted for.
+
+The same for every table: what differs (how an object is read, which partition a row belongs to) is given by `ingest`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stock_pipeline.clean import REJECTED, Cleaned
+from stock_pipeline.lake.partitions import merge_into_partition
+from stock_pipeline.lake.rejects import write_rejects
+from stock_pipeline.lake.store import ObjectInfo, ObjectStore
+from stock_pipeline.merge import Merged, Outcome, differences
+from stock_pipeline.receipts import Receipt
+from stock_pipeline.schemas import Reason, Table
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass
+class Arrival:
+    """One source object, read and judged, on its way into a table.
+
+    `cleaned` is None when the object was refused (`refused` says why) or was gone before it could be read (`info` then
+    has no ETag). The rest is filled in by the merge: how many rows met each outcome, how many rows each partition got,
+    and the rows of `clean.REJECTED` for conflicts and replaced values.
+    """
+
+    info: ObjectInfo
+    started_at: datetime
+    cleaned: Cleaned | None = None
+    refused: str | None = None
+    outcomes: Ints = field(default_factory=lambda: np.zeros(len(Outcome), np.int64))
+    partitions: dict[str, int] = field(default_factory=dict)
+    disputes: list[pa.Table] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        return self.cleaned.good.num_rows if self.cleaned else 0
+
+
+def merge_group(
+    group: Sequence[Arrival],
+    table: Table,
+    partition_of: Callable[[pa.Table], tuple[Ints, list[str]]],
+    lake: ObjectStore,
+    now: datetime,
+    *,
+    replace: bool = False,
+) -> list[Receipt]:
+    """Merge a group of arrivals into a table, record what was not stored, and account for every row.
+
+    `partition_of` gives the partition of each row as an index into a list of names. With `replace` the group must be
+    one arrival, as a restatement must see what the one before it left.
+    """
+    rows = pa.concat_tables([table.schema.empty_table(), *(_with_provenance(a, table, now) for a in group)])
+    rows = rows.unify_dictionaries()
+    ends = np.cumsum([arrival.rows for arrival in group])
+    codes, names = partition_of(rows)
+
+    for code, partition in enumerate(names):
+        chosen = np.flatnonzero(codes == code)
+        incoming = rows if len(chosen) == rows.num_rows else rows.take(chosen)
+
+        def disputes(merged: Merged, chosen: Ints = chosen, incoming: pa.Table = incoming) -> dict[int, pa.Table]:
+            return _disputes(merged, incoming, chosen, group, ends, table)
+
+        def record_replaced(merged: Merged, disputes: Callable[[Merged], dict[int, pa.Table]] = disputes) -> None:
+            # On record before the commit: once the partition is written, the replaced values exist nowhere else.
+            for found in disputes(merged).values():
+                replaced = found.filter(pc.equal(found["reason"], Reason.REPLACED))
+                write_rejects(lake, table, group[0].info, replaced, now, add=True)
+
+        merged = merge_into_partition(
+            lake, table, partition, incoming, replace=replace, before_commit=record_replaced if replace else None
+        )
+        owners = np.searchsorted(ends, chosen, side="right")
+        for owner in np.unique(owners):
+            outcome = merged.outcome[owners == owner]
+            group[owner].outcomes += np.bincount(outcome, minlength=len(Outcome))
+            group[owner].partitions[partition] = len(outcome)
+        for owner, found in disputes(merged).items():
+            group[owner].disputes.append(found)
+
+    return [_closed(arrival, table, lake, now) for arrival in group]
+
+
+def _with_provenance(arrival: Arrival, table: Table, now: datetime) -> pa.Table:
+    """An arrival's good rows in the schema of the table: with the object they came from and the time of loading."""
+    if not arrival.cleaned:
+        return table.schema.empty_table()
+    good = arrival.cleaned.good
+    source = pa.DictionaryArray.from_arrays(pa.array(np.zeros(good.num_rows, np.int32)), [arrival.info.key])
+    loaded = pa.repeat(pa.scalar(now, table.schema.field("etl_loading_ts").type), good.num_rows)
+    good = good.append_column("source", source).append_column("etl_loading_ts", loaded)
+    return good.select(table.schema.names).cast(table.schema)
+
+
+def _disputes(
+    merged: Merged, incoming: pa.Table, chosen: Ints, group: Sequence[Arrival], ends: Ints, table: Table
+) -> dict[int, pa.Table]:
+    """Conflicts and replaced values as rejected rows, by the arrival in the group that caused them.
+
+    A conflict is recorded as it came; of a replacement the values that gave way are recorded, with their source.
+    """
+    found: dict[int, pa.Table] = {}
+    if not len(merged.disputed):
+        return found
+    replaced = merged.outcome[merged.disputed] == Outcome.REPLACED
+    detail = differences(merged.rivals, incoming.take(merged.disputed), table)
+    origin = pc.binary_join_element_wise(detail, merged.rivals["source"].cast(pa.string()), "; stored from ")
+    at = chosen[merged.disputed]
+    owners = np.searchsorted(ends, at, side="right")
+    for owner in np.unique(owners):
+        mine = np.flatnonzero(owners == owner)
+        arrival = group[owner]
+        assert arrival.cleaned
+        lines = arrival.cleaned.lines[at[mine] - (ends[owner] - arrival.rows)]
+        gave_way = replaced[mine]
+        raw = np.array(arrival.cleaned.raw(lines.tolist()), object)
+        raw[gave_way] = _as_text(merged.rivals.take(mine[gave_way]), table)
+        reasons = np.where(gave_way, Reason.REPLACED.value, Reason.CONFLICT.value)
+        columns = [pa.array(lines), pa.array(reasons.tolist()), origin.take(mine), pa.array(raw.tolist(), pa.string())]
+        found[int(owner)] = pa.table(columns, REJECTED.names).cast(REJECTED)
+    return found
+
+
+def _as_text(rows: pa.Table, table: Table) -> list[str]:
+    """Stored rows as CSV in the order of the table's key and value columns, for the record of what was replaced."""
+    columns = [pc.coalesce(rows[n].cast(pa.string()), pa.scalar("")) for n in (*table.key, *table.values)]
+    return pc.binary_join_element_wise(*columns, ",").to_pylist() if rows.num_rows else []
+
+
+def _closed(arrival: Arrival, table: Table, lake: ObjectStore, now: datetime) -> Receipt:
+    """Record what an arrival did not store, and write its receipt."""
+    cleaned, info = arrival.cleaned, arrival.info
+    if cleaned:
+        rejected = pa.concat_tables([cleaned.rejected, *arrival.disputes])
+        by_reason = {str(c["values"]): c["counts"].as_py() for c in pc.value_counts(cleaned.rejected["reason"])}
+    else:
+        row = {"line": 0, "reason": Reason.FILE_REFUSED.value, "detail": arrival.refused, "raw": None}
+        rejected, by_reason = pa.Table.from_pylist([row], REJECTED), {}
+    if info.etag:
+        write_rejects(lake, table, info, rejected, now)
+    count = {outcome: int(arrival.outcomes[outcome]) for outcome in Outcome}
+    return Receipt(
+        source=info.key,
+        etag=info.etag,
+        table=table.name,
+        rows=cleaned.rows if cleaned else 0,
+        inserted=count[Outcome.INSERTED] + count[Outcome.REPLACED],
+        duplicates=count[Outcome.DUPLICATE],
+        conflicts=count[Outcome.CONFLICT],
+        rejected=dict(sorted(by_reason.items())),
+        skipped=cleaned.skipped if cleaned else 0,
+        replaced=count[Outcome.REPLACED],
+        refused=arrival.refused,
+        partitions=arrival.partitions,
+        started_at=arrival.started_at,
+        seconds=(datetime.now(UTC) - arrival.started_at).total_seconds(),
+    )

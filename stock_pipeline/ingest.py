@@ -1,0 +1,211 @@
+"""parse → clean → merge for arrivals; returns a receipt a source. Assets, Lambdas and the command line all call this.
+
+A group of sources is merged together: each touched partition is read and written once for the whole group. Sources are
+always ingested whole, so their rejected records can be replaced whole too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stock_pipeline.arrivals import Arrival, Ints, merge_group
+from stock_pipeline.clean.daily import clean_daily_prices
+from stock_pipeline.errors import FileRefused, ObjectNotFound, RowsWouldBeLost
+from stock_pipeline.lake.partitions import attempts, partition_key, read_version, swap
+from stock_pipeline.lake.rejects import read_rejects
+from stock_pipeline.lake.store import ObjectInfo, ObjectStore, StoredObject
+from stock_pipeline.parse.daily import parse_daily_prices
+from stock_pipeline.receipts import Receipt
+from stock_pipeline.schemas import PRICE_BY_DATE, Reason
+from stock_pipeline.settings import MIB
+
+RAW_DAILY_PRICES = "daily_prices/"
+"""Everything under this prefix of the staging bucket is a raw object of daily prices."""
+
+MAX_BYTES = 1024 * MIB
+GROUP_ROWS = 2_000_000
+"""Sources are merged once so many rows are gathered: a long backfill then needs no more memory than a short one."""
+
+_READERS = 8
+_SESSION_FOLDER = re.compile(r"daily_prices/date=(\d{4})-\d\d-\d\d/")
+
+Progress = Callable[[int, int], None]
+
+
+def ingest_daily_prices(
+    keys: Sequence[str],
+    *,
+    staging: ObjectStore,
+    lake: ObjectStore,
+    replace: bool = False,
+    symbol: str | None = None,
+    max_bytes: int = MAX_BYTES,
+    now: datetime | None = None,
+    on_progress: Progress | None = None,
+) -> list[Receipt]:
+    """Bring raw objects of daily prices into `price_by_date`; one receipt a key, in the order of the keys.
+
+    Where two sources hold different values for one symbol and session, the one stored first stays, then the one named
+    first. With `replace` (a restatement) each source's values take the place of stored ones, source after source, and
+    the values that gave way go to the rejected records. `symbol` names the symbol of files that name none. `now` (UTC)
+    is the loading time of all rows. `on_progress` is called with (sources done, sources in all).
+
+    An object that is refused, or that no longer exists, gives a receipt that says so; the others are ingested. Raises
+    StoreUnavailable or MergeContention when the work could not be done: calling again with the same keys is safe.
+    """
+    now = now or datetime.now(UTC)
+    receipts: list[Receipt] = []
+    arrivals = _counted(_read_daily_prices(keys, staging, symbol, max_bytes, now), len(keys), on_progress)
+    for group in _groups(arrivals, 1 if replace else GROUP_ROWS):
+        receipts += merge_group(group, PRICE_BY_DATE, _by_year, lake, now, replace=replace)
+    return receipts
+
+
+def raw_keys_of_year(staging: ObjectStore, year: int) -> list[str]:
+    """The raw objects that may hold prices of a year, in the order of their arrival.
+
+    Those are the generated objects of the year's sessions and every upload, as only its content tells an upload's years.
+    """
+    found: list[ObjectInfo] = []
+    for info in staging.list(RAW_DAILY_PRICES):
+        session = _SESSION_FOLDER.match(info.key)
+        if info.size and not info.key.endswith("/") and (not session or int(session[1]) == year):
+            found.append(info)
+    return [info.key for info in sorted(found, key=lambda info: (info.modified, info.key))]
+
+
+def rebuild_year(
+    year: int,
+    *,
+    staging: ObjectStore,
+    lake: ObjectStore,
+    max_bytes: int = MAX_BYTES,
+    now: datetime | None = None,
+    on_progress: Progress | None = None,
+) -> list[Receipt]:
+    """Build a year of `price_by_date` again from nothing but the raw objects, and swap it in whole.
+
+    Sources are taken in the order of their arrival, and those that were restatements (they have replaced values on
+    record) replace again. Readers see the old year until the new one is complete. When anybody wrote the year meanwhile,
+    the rebuild starts over, so that their rows are in it.
+
+    Raises RowsWouldBeLost when the stored year has rows from objects that are no longer in staging, and what
+    `ingest_daily_prices` raises.
+    """
+    partition = f"year={year:04d}"
+    key = partition_key(PRICE_BY_DATE, partition)
+    for _ in attempts(key):
+        stored, etag = read_version(lake, PRICE_BY_DATE, partition, ["source"])
+        keys = raw_keys_of_year(staging, year)
+        _refuse_loss(stored, keys, partition)
+        restatements = _restatements(lake)
+        rebuilt = _Rebuilding(lake, key)
+        receipts: list[Receipt] = []
+        for replace, run in itertools.groupby(keys, restatements.__contains__):
+            receipts += ingest_daily_prices(
+                list(run), staging=staging, lake=rebuilt, replace=replace, max_bytes=max_bytes, now=now,
+                on_progress=_shifted(on_progress, len(receipts), len(keys)),
+            )  # fmt: skip
+        if rebuilt.object is None or swap(lake, key, rebuilt.object.data, etag):
+            return receipts
+    raise AssertionError("attempts() ends by raising")
+
+
+class _Rebuilding:
+    """A lake in which one object is being written anew: it is kept in memory, everything else is the lake's."""
+
+    def __init__(self, lake: ObjectStore, key: str) -> None:
+        self.bucket = lake.bucket
+        self._lake, self._key = lake, key
+        self.object: StoredObject | None = None
+
+    def get(self, key: str, *, version_id: str | None = None) -> StoredObject:
+        if key != self._key:
+            return self._lake.get(key, version_id=version_id)
+        if self.object is None:
+            raise ObjectNotFound(key, f"{key} is not rebuilt yet")
+        return self.object
+
+    def put(self, key: str, data: bytes, *, if_match: str | None = None, if_none_match: bool = False) -> str:
+        if key != self._key:
+            return self._lake.put(key, data, if_match=if_match, if_none_match=if_none_match)
+        self.object = StoredObject(ObjectInfo(key, "rebuilding", len(data), datetime.now(UTC)), data)
+        return self.object.info.etag
+
+    def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
+        return self._lake.list(prefix, start_after=start_after)
+
+
+def _refuse_loss(stored: pa.Table | None, keys: list[str], partition: str) -> None:
+    sources = set() if stored is None else set(pc.unique(stored["source"].cast(pa.string())).to_pylist())
+    gone = sorted(sources - set(keys))
+    if gone:
+        raise RowsWouldBeLost(
+            f"{partition} holds rows from {len(gone)} raw objects that are no longer in staging ({gone[0]}, …); a rebuild "
+            "would lose them. Put them back (the staging bucket keeps versions), or ingest without rebuilding"
+        )
+
+
+def _restatements(lake: ObjectStore) -> set[str]:
+    """The sources that were ingested as restatements: those with replaced values on record."""
+    recorded = read_rejects(lake, PRICE_BY_DATE).select(["source", "reason"])
+    replaced = recorded.filter(pc.equal(recorded["reason"].cast(pa.string()), Reason.REPLACED.value))
+    return set(replaced["source"].cast(pa.string()).to_pylist())
+
+
+def _shifted(on_progress: Progress | None, done: int, total: int) -> Progress | None:
+    return on_progress and (lambda more, _: on_progress(done + more, total))
+
+
+def _counted(arrivals: Iterator[Arrival], total: int, on_progress: Progress | None) -> Iterator[Arrival]:
+    for done, arrival in enumerate(arrivals, 1):
+        if on_progress:
+            on_progress(done, total)
+        yield arrival
+
+
+def _read_daily_prices(
+    keys: Sequence[str], staging: ObjectStore, symbol: str | None, max_bytes: int, now: datetime
+) -> Iterator[Arrival]:
+    """Raw objects of daily prices, read, parsed and cleaned, in the order of the keys; a few are read ahead."""
+
+    def read(key: str) -> Arrival:
+        started_at = datetime.now(UTC)
+        try:
+            found = staging.get(key)
+        except ObjectNotFound as error:
+            return Arrival(ObjectInfo(key, "", 0, now), started_at, refused=str(error))
+        try:
+            rows = parse_daily_prices(found.data, key, symbol=symbol, max_bytes=max_bytes)
+            return Arrival(found.info, started_at, cleaned=clean_daily_prices(rows, now.date()))
+        except FileRefused as error:
+            return Arrival(found.info, started_at, refused=str(error))
+
+    with ThreadPoolExecutor(_READERS) as threads:
+        for start in range(0, len(keys), _READERS):
+            yield from threads.map(read, keys[start : start + _READERS])
+
+
+def _groups(arrivals: Iterator[Arrival], rows: int) -> Iterator[list[Arrival]]:
+    """The arrivals in groups of at least this many rows; a refused one counts as none."""
+    group: list[Arrival] = []
+    for arrival in arrivals:
+        group.append(arrival)
+        if sum(a.rows for a in group) >= rows:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _by_year(rows: pa.Table) -> tuple[Ints, list[str]]:
+    years, codes = np.unique(pc.year(rows["date"]).to_numpy(), return_inverse=True)
+    return codes, [f"year={year:04d}" for year in years]

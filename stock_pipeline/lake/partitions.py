@@ -1,0 +1,110 @@
+"""Partition objects under compare-and-swap: read, merge, put back only if nobody else wrote in between.
+
+One PUT is the commit. A worker that dies before it leaves the partition as it was, one that dies after it leaves it
+merged, and a redelivered source finds its rows there and adds nothing. So no writer needs to delete, lock or compact.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+
+import pyarrow as pa
+
+from stock_pipeline.errors import MergeContention, ObjectNotFound, PreconditionFailed
+from stock_pipeline.lake.parquet import decode, encode
+from stock_pipeline.lake.store import ObjectStore
+from stock_pipeline.merge import Merged, merge
+from stock_pipeline.schemas import Table
+
+TRIES = 40
+_FIRST_WAIT, _LONGEST_WAIT = 0.02, 2.0  # seconds
+
+
+def partition_key(table: Table, partition: str) -> str:
+    """The object of a partition: (price_by_date, `year=2024`) → `price_by_date/year=2024/prices.parquet`."""
+    return f"{table.prefix}{partition}{table.suffix}"
+
+
+def read_partition(
+    store: ObjectStore, table: Table, partition: str, columns: list[str] | None = None
+) -> pa.Table | None:
+    """The rows of a partition, or None when it has no object yet."""
+    return read_version(store, table, partition, columns)[0]
+
+
+def read_version(
+    store: ObjectStore, table: Table, partition: str, columns: list[str] | None = None
+) -> tuple[pa.Table | None, str | None]:
+    """A partition's rows and the ETag that `commit` must name; (None, None) when it has no object yet."""
+    try:
+        found = store.get(partition_key(table, partition))
+    except ObjectNotFound:
+        return None, None
+    return decode(found.data, table, columns), found.info.etag
+
+
+def partitions(store: ObjectStore, table: Table) -> list[str]:
+    """The partitions of a table that have an object, in order: `["year=2023", "year=2024"]`."""
+    keys = (info.key for info in store.list(table.prefix))
+    return [k.removeprefix(table.prefix).removesuffix(table.suffix) for k in keys if k.endswith(table.suffix)]
+
+
+def merge_into_partition(
+    store: ObjectStore,
+    table: Table,
+    partition: str,
+    incoming: pa.Table,
+    *,
+    replace: bool = False,
+    before_commit: Callable[[Merged], None] | None = None,
+) -> Merged:
+    """Merge rows into a partition object and commit it, trying again whenever another writer came first.
+
+    `before_commit` is called with what is about to be committed, at every try: what must be on record before stored
+    values give way is written there. Nothing is written when the merge changes nothing.
+
+    Raises MergeContention after `TRIES` lost races and StoreUnavailable when the store is; running the same merge again
+    is always safe.
+    """
+    for _ in attempts(partition_key(table, partition)):
+        existing, etag = read_version(store, table, partition)
+        merged = merge(existing, incoming, table, replace=replace)
+        if merged.table is None:
+            return merged
+        if before_commit:
+            before_commit(merged)
+        if commit(store, table, partition, merged.table, etag):
+            return merged
+    raise AssertionError("attempts() ends by raising")
+
+
+def commit(store: ObjectStore, table: Table, partition: str, rows: pa.Table, etag: str | None) -> bool:
+    """Put a partition's rows in the place of the version `etag` (None: where there is no object yet).
+
+    Returns whether it was done; False means that another writer came first.
+    """
+    return swap(store, partition_key(table, partition), encode(rows, table), etag)
+
+
+def swap(store: ObjectStore, key: str, data: bytes, etag: str | None) -> bool:
+    """The one compare-and-swap: put `data` over the version `etag`, or where there is none; False when it lost."""
+    try:
+        store.put(key, data, if_match=etag, if_none_match=etag is None)
+    except (PreconditionFailed, ObjectNotFound):  # S3 answers 404 to If-Match when the object is gone
+        return False
+    return True
+
+
+def attempts(key: str) -> Iterator[int]:
+    """The tries of a compare-and-swap with full-jitter back-off between them; raises MergeContention at the end.
+
+    Back-off as in Brooker, "Exponential Backoff and Jitter": a random wait below an exponentially growing bound.
+    """
+    for attempt in range(TRIES):
+        yield attempt
+        time.sleep(random.uniform(0, min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt)))
+    raise MergeContention(
+        f"{key} was rewritten by others at each of {TRIES} tries; nothing is lost: run this again, with fewer writers"
+    )

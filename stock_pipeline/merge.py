@@ -1,0 +1,207 @@
+"""existing + incoming → merged, by the table's key and its keep rule. No I/O: `lake` has the compare-and-swap around it.
+
+The cost is a few passes over integer arrays. Every key column becomes dense integer codes (a symbol its rank, a date
+its offset in days), the codes of a row are packed into one integer, and a lookup array indexed by that integer answers
+"is this key stored, and where?" without hashing or comparing strings row by row. Where the packed range would be far
+larger than the number of rows, it is made dense first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stock_pipeline.schemas import Table
+
+Ints = npt.NDArray[np.int64]
+
+_DENSE_SLACK = 16
+"""A lookup array may be this many times longer than the rows it serves; beyond, keys are made dense by sorting."""
+
+
+class Outcome(IntEnum):
+    """What became of one incoming row."""
+
+    INSERTED = 0
+    DUPLICATE = 1
+    CONFLICT = 2
+    REPLACED = 3  # stored, in the place of a row with other values
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The result of a merge.
+
+    `table` is the whole partition after the merge, sorted, or None when nothing changes. `outcome` (int8, values of
+    `Outcome`) has one entry a row of the incoming table. `rivals` maps nothing but conflicts and replacements: row i of
+    `rivals` is the row that the incoming row `disputed[i]` met.
+    """
+
+    table: pa.Table | None
+    outcome: npt.NDArray[np.int8]
+    disputed: Ints
+    rivals: pa.Table
+
+
+def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replace: bool = False) -> Merged:
+    """Merge incoming rows into a partition's rows, the first of each key staying.
+
+    Both tables have the table's schema; `existing` holds each key once. A row whose key is already taken is a DUPLICATE
+    when all its values equal those of the row that holds the key, else a CONFLICT. With `replace` a stored row of other
+    values gives way (REPLACED); among the incoming rows themselves the first still wins. A stored row with the very
+    provenance of an incoming one (source and etl_loading_ts) was stored by an earlier attempt of the same ingest whose
+    reply was lost, and is counted as INSERTED.
+    """
+    existing = table.schema.empty_table() if existing is None else existing
+    stored_keys, keys, span = _packed(existing, incoming, table.key)
+    at = np.arange(len(keys))
+
+    slot = np.full(span, -1, np.int64)
+    slot[keys[::-1]] = at[::-1]  # written backwards, so that the first occurrence is what remains
+    first = slot[keys]
+    slot.fill(-1)
+    slot[stored_keys] = np.arange(len(stored_keys))
+    stored = slot[keys]
+
+    outcome = np.full(len(keys), Outcome.INSERTED, np.int8)
+    against_stored = np.flatnonzero(stored >= 0)
+    same = _same(existing.take(stored[against_stored]), incoming.take(against_stored), table.values)
+    outcome[against_stored] = np.where(same, Outcome.DUPLICATE, Outcome.CONFLICT)
+
+    if replace:
+        outcome[against_stored[~same & (first[against_stored] == against_stored)]] = Outcome.REPLACED
+    # Rows behind the first of their key are judged against that first row when it is the one that stays.
+    takes_key = (outcome == Outcome.INSERTED) | (outcome == Outcome.REPLACED)
+    behind = np.flatnonzero((first != at) & ((stored < 0) | (outcome[first] == Outcome.REPLACED)))
+    same = _same(incoming.take(first[behind]), incoming.take(behind), table.values)
+    outcome[behind] = np.where(same, Outcome.DUPLICATE, Outcome.CONFLICT)
+    takes_key[behind] = False
+
+    rivals, disputed = _rivals(existing, incoming, outcome, stored, first)
+    _own_rows_count_as_inserted(existing, incoming, table, outcome, stored, first)
+    if not takes_key.any():
+        return Merged(None, outcome, disputed, rivals)
+    stays = np.ones(existing.num_rows, bool)
+    stays[stored[outcome == Outcome.REPLACED]] = False
+    parts = [existing if stays.all() else existing.filter(pa.array(stays)), incoming.filter(pa.array(takes_key))]
+    return Merged(_sorted(pa.concat_tables(parts), table.sort), outcome, disputed, rivals)
+
+
+def differences(rivals: pa.Table, rows: pa.Table, table: Table) -> pa.ChunkedArray:
+    """In words, row by row, how `rows` differ from `rivals`: `close 10.5 stored, 11.0 given; volume …`."""
+    parts = []
+    for name in table.values:
+        there, here = (_text(t.column(name)) for t in (rivals, rows))
+        words = pc.binary_join_element_wise(f"{name} ", there, " stored, ", here, " given", "")
+        differs = pa.array(~_same(rivals, rows, (name,)))
+        parts.append(pc.if_else(differs, words, pa.scalar(None, pa.string())))
+    return pc.binary_join_element_wise(*parts, "; ", null_handling="skip")
+
+
+def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.coalesce(pc.cast(column, pa.string()), pa.scalar("nothing"))
+
+
+def _rivals(
+    existing: pa.Table, incoming: pa.Table, outcome: npt.NDArray[np.int8], stored: Ints, first: Ints
+) -> tuple[pa.Table, Ints]:
+    """The rows that conflicts and replacements met, and which incoming rows those are."""
+    disputed = np.flatnonzero((outcome == Outcome.CONFLICT) | (outcome == Outcome.REPLACED))
+    # A conflict met the stored row, unless that one itself gave way to the first incoming row of the key.
+    gave_way = (outcome[first[disputed]] == Outcome.REPLACED) & (outcome[disputed] == Outcome.CONFLICT)
+    met_stored = (stored[disputed] >= 0) & ~gave_way
+    from_stored, from_incoming = disputed[met_stored], disputed[~met_stored]
+    rivals = pa.concat_tables([existing.take(stored[from_stored]), incoming.take(first[from_incoming])])
+    return rivals, np.concatenate([from_stored, from_incoming])
+
+
+def _own_rows_count_as_inserted(
+    existing: pa.Table,
+    incoming: pa.Table,
+    table: Table,
+    outcome: npt.NDArray[np.int8],
+    stored: Ints,
+    first: Ints,
+) -> None:
+    provenance = tuple(n for n in ("source", "etl_loading_ts") if n in table.schema.names)
+    candidates = np.flatnonzero((outcome == Outcome.DUPLICATE) & (stored >= 0) & (first == np.arange(len(first))))
+    if not provenance or not len(candidates):
+        return
+    own = _same(existing.take(stored[candidates]), incoming.take(candidates), provenance)
+    outcome[candidates[own]] = Outcome.INSERTED
+
+
+def _same(one: pa.Table, other: pa.Table, columns: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+    """Row by row, whether all these columns are equal; null equals null."""
+    same = np.ones(one.num_rows, bool)
+    if not one.num_rows:
+        return same
+    for name in columns:
+        a, b = (_plain(t.column(name)) for t in (one, other))
+        equal = pc.equal(a, b)
+        equal = pc.if_else(pc.is_valid(equal), equal, pc.and_(pc.is_null(a), pc.is_null(b)))
+        same &= _numpy(equal)
+    return same
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def _numpy(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    flat: npt.NDArray[np.bool_] = column.to_numpy()
+    return flat.astype(bool, copy=False)
+
+
+def _packed(existing: pa.Table, incoming: pa.Table, columns: tuple[str, ...]) -> tuple[Ints, Ints, int]:
+    """The key of each row as one integer in [0, span), equal keys having equal integers in both tables."""
+    rows = existing.num_rows
+    both = pa.concat_tables([existing.select(columns), incoming.select(columns)])
+    packed, span = pack(both, columns)
+    if span > _DENSE_SLACK * max(len(packed), 1024):
+        distinct, packed = np.unique(packed, return_inverse=True)
+        span = len(distinct)
+    return packed[:rows], packed[rows:], span
+
+
+def pack(rows: pa.Table, columns: tuple[str, ...]) -> tuple[Ints, int]:
+    """One integer in [0, span) a row, in the order of the columns: sorting the integers sorts the rows.
+
+    Strings are ranked by their code points, dates and timestamps counted from the first. Null is not allowed.
+    """
+    packed, span = np.zeros(rows.num_rows, np.int64), 1
+    for name in columns:
+        codes, distinct = _ranks(rows.column(name))
+        if span * max(distinct, 1) >= 2**62:  # make room: as many codes as there are distinct prefixes
+            prefixes, packed = np.unique(packed, return_inverse=True)
+            span = len(prefixes)
+        packed, span = packed * distinct + codes, span * max(distinct, 1)
+    return packed, span
+
+
+def _ranks(column: pa.ChunkedArray) -> tuple[Ints, int]:
+    """The rank of each value, equal values having equal ranks, and the number of ranks."""
+    if not len(column):
+        return np.zeros(0, np.int64), 0
+    if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
+        encoded = (column if pa.types.is_dictionary(column.type) else column.dictionary_encode()).unify_dictionaries()
+        values = encoded.chunk(0).dictionary
+        ranks = np.empty(len(values), np.int64)
+        ranks[pc.array_sort_indices(values).to_numpy()] = np.arange(len(values))
+        codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
+        return ranks[codes], len(values)
+    width = pa.int32() if pa.types.is_date32(column.type) else pa.int64()
+    numbers = column.cast(width).to_numpy().astype(np.int64)
+    numbers -= numbers.min()
+    return numbers, int(numbers.max()) + 1
+
+
+def _sorted(rows: pa.Table, columns: tuple[str, ...]) -> pa.Table:
+    packed, _ = pack(rows, columns)
+    # Stable sorting of 64-bit integers gallops over runs already in order, which is what a stored partition is.
+    return rows.take(np.argsort(packed, kind="stable"))
