@@ -72,7 +72,7 @@ def ingest_daily_prices(
 def raw_keys_of_year(staging: ObjectStore, year: int) -> list[str]:
     """The raw objects that may hold prices of a year, in the order of their arrival.
 
-    Those are the generated objects of the year's sessions and every upload, as only its content tells an upload's years.
+    Those are the generated objects of the year's sessions and every upload: only its content tells an upload's years.
     """
     found: list[ObjectInfo] = []
     for info in staging.list(RAW_DAILY_PRICES):
@@ -94,8 +94,8 @@ def rebuild_year(
     """Build a year of `price_by_date` again from nothing but the raw objects, and swap it in whole.
 
     Sources are taken in the order of their arrival, and those that were restatements (they have replaced values on
-    record) replace again. Readers see the old year until the new one is complete. When anybody wrote the year meanwhile,
-    the rebuild starts over, so that their rows are in it.
+    record) replace again. Readers see the old year until the new one is complete. When anybody wrote the year
+    meanwhile, the rebuild starts over, so that their rows are in it.
 
     Raises RowsWouldBeLost when the stored year has rows from objects that are no longer in staging, and what
     `ingest_daily_prices` raises.
@@ -149,8 +149,8 @@ def _refuse_loss(stored: pa.Table | None, keys: list[str], partition: str) -> No
     gone = sorted(sources - set(keys))
     if gone:
         raise RowsWouldBeLost(
-            f"{partition} holds rows from {len(gone)} raw objects that are no longer in staging ({gone[0]}, …); a rebuild "
-            "would lose them. Put them back (the staging bucket keeps versions), or ingest without rebuilding"
+            f"{partition} holds rows from {len(gone)} raw objects that are no longer in staging ({gone[0]}, …); a "
+            "rebuild would lose them. Put them back (the staging bucket keeps versions), or ingest without rebuilding"
         )
 
 

@@ -1,4 +1,6 @@
-"""existing + incoming → merged, by the table's key and its keep rule. No I/O: `lake` has the compare-and-swap around it.
+"""existing + incoming → merged, by the table's key and its keep rule.
+
+No I/O: the compare-and-swap around a merge is in `lake`.
 
 The cost is a few passes over integer arrays. Every key column becomes dense integer codes (a symbol its rank, a date
 its offset in days), the codes of a row are packed into one integer, and a lookup array indexed by that integer answers

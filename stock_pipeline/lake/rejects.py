@@ -37,8 +37,8 @@ def write_rejects(
 ) -> None:
     """Put a source's rejected rows (schema `clean.REJECTED`) in the place of those recorded for it before.
 
-    Rows with the reason `replaced` stay on record; with `add` all rows do. Nothing is written when nothing changes. Once
-    a later version of the source object has been recorded, only replaced values are added.
+    Rows with the reason `replaced` stay on record; with `add` all rows do. Nothing is written when nothing changes.
+    Once a later version of the source object has been recorded, only replaced values are added.
     """
     partition = rejects_partition(table, source.key)
     target = partition_key(REJECTED_RECORDS, partition)

@@ -1,0 +1,143 @@
+"""The keyed merge: what becomes of each incoming row, and what the partition holds afterwards."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stock_pipeline.merge import Outcome, differences, merge, pack
+from stock_pipeline.schemas import PRICE_BY_DATE
+
+LOADED = datetime(2024, 1, 1, tzinfo=UTC)
+Row = dict[str, Any]
+
+
+def bar(symbol: str = "AAPL", day: int = 2, close: float = 10.0, **more: Any) -> Row:
+    values = {"open": None, "high": None, "low": None, "adj_close": None, "volume": None}
+    row = {"symbol": symbol, "date": date(2024, 1, 1) + timedelta(days=day - 1), "close": close}
+    return row | values | {"source": "a.csv", "etl_loading_ts": LOADED} | more
+
+
+def table(*rows: Row) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), PRICE_BY_DATE.schema)
+
+
+def outcomes(merged: Any) -> list[str]:
+    return [Outcome(o).name for o in merged.outcome]
+
+
+def test_new_keys_are_inserted_in_the_order_of_the_table() -> None:
+    merged = merge(table(bar("MSFT")), table(bar("NVDA"), bar("AAPL", 3), bar("AAPL", 2)), PRICE_BY_DATE)
+    assert outcomes(merged) == ["INSERTED"] * 3
+    assert [(r["symbol"], r["date"].day) for r in merged.table.to_pylist()] == [
+        ("AAPL", 2),
+        ("AAPL", 3),
+        ("MSFT", 2),
+        ("NVDA", 2),
+    ]
+
+
+def test_nothing_changes_when_every_row_is_stored() -> None:
+    merged = merge(table(bar()), table(bar(source="b.csv")), PRICE_BY_DATE)
+    assert outcomes(merged) == ["DUPLICATE"]
+    assert merged.table is None
+
+
+@pytest.mark.parametrize("column", ["open", "high", "low", "close", "adj_close", "volume"])
+def test_any_other_value_is_a_conflict(column: str) -> None:
+    merged = merge(table(bar(**{column: 11})), table(bar(source="b.csv", **{column: 12})), PRICE_BY_DATE)
+    assert outcomes(merged) == ["CONFLICT"]
+    assert merged.table is None
+    assert merged.rivals.to_pylist()[0][column] == 11
+
+
+def test_a_value_where_none_was_is_a_conflict() -> None:
+    merged = merge(table(bar(open=None)), table(bar(open=9.0, source="b.csv")), PRICE_BY_DATE)
+    assert outcomes(merged) == ["CONFLICT"]
+
+
+def test_the_first_of_the_incoming_rows_wins() -> None:
+    merged = merge(None, table(bar(close=1.0), bar(close=2.0), bar(close=1.0)), PRICE_BY_DATE)
+    assert outcomes(merged) == ["INSERTED", "CONFLICT", "DUPLICATE"]
+    assert merged.table.column("close").to_pylist() == [1.0]
+
+
+def test_a_restatement_takes_the_place_of_what_is_stored() -> None:
+    incoming = table(bar(close=2.0, source="b.csv"), bar(close=3.0, source="b.csv"), bar("MSFT", source="b.csv"))
+    merged = merge(table(bar(close=1.0), bar("MSFT")), incoming, PRICE_BY_DATE, replace=True)
+    assert outcomes(merged) == ["REPLACED", "CONFLICT", "DUPLICATE"]
+    assert [(r["symbol"], r["close"], r["source"]) for r in merged.table.to_pylist()] == [
+        ("AAPL", 2.0, "b.csv"),
+        ("MSFT", 10.0, "a.csv"),
+    ]
+    rivals = dict(zip(merged.disputed.tolist(), merged.rivals.column("close").to_pylist(), strict=True))
+    assert rivals == {0: 1.0, 1: 2.0}
+
+
+def test_a_restatement_of_the_same_values_changes_nothing() -> None:
+    merged = merge(table(bar()), table(bar(source="b.csv"), bar(close=9.0)), PRICE_BY_DATE, replace=True)
+    assert outcomes(merged) == ["DUPLICATE", "CONFLICT"]
+    assert merged.table is None
+
+
+def test_a_row_stored_by_an_attempt_whose_reply_was_lost_counts_as_inserted_once() -> None:
+    incoming = table(bar(), bar(), bar(close=11.0))
+    first = merge(None, incoming, PRICE_BY_DATE)
+    again = merge(first.table, incoming, PRICE_BY_DATE)
+    assert outcomes(first) == outcomes(again) == ["INSERTED", "DUPLICATE", "CONFLICT"]
+    assert again.table is None
+
+
+def test_differences_are_told_in_words() -> None:
+    words = differences(table(bar(volume=5)), table(bar(close=11.5, volume=None)), PRICE_BY_DATE)
+    assert words.to_pylist() == ["close 10 stored, 11.5 given; volume 5 stored, nothing given"]
+
+
+def test_symbols_that_other_tools_take_for_something_else_stay_apart() -> None:
+    symbols = ["NA", "NULL", "TRUE", "0700", "1E5", "NAN"]
+    merged = merge(None, table(*(bar(s) for s in symbols)), PRICE_BY_DATE)
+    assert sorted(symbols) == merged.table.column("symbol").to_pylist()
+
+
+BARS = st.builds(bar, st.sampled_from(["A", "B", "Ü"]), st.integers(1, 5), st.sampled_from([1.0, 2.0]))
+
+
+@given(st.lists(BARS, max_size=12), st.lists(BARS, max_size=12))
+def test_the_merge_is_what_a_dictionary_would_do(stored: list[Row], incoming: list[Row]) -> None:
+    existing = merge(None, table(*stored), PRICE_BY_DATE).table
+    holds = {(r["symbol"], r["date"]): r["close"] for r in (existing.to_pylist() if existing else [])}
+    expected = []
+    for row in incoming:
+        key = (row["symbol"], row["date"])
+        if key not in holds:
+            holds[key] = row["close"]
+            expected.append("INSERTED")
+        else:
+            expected.append("DUPLICATE" if holds[key] == row["close"] else "CONFLICT")
+    merged = merge(existing, table(*(r | {"source": "b.csv"} for r in incoming)), PRICE_BY_DATE)
+    after = merged.table if merged.table is not None else existing
+    assert outcomes(merged) == expected
+    assert {(r["symbol"], r["date"]): r["close"] for r in (after.to_pylist() if after else [])} == holds
+
+
+@given(st.lists(BARS, max_size=12), st.randoms(use_true_random=False))
+def test_order_and_repetition_do_not_matter_where_values_agree(rows: list[Row], random: Any) -> None:
+    agreed = [r | {"close": 1.0} for r in rows]
+    shuffled = agreed * 2
+    random.shuffle(shuffled)
+    one = merge(None, table(*agreed), PRICE_BY_DATE).table
+    other = merge(None, table(*shuffled), PRICE_BY_DATE).table
+    assert (one.to_pylist() if one else None) == (other.to_pylist() if other else None)
+
+
+@given(st.lists(st.tuples(st.text("AB.-9", min_size=1), st.dates(date(1900, 1, 1), date(2100, 1, 1))), min_size=1))
+def test_packed_keys_sort_as_the_rows_do(keys: list[tuple[str, date]]) -> None:
+    rows = pa.table({"symbol": [k[0] for k in keys], "date": pa.array([k[1] for k in keys], pa.date32())})
+    packed, span = pack(rows, ("symbol", "date"))
+    assert max(packed) < span
+    assert [k for _, k in sorted(zip(packed.tolist(), keys, strict=True))] == sorted(keys)
