@@ -1,0 +1,58 @@
+# What a person or CI does with the project. `make` alone lists the targets.
+#
+# Everything runs in .venv, which is made from hash-pinned requirement files the first time and again whenever they change.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dev test check unit e2e format lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.complete  ## make .venv and the local AWS's own environment (the other targets do it when needed)
+
+.venv/.complete: requirements/dev.txt requirements/local-aws.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'
+	@echo "Making .venv (about two minutes the first time) …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m stock_pipeline.local.environment
+	@touch $@
+
+demo: setup  ## local AWS and Dagster UI, both paths fed, tables printed, until Ctrl-C (ARGS=--exit: stop by itself)
+	@$(BIN)/stock-pipeline demo $(ARGS)
+
+dev: setup  ## local AWS, Dagster UI and sensors, until Ctrl-C
+	@$(BIN)/stock-pipeline dev $(ARGS)
+
+test: check unit e2e  ## everything that must hold: check, unit, e2e
+
+check: setup  ## formatting, lint, types, import boundaries, the template
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/cfn-lint lambdas/template.yaml
+	@$(PYTEST) -q stock_pipeline_tests/test_boundaries.py
+
+unit: setup  ## tests that need no service
+	@$(PYTEST) -n 2 -m "not e2e" $(ARGS)
+
+e2e: setup  ## tests against the local AWS and a running Dagster
+	@$(PYTEST) -n 2 --dist loadgroup -m e2e $(ARGS)
+
+format: setup  ## format the code and mend what lint can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: setup  ## compile the hash-pinned requirement files again (no index lines in them)
+	@$(BIN)/uv pip compile -q $(LOCK) --extra dev pyproject.toml -o requirements/dev.txt
+	@$(BIN)/uv pip compile -q $(LOCK) requirements/local-aws.in -o requirements/local-aws.txt
+
+LOCK := --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-header
+
+clean:  ## remove what was built and the local AWS with its data (asks nothing)
+	@rm -rf .venv .local build .pytest_cache .mypy_cache .ruff_cache .hypothesis
