@@ -53,7 +53,7 @@ class Settings:
         for f in fields(cls):
             text = env.get(variable(f.name), "").strip()
             if text:
-                given[f.name] = _READERS.get(f.name, str)(variable(f.name), text)
+                given[f.name] = _READERS.get(f.name, _as_is)(variable(f.name), text)
         if "sql_engine" not in given and env.get("AWS_ENDPOINT_URL"):
             given["sql_engine"] = "duckdb"
         return cls(**given)
@@ -78,6 +78,10 @@ def variable(name: str) -> str:
 def documented() -> dict[str, str]:
     """Every environment variable of the pipeline with its meaning, in the order of the class."""
     return {variable(f.name): f.metadata["meaning"] for f in fields(Settings)}
+
+
+def _as_is(_name: str, text: str) -> str:
+    return text
 
 
 def _whole(low: int) -> Any:

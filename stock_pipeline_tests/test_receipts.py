@@ -1,0 +1,54 @@
+"""A receipt adds up or does not exist, and survives its JSON."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stock_pipeline.receipts import Receipt
+
+COUNT = st.integers(0, 10**9)
+
+
+@given(COUNT, COUNT, COUNT, st.dictionaries(st.sampled_from(["bad_date", "bad_symbol"]), COUNT), COUNT)
+def test_a_receipt_survives_its_json(
+    inserted: int, duplicates: int, conflicts: int, rejected: dict[str, int], skipped: int
+) -> None:
+    rows = inserted + duplicates + conflicts + sum(rejected.values()) + skipped
+    receipt = Receipt(
+        source="daily_prices/uploads/ü '\".csv",
+        etag="e",
+        table="price_by_date",
+        rows=rows,
+        inserted=inserted,
+        duplicates=duplicates,
+        conflicts=conflicts,
+        rejected=rejected,
+        skipped=skipped,
+        partitions={"year=2024": inserted},
+        started_at=datetime(2024, 1, 1, tzinfo=UTC),
+        seconds=0.25,
+    )
+    assert Receipt.from_json(receipt.to_json()) == receipt
+    assert "\n" not in receipt.to_json()
+    assert receipt.rejected_rows == sum(rejected.values())
+
+
+def test_counts_that_do_not_add_up_are_refused() -> None:
+    with pytest.raises(ValueError, match="5 rows, 4 explained"):
+        Receipt(source="s", etag="e", table="t", rows=5, inserted=4)
+    with pytest.raises(ValueError, match="refused file has no rows"):
+        Receipt(source="s", etag="e", table="t", rows=1, inserted=1, refused="no date column")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "null", "{}", '{"source": "s"}', json.dumps({"started_at": "2024-01-01T00:00:00+00:00", "what": 1})],
+)
+def test_what_is_not_a_receipt_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        Receipt.from_json(text)
