@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stock_pipeline.merge import Outcome, differences, merge, pack
-from stock_pipeline.schemas import PRICE_BY_DATE
+from stock_pipeline.schemas import PRICE_BY_DATE, SYMBOL, TIMESTAMP, Column, Table
 
 LOADED = datetime(2024, 1, 1, tzinfo=UTC)
 Row = dict[str, Any]
@@ -141,3 +141,68 @@ def test_packed_keys_sort_as_the_rows_do(keys: list[tuple[str, date]]) -> None:
     packed, span = pack(rows, ("symbol", "date"))
     assert max(packed) < span
     assert [k for _, k in sorted(zip(packed.tolist(), keys, strict=True))] == sorted(keys)
+
+
+LATEST = Table(
+    name="latest",
+    prefix="latest/",
+    description="the greatest of each symbol",
+    columns=(
+        Column("symbol", SYMBOL, ""),
+        Column("price", pa.float64(), ""),
+        Column("produced_at", TIMESTAMP, ""),
+        Column("event_id", pa.string(), ""),
+    ),
+    key=("symbol",),
+    sort=("symbol",),
+    keep="greatest",
+    order=("produced_at", "event_id"),
+)
+TICKS = st.lists(
+    st.tuples(st.sampled_from("ABC"), st.integers(0, 3), st.sampled_from(["a", "b", "ä", "aa"])), max_size=20
+)
+Tick = tuple[str, int, str]
+
+
+def ticks(rows: list[Tick]) -> pa.Table:
+    """A tick's price follows from its identity, as one event has one price."""
+    return pa.Table.from_pylist(
+        [
+            {"symbol": s, "price": float(at), "produced_at": LOADED + timedelta(seconds=at), "event_id": e}
+            for s, at, e in rows
+        ],
+        LATEST.schema,
+    )
+
+
+def greatest(rows: list[Tick]) -> list[Tick]:
+    best: dict[str, Tick] = {}
+    for row in rows:
+        best[row[0]] = max(best.get(row[0], row), row)
+    return [best[symbol] for symbol in sorted(best)]
+
+
+def latest(merged: pa.Table | None) -> list[Tick]:
+    rows = merged.to_pylist() if merged is not None else []
+    return [(r["symbol"], int((r["produced_at"] - LOADED).total_seconds()), r["event_id"]) for r in rows]
+
+
+@given(st.lists(TICKS, max_size=6), st.randoms(use_true_random=False))
+def test_a_snapshot_holds_the_greatest_whatever_the_order_of_deliveries(batches: list[list[Tick]], random: Any) -> None:
+    everything = [tick for batch in batches for tick in batch]
+    deliveries = batches + [list(b) for b in batches]
+    random.shuffle(deliveries)
+    snapshot, seen = None, []
+    for batch in deliveries:
+        seen += batch
+        merged = merge(snapshot, ticks(batch), LATEST)
+        snapshot = merged.table if merged.table is not None else snapshot
+        assert latest(snapshot) == greatest(seen)  # so it never goes backwards
+        assert (merged.table is None) == ("INSERTED" not in outcomes(merged))
+    assert latest(snapshot) == greatest(everything)
+
+
+def test_a_delivered_tick_again_leaves_the_snapshot_unwritten() -> None:
+    first = merge(None, ticks([("A", 1, "x"), ("A", 2, "y")]), LATEST)
+    assert outcomes(first) == ["DUPLICATE", "INSERTED"]
+    assert merge(first.table, ticks([("A", 2, "y"), ("A", 1, "x")]), LATEST).table is None
