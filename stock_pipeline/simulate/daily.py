@@ -10,7 +10,7 @@ from datetime import date
 from hashlib import md5
 from io import BytesIO
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -19,11 +19,8 @@ from pyarrow import csv
 
 from stock_pipeline.errors import SimulationError
 from stock_pipeline.settings import DEFAULT_SYMBOLS
+from stock_pipeline.simulate import sessions as calendar
 from stock_pipeline.simulate.market import bars_of_year
-from stock_pipeline.simulate.sessions import is_session, session_length, sessions
-
-if TYPE_CHECKING:
-    from stock_pipeline.lake.store import ObjectInfo, ObjectStore
 
 SCHEMA = pa.schema(
     [
@@ -77,7 +74,7 @@ def simulate_daily_prices(symbols: Sequence[str], start: date, end: date, seed: 
     SimulationError for a day outside the calendar (1990 to 2049) and for a symbol that price_by_date would not take.
     """
     names = checked_symbols(symbols)
-    tables = (_table(names, year, in_year, seed) for year, in_year in _years(sessions(start, end)))
+    tables = (_table(names, year, in_year, seed) for year, in_year in _years(calendar.sessions(start, end)))
     return pa.concat_tables([SCHEMA.empty_table(), *tables]).combine_chunks()
 
 
@@ -91,6 +88,32 @@ def to_csv(table: pa.Table) -> bytes:
     sink.write(",".join(SCHEMA.names).encode() + b"\n")
     csv.write_csv(text, sink, csv.WriteOptions(include_header=False, quoting_style="none"))
     return sink.getvalue()
+
+
+class Listed(Protocol):
+    """What a listing says of an object, as far as it matters here."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def etag(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+
+
+class Fetched(Protocol):
+    """An object that was read."""
+
+    @property
+    def data(self) -> bytes: ...
+
+
+class Staging(Protocol):
+    """The bucket of raw objects, as far as it matters here: `stock_pipeline.lake.store` has it, and nothing here S3."""
+
+    def get(self, key: str) -> Fetched: ...
+    def put(self, key: str, data: bytes) -> str: ...
+    def list(self, prefix: str, *, start_after: str = "") -> Iterator[Listed]: ...
 
 
 @dataclass(frozen=True)
@@ -110,8 +133,8 @@ def raw_key(session: date) -> str:
 
 
 def write_raw_daily_prices(
-    staging: ObjectStore,
-    wanted: Sequence[date],
+    staging: Staging,
+    sessions: Sequence[date],
     symbols: Sequence[str],
     seed: int,
     on_progress: Callable[[int, int], None] | None = None,
@@ -122,8 +145,8 @@ def write_raw_daily_prices(
     year in memory at a time. `on_progress` gets the number of objects done and of all. Raises SimulationError for a day
     that is not a session, and what the store raises.
     """
-    days = sorted(set(wanted))
-    if closed := [day for day in days if not is_session(day)]:
+    days = sorted(set(sessions))
+    if closed := [day for day in days if not calendar.is_session(day)]:
         raise SimulationError(f"{closed[0]} is not a trading session of XNYS; name sessions only")
     names = checked_symbols(symbols)
     there = _listed(staging, days)
@@ -148,9 +171,9 @@ def write_raw_daily_prices(
     return done
 
 
-def _listed(staging: ObjectStore, days: Sequence[date]) -> dict[str, ObjectInfo]:
+def _listed(staging: Staging, days: Sequence[date]) -> dict[str, Listed]:
     """The raw objects that are there between the first and the last of the days, by key, from one listing."""
-    there: dict[str, ObjectInfo] = {}
+    there: dict[str, Listed] = {}
     if days:
         for info in staging.list(RAW_PREFIX, start_after=f"{RAW_PREFIX}{days[0].isoformat()}"):
             if info.key > raw_key(days[-1]):
@@ -159,7 +182,7 @@ def _listed(staging: ObjectStore, days: Sequence[date]) -> dict[str, ObjectInfo]
     return there
 
 
-def _holds(staging: ObjectStore, info: ObjectInfo, data: bytes) -> bool:
+def _holds(staging: Staging, info: Listed, data: bytes) -> bool:
     # An ETag is the content's MD5 unless the bucket encrypts with a KMS key; then only the content itself can tell.
     if info.etag == md5(data, usedforsecurity=False).hexdigest():
         return True
@@ -187,7 +210,7 @@ def _table(names: Sequence[str], year: int, days: Sequence[date], seed: int) -> 
     """The bars of sessions of one year: all (sorted) symbols of the first session, then of the second, and so on."""
     bars = bars_of_year(names, year, seed)
     at = bars.columns(days)
-    lengths = np.array([session_length(day) for day in days])
+    lengths = np.array([calendar.session_length(day) for day in days])
 
     def prices(cents: np.ndarray) -> pa.Array:
         return pa.array(cents[:, at].T.ravel() / 100)

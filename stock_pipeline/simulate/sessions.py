@@ -36,12 +36,10 @@ def _calendar() -> _Calendar:
     # pandas comes with it: see the module's docstring
     from exchange_calendars.exchange_calendar_xnys import XNYSExchangeCalendar
 
-    schedule = XNYSExchangeCalendar(start=FIRST_DAY.isoformat(), end=LAST_DAY.isoformat()).schedule
-
-    def utc(column: str) -> NDArray[np.datetime64]:
-        return np.asarray(schedule[column].dt.tz_localize(None).to_numpy(), dtype="datetime64[us]")
-
-    return _Calendar(np.asarray(schedule.index.to_numpy(), dtype="datetime64[D]"), utc("open"), utc("close"))
+    xnys = XNYSExchangeCalendar(start=FIRST_DAY.isoformat(), end=LAST_DAY.isoformat())
+    nanos = (xnys.sessions_nanos, xnys.opens_nanos, xnys.closes_nanos)
+    days, opens, closes = (np.asarray(moments).view("datetime64[ns]").astype("datetime64[us]") for moments in nanos)
+    return _Calendar(days.astype("datetime64[D]"), opens, closes)
 
 
 def sessions(start: date, end: date) -> list[date]:
