@@ -1,0 +1,197 @@
+"""The assets of the batch path. What they compute lives in `simulate` and `ingest`."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from stock_pipeline.ingest import ingest_daily_prices, raw_keys_of_year, rebuild_year
+from stock_pipeline.lake.partitions import partition_key, read_partition
+from stock_pipeline.lake.store import ObjectStore
+from stock_pipeline.orchestration.failures import told
+from stock_pipeline.orchestration.metadata import Metadata, column_schema, preview, progress, receipts_metadata
+from stock_pipeline.orchestration.partitions import DAILY, SESSIONS_OF_YEAR, YEARLY, has_year
+from stock_pipeline.orchestration.resources import Buckets
+from stock_pipeline.receipts import Receipt
+from stock_pipeline.schemas import PRICE_BY_DATE
+from stock_pipeline.settings import MIB
+from stock_pipeline.simulate.daily import SCHEMA, default_symbols, write_raw_daily_prices
+
+GROUP = "batch"
+OWNERS = ["team:market-data"]
+RAW_COLUMNS = column_schema(PRICE_BY_DATE, only=SCHEMA.names)
+PRICE_COLUMNS = column_schema(PRICE_BY_DATE)
+
+
+class IngestConfig(dg.Config):
+    """How a year of `price_by_date` is materialized."""
+
+    sources: list[str] = Field(
+        default=[],
+        description="Ingest only these objects of the staging bucket (daily_prices/uploads/AAPL.csv, …), with all the "
+        "years they hold. Empty: every raw object that may hold the years being materialized.",
+    )
+    replace: bool = Field(
+        default=False,
+        description="Restatement: let the values of the named sources take the place of other values stored for the "
+        "same symbol and session. Those that give way are kept in rejected_records.",
+    )
+    rebuild: bool = Field(
+        default=False,
+        description="Build the years again from nothing but the raw objects, and swap each in when it is complete.",
+    )
+    symbol: str | None = Field(
+        default=None, description="The symbol of sources that name none, neither inside nor in their file name."
+    )
+
+
+@dg.asset(
+    partitions_def=DAILY,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"s3", "csv"},
+    tags={"layer": "raw"},
+    metadata={"dagster/column_schema": RAW_COLUMNS},
+    code_version="1",
+)
+def raw_daily_prices(context: dg.AssetExecutionContext, buckets: Buckets) -> None:
+    """Simulated OHLCV bars as a vendor would deliver them: one CSV object a session, one row a symbol.
+
+    The same symbol and session always give the same bar. An object that is there with the same content is left alone.
+    """
+    sessions = [date.fromisoformat(key) for key in context.partition_keys]
+    with told():
+        settings, staging = buckets.settings, buckets.staging
+        symbols = default_symbols(settings.symbols)
+        context.log.info(
+            f"{len(sessions):,} sessions × {len(symbols):,} symbols into s3://{staging.bucket}/daily_prices/"
+        )
+        written = write_raw_daily_prices(
+            staging, sessions, symbols, settings.seed, on_progress=progress(context.log.info, "sessions")
+        )
+    for raw in written:
+        metadata = {
+            "dagster/row_count": raw.rows,
+            "dagster/uri": f"s3://{staging.bucket}/{raw.key}",
+            "bytes": raw.bytes,
+            "written": raw.written,
+        }
+        context.add_asset_metadata(metadata, partition_key=raw.session.isoformat())
+
+
+daily_price_uploads = dg.AssetSpec(
+    "daily_price_uploads",
+    description=(
+        "Files of daily prices that people and vendors drop under `daily_prices/uploads/` in the staging bucket: any "
+        "supported layout, any years. One row is one symbol's bar of one session. The sensor `daily_price_arrivals` "
+        "takes them from there."
+    ),
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"s3", "csv"},
+    tags={"layer": "raw"},
+)
+
+
+@dg.asset(
+    partitions_def=YEARLY,
+    deps=[dg.AssetDep(raw_daily_prices, partition_mapping=SESSIONS_OF_YEAR), daily_price_uploads],
+    # One run for all its years: an upload that covers fifteen years is read and parsed once.
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"s3", "parquet"},
+    tags={"layer": "clean"},
+    metadata={"dagster/column_schema": PRICE_COLUMNS, "dagster/table_name": "stock_market.price_by_date"},
+    code_version="1",
+)
+def price_by_date(context: dg.AssetExecutionContext, buckets: Buckets, config: IngestConfig) -> None:
+    """Clean daily prices: one row is one symbol's OHLCV bar of one trading session, one Parquet object a year.
+
+    Materializing a year brings it in line with all raw objects that hold it. Rows that are there already are counted as
+    duplicates, so it is safe at any time; rows that break a rule are in rejected_records with their reason.
+    """
+    years = [int(key) for key in context.partition_keys]
+    now = datetime.now(UTC)
+    with told():
+        receipts = _ingest(context, buckets, config, years, now)
+        touched = sorted({int(name.removeprefix("year=")) for receipt in receipts for name in receipt.partitions})
+        for year in sorted({*years, *touched}):
+            metadata = _year_metadata(buckets.lake, year, receipts, now)
+            if year in years:
+                context.add_asset_metadata(metadata, partition_key=str(year))
+            elif has_year(year):
+                context.log_event(dg.AssetMaterialization(context.asset_key, partition=str(year), metadata=metadata))
+            else:
+                context.log.warning(
+                    f"{year} was stored, but is no partition in Dagster: {metadata['inserted'].value} new rows"
+                )
+
+
+def _ingest(
+    context: dg.AssetExecutionContext, buckets: Buckets, config: IngestConfig, years: Sequence[int], now: datetime
+) -> list[Receipt]:
+    """Do what the config asks for, and log what became of each source that is worth a line."""
+    if config.rebuild and (config.sources or config.replace or config.symbol):
+        raise dg.Failure(
+            "rebuild takes every raw object of the year as it was ingested; leave sources, replace and symbol out, "
+            "or leave rebuild out",
+            allow_retries=False,
+        )
+    if config.replace and not config.sources:
+        raise dg.Failure("replace needs the sources to restate from; name them in sources", allow_retries=False)
+    staging, lake = buckets.staging, buckets.lake
+    report = progress(context.log.info, "raw objects")
+    limit = buckets.settings.max_object_mb * MIB
+    if config.rebuild:
+        receipts = [
+            receipt
+            for year in years
+            for receipt in rebuild_year(year, staging=staging, lake=lake, max_bytes=limit, now=now, on_progress=report)
+        ]
+    else:
+        keys = config.sources or list(dict.fromkeys(k for year in years for k in raw_keys_of_year(staging, year)))
+        receipts = ingest_daily_prices(
+            keys, staging=staging, lake=lake, replace=config.replace, symbol=config.symbol, max_bytes=limit, now=now,
+            on_progress=report,
+        )  # fmt: skip
+    for line in _noteworthy(receipts):
+        context.log.warning(line)
+    context.log.info(f"{len(receipts):,} raw objects, {sum(r.inserted for r in receipts):,} new rows")
+    return receipts
+
+
+def _noteworthy(receipts: Sequence[Receipt]) -> Iterator[str]:
+    for receipt in receipts:
+        if receipt.refused:
+            yield f"{receipt.source} was refused: {receipt.refused}"
+        elif receipt.rejected or receipt.conflicts:
+            reasons = receipt.rejected | ({"conflict": receipt.conflicts} if receipt.conflicts else {})
+            yield f"{receipt.source}: not stored: {', '.join(f'{count:,} {why}' for why, count in reasons.items())}"
+
+
+def _year_metadata(lake: ObjectStore, year: int, receipts: Sequence[Receipt], now: datetime) -> Metadata:
+    """What the run did to a year, and how the year looks now."""
+    partition = f"year={year:04d}"
+    # A refused file has no year: it is shown with each year that the run was asked for.
+    own = [receipt for receipt in receipts if partition in receipt.partitions or not receipt.partitions]
+    rows = read_partition(lake, PRICE_BY_DATE, partition)
+    if rows is None:
+        rows = PRICE_BY_DATE.schema.empty_table()
+    inserted = pc.sum(
+        pc.equal(rows["etl_loading_ts"], pa.scalar(now, rows.schema.field("etl_loading_ts").type))
+    ).as_py()
+    return {
+        "dagster/row_count": dg.MetadataValue.int(rows.num_rows),
+        "inserted": dg.MetadataValue.int(inserted or 0),
+        **receipts_metadata(own),
+        "symbols": dg.MetadataValue.int(pc.count_distinct(rows["symbol"].cast(pa.string())).as_py()),
+        "preview": preview(rows, PRICE_COLUMNS),
+        "dagster/column_schema": dg.MetadataValue.table_schema(PRICE_COLUMNS),
+        "dagster/uri": dg.MetadataValue.text(f"s3://{lake.bucket}/{partition_key(PRICE_BY_DATE, partition)}"),
+        "seconds": dg.MetadataValue.float(round((datetime.now(UTC) - now).total_seconds(), 3)),
+    }

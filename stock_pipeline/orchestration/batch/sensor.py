@@ -1,0 +1,71 @@
+"""The sensor over `daily_prices/` in staging: it misses nothing and asks for one run a year."""
+
+import time
+from os.path import commonprefix
+
+import dagster as dg
+
+from stock_pipeline.ingest import RAW_DAILY_PRICES
+from stock_pipeline.orchestration.batch.assets import IngestConfig, price_by_date
+from stock_pipeline.orchestration.batch.handover import Request, RunState, hand_over
+from stock_pipeline.orchestration.batch.jobs import ingest_daily_prices
+from stock_pipeline.orchestration.ledger import Ledger
+from stock_pipeline.orchestration.resources import Buckets
+
+INTERVAL = 10  # seconds
+
+
+@dg.sensor(
+    job=ingest_daily_prices,
+    minimum_interval_seconds=INTERVAL,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Sees every object that is new or rewritten under daily_prices/ in staging and asks for one run of "
+        "price_by_date a year (or a range of years, for files that hold several). The objects of a failed run come "
+        "back. Resetting the cursor hands everything over again, which adds nothing twice."
+    ),
+)
+def daily_price_arrivals(context: dg.SensorEvaluationContext, buckets: Buckets) -> dg.SensorResult | dg.SkipReason:
+    if buckets.settings.processor == "lambda":
+        return dg.SkipReason("STOCK_PIPELINE_PROCESSOR is lambda: the Lambda triggers consume the arrivals")
+    staging, now = buckets.staging, time.time()
+    ledger = Ledger.from_cursor(context.cursor, now)
+    listed = [info for info in staging.list(RAW_DAILY_PRICES) if not info.key.endswith("/")]
+    requests = hand_over(ledger, listed, staging, lambda key: _state(context.instance, key), now, context.log.error)
+    waiting = sum(len(batch.objects) for batch in ledger.batches)
+    return dg.SensorResult(
+        run_requests=[_run_request(request) for request in requests],
+        cursor=ledger.to_cursor(),
+        skip_reason=None
+        if requests
+        else dg.SkipReason(
+            f"nothing new among {len(listed):,} objects under s3://{staging.bucket}/{RAW_DAILY_PRICES}"
+            + (f"; {waiting:,} of them are in runs that are not done" if waiting else "")
+        ),
+    )
+
+
+def _state(instance: dg.DagsterInstance, run_key: str) -> RunState:
+    runs = instance.get_runs(dg.RunsFilter(job_name=ingest_daily_prices.name, tags={"dagster/run_key": run_key}))
+    if any(run.is_success for run in runs):
+        return "succeeded"
+    if any(not run.is_finished for run in runs):
+        return "running"
+    return "failed" if runs else "gone"
+
+
+def _run_request(request: Request) -> dg.RunRequest:
+    batch, keys = request.batch, request.keys
+    tags = {
+        "stock_pipeline/objects": str(len(keys)),
+        "stock_pipeline/prefix": commonprefix(keys),  # noqa: RUF071 (a prefix in S3 may end within a name)
+        "stock_pipeline/attempt": str(batch.attempt),
+    }
+    config = dg.RunConfig(ops={price_by_date.op.name: IngestConfig(sources=list(keys))})
+    if batch.first == batch.last:
+        return dg.RunRequest(batch.run_key, config, tags, partition_key=str(batch.first))
+    tags |= {
+        "dagster/asset_partition_range_start": str(batch.first),
+        "dagster/asset_partition_range_end": str(batch.last),
+    }
+    return dg.RunRequest(batch.run_key, config, tags)

@@ -1,0 +1,28 @@
+"""Which errors are worth a retry, and how the others are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from stock_pipeline.errors import MergeContention, StockPipelineError, StoreUnavailable
+
+RETRIES = 3
+WAIT = 5.0  # seconds
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Run the work of an asset so that its errors reach the UI as what they are.
+
+    A store that does not answer and a lost race are tried again. Any other error of this package would come back the
+    same, so it fails the run at once, with its message (which names the remedy) in the place of a traceback.
+    """
+    try:
+        yield
+    except (StoreUnavailable, MergeContention) as error:
+        raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=WAIT) from error
+    except StockPipelineError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error

@@ -1,0 +1,121 @@
+"""What runs show in the UI: column schemas, previews, the sums of receipts, progress in the log."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+
+from stock_pipeline.receipts import Receipt
+from stock_pipeline.schemas import Table
+
+Metadata = Mapping[str, dg.MetadataValue[Any]]
+
+PREVIEW_ROWS = 10
+LISTED_SOURCES = 50
+_BAR = 30
+_BETWEEN_BARS = 2.0  # seconds
+
+
+def column_schema(table: Table, only: Collection[str] = ()) -> dg.TableSchema:
+    """The columns of a table (or only those named) with their types in Athena, their meaning and constraints."""
+    keys = ", ".join(table.key)
+    columns = [
+        dg.TableColumn(
+            name=column.name,
+            type=column.athena_type,
+            description=column.description,
+            constraints=dg.TableColumnConstraints(
+                nullable=column.nullable, other=[f"key: ({keys})"] if column.name in table.key else []
+            ),
+        )
+        for column in table.columns
+        if not only or column.name in only
+    ]
+    return dg.TableSchema(columns=columns, constraints=dg.TableConstraints(other=[f"({keys}) is unique"]))
+
+
+def preview(rows: pa.Table, schema: dg.TableSchema) -> dg.TableMetadataValue:
+    """The last sessions of a table of prices, newest first."""
+    days = rows["date"].cast(pa.int32()).to_numpy()
+    return records(rows.take(np.argsort(-days, kind="stable")[:PREVIEW_ROWS]), schema)
+
+
+def records(rows: pa.Table, schema: dg.TableSchema | None = None) -> dg.TableMetadataValue:
+    """A few rows as a table in the UI, with the columns' meaning when a schema is given."""
+    plain = ({name: _plain(value) for name, value in row.items()} for row in rows.to_pylist())
+    schema = schema or dg.TableSchema([dg.TableColumn(name) for name in rows.column_names])
+    return dg.MetadataValue.table([dg.TableRecord(record) for record in plain], schema=schema)
+
+
+def _plain(value: object) -> str | int | float | bool | None:
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)
+
+
+def receipts_metadata(receipts: Sequence[Receipt]) -> Metadata:
+    """What became of the rows of some sources: counts to plot, rejected rows by reason, the sources themselves.
+
+    Counts are sums over whole sources, so for a source of several years they cover all of these.
+    """
+    rejected: Counter[str] = Counter()
+    for receipt in receipts:
+        rejected.update(receipt.rejected)
+    refused = [receipt for receipt in receipts if receipt.refused]
+    counts = {
+        "rows_read": sum(r.rows for r in receipts),
+        "duplicates": sum(r.duplicates for r in receipts),
+        "conflicts": sum(r.conflicts for r in receipts),
+        "replaced": sum(r.replaced for r in receipts),
+        "rejected": rejected.total(),
+        "skipped": sum(r.skipped for r in receipts),
+        "sources": len(receipts),
+        "refused_sources": len(refused),
+    }
+    metadata: dict[str, dg.MetadataValue[Any]] = {name: dg.MetadataValue.int(count) for name, count in counts.items()}
+    metadata |= {f"rejected/{reason}": dg.MetadataValue.int(count) for reason, count in sorted(rejected.items())}
+    if refused:
+        metadata["refused"] = dg.MetadataValue.md(_table(["source", "why"], [[r.source, r.refused] for r in refused]))
+    metadata["receipts"] = dg.MetadataValue.md(_receipts_table(receipts))
+    return metadata
+
+
+def _receipts_table(receipts: Sequence[Receipt]) -> str:
+    shown = sorted(receipts, key=lambda r: (r.inserted + r.rejected_rows == 0, r.source))[:LISTED_SOURCES]
+    rows = [[r.source, r.rows, r.inserted, r.duplicates, r.conflicts, r.rejected_rows, r.skipped] for r in shown]
+    text = _table(["source", "rows", "new", "duplicates", "conflicts", "rejected", "skipped"], rows)
+    more = len(receipts) - len(shown)
+    return text + (f"\n\nand {more:,} more" if more else "")
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    def cell(value: object) -> str:
+        return f"{value:,}" if isinstance(value, int) else str(value).replace("|", "\\|").replace("\n", " ")
+
+    lines = [header, ["---"] * len(header), *([cell(value) for value in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def progress(log: Callable[[str], object], what: str) -> Callable[[int, int], None]:
+    """A callback (done, total) that logs a bar with the rate, every two seconds and at the end."""
+    started = last = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done < total and now - last < _BETWEEN_BARS:
+            return
+        last = now
+        log(f"{bar(done, total)} {what}, {done / max(now - started, 1e-9):,.0f} a second")
+
+    return report
+
+
+def bar(done: int, total: int) -> str:
+    """`█████░░░░░  250/753`: how much of the work is done."""
+    filled = _BAR * done // max(total, 1)
+    return f"{'█' * filled}{'░' * (_BAR - filled)} {done:>{len(str(total))}}/{total}"

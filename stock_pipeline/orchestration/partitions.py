@@ -1,0 +1,49 @@
+"""How the assets are cut: raw prices by trading session, the table by year."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+
+import dagster as dg
+
+from stock_pipeline.simulate.sessions import sessions
+
+FIRST_SESSION_DAY = date(2022, 1, 1)
+FIRST_YEAR = (
+    1962  # the first year of most vendors' daily prices; older rows are stored too, they just have no partition
+)
+
+
+def _holidays(first: date, last: date) -> list[datetime]:
+    """The days from Monday to Friday on which XNYS does not trade."""
+    trading = set(sessions(first, last))
+    days = (first + timedelta(n) for n in range((last - first).days + 1))
+    return [datetime.combine(day, time()) for day in days if day.weekday() < 5 and day not in trading]
+
+
+def daily_sessions(today: date) -> dg.TimeWindowPartitionsDefinition:
+    """One partition a session of XNYS, from 2022 on; holidays are known to the end of the year after `today`.
+
+    Windows end at midnight UTC, three or four hours after the close: the partition of a session that still trades does
+    not exist, so nobody can materialize half a day.
+    """
+    return dg.TimeWindowPartitionsDefinition(
+        start=FIRST_SESSION_DAY.isoformat(),
+        fmt="%Y-%m-%d",
+        cron_schedule="0 0 * * *",
+        exclusions=["0 0 * * 6,0", *_holidays(FIRST_SESSION_DAY, date(today.year + 1, 12, 31))],
+    )
+
+
+DAILY = daily_sessions(datetime.now(UTC).date())
+
+# end_offset: the current year is a partition from its first day on, not only once it is over.
+YEARLY = dg.TimeWindowPartitionsDefinition(start=str(FIRST_YEAR), fmt="%Y", cron_schedule="0 0 1 1 *", end_offset=1)
+
+# Without the allowance no year could be materialized before the last session of it has passed.
+SESSIONS_OF_YEAR = dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
+
+
+def has_year(year: int) -> bool:
+    """Whether a year is a partition: from 1962 to the current one."""
+    return FIRST_YEAR <= year <= datetime.now(UTC).year
