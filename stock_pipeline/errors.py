@@ -10,6 +10,7 @@
     ├── MergeContention          compare-and-swap lost more often than the retry limit allows
     ├── RowsWouldBeLost          a rebuild would drop rows whose raw objects are gone
     ├── QueryError               SQL was refused or failed
+    ├── EventError               an event asks a Lambda function for something that it does not do
     ├── SimulationError          the simulated market cannot give what was asked for (also a ValueError)
     └── LocalAwsError            the local AWS could not be started, found or deployed to
 
@@ -68,6 +69,10 @@ class QueryError(StockPipelineError):
 
 class SimulationError(StockPipelineError, ValueError):
     """The simulated market cannot give what was asked for: no such session, symbol, number or fault."""
+
+
+class EventError(StockPipelineError):
+    """An event asks a Lambda function for something that it does not do; the message says what it takes."""
 
 
 class LocalAwsError(StockPipelineError):

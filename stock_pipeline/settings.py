@@ -42,6 +42,7 @@ class Settings:
         "what runs SQL: athena, or duckdb on the Parquet itself (the default if AWS_ENDPOINT_URL is set)", "athena"
     )
     max_object_mb: int = _setting("largest raw object taken, decompressed, in MiB; larger ones are refused", 1024)
+    home: str | None = _setting("folder whose .local holds the local AWS and its data; default: the source tree")
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Settings:

@@ -1,0 +1,126 @@
+"""What the local AWS runs on: the emulator's virtual environment and the packages of each Lambda function.
+
+    python -m stock_pipeline.local.environment      installs what is missing and says so
+
+Each is installed once from a hash-pinned requirement file, and again when that file (or the Python version) changes.
+The emulator pins its own botocore and runs the functions on its interpreter, so neither shares anything with the
+environment of the project: a dependency that a function lacks is missed here as it would be in AWS.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from stock_pipeline.errors import LocalAwsError
+from stock_pipeline.local.folders import REQUIREMENTS, TEMPLATE, LocalFolders, default_root, exclusive
+
+Report = Callable[[str], None]
+
+_STAMP = ".installed-from"
+_LOG_LINES = 15
+# These would lead pip, or the interpreter that it installs for, somewhere else.
+_NOT_FOR_PIP = {"PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_PYTHON"}
+
+
+def ensure_environment(root: Path | None = None, on_progress: Report | None = None) -> LocalFolders:
+    """Install under a root what is not there yet; returns its folders.
+
+    Takes no time when all is there, else up to a minute; `on_progress` gets a sentence for each thing installed. Safe
+    to call from several processes at once. Raises LocalAwsError with the end of pip's output when it fails.
+    """
+    folders = LocalFolders(root or default_root())
+    report = on_progress or (lambda _: None)
+    if not REQUIREMENTS.is_file():
+        raise LocalAwsError(f"the local AWS needs the source tree: {REQUIREMENTS} is not there; run from a clone")
+    with exclusive(folders.install_lock):
+        _ensure_venv(folders, report)
+        _ensure_dependencies(folders, report)
+    return folders
+
+
+def dependencies_of(function: str, folders: LocalFolders) -> Path:
+    """The folder with the packages that a function imports; functions with the same requirements share it."""
+    return folders.dependencies / _identity(_requirements_of(function))
+
+
+def functions() -> list[str]:
+    """The names of the Lambda functions: the folders beside the template that have a handler."""
+    return sorted(handler.parent.name for handler in TEMPLATE.parent.glob("*/handler.py"))
+
+
+def _requirements_of(function: str) -> Path:
+    return TEMPLATE.parent / function / "requirements.txt"
+
+
+def _ensure_venv(folders: LocalFolders, report: Report) -> None:
+    wanted = _identity(REQUIREMENTS)
+    stamp = folders.venv / _STAMP
+    if _is_stamped(stamp, wanted):
+        return
+    report(f"installing the local AWS into {folders.venv} (once)")
+    shutil.rmtree(folders.venv, ignore_errors=True)
+    _run([sys.executable, "-m", "venv", str(folders.venv)])
+    _pip(folders, REQUIREMENTS)
+    stamp.write_text(wanted)
+
+
+def _ensure_dependencies(folders: LocalFolders, report: Report) -> None:
+    files = {dependencies_of(name, folders): _requirements_of(name) for name in functions()}
+    missing = {folder: file for folder, file in files.items() if not _is_stamped(folder / _STAMP, folder.name)}
+    if not missing:
+        return
+    report(f"installing what the Lambda functions import into {folders.dependencies} (once)")
+    folders.dependencies.mkdir(parents=True, exist_ok=True)
+    for stale in set(folders.dependencies.iterdir()) - set(files):
+        shutil.rmtree(stale, ignore_errors=True)
+
+    def install(folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        _pip(folders, missing[folder], "--target", str(folder))
+        (folder / _STAMP).write_text(folder.name)
+
+    with ThreadPoolExecutor(len(missing)) as threads:
+        list(threads.map(install, missing))
+
+
+def _identity(requirements: Path) -> str:
+    """What an installation is known by: its requirement file and the Python version it is for."""
+    try:
+        content = requirements.read_bytes()
+    except OSError as error:
+        raise LocalAwsError(f"cannot read {requirements} ({error.strerror}); is the source tree whole?") from error
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return hashlib.sha256(content + version.encode()).hexdigest()[:16]
+
+
+def _is_stamped(stamp: Path, wanted: str) -> bool:
+    return stamp.is_file() and stamp.read_text() == wanted
+
+
+def _pip(folders: LocalFolders, requirements: Path, *options: str) -> None:
+    quiet = ("--quiet", "--no-input", "--disable-pip-version-check", "--require-hashes", "--only-binary", ":all:")
+    _run([str(folders.python), "-m", "pip", "install", *quiet, *options, "-r", str(requirements)])
+
+
+def _run(command: Iterable[str]) -> None:
+    environ = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_PIP}
+    done = subprocess.run(  # noqa: S603 - both commands are this module's own
+        [*command], env=environ, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    if done.returncode:
+        said = "\n".join(done.stdout.strip().splitlines()[-_LOG_LINES:])
+        raise LocalAwsError(f"installing the local AWS failed; is the package index reachable?\n{said}")
+
+
+if __name__ == "__main__":
+    try:
+        ensure_environment(on_progress=lambda sentence: print(sentence, flush=True))  # noqa: T201
+    except LocalAwsError as error:
+        sys.exit(str(error))

@@ -1,0 +1,317 @@
+"""Starting, finding, sharing and stopping the emulator of one root.
+
+Three locks (see `folders.py`) say what is true, however the processes that take part in it end:
+
+- the emulator lives exactly as long as it holds the instance lock, so no stale file or reused process id misleads;
+- everybody who uses it shares the users' lock, and the emulator ends itself once it gets that lock alone: when the last
+  user has left, or was killed;
+- the start lock makes starting, joining and leaving follow one another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stock_pipeline.errors import LocalAwsError
+from stock_pipeline.local.environment import Report, ensure_environment
+from stock_pipeline.local.folders import LocalFolders, default_root, exclusive, is_held, locked
+from stock_pipeline.local.stack import ACCESS_KEY, REGION, SECRET_KEY, deploy, parameters_of_environment, settings_of
+
+_GATEWAY = Path(__file__).with_name("gateway.py")
+_READY = "/_ministack/ready"
+_READY_WITHIN = 30.0  # seconds
+_STOP_WITHIN = 12.0
+_POLL = 0.02
+_LOG_LINES = 20
+_HOSTS_HERE = "127.0.0.1,localhost"
+
+
+@dataclass
+class LocalAws:
+    """A running local AWS with the stack deployed to it.
+
+    `endpoint` is its address and `env` the environment variables by which boto3 and the settings find it. `ui` is the
+    address of the Dagster UI that goes with it, if one does.
+    """
+
+    root: Path
+    pid: int
+    endpoint: str
+    processor: str
+    stage: str
+    outputs: dict[str, str]
+    ui: str | None = None
+    _users: int | None = field(default=None, repr=False)
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+            # Nothing of the person's real AWS may leak in: no profile, no role, no address of a service.
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            **settings_of(self.outputs),
+        }
+
+    def environ(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """A whole environment for a child process: `base` with this AWS in the place of any other."""
+        kept = {name: value for name, value in base.items() if not name.startswith("AWS_")}
+        for name in ("NO_PROXY", "no_proxy"):
+            kept[name] = ",".join(filter(None, [kept.get(name), _HOSTS_HERE]))
+        return kept | self.env
+
+    def activate(self) -> None:
+        """Make this process use this AWS: the change that `environ` describes, made to `os.environ`."""
+        wanted = self.environ()
+        for name in set(os.environ) - set(wanted):
+            del os.environ[name]
+        os.environ.update(wanted)
+
+    def announce(self, ui: str) -> None:
+        """Let those who find this instance know the address of the Dagster UI."""
+        self.ui = ui
+        _write_state(self)
+
+    def stop(self) -> None:
+        """End the emulator and every process in it, whoever else uses it. Does nothing when it has ended already."""
+        folders = LocalFolders(self.root)
+        if is_held(folders.instance_lock):
+            _signal(os.kill, self.pid, signal.SIGTERM)
+            if not _ends(folders):
+                _signal(os.killpg, self.pid, signal.SIGKILL)
+                _ends(folders)
+        if self._process:
+            self._process.wait(_STOP_WITHIN)
+        folders.state.unlink(missing_ok=True)
+        self._let_go()
+
+    def leave(self) -> None:
+        """Stop using the emulator; the last one to leave stops it."""
+        folders = LocalFolders(self.root)
+        with exclusive(folders.start_lock):
+            self._let_go()
+            alone = locked(folders.users_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if alone is not None:
+                self.stop()
+                os.close(alone)
+            elif is_held(folders.users_lock):  # the emulator was faster: it is ending
+                _ends(folders)
+
+    def _let_go(self) -> None:
+        if self._users is not None:
+            os.close(self._users)
+            self._users = None
+
+
+def running(root: Path | None = None) -> LocalAws | None:
+    """The local AWS that runs for a root, or None. It may end at any time; `local_aws` keeps it while it is used."""
+    folders = LocalFolders(root or default_root())
+    if not folders.state.is_file() or not is_held(folders.instance_lock):
+        return None
+    try:
+        state: dict[str, Any] = json.loads(folders.state.read_text())
+        return LocalAws(root=folders.root, **state)
+    except (OSError, ValueError, TypeError):  # removed at this moment, or written by another version
+        return None
+
+
+def start(
+    root: Path | None = None,
+    *,
+    processor: str = "dagster",
+    stage: str = "local",
+    parameters: Mapping[str, str] | None = None,
+    installed: Path | None = None,
+    on_progress: Report | None = None,
+) -> LocalAws:
+    """Start the local AWS of a root, deploy the stack to it and return it, to be ended with `stop()`.
+
+    It also ends by itself once this process and all others that use it are gone. `processor` is who consumes arrivals
+    (dagster or lambda), `parameters` are more parameters of the template; symbols and seed come from the environment's
+    settings. `installed` is a root whose installed packages are used (by default the same one).
+
+    Raises LocalAwsError when one runs already, or with the end of the log when it does not get ready.
+    """
+    folders = LocalFolders(root or default_root())
+    with exclusive(folders.start_lock):
+        other = running(folders.root)
+        if other:
+            raise LocalAwsError(f"a local AWS runs for {folders.root} already ({other.endpoint}, process {other.pid}); "
+                                "use that one, or stop it with Ctrl-C where it was started")  # fmt: skip
+        tools = ensure_environment(installed or folders.root, on_progress)
+        wanted = {"Processor": processor, **parameters_of_environment(), **(parameters or {})}
+        return _launch(folders, tools, stage, wanted)
+
+
+@contextmanager
+def local_aws(
+    root: Path | None = None,
+    *,
+    processor: str | None = None,
+    stage: str = "local",
+    parameters: Mapping[str, str] | None = None,
+    installed: Path | None = None,
+    on_progress: Report | None = None,
+) -> Iterator[LocalAws]:
+    """The local AWS of a root for the length of a block: the one that runs, or one started for this.
+
+    The last user of one started like this ends it; one started by `start` is left to who started it. Raises
+    LocalAwsError as `start` does, and when one runs with another processor than asked for.
+    """
+    folders = LocalFolders(root or default_root())
+    aws = _join(folders)
+    if aws is None:
+        try:
+            aws = start(folders.root, processor=processor or "dagster", stage=stage, parameters=parameters,
+                        installed=installed, on_progress=on_progress)  # fmt: skip
+        except LocalAwsError:
+            aws = _join(folders)  # somebody else started one at the same moment
+            if aws is None:
+                raise
+    try:
+        if processor and aws.processor != processor:
+            raise LocalAwsError(f"the local AWS at {aws.endpoint} runs with the processor {aws.processor}, not "
+                                f"{processor}; stop it with Ctrl-C where it was started")  # fmt: skip
+        yield aws
+    finally:
+        aws.leave()
+
+
+def _join(folders: LocalFolders) -> LocalAws | None:
+    """Become a user of the running emulator, or None if there is none (one that is ending is waited for)."""
+    if not folders.state.is_file():
+        return None
+    with exclusive(folders.start_lock):
+        users = locked(folders.users_lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        if users is None:  # the emulator holds it: it is ending
+            _ends(folders)
+            return None
+        aws = running(folders.root)
+        if aws is None:
+            os.close(users)
+            return None
+        aws._users = users
+        return aws
+
+
+def _launch(folders: LocalFolders, tools: LocalFolders, stage: str, parameters: dict[str, str]) -> LocalAws:
+    """Start the emulator and deploy to it; whatever goes wrong, nothing is left running. Needs the start lock."""
+    _ends(folders)  # one that was told to end may still hold its files
+    folders.state.unlink(missing_ok=True)
+    shutil.rmtree(folders.temporary, ignore_errors=True)  # what functions left there when they were killed
+    for folder in (folders.objects, folders.temporary):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    users = locked(folders.users_lock, fcntl.LOCK_SH)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        process = _spawn(folders, tools, listening, port)
+    aws = LocalAws(folders.root, process.pid, f"http://127.0.0.1:{port}", parameters["Processor"], stage, {},
+                   _users=users, _process=process)  # fmt: skip
+    try:
+        _wait_until_ready(process, port, folders)
+        aws.outputs = deploy(aws.endpoint, tools, stage=stage, parameters=parameters)
+        _write_state(aws)
+    except BaseException:
+        _signal(os.killpg, process.pid, signal.SIGKILL)
+        aws.stop()
+        raise
+    return aws
+
+
+def _spawn(folders: LocalFolders, tools: LocalFolders, listening: socket.socket, port: int) -> subprocess.Popen[bytes]:
+    command = [str(tools.python), "-P", str(_GATEWAY), "--socket", str(listening.fileno())]
+    command += ["--instance-lock", str(folders.instance_lock), "--users-lock", str(folders.users_lock)]
+    environ = {
+        # A whitelist: the functions inherit it, and must neither see nor need anything of the person's environment.
+        **{name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ},
+        "HOME": str(folders.temporary),
+        "TMPDIR": str(folders.temporary),
+        "PYTHONUNBUFFERED": "1",
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_HOST": "127.0.0.1",
+        "MINISTACK_REGION": REGION,
+        "LAMBDA_EXECUTOR": "local",
+        "LAMBDA_ACCOUNT_CONCURRENCY": "0",  # the gateway lets invocations wait instead
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(folders.objects),
+        "SFTP_ENABLED": "0",
+        "IOT_MTLS_ENABLED": "0",
+        "DOCKER_HOST": "unix:///nonexistent",  # the emulator would look for containers of its own to remove
+    }
+    with folders.log.open("wb") as log:
+        try:
+            return subprocess.Popen(  # noqa: S603 - the emulator's own interpreter and program
+                command, env=environ, cwd=folders.temporary, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                pass_fds=[listening.fileno()], start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise LocalAwsError(
+                f"cannot run {tools.python} ({error.strerror}); delete {tools.venv} and try again"
+            ) from error
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, folders: LocalFolders) -> None:
+    deadline = time.monotonic() + _READY_WITHIN
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise LocalAwsError(f"the local AWS ended while starting; the end of {folders.log}:\n{_tail(folders.log)}")
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            connection.request("GET", _READY)
+            if connection.getresponse().status == 200:
+                return
+        except (OSError, http.client.HTTPException):
+            pass  # not listening yet
+        finally:
+            connection.close()
+        time.sleep(_POLL)
+    raise LocalAwsError(f"the local AWS was not ready within {_READY_WITHIN:.0f} s; the end of {folders.log}:\n"
+                        f"{_tail(folders.log)}")  # fmt: skip
+
+
+def _ends(folders: LocalFolders) -> bool:
+    """Whether the emulator ends within the time it has for that."""
+    deadline = time.monotonic() + _STOP_WITHIN
+    while is_held(folders.instance_lock):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL)
+    return True
+
+
+def _signal(send: Any, target: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        send(target, number)
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
+
+
+def _write_state(aws: LocalAws) -> None:
+    """Write what others need to know in one step, so that they read all of it or nothing."""
+    path = LocalFolders(aws.root).state
+    shown = ("pid", "endpoint", "processor", "stage", "outputs", "ui")
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps({name: getattr(aws, name) for name in shown}, indent=1))
+    draft.replace(path)

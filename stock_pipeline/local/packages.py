@@ -1,0 +1,76 @@
+"""The code of each Lambda function: its folder and the modules of stock_pipeline that it imports, as a zip.
+
+What a function imports from elsewhere is in its requirements.txt, which `environment` installs; a zip of only our own
+code is a few kilobytes.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from stock_pipeline.local.folders import CHECKOUT, TEMPLATE
+
+_PACKAGE = "stock_pipeline"
+_SAME_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold: the same code makes the same bytes
+
+
+def function_zip(function: str) -> bytes:
+    """A function's code as a deployment package without its dependencies; the same code gives the same bytes."""
+    folder = TEMPLATE.parent / function
+    files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*.py"))}
+    files |= {str(path.relative_to(CHECKOUT)): path for path in modules_of(folder)}
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, path in sorted(files.items()):
+            archive.writestr(zipfile.ZipInfo(name, _SAME_TIME), path.read_bytes())
+    return sink.getvalue()
+
+
+def modules_of(folder: Path) -> list[Path]:
+    """The files of stock_pipeline that the Python files of a folder import, directly or through one another."""
+    found: set[Path] = set()
+    waiting = list(folder.rglob("*.py"))
+    while waiting:
+        for name in _imports(waiting.pop()):
+            new = set(_files_of(name)) - found
+            found |= new
+            waiting += new
+    return sorted(found)
+
+
+def _imports(file: Path) -> Iterator[str]:
+    """Every dotted name below stock_pipeline that a file imports when it runs."""
+    statements: list[ast.AST] = [ast.parse(file.read_bytes())]
+    while statements:
+        statement = statements.pop()
+        if isinstance(statement, ast.Import):
+            names = [alias.name for alias in statement.names]
+        elif isinstance(statement, ast.ImportFrom):
+            names = [f"{statement.module}.{alias.name}" for alias in statement.names]
+        else:
+            names = []
+            statements += [] if _is_for_types(statement) else ast.iter_child_nodes(statement)
+        yield from (name for name in names if name.split(".")[0] == _PACKAGE)
+
+
+def _is_for_types(statement: ast.AST) -> bool:
+    return (
+        isinstance(statement, ast.If) and isinstance(statement.test, ast.Name) and statement.test.id == "TYPE_CHECKING"
+    )
+
+
+def _files_of(name: str) -> Iterator[Path]:
+    """The files that importing a dotted name runs: every package on the way, and the module if it names one."""
+    path = CHECKOUT
+    for part in name.split("."):
+        path = path / part
+        if path.is_dir():
+            if (path / "__init__.py").is_file():
+                yield path / "__init__.py"
+        elif path.with_suffix(".py").is_file():
+            yield path.with_suffix(".py")
+            return

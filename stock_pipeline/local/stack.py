@@ -1,0 +1,168 @@
+"""The project's stack on the local AWS: lambdas/template.yaml, deployed as it is but for where its code comes from.
+
+The outputs of a deployed stack are named after the settings that they are the values of: StagingBucket is
+STOCK_PIPELINE_STAGING_BUCKET.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import yaml
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from stock_pipeline.errors import LocalAwsError
+from stock_pipeline.local.environment import dependencies_of
+from stock_pipeline.local.folders import TEMPLATE, LocalFolders
+from stock_pipeline.local.packages import function_zip
+from stock_pipeline.settings import Settings, variable
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import ParameterTypeDef
+
+REGION = "us-east-1"
+# Any key does; it must only not be twelve digits, which the emulator takes for an account.
+ACCESS_KEY = SECRET_KEY = "local"  # noqa: S105 - opens nothing
+
+_ARTIFACTS = "stock-pipeline-local-artifacts"
+_PATIENCE = 60.0  # seconds
+_POLL = 0.05
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's short forms: `!Ref x` is {"Ref": "x"}, `!GetAtt a.b` is {"Fn::GetAtt": ["a", "b"]}."""
+
+
+def _short_form(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        assert isinstance(node, yaml.MappingNode)
+        value = loader.construct_mapping(node, deep=True)
+    if tag == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {tag if tag in {"Ref", "Condition"} else f"Fn::{tag}": value}
+
+
+_Loader.add_multi_constructor("!", _short_form)
+
+
+def load_template(path: Path = TEMPLATE) -> dict[str, Any]:
+    """A CloudFormation template with its intrinsic functions in their long form. Raises LocalAwsError."""
+    try:
+        template: dict[str, Any] = yaml.load(path.read_text(), _Loader)  # noqa: S506 - a SafeLoader
+    except (OSError, yaml.YAMLError) as error:
+        raise LocalAwsError(f"cannot read {path}: {error}") from error
+    return template
+
+
+def client(service: Any, endpoint: str) -> Any:
+    """A boto3 client of the local AWS, whatever the environment says about the real one."""
+    config = Config(proxies={}, retries={"mode": "standard"}, s3={"addressing_style": "path"})
+    return boto3.Session(ACCESS_KEY, SECRET_KEY, region_name=REGION).client(
+        service, endpoint_url=endpoint, config=config
+    )
+
+
+def deploy(endpoint: str, folders: LocalFolders, *, stage: str, parameters: Mapping[str, str]) -> dict[str, str]:
+    """Create or update the stack of a stage and return its outputs.
+
+    `parameters` are the template's; those not given keep their defaults. Deploying again what is deployed does nothing.
+    Raises LocalAwsError with the reason of each resource that failed.
+    """
+    template = _with_local_code(load_template(), endpoint, folders)
+    stack = f"stock-pipeline-{stage}"
+    given = {"Stage": stage, **parameters}
+    request: list[ParameterTypeDef] = [{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()]
+    cloudformation: CloudFormationClient = client("cloudformation", endpoint)
+    try:
+        _put_stack(cloudformation, stack, json.dumps(template), request)
+        return _outputs(cloudformation, stack)
+    except ClientError as error:
+        raise LocalAwsError(f"the stack {stack} was refused: {error.response['Error'].get('Message')}") from error
+
+
+def settings_of(outputs: Mapping[str, str]) -> dict[str, str]:
+    """The settings that a stack's outputs stand for: {"LakeBucket": …} → {"STOCK_PIPELINE_LAKE_BUCKET": …}."""
+    names = {re.sub(r"(?:^|_)(.)", lambda m: m[1].upper(), f.name): f.name for f in fields(Settings)}
+    return {variable(names[key]): value for key, value in outputs.items() if key in names}
+
+
+def _with_local_code(template: dict[str, Any], endpoint: str, folders: LocalFolders) -> dict[str, Any]:
+    """The template with each function's code uploaded, and its dependencies taken from where they are installed."""
+    s3 = client("s3", endpoint)
+    with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(Bucket=_ARTIFACTS)
+    uploaded = set()
+    for resource in template["Resources"].values():
+        if resource["Type"] != "AWS::Serverless::Function":
+            continue
+        properties = resource["Properties"]
+        name = properties["CodeUri"].rstrip("/")
+        code = function_zip(name)
+        key = f"{name}/{hashlib.sha256(code).hexdigest()}.zip"
+        s3.put_object(Bucket=_ARTIFACTS, Key=key, Body=code)
+        uploaded.add(key)
+        properties["CodeUri"] = {"Bucket": _ARTIFACTS, "Key": key}
+        variables = properties.setdefault("Environment", {}).setdefault("Variables", {})
+        variables["PYTHONPATH"] = str(dependencies_of(name, folders))
+    for stale in {entry["Key"] for entry in s3.list_objects_v2(Bucket=_ARTIFACTS)["Contents"]} - uploaded:
+        s3.delete_object(Bucket=_ARTIFACTS, Key=stale)
+    return template
+
+
+def _put_stack(cloudformation: CloudFormationClient, stack: str, body: str, given: list[ParameterTypeDef]) -> None:
+    capabilities: Any = ["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
+    try:
+        cloudformation.describe_stacks(StackName=stack)
+    except ClientError:
+        cloudformation.create_stack(
+            StackName=stack, TemplateBody=body, Parameters=given, Capabilities=capabilities, DisableRollback=True
+        )
+        return
+    try:
+        cloudformation.update_stack(StackName=stack, TemplateBody=body, Parameters=given, Capabilities=capabilities)
+    except ClientError as error:
+        if "No updates are to be performed" not in error.response["Error"].get("Message", ""):
+            raise
+
+
+def _outputs(cloudformation: CloudFormationClient, stack: str) -> dict[str, str]:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        found = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+        status = found["StackStatus"]
+        if status in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
+            return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+        if not status.endswith("_IN_PROGRESS"):
+            raise LocalAwsError(f"the stack {stack} ended as {status}: {_failures(cloudformation, stack)}")
+        if time.monotonic() > deadline:
+            raise LocalAwsError(f"the stack {stack} is still {status} after {_PATIENCE:.0f} s")
+        time.sleep(_POLL)
+
+
+def _failures(cloudformation: CloudFormationClient, stack: str) -> str:
+    events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
+    failed = [e for e in events if e.get("ResourceStatus", "").endswith("_FAILED")]
+    return "; ".join(f"{e['LogicalResourceId']}: {e.get('ResourceStatusReason', '')}" for e in reversed(failed))
+
+
+def parameters_of_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The template's parameters that the settings in an environment stand for: symbols and seed, where they are set."""
+    given = {"Symbols": environ.get(variable("symbols"), ""), "Seed": environ.get(variable("seed"), "")}
+    return {name: text.strip() for name, text in given.items() if text.strip()}
