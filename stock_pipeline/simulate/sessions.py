@@ -37,9 +37,9 @@ def _calendar() -> _Calendar:
     from exchange_calendars.exchange_calendar_xnys import XNYSExchangeCalendar
 
     xnys = XNYSExchangeCalendar(start=FIRST_DAY.isoformat(), end=LAST_DAY.isoformat())
-    nanos = (xnys.sessions_nanos, xnys.opens_nanos, xnys.closes_nanos)
-    days, opens, closes = (np.asarray(moments).view("datetime64[ns]").astype("datetime64[us]") for moments in nanos)
-    return _Calendar(days.astype("datetime64[D]"), opens, closes)
+    # the unit of their times differs between versions of pandas
+    opens, closes = (np.asarray(times.dt.tz_convert(None), "datetime64[us]") for times in (xnys.opens, xnys.closes))
+    return _Calendar(np.asarray(xnys.sessions, "datetime64[D]"), opens, closes)
 
 
 def sessions(start: date, end: date) -> list[date]:

@@ -100,8 +100,9 @@ def live_ticks(
         raise SimulationError(f"a rate of {rate} ticks a second is not possible; take a positive number")
     if batch < _MICROSECOND:
         raise SimulationError(f"a batch of {batch} holds no time; take at least a microsecond")
-    followed = session or last_opened_session(start)
-    session_times(followed)  # a day without a session is told here, not at the first tick
+    # what cannot be followed is told here, not at the first tick
+    opened_last = last_opened_session(start)
+    session_times(session or opened_last)
     return _live(names, seed, rate, start.astimezone(UTC), session, batch)
 
 
