@@ -154,6 +154,43 @@ PRICE_BY_DATE = Table(
     suffix="/prices.parquet",
 )
 
+STREAM_PRICES_HISTORY = Table(
+    name="stream_prices_history",
+    prefix="price_by_date_stream/",
+    description="One row is one tick: one trade of one symbol.",
+    columns=(
+        Column("event_id", STRING, "identity of the tick: the producer's or vendor's, else its place in its object"),
+        _symbol(),
+        Column("price", pa.float64(), "price of the trade"),
+        Column("size", pa.float64(), "amount traded: shares, or a fraction of a coin", nullable=True),
+        Column("produced_at", TIMESTAMP, "when the trade happened, as its producer says (UTC)"),
+        _SOURCE,
+        _LOADED,
+    ),
+    key=("event_id",),
+    sort=("symbol", "produced_at"),
+    partition=("year", "month", "day"),
+)
+
+LATEST_PRICES = Table(
+    name="latest_prices",
+    prefix="latest_stream_prices/",
+    description="One row is one symbol's latest tick.",
+    columns=(
+        _symbol(),
+        Column("price", pa.float64(), "price of the latest trade"),
+        Column("size", pa.float64(), "amount traded in it", nullable=True),
+        Column("produced_at", TIMESTAMP, "when that trade happened (UTC)"),
+        Column("event_id", STRING, "identity of that tick in stream_prices_history"),
+        _LOADED,
+    ),
+    key=("symbol",),
+    sort=("symbol",),
+    keep="greatest",
+    order=("produced_at", "event_id"),
+    dictionary=("symbol",),
+)
+
 REJECTED_RECORDS = Table(
     name="rejected_records",
     prefix="rejected_records/",

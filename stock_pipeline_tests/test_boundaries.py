@@ -52,7 +52,9 @@ def test_only_the_orchestration_knows_dagster() -> None:
 
 
 def test_only_the_lake_calls_s3_for_data() -> None:
-    callers = [m for m in PACKAGE.rglob("*.py") if "get_object(" in m.read_text() or "put_object(" in m.read_text()]
+    """Deploying to the local AWS uploads code, which is not data."""
+    others = set(PACKAGE.rglob("*.py")) - set((PACKAGE / "local").rglob("*.py"))
+    callers = [m for m in others if "get_object(" in m.read_text() or "put_object(" in m.read_text()]
     assert [m.relative_to(PACKAGE).as_posix() for m in callers] == ["lake/store.py"]
 
 
