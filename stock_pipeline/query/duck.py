@@ -1,0 +1,172 @@
+"""DuckDB over the lake's Parquet objects, shut off from everything else.
+
+The objects come through the object store as Arrow datasets. A condition on a partition column (or on `date`, which
+implies the year) decides which objects are fetched at all, and conditions on the others which row groups are decoded.
+The connection reaches no file, no network and no Python object but these tables, and its configuration is locked.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from stock_pipeline.errors import QueryError
+from stock_pipeline.lake.store import ObjectInfo, ObjectStore
+from stock_pipeline.schemas import TABLES, Table
+
+_READING = {"SELECT", "EXPLAIN", "MULTI"}  # MULTI is what PIVOT expands to
+_CALENDAR = {"year", "month", "day"}
+
+
+def run(statement: str, parameters: Sequence[Any], store: ObjectStore, database: str) -> pa.Table:
+    """Run one statement; raises QueryError with DuckDB's message, or the error of the store."""
+    objects: list[_Object] = []
+    with duckdb.connect() as connection:
+        connection.execute(f'CREATE SCHEMA "{database}"')
+        for table in _mentioned(statement):
+            rows = _rows(table, store, objects)
+            connection.register(table.name, rows)
+            connection.execute(f'CREATE VIEW "{database}"."{table.name}" AS FROM "{table.name}"')
+        connection.execute(
+            "SET TimeZone = 'UTC'; SET python_enable_replacements = false; SET enable_external_access = false; "
+            "SET lock_configuration = true"
+        )
+        try:
+            _refuse_writes(connection, statement)
+            result = connection.sql(statement, params=list(parameters) or None)
+            if result is None:
+                raise QueryError("the statement gave no rows")
+            return _plain(result.to_arrow_table())
+        except duckdb.InterruptException as error:
+            raise KeyboardInterrupt from error
+        except (duckdb.Error, pa.ArrowException, RuntimeError) as error:
+            for failed in objects:
+                if failed.error:
+                    raise failed.error from None
+            hint = f"; the tables are {', '.join(TABLES)}" if isinstance(error, duckdb.CatalogException) else ""
+            raise QueryError(f"{str(error).strip()}{hint}") from error
+
+
+def _mentioned(statement: str) -> list[Table]:
+    """The tables that a statement can mean: only these are listed, and none is silently empty because it was not."""
+    text = statement.lower()
+    if text.startswith("show") or "information_schema" in text:
+        return list(TABLES.values())
+    return [t for t in TABLES.values() if t.name in text]
+
+
+def _refuse_writes(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
+    kinds = [s.type.name for s in connection.extract_statements(statement)]
+    if len(kinds) != 1:
+        raise QueryError(f"one statement at a time; this text holds {len(kinds)}")
+    if kinds[0] not in _READING:
+        raise QueryError(f"{kinds[0]} is not allowed: SQL here only reads (SELECT, WITH, DESCRIBE, SHOW, EXPLAIN)")
+
+
+def _rows(table: Table, store: ObjectStore, objects: list[_Object]) -> pa.Table | ds.Dataset:
+    """A table as what DuckDB can scan: a dataset of its objects, or no rows of the right types when it has none."""
+    schema = _schema(table)
+    format_ = ds.ParquetFileFormat()
+    fragments = []
+    for info in store.list(table.prefix):
+        if info.key.endswith(".parquet") and info.size:
+            found = _Object(store, info)
+            objects.append(found)
+            fragments.append(format_.make_fragment(found, partition_expression=_partition(table, schema, info.key)))
+            found.registered = True
+    return ds.FileSystemDataset(fragments, schema, format_) if fragments else schema.empty_table()
+
+
+def _schema(table: Table) -> pa.Schema:
+    """The table's columns, then its partition columns, in the types that Glue has for them."""
+    columns = [
+        pa.field(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type, nullable=f.nullable)
+        for f in table.schema
+    ]
+    partition = [pa.field(n, pa.int32() if n in _CALENDAR else pa.string()) for n in table.partition]
+    return pa.schema(columns + partition)
+
+
+def _partition(table: Table, schema: pa.Schema, key: str) -> ds.Expression:
+    """What every row of an object has in common, read from its key."""
+    known: ds.Expression = ds.scalar(True)
+    for part in key.removeprefix(table.prefix).split("/"):
+        name, equals, value = part.partition("=")
+        if equals and name in table.partition:
+            typed = pa.scalar(value).cast(schema.field(name).type)
+            known = known & (ds.field(name) == typed)
+            if name == "year" and "date" in table.key:
+                year = typed.as_py()
+                known = known & (ds.field("date") >= date(year, 1, 1)) & (ds.field("date") <= date(year, 12, 31))
+    return known
+
+
+def _plain(rows: pa.Table) -> pa.Table:
+    """Sums of bigint come back as 38-digit decimals; as bigint where they fit, as Athena has them."""
+    for at, field in enumerate(rows.schema):
+        if pa.types.is_decimal(field.type) and field.type.scale == 0:
+            try:
+                rows = rows.set_column(at, field.name, rows[at].cast(pa.int64()))
+            except pa.ArrowInvalid:
+                continue
+    return rows
+
+
+class _Object(io.RawIOBase):
+    """An object of the lake as a file, fetched whole by one GET when it is first read.
+
+    One GET, so that a reader meets the object as it was before or after a concurrent write and never half of each, and
+    only when it is needed, so that a pruned partition costs nothing. Arrow asks for the size once when the fragment is
+    made; the listing answers that. From then on the size is that of the bytes fetched.
+    """
+
+    def __init__(self, store: ObjectStore, info: ObjectInfo) -> None:
+        self._store, self._info = store, info
+        self._data: memoryview | None = None
+        self._at = 0
+        self._fetching = threading.Lock()
+        self.registered = False
+        self.error: BaseException | None = None
+
+    def _fetched(self) -> memoryview:
+        with self._fetching:
+            if self._data is None:
+                try:
+                    self._data = memoryview(self._store.get(self._info.key).data)
+                except BaseException as error:
+                    # A Python exception that crosses Arrow and DuckDB on a thread of theirs stops the query for good
+                    # (duckdb 2.0 waits for itself), so it is kept, and a file of no bytes fails the scan instead.
+                    self.error = error
+                    self._data = memoryview(b"")
+            return self._data
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = self._fetched()
+        end = len(data) if size is None or size < 0 else self._at + size
+        found = bytes(data[self._at : end])
+        self._at += len(found)
+        return found
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_END:
+            offset += len(self._fetched()) if self.registered else self._info.size
+        elif whence == io.SEEK_CUR:
+            offset += self._at
+        self._at = offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
