@@ -1,0 +1,54 @@
+"""Between Arrow and numpy without a copy, and without what pulls pandas in.
+
+pyarrow imports pandas, where it is installed, the first time a value goes through `pa.array`, `pa.scalar` or
+`Array.to_numpy`: a quarter of a second that no processing function needs. These few functions share buffers instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Bools = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+def as_numpy(array: pa.Array, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    """The values of a fixed-width array (not bool) as they lie in memory; whatever null slots hold is in there too."""
+    values: npt.NDArray[Any] = np.frombuffer(array.buffers()[1] or b"", dtype=dtype)
+    return values[array.offset : array.offset + len(array)]
+
+
+def as_arrow(values: npt.NDArray[Any], type_: pa.DataType, missing: Bools | None = None) -> pa.Array:
+    """An array over the values of a numpy array; null where `missing`."""
+    valid = None if missing is None or not missing.any() else bitmap(~missing)
+    return pa.Array.from_buffers(type_, len(values), [valid, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def booleans(values: Bools) -> pa.Array:
+    """A boolean array, for filters."""
+    return pa.Array.from_buffers(pa.bool_(), len(values), [None, bitmap(values)])
+
+
+def bitmap(values: Bools) -> pa.Buffer:
+    """Arrow's bits, least significant first, as a validity buffer."""
+    return pa.py_buffer(np.packbits(values, bitorder="little"))
+
+
+def offsets(strings: pa.Array) -> Codes:
+    """Where each value of a string array begins and ends in its data buffer: n + 1 positions."""
+    ends: Codes = np.frombuffer(strings.buffers()[1], dtype=np.int32)
+    return ends[strings.offset : strings.offset + len(strings) + 1]
+
+
+def strings(values: Iterable[str | None]) -> pa.StringArray:
+    """A string array of Python strings."""
+    builder = pa.lib.StringBuilder()
+    builder.append_values(list(values))
+    return builder.finish()

@@ -1,0 +1,181 @@
+"""A raw object's bytes → its text as UTF-8 bytes: compression, archives, encodings, and the cap on their size.
+
+Nothing here knows what the text means. What a file is, is told by its first bytes, never by its name.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from stock_pipeline.errors import FileRefused
+from stock_pipeline.settings import MIB
+
+Bytes = bytes | bytearray
+
+MAX_BYTES = 1024 * MIB
+"""Largest text taken when the caller sets no limit."""
+
+_STEP = 64 * 1024
+# Prices compress 3 to 30 times. A file that yields this much, and so many times its own size, was made to do harm.
+_BOMB_BYTES, _BOMB_RATIO = 64 * MIB, 200
+
+_ACCEPTED = "accepted is plain text, gzipped text (.gz), or one text file in a .zip"
+_FOREIGN = {
+    b"PAR1": "a Parquet file",
+    b"ARROW1": "an Arrow file",
+    b"ORC": "an ORC file",
+    b"Obj\x01": "an Avro file",
+    b"%PDF": "a PDF",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook (.xls)",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd",
+    b"BZh": "compressed with bzip2",
+    b"\xfd7zXZ": "compressed with xz",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"SQLite format 3": "an SQLite database",
+    b"\x89PNG": "a picture",
+    b"\x89HDF": "an HDF5 file",
+}
+_BOMS = (  # UTF-32 first: its mark begins with that of UTF-16
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """The content of a raw object, and the name it had inside an archive."""
+
+    data: Bytes
+    member: str | None = None
+
+
+def read_text(data: bytes, max_bytes: int = MAX_BYTES) -> Unpacked:
+    """Unpack a raw object and decode its text to UTF-8 without a byte order mark.
+
+    UTF-8, UTF-16 and UTF-32 with a mark are read as such; bytes that are not UTF-8 are taken as Windows-1252, which for
+    symbols, dates and numbers is the same.
+
+    Raises FileRefused as `unpack` does, and for NUL bytes and text in no such encoding.
+    """
+    raw = unpack(data, max_bytes)
+    return Unpacked(_decoded(raw.data), raw.member)
+
+
+def unpack(data: bytes, max_bytes: int = MAX_BYTES) -> Unpacked:
+    """Unpack a raw object, without decoding what is in it.
+
+    Plain, gzip (any number of members) and zip with one text file are told apart by their first bytes. Unpacking stops
+    as soon as there are more than `max_bytes`.
+
+    Raises FileRefused for other formats, damaged or nested archives, and too much text.
+    """
+    member, packed = None, True
+    if data[:2] == b"\x1f\x8b":
+        text: Bytes = _gunzip(data, max_bytes)
+    elif data[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        text, member = _unzip(data, max_bytes)
+    else:
+        text, packed = data, False
+        if len(text) > max_bytes:
+            raise _too_large(max_bytes)
+    if packed and text[:2] in (b"\x1f\x8b", b"PK"):
+        raise FileRefused(f"an archive inside an archive: pack the file only once; {_ACCEPTED}")
+    for magic, what in _FOREIGN.items():
+        if text[: len(magic)] == magic:
+            raise FileRefused(f"this is {what}, not text; {_ACCEPTED}")
+    return Unpacked(text, member)
+
+
+def _gunzip(data: bytes, max_bytes: int) -> bytearray:
+    text, at = bytearray(), 0
+    source = memoryview(data)
+    while at < len(source):
+        member = zlib.decompressobj(wbits=31)
+        while not member.eof:
+            if at >= len(source):
+                raise FileRefused("the gzip file ends in the middle: it was cut off; upload it again")
+            chunk = source[at : at + _STEP]
+            try:
+                text += member.decompress(chunk)
+            except zlib.error as error:
+                raise FileRefused(f"the gzip file is damaged ({error}); upload it again") from error
+            at += len(chunk) - len(member.unused_data)
+            _check_size(len(text), len(source), max_bytes)
+        while at < len(source) and source[at] == 0:  # padding, as gzip itself takes it
+            at += 1
+    return text
+
+
+def _unzip(data: bytes, max_bytes: int) -> tuple[bytearray, str]:
+    text = bytearray()
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            member = _only_member(archive.infolist())
+            with archive.open(member) as file:
+                while chunk := file.read(_STEP):
+                    text += chunk
+                    _check_size(len(text), len(data), max_bytes)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+        raise FileRefused(f"the zip file is damaged ({error}); upload it again") from error
+    except (NotImplementedError, RuntimeError) as error:  # an unknown method; a password
+        raise FileRefused(f"the zip file cannot be read ({error}); pack it without a password, deflated") from error
+    return text, member.filename
+
+
+def _only_member(members: Iterable[zipfile.ZipInfo]) -> zipfile.ZipInfo:
+    files = [m for m in members if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
+    if any(m.filename == "[Content_Types].xml" for m in files):
+        raise FileRefused(f"this is an Office document (.xlsx), not text: save the sheet as CSV; {_ACCEPTED}")
+    texts = [m for m in files if m.filename.lower().endswith((".csv", ".txt", ".tsv"))] or files
+    if len(texts) != 1:
+        names = ", ".join(m.filename for m in texts[:5]) or "nothing"
+        raise FileRefused(
+            f"a zip file must hold exactly one CSV; this one holds {len(texts)} ({names}): upload each alone"
+        )
+    return texts[0]
+
+
+def _check_size(size: int, packed: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise _too_large(max_bytes)
+    if size > _BOMB_BYTES and size > _BOMB_RATIO * packed:
+        raise FileRefused(
+            f"unpacks to more than {_BOMB_RATIO} times its size, which no price file does; upload it plain"
+        )
+
+
+def _too_large(max_bytes: int) -> FileRefused:
+    return FileRefused(
+        f"larger than {max_bytes / MIB:g} MiB of text; split the file, or raise STOCK_PIPELINE_MAX_OBJECT_MB"
+    )
+
+
+def _decoded(text: Bytes) -> Bytes:
+    for mark, encoding in _BOMS:
+        if text[: len(mark)] == mark:
+            try:
+                text = text.decode(encoding).encode()
+            except UnicodeError as error:
+                raise FileRefused(f"begins like {encoding.upper()} but is not ({error}); save it as UTF-8") from error
+    if text[:3] == b"\xef\xbb\xbf":
+        text = text[3:]
+    if b"\0" in text:
+        line = text.count(b"\n", 0, text.index(b"\0")) + 1
+        raise FileRefused(f"line {line} holds a NUL byte: binary, or UTF-16 without its mark; save the file as UTF-8")
+    if text.isascii():
+        return text
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        try:
+            return text.decode("cp1252").encode()
+        except UnicodeDecodeError as error:
+            raise FileRefused("neither UTF-8 nor Windows-1252 text; save the file as UTF-8") from error
+    return text
