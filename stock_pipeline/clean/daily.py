@@ -131,7 +131,7 @@ def _number_findings(rows: DailyRows) -> list[_Finding]:
     found += [_rule(rows, Reason.NON_POSITIVE_PRICE, f, lambda v: v <= 0, "is not above zero") for f in prices]
     if "volume" in fields:
         found.append(_rule(rows, Reason.NEGATIVE_VOLUME, "volume", lambda v: v < 0, "is below zero"))
-        found.append(_rule(rows, Reason.FRACTIONAL_VOLUME, "volume", lambda v: v != np.floor(v), "is not whole"))
+        found.append(_rule(rows, Reason.FRACTIONAL_VOLUME, "volume", lambda v: v > np.floor(v), "is not whole"))
     for higher, lower in (("high", "open"), ("high", "low"), ("high", "close"), ("open", "low"), ("close", "low")):
         if higher in fields and lower in fields:
             found.append(_order(rows, higher, lower))
