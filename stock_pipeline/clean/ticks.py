@@ -1,0 +1,221 @@
+"""The rules of ticks: which messages are stored, and why the others are not.
+
+What a message says is read in `parse`, which rejects what has no symbol, price or time, what is no number, no time, no
+event id or no JSON. Here the values are judged. A tick has one reason, the first that applies in this order:
+
+    bad_symbol          no ticker; class shares get their dot here (BRK-B → BRK.B), products such as BTC-USD stay
+    non_positive_price
+    negative_volume     a size below zero; there need not be one, and it can be a fraction of a coin or share
+    bad_timestamp       before 1990, when there were no such messages
+    future_timestamp    further ahead than the allowed clock skew
+    bad_event_id        longer than 128 characters
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stock_pipeline.clean import REJECTED, Cleaned
+from stock_pipeline.parse.buffers import Bools, Codes, Ints, as_arrow, as_numpy, booleans, strings
+from stock_pipeline.parse.symbols import canonical
+from stock_pipeline.parse.ticks import TickRows
+from stock_pipeline.schemas import Reason
+
+MAX_SKEW = timedelta(minutes=5)
+"""How far a producer's clock may be ahead of ours."""
+
+FIRST_TIME = datetime(1990, 1, 1, tzinfo=UTC)
+LONGEST_EVENT_ID = 128
+
+_LINE_BITS = 40  # no object has more lines than that
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class CleanedObjects:
+    """The ticks of several source objects, judged together; `of` gives what belongs to one of them.
+
+    `good` and `lines` are as in `Cleaned`, over all objects in their order; `objects` (int32) says which object each
+    row came from, `rejected_objects` the same of the rejected rows. `skipped` has one count an object, `refused` the
+    reason of each object that was refused whole.
+    """
+
+    good: pa.Table
+    objects: Codes
+    lines: Ints
+    rejected: pa.Table
+    rejected_objects: Codes
+    skipped: Ints
+    refused: dict[int, str]
+    raw: Callable[[int, Sequence[int]], list[str]]
+
+    def of(self, index: int) -> Cleaned:
+        """One object's part, without copying; objects that were refused have none (see `refused`)."""
+        start, end = np.searchsorted(self.objects, [index, index + 1])
+        first, last = np.searchsorted(self.rejected_objects, [index, index + 1])
+        return Cleaned(
+            good=self.good.slice(start, end - start),
+            lines=self.lines[start:end],
+            rejected=self.rejected.slice(first, last - first),
+            skipped=int(self.skipped[index]),
+            raw=partial(self.raw, index),
+        )
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """Rows that break a rule, and what is wrong with one of them in words."""
+
+    reason: Reason
+    broken: Bools
+    words: Callable[[int], str]
+
+
+def clean_ticks(rows: TickRows, now: datetime, *, max_skew: timedelta = MAX_SKEW) -> Cleaned:
+    """Judge the ticks of one object by the rules above; `now` is the current time (with its zone)."""
+    return clean_tick_objects(rows, now, max_skew=max_skew).of(0)
+
+
+def clean_tick_objects(rows: TickRows, now: datetime, *, max_skew: timedelta = MAX_SKEW) -> CleanedObjects:
+    """Judge the ticks of several objects at once by the rules above; `now` is the current time (with its zone)."""
+    codes, forms = _symbols(rows.table["symbol"])
+    findings = [f for f in _findings(rows.table, codes, forms, now, max_skew) if f.broken.any()]
+    keep = np.ones(len(codes), bool)
+    for finding in findings:
+        keep &= ~finding.broken
+    at = rows.table.schema.get_field_index("symbol")
+    table = rows.table.set_column(at, rows.table.schema.field(at), _symbol_column(codes, forms))
+    good, order = _kept_in_order(table, keep, rows.objects.astype(np.int64) << _LINE_BITS | rows.lines)
+    rejected, rejected_objects = _rejected(rows, findings, np.flatnonzero(~keep))
+    return CleanedObjects(
+        good, rows.objects[order], rows.lines[order], rejected, rejected_objects, rows.skipped, rows.refused, rows.raw
+    )
+
+
+def _symbols(column: pa.ChunkedArray) -> tuple[Codes, list[str]]:
+    """The code of each row's symbol, and the symbols as they came."""
+    chunks = column.unify_dictionaries().chunks
+    if not chunks:
+        return np.zeros(0, np.int32), []
+    codes = np.concatenate([as_numpy(chunk.indices, np.int32) for chunk in chunks])
+    return codes, chunks[0].dictionary.to_pylist()
+
+
+def _symbol_column(codes: Codes, forms: list[str]) -> pa.DictionaryArray:
+    symbols = [canonical(form) for form in forms]
+    distinct = sorted({symbol for symbol in symbols if symbol is not None})
+    place = {symbol: n for n, symbol in enumerate(distinct)}
+    code_of = np.array([place.get(symbol or "", 0) for symbol in symbols], np.int32)
+    return pa.DictionaryArray.from_arrays(as_arrow(code_of[codes], pa.int32()), strings(distinct), safe=False)
+
+
+def _kept_in_order(table: pa.Table, keep: Bools, position: Ints) -> tuple[pa.Table, Ints]:
+    """The rows to keep in the order of their positions, and where in the table they were.
+
+    Rows are in order within a chunk, and so are almost all chunks; only those that overlap are sorted together. What
+    need not be moved is not copied.
+    """
+    good: list[pa.RecordBatch] = []
+    order: list[Ints] = [np.zeros(0, np.int64)]
+    end, start = -1, 0
+    for batch in table.to_batches():
+        at = np.flatnonzero(keep[start : start + len(batch)]) + start
+        if len(at):
+            kept = batch if len(at) == len(batch) else batch.filter(booleans(keep[start : start + len(batch)]))
+            if position[at[0]] < end:
+                kept, at = _merged(good, order, kept, at, position)
+            good.append(kept)
+            order.append(at)
+            end = position[at[-1]]
+        start += len(batch)
+    return pa.Table.from_batches(good, table.schema), np.concatenate(order)
+
+
+def _merged(
+    good: list[pa.RecordBatch], order: list[Ints], batch: pa.RecordBatch, at: Ints, position: Ints
+) -> tuple[pa.RecordBatch, Ints]:
+    """A batch and the ones before it that it overlaps, which are taken off the lists, as one in order."""
+    batches, places = [batch], [at]
+    while good and position[order[-1][-1]] > position[at[0]]:
+        batches.insert(0, good.pop())
+        places.insert(0, order.pop())
+    every = np.concatenate(places)
+    sorting = np.argsort(position[every], kind="stable")
+    return pa.concat_batches(batches).take(as_arrow(sorting, pa.int64())), every[sorting]
+
+
+def _findings(table: pa.Table, codes: Codes, forms: list[str], now: datetime, max_skew: timedelta) -> list[_Finding]:
+    """Every rule with the rows that break it, in the order in which the rules count."""
+    price, size = (_values(table[name], np.float64) for name in ("price", "size"))
+    times = _values(table["produced_at"], np.int64)
+    earliest, latest = ((moment - _EPOCH) // _MICROSECOND for moment in (FIRST_TIME, now + max_skew))
+    bad_form = np.array([canonical(form) is None for form in forms], bool)
+    has_size = np.concatenate([np.zeros(0, bool), *(_valid(chunk) for chunk in table["size"].chunks)])
+    length = _values(pc.binary_length(table["event_id"]), np.int32)
+
+    def moment(row: int) -> str:
+        return str(np.datetime64(int(times[row]), "us"))
+
+    return [
+        _Finding(Reason.BAD_SYMBOL, bad_form[codes], lambda row: f"symbol is {forms[codes[row]][:80]!r}"),
+        _Finding(Reason.NON_POSITIVE_PRICE, price <= 0, lambda row: f"price is {price[row]:.15g}"),
+        _Finding(Reason.NEGATIVE_VOLUME, (size < 0) & has_size, lambda row: f"size is {size[row]:.15g}"),
+        _Finding(Reason.BAD_TIMESTAMP, times < earliest, lambda row: f"{moment(row)} is before {FIRST_TIME.year}"),
+        _Finding(
+            Reason.FUTURE_TIMESTAMP,
+            times > latest,
+            lambda row: f"{moment(row)} is more than {max_skew.total_seconds():g} s ahead of {now.isoformat()}",
+        ),
+        _Finding(
+            Reason.BAD_EVENT_ID,
+            length > LONGEST_EVENT_ID,
+            lambda row: f"{length[row]} bytes, where {LONGEST_EVENT_ID} are the limit",
+        ),
+    ]
+
+
+def _values(column: pa.ChunkedArray, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    return np.concatenate([np.zeros(0, dtype), *(as_numpy(chunk, dtype) for chunk in column.chunks)])
+
+
+def _valid(chunk: pa.Array) -> Bools:
+    if not chunk.null_count:
+        return np.ones(len(chunk), bool)
+    bits = np.frombuffer(chunk.buffers()[0], np.uint8)
+    return np.unpackbits(bits, bitorder="little")[chunk.offset : chunk.offset + len(chunk)].astype(bool)
+
+
+def _rejected(rows: TickRows, findings: list[_Finding], at: Ints) -> tuple[pa.Table, Codes]:
+    """What parsing rejected and what breaks a rule, in the order of the objects and their lines."""
+    if not len(at):
+        return rows.rejected, rows.rejected_objects
+    first = np.argmax(np.stack([finding.broken[at] for finding in findings]), axis=0)
+    chosen = [findings[n] for n in first.tolist()]
+    objects, lines = rows.objects[at], rows.lines[at]
+    texts: list[str] = []
+    owners, starts = np.unique(objects, return_index=True)
+    for index, mine in zip(owners.tolist(), np.split(lines, starts[1:]), strict=True):
+        texts += rows.raw(index, mine.tolist())
+    found = pa.Table.from_arrays(
+        [
+            as_arrow(lines, pa.int64()),
+            strings([finding.reason.value for finding in chosen]),
+            strings([finding.words(row) for finding, row in zip(chosen, at.tolist(), strict=True)]),
+            strings(texts),
+        ],
+        schema=REJECTED,
+    )
+    every = pa.concat_tables([rows.rejected, found]).combine_chunks()
+    owners = np.concatenate([rows.rejected_objects, objects])
+    order = np.lexsort((_values(every["line"], np.int64), owners))
+    return every.take(as_arrow(order, pa.int64())), owners[order]
