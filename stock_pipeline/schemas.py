@@ -25,6 +25,7 @@ class Reason(StrEnum):
     """Why an input row is not in its table. A closed list: reports, checks and replays rely on it."""
 
     RAGGED_ROW = "ragged_row"
+    BAD_QUOTING = "bad_quoting"
     MISSING_SYMBOL = "missing_symbol"
     BAD_SYMBOL = "bad_symbol"
     MISSING_DATE = "missing_date"
@@ -50,6 +51,7 @@ class Reason(StrEnum):
 
 REASONS: dict[Reason, str] = {
     Reason.RAGGED_ROW: "the row has more or fewer columns than the header",
+    Reason.BAD_QUOTING: "a quote is left open, or text stands beside a quoted cell",
     Reason.MISSING_SYMBOL: "no symbol in the row",
     Reason.BAD_SYMBOL: "the symbol is not 1 to 16 of A-Z 0-9 . - ^ = beginning with a letter, a digit or ^",
     Reason.MISSING_DATE: "no date in the row",

@@ -2,7 +2,7 @@
 
 A row has one reason, the first that applies in this order, which is that of `schemas.Reason`:
 
-    ragged_row          another number of cells than the header has
+    ragged_row, bad_quoting     the cells are not those of the header, or cannot be told apart
     missing_symbol, bad_symbol
     missing_date, bad_date, date_out_of_range     1900-01-01 to tomorrow
     missing_price       no close; everything else may be blank
@@ -51,9 +51,10 @@ def clean_daily_prices(rows: DailyRows, today: date) -> Cleaned:
     keep[rejected_rows] = False
     good = _good(rows, None if keep.all() else keep)
     good_records = rows.records if keep.all() else rows.records[keep]
-    records = np.concatenate([rows.records[rejected_rows], rows.ragged.records])
-    reasons += [Reason.RAGGED_ROW] * len(rows.ragged.records)
-    details += [f"{n} cells, the header has {rows.width}" for n in rows.ragged.cells.tolist()]
+    records = np.concatenate([rows.records[rejected_rows], rows.misfits.records])
+    for cells in rows.misfits.cells.tolist():
+        reasons.append(Reason.RAGGED_ROW if cells else Reason.BAD_QUOTING)
+        details.append(f"{cells} cells, the header has {rows.width}" if cells else "the cells cannot be told apart")
     order = np.argsort(records, kind="stable")
     lines = rows.lines.numbers(records[order])
     rejected = pa.Table.from_arrays(

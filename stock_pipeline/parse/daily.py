@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 
 from stock_pipeline.errors import FileRefused
-from stock_pipeline.parse.buffers import Codes, Ints, as_numpy, booleans
+from stock_pipeline.parse.buffers import Codes, Ints, as_numpy
 from stock_pipeline.parse.dates import Dates, read_dates
-from stock_pipeline.parse.dialects import (
-    blocks,
-    has_multiline_cells,
-    one_kind_of_line_break,
-    read_head,
-    record_ends,
-)
+from stock_pipeline.parse.dialects import one_kind_of_line_break, quoting, read_head
 from stock_pipeline.parse.files import MAX_BYTES, read_text
 from stock_pipeline.parse.layouts import NUMBERS, PRICES, Layout, recognize
 from stock_pipeline.parse.lines import Lines
 from stock_pipeline.parse.numbers import Cells, Numbers, comma_rule, read_cells, read_numbers
+from stock_pipeline.parse.records import REPEATING, Block, Misfits, Source, parse_blocks
 from stock_pipeline.parse.symbols import (
     REMEDY,
     canonical,
@@ -34,12 +26,7 @@ from stock_pipeline.parse.symbols import (
     is_upper_ticker,
 )
 
-MAX_RAGGED = 1_000_000
-"""So many rows with another number of cells than the header has, and the file is refused: it is not this table."""
-
 _DAILY = frozenset(("d", "daily", "1d", "day", "1day"))
-_CODED = pa.dictionary(pa.int32(), pa.string())
-_WORKERS = min(4, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -51,20 +38,12 @@ class Coded:
 
 
 @dataclass(frozen=True)
-class Ragged:
-    """Rows that have not as many cells as the header: their records, and how many cells each has."""
-
-    records: Ints
-    cells: Ints
-
-
-@dataclass(frozen=True)
 class DailyRows:
     """The rows of one file of daily prices, read but not judged.
 
     Row i has the symbol `symbols.texts[symbols.codes[i]]`, the date `dates` at `date_texts.codes[i]`, and the values i
-    of `numbers`, a column a field that the file has. `records` numbers the rows among the records of `lines`; None
-    stands for 0, 1, 2, …. `ragged` rows are in none of the columns. `names` maps fields to the file's own headers.
+    of `numbers`, a column for each field that the file has. `records` numbers the rows among the records of `lines`,
+    and so does `misfits` those that are no rows of `width` cells. `names` maps fields to the file's own headers.
     """
 
     symbols: Coded
@@ -72,7 +51,7 @@ class DailyRows:
     dates: Dates
     numbers: dict[str, Numbers]
     records: Ints
-    ragged: Ragged
+    misfits: Misfits
     width: int
     names: dict[str, str]
     lines: Lines
@@ -81,15 +60,15 @@ class DailyRows:
         return len(self.date_texts.codes)
 
 
-@dataclass
-class _Block:
-    """One block of records, parsed into cells."""
+@dataclass(frozen=True)
+class _Part:
+    """What one block of records gives."""
 
-    count: int  # of records, blank and ragged ones included
-    rows: Ints  # the records that are rows, counted from the block's first
+    count: int
+    rows: Ints
+    misfits: Misfits
     coded: dict[str, pa.DictionaryArray]
     cells: dict[str, Cells]
-    ragged: list[tuple[int, int]]  # record, cells
 
 
 def parse_daily_prices(data: bytes, key: str, *, symbol: str | None = None, max_bytes: int = MAX_BYTES) -> DailyRows:
@@ -101,150 +80,61 @@ def parse_daily_prices(data: bytes, key: str, *, symbol: str | None = None, max_
     Raises FileRefused, with what was found and what would be accepted, when the object is not a table of daily prices:
     see the modules `files`, `dialects`, `layouts` and `dates` for their parts. Besides: bars of another period
     (`PER` other than D), several bars a day for a symbol (different times on one date), no symbol anywhere, a symbol
-    column that contradicts the symbol given, more than a million rows of another width than the header.
+    column that contradicts the symbol given, more than a million rows of another width than the header, a record of
+    more than 4 MiB.
     """
     raw = read_text(data, max_bytes)
     text = one_kind_of_line_break(raw.data)
     head = read_head(text)
     layout = recognize(head.rows)
     start, last_header_line = head.ends[layout.header_rows - 1]
-    multiline = has_multiline_cells(text, start, head.separator)
-    lines = Lines(text, start, last_header_line + 1, multiline)
-    parsed = _parse_blocks(lines, layout, head.separator)
-    return _assembled(parsed, lines, layout, head.separator, key, raw.member, symbol)
+    quoted = quoting(text, start, head.separator)
+    lines = Lines(text, start, last_header_line + 1, quoted.multiline)
+    source = Source(lines, quoted, head.separator, layout.width)
+    names = (key, raw.member or "")
+    return _assembled(_parsed(source, layout), source, layout, names, symbol)
 
 
-def _parse_blocks(lines: Lines, layout: Layout, separator: str) -> list[_Block]:
+def _parsed(source: Source, layout: Layout) -> list[_Part]:
     # Where a comma may be the decimal mark, no cell is cast before all are seen: 1.234 could be a thousand.
-    cast = separator == "," or lines.text.find(b",", lines.start) < 0
-    budget = _RaggedBudget()
-    buffer = pa.py_buffer(lines.text)
+    cast = source.separator == "," or source.lines.text.find(b",", source.lines.start) < 0
+    types = {at: pa.string() if f in NUMBERS else REPEATING for f, at in layout.columns.items()}
 
-    def parse(bounds: tuple[int, int]) -> _Block:
-        return _parse_block(buffer, *bounds, lines, layout, separator, budget, cast)
+    def convert(block: Block) -> _Part:
+        columns = {f: block.columns[at] for f, at in layout.columns.items()}
+        cells = {f: read_cells(c, cast=cast) for f, c in columns.items() if f in NUMBERS}
+        return _Part(block.count, block.rows, block.misfits, {f: columns[f] for f in columns if f not in cells}, cells)
 
-    pieces = list(blocks(lines.text, lines.start, lines.multiline))
-    if len(pieces) < 2:
-        return [parse(piece) for piece in pieces]
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        return list(pool.map(parse, pieces))
-
-
-@dataclass
-class _RaggedBudget:
-    left: int = MAX_RAGGED
-
-    def collector(self, found: list[tuple[int, int]]) -> Callable[[pa.csv.InvalidRow], str]:
-        def collect(row: pa.csv.InvalidRow) -> str:
-            if row.actual_columns == 1 and not row.text.strip():
-                found.append((row.number - 1, 0))  # spaces alone are a blank line
-                return "skip"
-            self.left -= 1
-            found.append((row.number - 1, row.actual_columns))
-            return "skip" if self.left >= 0 else "error"
-
-        return collect
-
-
-def _parse_block(
-    buffer: pa.Buffer,
-    begin: int,
-    end: int,
-    lines: Lines,
-    layout: Layout,
-    separator: str,
-    budget: _RaggedBudget,
-    cast: bool,
-) -> _Block:
-    names = [f"c{i}" for i in range(layout.width)]
-    numeric = [f for f in layout.columns if f in NUMBERS]
-    types = {f"c{at}": pa.string() if f in numeric else _CODED for f, at in layout.columns.items()}
-    ragged: list[tuple[int, int]] = []
-    try:
-        table = pa.csv.read_csv(
-            buffer.slice(begin, end - begin),
-            read_options=pa.csv.ReadOptions(use_threads=False, block_size=end - begin + 1, column_names=names),
-            parse_options=pa.csv.ParseOptions(
-                delimiter=separator,
-                ignore_empty_lines=False,  # so that every record counts
-                newlines_in_values=lines.multiline,
-                invalid_row_handler=budget.collector(ragged),
-            ),
-            convert_options=pa.csv.ConvertOptions(
-                check_utf8=False,  # the whole text is checked already
-                column_types=types,
-                include_columns=list(types),
-                strings_can_be_null=False,
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        if budget.left < 0:
-            raise FileRefused(
-                f"more than {MAX_RAGGED:,} rows do not have the {layout.width} columns of the header"
-            ) from error
-        raise FileRefused(f"not readable as CSV ({error})") from error
-    rows = np.arange(table.num_rows + len(ragged))
-    rows = np.delete(rows, [record for record, _ in ragged]) if ragged else rows
-    columns = {f: table.column(f"c{at}").combine_chunks() for f, at in layout.columns.items()}
-    keep = _not_blank(columns["date"], rows, lines, begin, end)
-    count = table.num_rows + len(ragged)
-    if keep is not None:
-        rows = rows[keep]
-        columns = {f: column.filter(booleans(keep)) for f, column in columns.items()}
-    cells = {f: read_cells(columns[f], cast=cast) for f in numeric}
-    coded = {f: column for f, column in columns.items() if f not in numeric}
-    return _Block(count, rows, coded, cells, [r for r in ragged if r[1]])
-
-
-def _not_blank(dates: pa.DictionaryArray, rows: Ints, lines: Lines, begin: int, end: int) -> np.ndarray | None:
-    """Which rows are no blank lines, None when there is no such line; pyarrow makes an empty cell of each column."""
-    texts = dates.dictionary.to_pylist()
-    if "" not in texts:
-        return None
-    dateless = as_numpy(dates.indices, np.int32) == texts.index("")
-    data = np.frombuffer(lines.text, np.uint8)[begin:end]
-    ends = record_ends(data, lines.multiline)
-    ends = ends if len(ends) and ends[-1] == len(data) else np.append(ends, len(data))
-    starts = np.concatenate([[0], ends[:-1]])[rows]
-    blank = dateless & np.isin(data[np.minimum(starts, len(data) - 1)], [10, 13])
-    return None if not blank.any() else ~blank
+    return parse_blocks(source, types, convert)
 
 
 def _assembled(
-    parsed: Sequence[_Block],
-    lines: Lines,
-    layout: Layout,
-    separator: str,
-    key: str,
-    member: str | None,
-    symbol: str | None,
+    parts: Sequence[_Part], source: Source, layout: Layout, names: Sequence[str], symbol: str | None
 ) -> DailyRows:
-    starts = np.cumsum([0, *(b.count for b in parsed)])
-    records = _joined([b.rows + start for b, start in zip(parsed, starts, strict=False)])
-    ragged = [
-        (record + int(start), cells) for b, start in zip(parsed, starts, strict=False) for record, cells in b.ragged
-    ]
-    coded = {f: _coded([b.coded[f] for b in parsed]) for f in layout.columns if f not in NUMBERS}
+    starts = np.cumsum([0, *(part.count for part in parts)])
+    placed = list(zip(parts, starts, strict=False))
+    coded = {f: _coded([part.coded[f] for part in parts]) for f in layout.columns if f not in NUMBERS}
     _refuse_other_periods(coded.get("period"), layout)
     dates = read_dates(coded["date"].texts)
-    if layout.date_unnamed and dates.known.sum() * 2 <= (~dates.missing).sum():
+    if layout.date_unnamed and coded["date"].texts and dates.known.sum() * 2 <= (~dates.missing).sum():
         raise FileRefused("the first column has no name and does not hold dates; name the column of dates 'date'")
-    symbols = _symbols(coded.get("symbol"), layout, key, member, symbol, len(records))
+    symbols = _symbols(coded.get("symbol"), layout, names, symbol, len(coded["date"].codes))
     _refuse_intraday(symbols, coded, dates)
-    blocks_of = {f: [b.cells[f] for b in parsed] for f in layout.columns if f in NUMBERS}
-    comma = comma_rule(separator, [cells for f in PRICES for cells in blocks_of.get(f, ())])
+    cells = {f: [part.cells[f] for part in parts] for f in NUMBERS if f in layout.columns}
+    comma = comma_rule(source.separator, [c for f in PRICES for c in cells.get(f, ())])
     return DailyRows(
         symbols=symbols,
         date_texts=coded["date"],
         dates=dates,
-        numbers={f: read_numbers(blocks_of[f], comma, price=f in PRICES) for f in NUMBERS if f in blocks_of},
-        records=records,
-        ragged=Ragged(
-            _joined([np.array([r], np.int64) for r, _ in ragged]), np.array([c for _, c in ragged], np.int64)
+        numbers={f: read_numbers(columns, comma, price=f in PRICES) for f, columns in cells.items()},
+        records=_joined([part.rows + start for part, start in placed]),
+        misfits=Misfits(
+            _joined([part.misfits.records + start for part, start in placed]),
+            _joined([part.misfits.cells for part in parts]),
         ),
         width=layout.width,
         names={f: layout.name(f) for f in layout.columns},
-        lines=lines,
+        lines=source.lines,
     )
 
 
@@ -267,9 +157,9 @@ def _refuse_other_periods(period: Coded | None, layout: Layout) -> None:
         )
 
 
-def _symbols(column: Coded | None, layout: Layout, key: str, member: str | None, given: str | None, rows: int) -> Coded:
+def _symbols(column: Coded | None, layout: Layout, names: Sequence[str], given: str | None, rows: int) -> Coded:
     """The symbol of each row: from its column, otherwise one for the whole file; never a guess."""
-    told = given_symbol(given) if given else folder_symbol(key) or layout.symbol
+    told = given_symbol(given) if given else folder_symbol(names[0]) or layout.symbol
     if column and layout.symbol_may_be_name and not any(map(is_upper_ticker, column.texts)) and column.texts:
         column = None  # names of companies, not tickers
     if column:
@@ -280,13 +170,14 @@ def _symbols(column: Coded | None, layout: Layout, key: str, member: str | None,
                 "leave the symbol out and the column decides"
             )
         return column
-    name = member.rsplit("/", 1)[-1] if member else ""
-    found = told or file_name_symbol(key) or file_name_symbol(name)
+    found = told or next(filter(None, map(file_name_symbol, names)), None)
     if found is None:
         where = (
             f"column {layout.name('symbol')!r} holds no tickers" if "symbol" in layout.columns else "no symbol column"
         )
-        raise FileRefused(f"{where}, and the file's name {key.rsplit('/', 1)[-1]!r} is not a ticker either; {REMEDY}")
+        raise FileRefused(
+            f"{where}, and the file's name {names[0].rsplit('/', 1)[-1]!r} is not a ticker either; {REMEDY}"
+        )
     return Coded(np.zeros(rows, np.int32), [found])
 
 

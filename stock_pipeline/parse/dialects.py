@@ -2,7 +2,10 @@
 
 The grammar is RFC 4180's: a cell that begins with a quote ends at the next single quote, which a separator, a line
 break or the end must follow; inside, two quotes stand for one, and separators and line breaks are text. A quote
-anywhere else is malformed, and refuses the file: no one could say which quote was meant to close which.
+anywhere else is malformed.
+
+When the whole file keeps to this, line breaks inside quotes are part of their cell. When it does not, no one can say
+which quote was meant to close which, so every line is judged alone: malformed lines are rejected, the others are rows.
 """
 
 from __future__ import annotations
@@ -25,6 +28,17 @@ BLOCK = 4 * MIB
 
 SEPARATORS = (",", ";", "\t", "|")
 _QUOTE, _NEWLINE = ord('"'), ord("\n")
+
+
+@dataclass(frozen=True)
+class Quoting:
+    """How a file is quoted.
+
+    `multiline`: some cells hold line breaks. `malformed`: ranges of offsets, a row each, whose lines are no rows.
+    """
+
+    multiline: bool = False
+    malformed: Ints | None = None
 
 
 @dataclass(frozen=True)
@@ -111,27 +125,70 @@ def too_long(line: int) -> FileRefused:
     )
 
 
-def has_multiline_cells(text: Bytes, start: int, separator: str) -> bool:
-    """Whether cells from `start` (where a record begins) hold line breaks.
-
-    Raises FileRefused when the quoting is malformed.
-    """
+def quoting(text: Bytes, start: int, separator: str) -> Quoting:
+    """How the text from `start`, where a record begins, is quoted."""
     if text.find(b'"', start) < 0:
-        return False
+        return Quoting()
     data = np.frombuffer(text, np.uint8)
     before, after = _neighbours(separator)
     multiline, inside = False, 0
-    for at in range(start, len(data), BLOCK):
-        quotes = np.flatnonzero(data[at : at + BLOCK] == _QUOTE) + at
-        if not _well_formed(data, quotes, inside, start, before, after):
-            raise FileRefused("malformed quoting")
+    for begin in range(start, len(data), BLOCK):
+        piece = data[begin : begin + BLOCK]
+        quotes = np.flatnonzero(piece == _QUOTE)
+        opening, closing = quotes[inside::2] + begin, quotes[1 - inside :: 2] + begin
+        opening, closing = opening[opening > start], closing[closing < len(data) - 1]
+        if not (before[data[opening - 1]].all() and after[data[closing + 1]].all()):
+            return Quoting(malformed=_malformed(text, start, separator))
         if not multiline:
-            breaks = np.flatnonzero(data[at : at + BLOCK] == _NEWLINE) + at
-            multiline = bool(((np.searchsorted(quotes, breaks) + inside) % 2).any())
+            breaks = np.searchsorted(quotes, np.flatnonzero(piece == _NEWLINE))
+            multiline = bool(((breaks + inside) % 2).any())
         inside = (inside + len(quotes)) % 2
-    if inside:
-        raise FileRefused("malformed quoting")
-    return multiline
+    return Quoting(malformed=_malformed(text, start, separator)) if inside else Quoting(multiline)
+
+
+def _neighbours(separator: str) -> tuple[Bools, Bools]:
+    """What may stand before an opening quote and after a closing one, as tables by byte.
+
+    The other quote of an escaped pair counts: the first of the two is taken as closing, the second as opening.
+    """
+    before, after = np.zeros(256, bool), np.zeros(256, bool)
+    before[[ord(separator), _NEWLINE, _QUOTE]] = True
+    after[[ord(separator), _NEWLINE, _QUOTE, ord("\r")]] = True
+    return before, after
+
+
+def _malformed(text: Bytes, start: int, separator: str) -> Ints:
+    """The ranges of offsets (begin, end) whose lines are no rows, every line judged alone; ascending.
+
+    Where a line leaves a quote open and the next such line could close it, the lines between may be text: they are
+    within the range too.
+    """
+    data = np.frombuffer(text, np.uint8)
+    before, after = _neighbours(separator)
+    ranges: list[tuple[int, int]] = []
+    opened = -1  # the offset of a line that left a quote open, until the next line with an odd number of quotes
+    for begin, end in blocks(text, start, multiline=False):
+        padded = np.concatenate([[_NEWLINE], data[begin:end], [_NEWLINE]])
+        starts = line_starts(data[begin:end])
+        quotes = np.flatnonzero(data[begin:end] == _QUOTE)
+        opens, closes = before[padded[quotes]], after[padded[quotes + 2]]
+        first = np.searchsorted(quotes, starts)  # the first quote of each line
+        counts = np.diff(np.append(first, len(quotes)))
+        line = np.repeat(np.arange(len(starts)), counts)
+        wrong = np.where((np.arange(len(quotes)) - first[line]) % 2 == 0, ~opens, ~closes)
+        odd = counts % 2 == 1
+        for at in np.flatnonzero(odd | (np.bincount(line, wrong, len(starts)) > 0)).tolist():
+            offset = begin + int(starts[at])
+            spans = odd[at] and opened >= 0 and closes[first[at]]
+            ranges.append((opened if spans else offset, offset + 1))
+            if odd[at]:
+                opened = offset if not spans and opens[first[at] + counts[at] - 1] else -1
+    return np.array(sorted(ranges), np.int64).reshape(-1, 2)
+
+
+def line_starts(data: npt.NDArray[np.uint8]) -> Ints:
+    """The offsets at which the lines of a piece of text begin; a line break at its end begins none."""
+    return np.concatenate([[0], np.flatnonzero(data[:-1] == _NEWLINE) + 1])
 
 
 def record_ends(data: npt.NDArray[np.uint8], multiline: bool) -> Ints:
@@ -160,23 +217,3 @@ def blocks(text: Bytes, start: int, multiline: bool) -> Iterator[tuple[int, int]
             raise too_long(text.count(b"\n", 0, start) + 1)
         yield start, end
         start = end
-
-
-def _neighbours(separator: str) -> tuple[Bools, Bools]:
-    """What may stand before an opening quote and after a closing one, as tables by byte.
-
-    The other quote of an escaped pair counts: the first of the two is taken as closing, the second as opening.
-    """
-    before, after = np.zeros(256, bool), np.zeros(256, bool)
-    before[[ord(separator), _NEWLINE, _QUOTE]] = True
-    after[[ord(separator), _NEWLINE, _QUOTE, ord("\r")]] = True
-    return before, after
-
-
-def _well_formed(
-    data: npt.NDArray[np.uint8], quotes: Ints, inside: int, start: int, before: Bools, after: Bools
-) -> bool:
-    opening, closing = (quotes[inside::2], quotes[1 - inside :: 2])
-    opening = opening[opening > start]
-    closing = closing[closing < len(data) - 1]
-    return bool(before[data[opening - 1]].all() and after[data[closing + 1]].all())
