@@ -9,3 +9,12 @@
 
 `stock_pipeline.definitions` puts them together. `dagster.yaml` is the instance that `stock-pipeline dev` runs on.
 """
+
+import warnings
+
+import dagster as dg
+
+# What is used of Dagster's beta and preview features (partitioned checks, single-run backfills, code references) is
+# held by the tests against the pinned version; a warning at each load would tell the reader nothing.
+for category in (dg.BetaWarning, dg.PreviewWarning):
+    warnings.filterwarnings("ignore", category=category)

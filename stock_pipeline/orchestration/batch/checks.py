@@ -72,9 +72,9 @@ def missing_sessions(rows: pa.Table, year: int) -> Finding:
     calendar = np.array(sessions(first_day, date(year, 12, 31)) if year >= FIRST_DAY.year else [], "datetime64[D]")
     if not len(calendar):
         return Finding(0)
-    days = rows["date"].to_numpy().astype("datetime64[D]")
-    on_calendar = np.isin(days, calendar)
-    bars = rows.select(["symbol", "date"]).filter(pa.array(on_calendar))
+    of_year = rows.select(["symbol", "date"]).filter(pc.equal(pc.year(rows["date"]), year))
+    on_calendar = np.isin(of_year["date"].to_numpy().astype("datetime64[D]"), calendar)
+    bars = of_year.filter(pa.array(on_calendar))
     spans = bars.group_by("symbol").aggregate([("date", "min"), ("date", "max"), ("date", "count_distinct")])
     first, last = (
         np.searchsorted(calendar, spans[f"date_{end}"].to_numpy().astype("datetime64[D]")) for end in ("min", "max")
