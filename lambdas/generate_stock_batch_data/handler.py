@@ -9,7 +9,6 @@ Environment: STOCK_PIPELINE_STAGING_BUCKET; optional STOCK_PIPELINE_SYMBOLS and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -28,7 +27,7 @@ SETTINGS = Settings.from_env()
 STAGING = S3Store(SETTINGS.require("staging_bucket"))
 
 logger = Logger()
-metrics = Metrics()
+metrics = Metrics(namespace="StockPipeline")
 
 _FIELDS = ("date", "start", "end", "symbols")
 
@@ -82,13 +81,20 @@ def sessions_of(event: dict[str, Any], now: datetime) -> list[date]:
 
 
 def symbols_of(event: dict[str, Any]) -> tuple[str, ...]:
-    """The symbols that an event asks for, or those of the settings. Raises EventError and SettingsError."""
-    asked = event.get("symbols", SETTINGS.symbols)
-    if isinstance(asked, Sequence) and not isinstance(asked, str) and all(isinstance(s, str) for s in asked):
+    """The symbols that an event asks for, or those of the settings.
+
+    Raises EventError, SettingsError and SimulationError, each of which says what can be asked for.
+    """
+    if "symbols" not in event:
+        return default_symbols(SETTINGS.symbols)
+    asked = event["symbols"]
+    if isinstance(asked, int) and not isinstance(asked, bool):
+        return default_symbols(asked)
+    if isinstance(asked, list) and all(isinstance(symbol, str) for symbol in asked):
         asked = ",".join(asked)
-    if isinstance(asked, bool) or not isinstance(asked, (str, int)) or asked == "":
+    if not isinstance(asked, str) or not asked.strip():
         raise EventError("symbols is a list of symbols, a comma-separated string or a number of made-up ones")
-    return default_symbols(Settings.from_env({variable("symbols"): str(asked)}).symbols)
+    return default_symbols(Settings.from_env({variable("symbols"): asked}).symbols)
 
 
 def _day(event: dict[str, Any], name: str) -> date:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import unquote_plus
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -30,7 +31,7 @@ STAGING = S3Store(SETTINGS.require("staging_bucket"))
 LAKE = S3Store(SETTINGS.require("lake_bucket"))
 
 logger = Logger()
-metrics = Metrics()
+metrics = Metrics(namespace="StockPipeline")
 
 
 @logger.inject_lambda_context
@@ -58,7 +59,7 @@ def keys_of(event: dict[str, Any]) -> list[str]:
     keys: dict[str, None] = {}
     for record in S3Event(event).records:
         bucket, found = record.s3.bucket.name, record.s3.get_object
-        key = found.key  # decoded by the event class: what S3 sends is encoded as in a URL
+        key = unquote_plus(found.key)  # the event class leaves it as S3 sends it: encoded as in a form
         if bucket != STAGING.bucket:
             raise EventError(f"the event is of bucket {bucket}; this function reads {STAGING.bucket}")
         if not record.event_name.startswith("ObjectCreated"):
@@ -73,6 +74,9 @@ def keys_of(event: dict[str, Any]) -> list[str]:
 
 
 def _report(receipt: Receipt) -> None:
+    if not receipt.etag:
+        logger.info("passed over: the object was deleted meanwhile", key=receipt.source)
+        return
     if receipt.refused is None:
         logger.info("ingested", receipt=json.loads(receipt.to_json()))
     else:

@@ -275,7 +275,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, folders: Loca
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise LocalAwsError(f"the local AWS ended while starting; the end of {folders.log}:\n{_tail(folders.log)}")
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
         try:
             connection.request("GET", _READY)
             if connection.getresponse().status == 200:

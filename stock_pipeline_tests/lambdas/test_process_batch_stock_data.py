@@ -1,0 +1,182 @@
+"""process_batch_stock_data: which objects of an event it takes, what it answers and when it fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from stock_pipeline.errors import EventError, SettingsError, StoreUnavailable
+from stock_pipeline.lake.partitions import read_partition
+from stock_pipeline.lake.rejects import read_rejects
+from stock_pipeline.lake.store import S3Store
+from stock_pipeline.schemas import PRICE_BY_DATE
+from stock_pipeline_tests.lambdas.conftest import LAKE, STAGING
+
+HEADER = "symbol,date,open,high,low,close,volume\n"
+SECRET_ROW = "SECRET,2024-05-01,10,12,9,11,424242\n"
+
+KEYS = [
+    "daily_prices/uploads/AAPL.csv",
+    "daily_prices/uploads/two words.csv",
+    "daily_prices/uploads/a+b.csv",
+    "daily_prices/uploads/a%2Bb%20c.csv",
+    "daily_prices/uploads/Börse Zürich.csv",
+    "daily_prices/uploads/株価.csv",
+    "daily_prices/uploads/a&b=c?d#e.csv",
+]
+
+
+@pytest.fixture
+def handler(cold_start: Callable[[str], ModuleType]) -> ModuleType:
+    return cold_start("process_batch_stock_data")
+
+
+def record(key: str, *, name: str = "ObjectCreated:Put", bucket: str = STAGING) -> dict[str, Any]:
+    """One record as S3 sends it: the key encoded as in a form, with the slashes left alone."""
+    entity = {"bucket": {"name": bucket}, "object": {"key": quote_plus(key, safe="/"), "size": 1}}
+    return {"eventSource": "aws:s3", "eventName": name, "s3": entity}
+
+
+def event(*keys: str, **more: str) -> dict[str, Any]:
+    return {"Records": [record(key, **more) for key in keys]}
+
+
+def stored(s3: Any) -> list[str]:
+    found = read_partition(S3Store(LAKE, s3), PRICE_BY_DATE, "year=2024")
+    return [] if found is None else sorted(found["symbol"].to_pylist())
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_keys_are_decoded_exactly_once(key: str, handler: ModuleType, s3: Any, context: LambdaContext) -> None:
+    s3.put_object(Bucket=STAGING, Key=key, Body=(HEADER + "AAPL,2024-05-01,10,12,9,11,5\n").encode())
+    (receipt,) = handler.lambda_handler(event(key), context)["receipts"]
+    assert (receipt["source"], receipt["inserted"], receipt["refused"]) == (key, 1, None)
+    assert stored(s3) == ["AAPL"]
+
+
+def test_any_number_of_records_each_object_once(handler: ModuleType, s3: Any, context: LambdaContext) -> None:
+    for key, symbol in zip(KEYS, "ABCDEFG", strict=True):
+        s3.put_object(Bucket=STAGING, Key=key, Body=(HEADER + f"{symbol},2024-05-01,10,12,9,11,5\n").encode())
+    answer = handler.lambda_handler(event(*KEYS, *reversed(KEYS)), context)
+    assert [receipt["source"] for receipt in answer["receipts"]] == KEYS
+    assert stored(s3) == list("ABCDEFG")
+    json.dumps(answer)  # Lambda must be able to send it
+    again = handler.lambda_handler(event(*KEYS), context)
+    assert [receipt["duplicates"] for receipt in again["receipts"]] == [1] * len(KEYS)
+
+
+def test_the_test_event_is_acknowledged(handler: ModuleType, s3: Any, context: LambdaContext) -> None:
+    test_event = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": STAGING, "RequestId": "x", "HostId": "y"}
+    assert handler.lambda_handler(test_event, context) == {"receipts": []}
+
+
+@pytest.mark.parametrize(
+    "passed_over",
+    [
+        record("daily_prices/uploads/"),
+        record("daily_prices/"),
+        record("athena/other.csv"),
+        record("daily_prices/uploads/AAPL.csv", name="ObjectRemoved:DeleteMarkerCreated"),
+    ],
+)
+def test_what_is_no_raw_object_is_passed_over(
+    passed_over: dict[str, Any],
+    cold_start: Callable[[str], ModuleType],
+    s3: Any,
+    context: LambdaContext,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    handler = cold_start("process_batch_stock_data")  # here: the logger prints to the stdout of its start
+    s3.put_object(Bucket=STAGING, Key="daily_prices/uploads/x.csv", Body=(HEADER + SECRET_ROW).encode())
+    mixed = {"Records": [passed_over, record("daily_prices/uploads/x.csv")]}
+    answer = handler.lambda_handler(mixed, context)
+    assert [receipt["source"] for receipt in answer["receipts"]] == ["daily_prices/uploads/x.csv"]
+    assert "passed over" in capsys.readouterr().out
+
+
+def test_an_object_deleted_meanwhile_is_passed_over(
+    cold_start: Callable[[str], ModuleType], s3: Any, context: LambdaContext, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler = cold_start("process_batch_stock_data")  # here: the logger prints to the stdout of its start
+    answer = handler.lambda_handler(event("daily_prices/uploads/gone.csv"), context)
+    assert [receipt["rows"] for receipt in answer["receipts"]] == [0]
+    assert "deleted meanwhile" in capsys.readouterr().out
+    assert read_rejects(S3Store(LAKE, s3), PRICE_BY_DATE).num_rows == 0
+
+
+def test_a_refused_file_is_on_record_and_no_failure(handler: ModuleType, s3: Any, context: LambdaContext) -> None:
+    s3.put_object(Bucket=STAGING, Key="daily_prices/uploads/cats.csv", Body=b"name,colour\nTom,grey\n")
+    (receipt,) = handler.lambda_handler(event("daily_prices/uploads/cats.csv"), context)["receipts"]
+    assert receipt["refused"]
+    assert read_rejects(S3Store(LAKE, s3), PRICE_BY_DATE)["reason"].to_pylist() == ["file_refused"]
+
+
+def test_logs_hold_counts_and_keys_but_no_row(
+    cold_start: Callable[[str], ModuleType], s3: Any, context: LambdaContext, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler = cold_start("process_batch_stock_data")  # here: the logger prints to the stdout of its start
+    bad = "SECRET,2024-05-02,10,12,9,minus-424242,1\n"
+    s3.put_object(Bucket=STAGING, Key="daily_prices/uploads/x.csv", Body=(HEADER + SECRET_ROW + bad).encode())
+    handler.lambda_handler(event("daily_prices/uploads/x.csv"), context)
+    logged = capsys.readouterr().out
+    assert "daily_prices/uploads/x.csv" in logged
+    assert '"RowsRejected":[1.0]' in logged
+    assert "424242" not in logged
+    assert "SECRET" not in logged
+
+
+@pytest.mark.parametrize(
+    ("unknown", "message"),
+    [
+        ({}, "not an S3 notification"),
+        ({"Records": "x"}, "not an S3 notification"),
+        ({"Records": [{"eventSource": "aws:sqs", "body": "{}"}]}, "not an S3 notification"),
+        (event("daily_prices/x.csv", bucket="another"), "reads the-staging"),
+    ],
+)
+def test_an_event_for_somebody_else_is_an_error(
+    unknown: dict[str, Any], message: str, handler: ModuleType, context: LambdaContext
+) -> None:
+    with pytest.raises(EventError, match=message):
+        handler.lambda_handler(unknown, context)
+
+
+def test_it_fails_when_the_work_could_not_be_done(
+    handler: ModuleType, s3: Any, context: LambdaContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise StoreUnavailable("price_by_date/", "S3 answered 503 SlowDown")
+
+    s3.put_object(Bucket=STAGING, Key="daily_prices/uploads/x.csv", Body=(HEADER + SECRET_ROW).encode())
+    with monkeypatch.context() as patch:
+        patch.setattr(S3Store, "put", broken)
+        with pytest.raises(StoreUnavailable, match="503"):
+            handler.lambda_handler(event("daily_prices/uploads/x.csv"), context)
+    (receipt,) = handler.lambda_handler(event("daily_prices/uploads/x.csv"), context)["receipts"]
+    assert receipt["inserted"] == 1
+
+
+def test_a_file_over_the_limit_is_refused(
+    cold_start: Callable[[str], ModuleType], s3: Any, context: LambdaContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STOCK_PIPELINE_MAX_OBJECT_MB", "1")
+    handler = cold_start("process_batch_stock_data")
+    s3.put_object(Bucket=STAGING, Key="daily_prices/uploads/x.csv", Body=(HEADER + SECRET_ROW * 40_000).encode())
+    (receipt,) = handler.lambda_handler(event("daily_prices/uploads/x.csv"), context)["receipts"]
+    assert "1" in receipt["refused"]
+    assert stored(s3) == []
+
+
+@pytest.mark.parametrize("missing", ["STOCK_PIPELINE_STAGING_BUCKET", "STOCK_PIPELINE_LAKE_BUCKET"])
+def test_a_missing_setting_stops_the_cold_start_and_is_named(
+    missing: str, cold_start: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(missing)
+    with pytest.raises(SettingsError, match=missing):
+        cold_start("process_batch_stock_data")

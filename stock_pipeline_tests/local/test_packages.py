@@ -1,0 +1,52 @@
+"""What a function's package holds: its own code, what that imports of ours, and nothing else."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from stock_pipeline.local.environment import functions
+from stock_pipeline.local.packages import function_zip, modules_of
+
+
+def names(function: str) -> set[str]:
+    return set(zipfile.ZipFile(io.BytesIO(function_zip(function))).namelist())
+
+
+@pytest.mark.parametrize("function", functions())
+def test_a_package_has_the_handler_and_no_part_of_the_workbench(function: str) -> None:
+    found = names(function)
+    assert {"handler.py", "stock_pipeline/__init__.py", "stock_pipeline/settings.py"} <= found
+    for unwanted in ("orchestration", "local", "query", "cli.py", "definitions.py"):
+        assert not [name for name in found if name.startswith(f"stock_pipeline/{unwanted}")]
+
+
+def test_only_the_generator_has_the_simulator() -> None:
+    assert "stock_pipeline/simulate/daily.py" in names("generate_stock_batch_data")
+    assert not [name for name in names("process_batch_stock_data") if "simulate" in name]
+    assert "stock_pipeline/ingest.py" in names("process_batch_stock_data")
+
+
+@pytest.mark.parametrize("function", functions())
+def test_the_same_code_gives_the_same_bytes(function: str) -> None:
+    assert function_zip(function) == function_zip(function)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import json", set()),
+        ("import stock_pipeline.errors", {"__init__", "errors"}),
+        ("from stock_pipeline import errors", {"__init__", "errors"}),
+        ("from stock_pipeline.settings import MIB", {"__init__", "settings", "errors"}),
+        ("def late():\n    from stock_pipeline.errors import FileRefused", {"__init__", "errors"}),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import stock_pipeline.errors", set()),
+        ("import stock_pipeline_tests.local_aws", set()),
+    ],
+)
+def test_imports_are_followed(source: str, expected: set[str], tmp_path: Path) -> None:
+    (tmp_path / "handler.py").write_text(source)
+    assert {path.stem for path in modules_of(tmp_path)} == expected

@@ -1,0 +1,74 @@
+"""The template as deployed locally, and what its outputs mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stock_pipeline.errors import LocalAwsError
+from stock_pipeline.local import LocalFolders
+from stock_pipeline.local.stack import deploy, load_template, parameters_of_environment, settings_of
+from stock_pipeline.settings import Settings
+from stock_pipeline_tests.local_aws import NewStack, Stack
+
+
+def test_outputs_become_settings(local_aws_env: Stack) -> None:
+    settings = local_aws_env.settings
+    assert settings.staging_bucket == local_aws_env.outputs["StagingBucket"]
+    assert settings.lake_bucket == local_aws_env.outputs["LakeBucket"]
+    assert settings.processor == "dagster"
+    assert settings.database.startswith("stock_market_test")
+    assert settings.sql_engine == "duckdb"  # the environment names an endpoint
+
+
+def test_outputs_that_are_no_settings_are_left_out() -> None:
+    assert settings_of({"LakeBucket": "l", "SomethingElse": "x"}) == {"STOCK_PIPELINE_LAKE_BUCKET": "l"}
+
+
+def test_stacks_in_one_account_share_nothing(new_stack: NewStack) -> None:
+    one, other = new_stack().outputs, new_stack().outputs
+    assert not set(one.values()) & set(other.values()) - {"dagster"}
+
+
+def test_deploying_again_changes_nothing(local_aws_env: Stack, installed: Path) -> None:
+    aws = local_aws_env.aws
+    local_aws_env.staging.put("daily_prices/uploads/a.csv", b"kept")
+    parameters = {"Processor": "dagster", "Database": aws.outputs["Database"]}
+    again = deploy(aws.endpoint, LocalFolders(installed), stage=aws.stage, parameters=parameters)
+    assert again == aws.outputs
+    assert local_aws_env.staging.get("daily_prices/uploads/a.csv").data == b"kept"
+
+
+def test_symbols_and_seed_come_from_the_settings(new_stack: NewStack) -> None:
+    parameters = parameters_of_environment({"STOCK_PIPELINE_SYMBOLS": "AAPL,BRK.B", "STOCK_PIPELINE_SEED": " 11 "})
+    stack = new_stack(**parameters)
+    functions = stack.client("lambda")
+    found = functions.get_function_configuration(FunctionName=stack.outputs["GenerateStockBatchDataFunction"])
+    settings = Settings.from_env(found["Environment"]["Variables"])
+    assert (settings.symbols, settings.seed) == (("AAPL", "BRK.B"), 11)
+    assert parameters_of_environment({"STOCK_PIPELINE_SYMBOLS": " "}) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: !Ref b", {"a": {"Ref": "b"}}),
+        ("a: !GetAtt b.c.d", {"a": {"Fn::GetAtt": ["b", "c.d"]}}),
+        ("a: !Sub '${b}'", {"a": {"Fn::Sub": "${b}"}}),
+        ("a: !If [b, !Ref c, {d: !Condition e}]", {"a": {"Fn::If": ["b", {"Ref": "c"}, {"d": {"Condition": "e"}}]}}),
+        ("a: !Transform {b: !Ref c}", {"a": {"Fn::Transform": {"b": {"Ref": "c"}}}}),
+    ],
+)
+def test_short_forms(text: str, expected: object, tmp_path: Path) -> None:
+    (tmp_path / "template.yaml").write_text(text)
+    assert load_template(tmp_path / "template.yaml") == expected
+
+
+@pytest.mark.parametrize("text", [None, "a: [", "a: !!python/object/apply:os.getcwd []"])
+def test_a_template_that_cannot_be_read(text: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "template.yaml"
+    if text:
+        path.write_text(text)
+    with pytest.raises(LocalAwsError, match=r"template\.yaml"):
+        load_template(path)
