@@ -6,11 +6,12 @@ The same for every table: what differs (how an object is read, which partition a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from threading import Lock
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,10 +20,12 @@ from stock_pipeline.lake.partitions import merge_into_partition
 from stock_pipeline.lake.rejects import write_rejects
 from stock_pipeline.lake.store import ObjectInfo, ObjectStore
 from stock_pipeline.merge import Merged, Outcome, differences
+from stock_pipeline.parse.buffers import Codes, Ints, as_arrow, strings
 from stock_pipeline.receipts import Receipt
-from stock_pipeline.schemas import Reason, Table
+from stock_pipeline.schemas import TIMESTAMP, Reason, Table
 
-Ints = npt.NDArray[np.int64]
+_WRITERS = 4
+"""So many partitions are merged at a time: a write waits for S3 longer than it computes."""
 
 
 @dataclass
@@ -49,6 +52,7 @@ class Arrival:
 
 def merge_group(
     group: Sequence[Arrival],
+    rows: pa.Table,
     table: Table,
     partition_of: Callable[[pa.Table], tuple[Ints, list[str]]],
     lake: ObjectStore,
@@ -58,50 +62,56 @@ def merge_group(
 ) -> list[Receipt]:
     """Merge a group of arrivals into a table, record what was not stored, and account for every row.
 
-    `partition_of` gives the partition of each row as an index into a list of names. With `replace` the group must be
-    one arrival, as a restatement must see what the one before it left.
+    `rows` are the good rows of all arrivals in their order, with provenance (see `with_provenance`). `partition_of`
+    gives the partition of each row as an index into a list of names; partitions are merged side by side. With `replace`
+    the group must be one arrival, as a restatement must see what the one before it left.
     """
-    rows = pa.concat_tables([table.schema.empty_table(), *(_with_provenance(a, table, now) for a in group)])
-    rows = rows.unify_dictionaries()
     ends = np.cumsum([arrival.rows for arrival in group])
-    codes, names = partition_of(rows)
 
-    for code, partition in enumerate(names):
-        chosen = np.flatnonzero(codes == code)
-        incoming = rows if len(chosen) == rows.num_rows else rows.take(chosen)
+    def merge_partition(partition: str, chosen: Ints) -> None:
+        incoming = rows if len(chosen) == rows.num_rows else rows.take(as_arrow(chosen, pa.int64()))
 
-        def disputes(merged: Merged, chosen: Ints = chosen, incoming: pa.Table = incoming) -> dict[int, pa.Table]:
-            return _disputes(merged, incoming, chosen, group, ends, table)
-
-        def record_replaced(merged: Merged, disputes: Callable[[Merged], dict[int, pa.Table]] = disputes) -> None:
+        def record_replaced(merged: Merged) -> None:
             # On record before the commit: once the partition is written, the replaced values exist nowhere else.
-            for found in disputes(merged).values():
-                replaced = found.filter(pc.equal(found["reason"], Reason.REPLACED))
+            for found in _disputes(merged, incoming, chosen, group, ends, table).values():
+                replaced = found.filter(pc.equal(found["reason"], Reason.REPLACED.value))
                 write_rejects(lake, table, group[0].info, replaced, now, add=True)
 
         merged = merge_into_partition(
             lake, table, partition, incoming, replace=replace, before_commit=record_replaced if replace else None
         )
+        disputes = _disputes(merged, incoming, chosen, group, ends, table)
         owners = np.searchsorted(ends, chosen, side="right")
-        for owner in np.unique(owners):
-            outcome = merged.outcome[owners == owner]
-            group[owner].outcomes += np.bincount(outcome, minlength=len(Outcome))
-            group[owner].partitions[partition] = len(outcome)
-        for owner, found in disputes(merged).items():
-            group[owner].disputes.append(found)
+        counts = np.zeros((len(group), len(Outcome)), np.int64)
+        np.add.at(counts, (owners, merged.outcome), 1)
+        with accounts:
+            for owner in np.flatnonzero(counts.any(axis=1)).tolist():
+                group[owner].outcomes += counts[owner]
+                group[owner].partitions[partition] = int(counts[owner].sum())
+            for owner, found in disputes.items():
+                group[owner].disputes.append(found)
 
-    return [_closed(arrival, table, lake, now) for arrival in group]
+    accounts = Lock()
+    with ThreadPoolExecutor(_WRITERS) as threads:
+        list(threads.map(merge_partition, *_split(*partition_of(rows))))
+        return list(threads.map(lambda arrival: _closed(arrival, table, lake, now), group))
 
 
-def _with_provenance(arrival: Arrival, table: Table, now: datetime) -> pa.Table:
-    """An arrival's good rows in the schema of the table: with the object they came from and the time of loading."""
-    if not arrival.cleaned:
-        return table.schema.empty_table()
-    good = arrival.cleaned.good
-    source = pa.DictionaryArray.from_arrays(pa.array(np.zeros(good.num_rows, np.int32)), [arrival.info.key])
-    loaded = pa.repeat(pa.scalar(now, table.schema.field("etl_loading_ts").type), good.num_rows)
-    good = good.append_column("source", source).append_column("etl_loading_ts", loaded)
-    return good.select(table.schema.names).cast(table.schema)
+def with_provenance(good: pa.Table, sources: Sequence[str], owners: Codes, table: Table, now: datetime) -> pa.Table:
+    """Good rows in the schema of the table: `owners` says for each row which of the sources it came from."""
+    source = pa.DictionaryArray.from_arrays(as_arrow(owners, pa.int32()), strings(sources), safe=False)
+    since_epoch = (now - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    loaded = as_arrow(np.full(good.num_rows, since_epoch, np.int64), TIMESTAMP)
+    columns = {name: good[name] for name in good.column_names} | {"source": source, "etl_loading_ts": loaded}
+    return pa.Table.from_arrays([columns[name] for name in table.schema.names], schema=table.schema)
+
+
+def _split(codes: Ints, names: list[str]) -> tuple[list[str], list[Ints]]:
+    """The rows of each partition that has any, in their order."""
+    counts = np.bincount(codes, minlength=len(names))
+    order = np.arange(len(codes)) if len(names) == 1 else np.argsort(codes, kind="stable")
+    rows = np.split(order, np.cumsum(counts)[:-1]) if names else []
+    return [name for name, count in zip(names, counts, strict=True) if count], [r for r in rows if len(r)]
 
 
 def _disputes(
@@ -163,7 +173,7 @@ def _closed(arrival: Arrival, table: Table, lake: ObjectStore, now: datetime) ->
         skipped=cleaned.skipped if cleaned else 0,
         replaced=count[Outcome.REPLACED],
         refused=arrival.refused,
-        partitions=arrival.partitions,
+        partitions=dict(sorted(arrival.partitions.items())),
         started_at=arrival.started_at,
         seconds=(datetime.now(UTC) - arrival.started_at).total_seconds(),
     )

@@ -16,12 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.arrivals import Arrival, Ints, merge_group
+from stock_pipeline.arrivals import Arrival, merge_group, with_provenance
 from stock_pipeline.clean.daily import clean_daily_prices
 from stock_pipeline.errors import FileRefused, ObjectNotFound, RowsWouldBeLost
 from stock_pipeline.lake.partitions import attempts, partition_key, read_version, swap
 from stock_pipeline.lake.rejects import read_rejects
 from stock_pipeline.lake.store import ObjectInfo, ObjectStore, StoredObject
+from stock_pipeline.parse.buffers import Ints
 from stock_pipeline.parse.daily import parse_daily_prices
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE, Reason
@@ -65,7 +66,8 @@ def ingest_daily_prices(
     receipts: list[Receipt] = []
     arrivals = _counted(_read_daily_prices(keys, staging, symbol, max_bytes, now), len(keys), on_progress)
     for group in _groups(arrivals, 1 if replace else GROUP_ROWS):
-        receipts += merge_group(group, PRICE_BY_DATE, _by_year, lake, now, replace=replace)
+        rows = _joined(group, now)
+        receipts += merge_group(group, rows, PRICE_BY_DATE, _by_year, lake, now, replace=replace)
     return receipts
 
 
@@ -204,6 +206,15 @@ def _groups(arrivals: Iterator[Arrival], rows: int) -> Iterator[list[Arrival]]:
             group = []
     if group:
         yield group
+
+
+def _joined(group: list[Arrival], now: datetime) -> pa.Table:
+    """The good rows of a group with their provenance, in its order."""
+    columns = [c for c in PRICE_BY_DATE.schema if c.name not in ("source", "etl_loading_ts")]
+    good = [arrival.cleaned.good for arrival in group if arrival.cleaned]
+    rows = pa.concat_tables([pa.schema(columns).empty_table(), *good]).unify_dictionaries()
+    owners = np.repeat(np.arange(len(group), dtype=np.int32), [arrival.rows for arrival in group])
+    return with_provenance(rows, [arrival.info.key for arrival in group], owners, PRICE_BY_DATE, now)
 
 
 def _by_year(rows: pa.Table) -> tuple[Ints, list[str]]:
