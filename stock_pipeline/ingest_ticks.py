@@ -1,0 +1,136 @@
+"""Tick objects into history and the latest snapshot: parse → clean → merge twice; returns a receipt a source.
+
+History first, then the snapshot: whoever is stopped in between delivers again, and both merges ignore what they have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from stock_pipeline.arrivals import Arrival, merge_group, with_provenance
+from stock_pipeline.clean.ticks import MAX_SKEW, clean_tick_objects
+from stock_pipeline.errors import ObjectNotFound
+from stock_pipeline.lake.partitions import merge_into_partition
+from stock_pipeline.lake.store import ObjectInfo, ObjectStore, StoredObject
+from stock_pipeline.merge import merge
+from stock_pipeline.parse.buffers import Ints
+from stock_pipeline.parse.ticks import parse_tick_objects
+from stock_pipeline.receipts import Receipt
+from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
+from stock_pipeline.settings import MIB
+
+RAW_TICKS = "stock_stream/"
+"""Everything under this prefix of the staging bucket is a raw object of ticks."""
+
+BUCKET_MINUTES = 5
+MAX_BYTES = 1024 * MIB
+GROUP_BYTES = 64 * MIB
+"""Objects are merged together up to so many bytes (as stored), whatever their number."""
+
+SNAPSHOT = "latest"
+"""The one partition of `latest_prices`."""
+
+_READERS = 16
+_MINUTE = 60_000_000  # microseconds
+
+Progress = Callable[[int, int], None]
+
+
+def ingest_ticks(
+    keys: Sequence[str],
+    *,
+    staging: ObjectStore,
+    lake: ObjectStore,
+    bucket_minutes: int = BUCKET_MINUTES,
+    max_skew: timedelta = MAX_SKEW,
+    max_bytes: int = MAX_BYTES,
+    now: datetime | None = None,
+    on_progress: Progress | None = None,
+    go_on: Callable[[], bool] = lambda: True,
+) -> list[Receipt]:
+    """Bring raw objects of ticks into `stream_prices_history` and `latest_prices`; one receipt a key, in their order.
+
+    `bucket_minutes` is the length of a history object in event time; it must divide a day. A tick further than
+    `max_skew` ahead of `now` (UTC) is rejected. `on_progress` is called with (sources done, sources in all). `go_on` is
+    asked before each further group of objects: once it says no, the receipts of what is done are returned, and they are
+    fewer than the keys.
+
+    An object that is refused, or that does not exist, gives a receipt that says so; the others are ingested. Raises
+    StoreUnavailable or MergeContention when the work could not be done: calling again with the same keys is safe.
+    """
+    now = now or datetime.now(UTC)
+    receipts: list[Receipt] = []
+    for group in _read(list(dict.fromkeys(keys)), staging, now):
+        receipts += _ingest_group(group, staging.bucket, lake, bucket_minutes, max_skew, max_bytes, now)
+        if on_progress:
+            on_progress(len(receipts), len(keys))
+        if not go_on():
+            break
+    return receipts
+
+
+def bucket_of(rows: pa.Table, minutes: int) -> tuple[Ints, list[str]]:
+    """The event-time bucket of each tick as an index into partition names (`year=2024/month=06/day=03/1430`)."""
+    micros = rows["produced_at"].combine_chunks().cast(pa.int64()).to_numpy()
+    starts, codes = np.unique(micros // (minutes * _MINUTE), return_inverse=True)
+    moments = [datetime.fromtimestamp(int(start) * minutes * 60, UTC) for start in starts]
+    return codes, [f"year={at:%Y}/month={at:%m}/day={at:%d}/{at:%H%M}" for at in moments]
+
+
+def _read(keys: Sequence[str], staging: ObjectStore, now: datetime) -> Iterator[list[StoredObject]]:
+    """The objects in the order of the keys, in groups of GROUP_BYTES; one that is gone has no ETag."""
+
+    def read(key: str) -> StoredObject:
+        try:
+            return staging.get(key)
+        except ObjectNotFound:
+            return StoredObject(ObjectInfo(key, "", 0, now), b"")
+
+    group: list[StoredObject] = []
+    with ThreadPoolExecutor(_READERS) as threads:
+        for start in range(0, len(keys), _READERS):
+            for found in threads.map(read, keys[start : start + _READERS]):
+                group.append(found)
+                if sum(len(member.data) for member in group) >= GROUP_BYTES:
+                    yield group
+                    group = []
+    if group:
+        yield group
+
+
+def _ingest_group(
+    group: list[StoredObject],
+    bucket: str,
+    lake: ObjectStore,
+    minutes: int,
+    max_skew: timedelta,
+    max_bytes: int,
+    now: datetime,
+) -> list[Receipt]:
+    started_at = datetime.now(UTC)
+    # The content's ETag is part of the identity: a rewritten key is another object, a redelivered one is the same.
+    objects = [(found.data, f"{bucket}/{found.info.key}@{found.info.etag}") for found in group]
+    ticks = clean_tick_objects(parse_tick_objects(objects, max_bytes=max_bytes), now, max_skew=max_skew)
+    arrivals = []
+    for at, found in enumerate(group):
+        refused = ticks.refused.get(at) if found.info.etag else f"s3://{bucket}/{found.info.key} does not exist"
+        cleaned = None if refused is not None else ticks.of(at)
+        arrivals.append(Arrival(found.info, started_at, cleaned, refused))
+
+    sources = [found.info.key for found in group]
+    rows = with_provenance(ticks.good, sources, ticks.objects, STREAM_PRICES_HISTORY, now)
+    receipts = merge_group(arrivals, rows, STREAM_PRICES_HISTORY, lambda rows: bucket_of(rows, minutes), lake, now)
+    _update_snapshot(rows, lake)
+    return receipts
+
+
+def _update_snapshot(rows: pa.Table, lake: ObjectStore) -> None:
+    """Let the latest of these ticks into the snapshot, where they are later than what it has."""
+    latest = merge(None, rows.select(LATEST_PRICES.schema.names), LATEST_PRICES).table
+    if latest is not None:
+        merge_into_partition(lake, LATEST_PRICES, SNAPSHOT, latest)
