@@ -127,12 +127,23 @@ def _number_findings(rows: DailyRows) -> list[_Finding]:
     fields = [f for f in NUMBERS if f in rows.numbers]
     found = [_Finding(Reason.MISSING_PRICE, np.flatnonzero(rows.numbers["close"].missing), lambda _: "close is blank")]
     found += [_bad_numbers(rows, f) for f in fields]
-    found += [_rule(rows, Reason.NOT_FINITE, f, _not_finite(f), "is NaN, infinite or too large") for f in fields]
+    found += [
+        _rule(rows, Reason.NOT_FINITE, f, _not_finite(f), "{field} is NaN, infinite or too large") for f in fields
+    ]
     prices = [f for f in fields if f in PRICES]
-    found += [_rule(rows, Reason.NON_POSITIVE_PRICE, f, lambda v: v <= 0, "is not above zero") for f in prices]
+    found += [
+        _rule(rows, Reason.NON_POSITIVE_PRICE, f, lambda v: v <= 0, "{field} {value:.15g} is not above zero")
+        for f in prices
+    ]
     if "volume" in fields:
-        found.append(_rule(rows, Reason.NEGATIVE_VOLUME, "volume", lambda v: v < 0, "is below zero"))
-        found.append(_rule(rows, Reason.FRACTIONAL_VOLUME, "volume", lambda v: v > np.floor(v), "is not whole"))
+        found.append(
+            _rule(rows, Reason.NEGATIVE_VOLUME, "volume", lambda v: v < 0, "{field} {value:.15g} is below zero")
+        )
+        found.append(
+            _rule(
+                rows, Reason.FRACTIONAL_VOLUME, "volume", lambda v: v > np.floor(v), "{field} {value:.15g} is not whole"
+            )
+        )
     for higher, lower in (("high", "open"), ("high", "low"), ("high", "close"), ("open", "low"), ("close", "low")):
         if higher in fields and lower in fields:
             found.append(_order(rows, higher, lower))
@@ -149,11 +160,11 @@ def _bad_numbers(rows: DailyRows, field: str) -> _Finding:
     return _Finding(Reason.BAD_NUMBER, numbers.bad, words)
 
 
-def _rule(rows: DailyRows, reason: Reason, field: str, breaks: Callable[[Floats], Bools], wrong: str) -> _Finding:
+def _rule(rows: DailyRows, reason: Reason, field: str, breaks: Callable[[Floats], Bools], words: str) -> _Finding:
     values = rows.numbers[field].values
     with np.errstate(invalid="ignore"):
         broken = np.flatnonzero(breaks(values))
-    return _Finding(reason, broken, lambda row: f"{field} {values[row]:.15g} {wrong}")
+    return _Finding(reason, broken, lambda row: words.format(field=field, value=values[row]))
 
 
 def _order(rows: DailyRows, higher: str, lower: str) -> _Finding:

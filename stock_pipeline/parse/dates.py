@@ -126,7 +126,7 @@ def _read_plain(column: _Column, at: int, text: str) -> None:
             return
     if found := _YEAR_LAST.fullmatch(text):
         moment = _moment(found)
-        if moment is not None:
+        if moment is not None and not (found["sep"] == "-" and len(found["y"]) == 2):  # 24-01-02 is in any order
             column.moments[at] = moment
             column.year_last.append((at, int(found["a"]), int(found["b"]), _year(found["y"]), found["sep"]))
     elif _INTEGER.fullmatch(text):

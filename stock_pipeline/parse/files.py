@@ -97,17 +97,20 @@ def _gunzip(data: bytes, max_bytes: int) -> bytearray:
     text, at = bytearray(), 0
     source = memoryview(data)
     while at < len(source):
-        member = zlib.decompressobj(wbits=31)
+        member, pending = zlib.decompressobj(wbits=31), b""
         while not member.eof:
-            if at >= len(source):
-                raise FileRefused("the gzip file ends in the middle: it was cut off; upload it again")
-            chunk = source[at : at + _STEP]
+            fed = pending or bytes(source[at : at + _STEP])
+            at += 0 if pending else len(fed)
             try:
-                text += member.decompress(chunk)
+                piece = member.decompress(fed, MIB)
             except zlib.error as error:
                 raise FileRefused(f"the gzip file is damaged ({error}); upload it again") from error
-            at += len(chunk) - len(member.unused_data)
+            if not fed and not piece and not member.eof:
+                raise FileRefused("the gzip file ends in the middle: it was cut off; upload it again")
+            text += piece
+            pending = member.unconsumed_tail
             _check_size(len(text), len(source), max_bytes)
+        at -= len(member.unused_data)
         while at < len(source) and source[at] == 0:  # padding, as gzip itself takes it
             at += 1
     return text

@@ -30,7 +30,7 @@ ALIASES: dict[str, tuple[tuple[str, ...], ...]] = {
     "open": (("open", "openprice"),),
     "high": (("high", "highprice"),),
     "low": (("low", "lowprice"),),
-    "close": (("close", "closeprice", "close/last"), ("last",), ("price",)),
+    "close": (("close", "closeprice", "close/last"), ("last", "price")),
     "adj_close": (("adjclose", "adjustedclose"), ("adjusted",)),
     "volume": (("volume", "vol"),),
     "period": (("per", "period", "interval"),),

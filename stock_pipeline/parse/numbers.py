@@ -24,7 +24,7 @@ from stock_pipeline.parse.buffers import Bools, Floats, Ints, as_arrow, as_numpy
 
 _PLAIN = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _NOT_FINITE = r"^(?i)[+-]?(nan|inf|infinity)$"
-_MISSING = r"^(?i)(|-|--|null|none|na|n/a|#n/a)$"
+_MISSING = r"^(?i)[ \t]*(|-|--|null|none|na|n/a|#n/a)[ \t]*$"
 _DOLLAR = r"^([+-]?)\$ *"
 _THOUSANDS = r"^[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?$"
 _ONE_GROUP = r"^[+-]?[0-9]{1,3},[0-9]{3}$"
@@ -131,7 +131,7 @@ def read_numbers(blocks: Sequence[Cells], comma: Comma, *, price: bool = True) -
         return Numbers(values, missing, odd, [])
     given = pa.chunked_array([b.texts for b in blocks], pa.string()).combine_chunks()
     texts = _tidy(given)
-    is_missing = _matches(texts, _MISSING)
+    is_missing = _matches(given, _MISSING)
     texts = _without_groups(texts, comma, price)
     not_finite, plain = _matches(texts, _NOT_FINITE), _matches(texts, _PLAIN)
     read = np.full(len(odd), np.nan)

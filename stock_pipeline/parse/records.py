@@ -70,7 +70,7 @@ def parse_blocks(source: Source, types: dict[int, pa.DataType], convert: Callabl
 
     Raises FileRefused for a record longer than a block, and after `MAX_RAGGED` rows of another width.
     """
-    budget = _Budget(source.width)
+    budget = _Budget(source.width, MAX_RAGGED)
     buffer = pa.py_buffer(source.lines.text)
 
     def parse(bounds: tuple[int, int]) -> Result:
@@ -88,7 +88,7 @@ class _Budget:
     """Counts the rows of another width over all blocks."""
 
     width: int
-    left: int = MAX_RAGGED
+    left: int
 
     def collector(self, found: list[tuple[int, int]]) -> Callable[[pa.csv.InvalidRow], str]:
         """A row handler that notes record and cells of the rows that do not fit."""
