@@ -32,16 +32,20 @@ _NOT_FOR_PIP = {"PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_PREFIX", "PIP_ROO
 def ensure_environment(root: Path | None = None, on_progress: Report | None = None) -> LocalFolders:
     """Install under a root what is not there yet; returns its folders.
 
-    Takes no time when all is there, else up to a minute; `on_progress` gets a sentence for each thing installed. Safe
-    to call from several processes at once. Raises LocalAwsError with the end of pip's output when it fails.
+    Takes no time when all is there, else up to a minute; `on_progress` then gets a sentence first. Safe to call from
+    several processes at once. Raises LocalAwsError with the end of pip's output when it fails.
     """
     folders = LocalFolders(root or default_root())
-    report = on_progress or (lambda _: None)
     if not REQUIREMENTS.is_file():
         raise LocalAwsError(f"the local AWS needs the source tree: {REQUIREMENTS} is not there; run from a clone")
     with exclusive(folders.install_lock):
-        _ensure_venv(folders, report)
-        _ensure_dependencies(folders, report)
+        wanted = {dependencies_of(name, folders): _requirements_of(name) for name in functions()}
+        wanted[folders.venv] = REQUIREMENTS
+        missing = {folder: file for folder, file in wanted.items() if not _is_installed(folder, file)}
+        if missing:
+            if on_progress:
+                on_progress(f"installing the local AWS into {folders.home} (once, up to a minute)")
+            _install(missing, folders, set(wanted))
     return folders
 
 
@@ -59,35 +63,25 @@ def _requirements_of(function: str) -> Path:
     return TEMPLATE.parent / function / "requirements.txt"
 
 
-def _ensure_venv(folders: LocalFolders, report: Report) -> None:
-    wanted = _identity(REQUIREMENTS)
-    stamp = folders.venv / _STAMP
-    if _is_stamped(stamp, wanted):
-        return
-    report(f"installing the local AWS into {folders.venv} (once)")
-    shutil.rmtree(folders.venv, ignore_errors=True)
-    _run([sys.executable, "-m", "venv", str(folders.venv)])
-    _pip(folders, REQUIREMENTS)
-    stamp.write_text(wanted)
-
-
-def _ensure_dependencies(folders: LocalFolders, report: Report) -> None:
-    files = {dependencies_of(name, folders): _requirements_of(name) for name in functions()}
-    missing = {folder: file for folder, file in files.items() if not _is_stamped(folder / _STAMP, folder.name)}
-    if not missing:
-        return
-    report(f"installing what the Lambda functions import into {folders.dependencies} (once)")
+def _install(missing: dict[Path, Path], folders: LocalFolders, wanted: set[Path]) -> None:
+    """Install each folder from its requirement file; what no longer belongs to any function goes."""
     folders.dependencies.mkdir(parents=True, exist_ok=True)
-    for stale in set(folders.dependencies.iterdir()) - set(files):
+    for stale in {*folders.dependencies.iterdir(), *missing} - (wanted - set(missing)):
         shutil.rmtree(stale, ignore_errors=True)
+    if folders.venv in missing:
+        _run([sys.executable, "-m", "venv", str(folders.venv)])
 
     def install(folder: Path) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        _pip(folders, missing[folder], "--target", str(folder))
-        (folder / _STAMP).write_text(folder.name)
+        _pip(folders, missing[folder], *(() if folder == folders.venv else ("--target", str(folder))))
+        (folder / _STAMP).write_text(_identity(missing[folder]))
 
     with ThreadPoolExecutor(len(missing)) as threads:
         list(threads.map(install, missing))
+
+
+def _is_installed(folder: Path, requirements: Path) -> bool:
+    stamp = folder / _STAMP
+    return stamp.is_file() and stamp.read_text() == _identity(requirements)
 
 
 def _identity(requirements: Path) -> str:
@@ -98,10 +92,6 @@ def _identity(requirements: Path) -> str:
         raise LocalAwsError(f"cannot read {requirements} ({error.strerror}); is the source tree whole?") from error
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     return hashlib.sha256(content + version.encode()).hexdigest()[:16]
-
-
-def _is_stamped(stamp: Path, wanted: str) -> bool:
-    return stamp.is_file() and stamp.read_text() == wanted
 
 
 def _pip(folders: LocalFolders, requirements: Path, *options: str) -> None:

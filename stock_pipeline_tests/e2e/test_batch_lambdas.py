@@ -18,6 +18,8 @@ from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline.settings import DEFAULT_SYMBOLS
 from stock_pipeline_tests.local_aws import NewStack, Stack, eventually
 
+pytestmark = pytest.mark.e2e
+
 HEADER = "symbol,date,open,high,low,close,volume\n"
 
 

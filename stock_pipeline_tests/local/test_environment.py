@@ -9,6 +9,8 @@ import pytest
 from stock_pipeline.errors import LocalAwsError
 from stock_pipeline.local import LocalFolders, ensure_environment, environment
 
+pytestmark = pytest.mark.e2e
+
 
 @pytest.fixture
 def requirements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

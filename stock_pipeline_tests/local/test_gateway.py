@@ -9,6 +9,8 @@ import pytest
 
 from stock_pipeline.local import LocalAws
 
+pytestmark = pytest.mark.e2e
+
 HEALTH = "/_ministack/health"
 
 

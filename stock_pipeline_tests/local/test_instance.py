@@ -25,6 +25,8 @@ OWNER = """
 import sys, time
 from pathlib import Path
 from stock_pipeline.local import local_aws, start
+
+pytestmark = pytest.mark.e2e
 root, installed, how = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 if how == "start":
     aws = start(root, installed=installed)

@@ -12,6 +12,8 @@ from stock_pipeline.local.stack import deploy, load_template, parameters_of_envi
 from stock_pipeline.settings import Settings
 from stock_pipeline_tests.local_aws import NewStack, Stack
 
+pytestmark = pytest.mark.e2e
+
 
 def test_outputs_become_settings(local_aws_env: Stack) -> None:
     settings = local_aws_env.settings
