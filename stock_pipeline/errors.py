@@ -12,6 +12,7 @@
     ├── QueryError               SQL was refused or failed
     ├── EventError               an event asks a Lambda function for something that it does not do
     ├── SimulationError          the simulated market cannot give what was asked for (also a ValueError)
+    ├── DevError                 `dev` runs already, or one of its processes failed
     └── LocalAwsError            the local AWS could not be started, found or deployed to
 
 An exception from here is for people: the command line prints its message without a traceback.
@@ -73,6 +74,10 @@ class SimulationError(StockPipelineError, ValueError):
 
 class EventError(StockPipelineError):
     """An event asks a Lambda function for something that it does not do; the message says what it takes."""
+
+
+class DevError(StockPipelineError):
+    """`stock-pipeline dev` runs already, or one of its processes did not start, ended or refused."""
 
 
 class LocalAwsError(StockPipelineError):

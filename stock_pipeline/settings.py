@@ -59,6 +59,11 @@ class Settings:
             given["sql_engine"] = "duckdb"
         return cls(**given)
 
+    @property
+    def names_buckets(self) -> bool:
+        """Whether the environment says which AWS to use; where it does not, that is the local one."""
+        return bool(self.staging_bucket or self.lake_bucket)
+
     def require(self, name: str) -> str:
         """The value of a setting that has no default.
 

@@ -1,0 +1,101 @@
+"""What commands print with: results on stdout, messages and progress on stderr, and nothing that a terminal obeys.
+
+On a terminal progress is a bar or a spinner that vanishes when done. Elsewhere (a log, a pipe, CI) it is a plain line
+every few seconds, so that a log stays readable.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+Report = Callable[[int, int], None]
+
+_PLAIN_WIDTH = 240  # where there is no terminal there is no width; tables are then as wide as their content, up to this
+_BETWEEN_LINES = 5.0  # seconds
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def out() -> Console:
+    """Where results go: stdout."""
+    return Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, highlight=False, soft_wrap=False)
+
+
+def err() -> Console:
+    """Where everything else goes: stderr."""
+    return Console(stderr=True, width=None if sys.stderr.isatty() else _PLAIN_WIDTH, highlight=False)
+
+
+def say(message: str, style: str | None = None) -> None:
+    """A message to the person, on stderr."""
+    err().print(Text(harmless(message), style or ""), soft_wrap=True)
+
+
+def complain(message: str) -> None:
+    """An error message on stderr."""
+    text = Text.assemble(("error: ", "bold red"), harmless(message))
+    err().print(text, soft_wrap=True)
+
+
+def harmless(text: str) -> str:
+    """A text from outside without what a terminal would obey: escape sequences, control and bidi characters."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def table(title: str | None = None, **columns: Literal["left", "right"]) -> Table:
+    """A table with named columns: texts to the left, which wrap, and numbers to the right, which do not."""
+    made = Table(title=title, title_justify="left", header_style="bold", show_edge=False, pad_edge=False)
+    for name, justify in columns.items():
+        made.add_column(name.replace("_", " "), justify=justify, no_wrap=justify == "right", overflow="fold")
+    return made
+
+
+def text(value: object) -> Text:
+    """A value as a cell of a table: nothing in it is markup, and nothing is obeyed by a terminal."""
+    return Text(harmless(str(value)))
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Report]:
+    """A callback (done, total) that shows how far the work is."""
+    if not sys.stderr.isatty():
+        yield _lines(what)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err(), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _lines(what: str) -> Report:
+    started = last = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        late = now - last >= _BETWEEN_LINES
+        if late or (done == total and last > started):
+            last = now
+            say(f"{what}: {done:,} of {total:,}")
+
+    return report
+
+
+@contextmanager
+def working(what: str) -> Iterator[Callable[[str], None]]:
+    """Show that something of unknown length goes on; the callback changes what is said about it."""
+    if not sys.stderr.isatty():
+        say(what)
+        yield say
+        return
+    with err().status(what) as status:
+        yield lambda text: status.update(harmless(text))

@@ -1,0 +1,52 @@
+"""`stock-pipeline demo`: `dev`, with the batch path fed and the tables printed."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from stock_pipeline.cli.console import out, say
+from stock_pipeline.cli.dev import Port, announce, serve, started
+from stock_pipeline.cli.place import aws
+
+
+def demo(
+    exit_: Annotated[bool, typer.Option("--exit", help="Stop by itself when all is shown.")] = False,
+    port: Port = None,
+) -> None:
+    """Run dev, feed the pipeline and print the tables.
+
+    Simulates this year and the two before through Dagster: one run writes the
+    raw files of all sessions, the sensor sees them arrive and starts the runs
+    that bring them into price_by_date, so the partitions in the UI are green.
+    Then a vendor's file with some bad rows is dropped in, and both tables are
+    queried. What is there already is not done again. If `dev` runs, its
+    Dagster is fed.
+
+    Examples:
+
+        stock-pipeline demo
+        stock-pipeline demo --exit
+    """
+    from stock_pipeline.cli.tour import Tour
+    from stock_pipeline.dev.dagster import Dagster
+    from stock_pipeline.dev.session import found
+
+    if running := found():
+        with aws() as settings:
+            say(f"`stock-pipeline dev` runs at {running.url}: feeding it")
+            Tour(Dagster(running.url), settings).run()
+        return
+    clock = time.monotonic()
+    with started(port, None) as session:
+        announce(session)
+        if session.aws:
+            session.aws.activate()
+        tour = Tour(session.dagster, session.settings, session.check)
+        tour.timings["until the UI answered"] = time.monotonic() - clock
+        tour.run()
+        out().print(f"\nDagster UI  {session.url}", style="bold", markup=False)
+        if not exit_:
+            serve(session)

@@ -1,0 +1,167 @@
+"""`stock-pipeline ingest`: put files into staging and process them now."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stock_pipeline.cli.console import complain, out, progress, say, table, text
+from stock_pipeline.cli.place import aws
+from stock_pipeline.errors import FileRefused
+from stock_pipeline.settings import MIB, Settings
+
+if TYPE_CHECKING:
+    from stock_pipeline.lake.store import ObjectStore
+    from stock_pipeline.receipts import Receipt
+
+UPLOADS = "daily_prices/uploads/"
+
+
+def ingest(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Files of daily prices: .csv, .txt, .gz, .zip.", exists=True, dir_okay=False, readable=True
+        ),
+    ],
+    symbol: Annotated[
+        str | None, typer.Option(help="The symbol of files that name none, neither inside nor in their name.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="A restatement: take these values over others stored for the same day.")
+    ] = False,
+    stage_only: Annotated[
+        bool, typer.Option("--stage-only", help="Only upload; the sensor or the trigger does the rest.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One receipt a line on stdout, as JSON.")] = False,
+) -> None:
+    """Put files into staging and bring them into price_by_date.
+
+    Each file keeps its name. Ingesting it again adds nothing twice. A file of
+    the same name with other content takes the other's place in staging, as an
+    upload to S3 does; the bucket keeps the version before, and the rows that it
+    gave stay in the table.
+
+    Exit status 1 if a file was refused; the others are ingested.
+
+    Examples:
+
+        stock-pipeline ingest AAPL.csv MSFT.csv
+        stock-pipeline ingest download.csv --symbol AAPL
+        stock-pipeline ingest corrected.csv --replace
+        stock-pipeline ingest *.csv.gz --json > receipts.jsonl
+    """
+    _refuse_one_name_twice(files)
+    if replace and stage_only:
+        raise typer.BadParameter("what comes later cannot know of --replace; leave one of the two out")
+    folder = UPLOADS if symbol is None else f"{UPLOADS}symbol={_canonical(symbol)}/"
+    with aws() as settings:
+        from stock_pipeline.lake.store import S3Store
+
+        staging, lake = S3Store(settings.require("staging_bucket")), S3Store(settings.require("lake_bucket"))
+        refused = 0
+        keys: list[str] = []
+        for file in files:
+            try:
+                keys.append(upload(file, folder, staging, settings))
+            except FileRefused as error:
+                complain(f"{file}: {error}")
+                refused += 1
+        if stage_only:
+            for key in keys:
+                out().print(f"s3://{staging.bucket}/{key}", markup=False)
+        else:
+            receipts = ingest_keys(keys, staging, lake, settings, replace=replace)
+            refused += sum(r.refused is not None for r in receipts)
+            if as_json:
+                for receipt in receipts:
+                    typer.echo(receipt.to_json())
+            else:
+                show(receipts)
+    if refused:
+        raise typer.Exit(1)
+
+
+def upload(file: Path, folder: str, staging: ObjectStore, settings: Settings) -> str:
+    """Put a file under a folder of staging unless it is there with this content, and return its key.
+
+    Raises FileRefused when it is larger than the limit, and what the store raises.
+    """
+    key = folder + file.name
+    size = file.stat().st_size
+    if size > settings.max_object_mb * MIB:
+        raise FileRefused(
+            f"{size / MIB:,.0f} MiB is over the limit of {settings.max_object_mb:,} MiB for one object; split it by "
+            "year, or set STOCK_PIPELINE_MAX_OBJECT_MB"
+        )
+    data = file.read_bytes()
+    there = next((info for info in staging.list(key) if info.key == key), None)
+    if there and there.etag == hashlib.md5(data, usedforsecurity=False).hexdigest():
+        return key
+    if there:
+        say(f"{file.name} was in staging with other content, which this upload replaces", "yellow")
+    staging.put(key, data)
+    return key
+
+
+def ingest_keys(
+    keys: Sequence[str], staging: ObjectStore, lake: ObjectStore, settings: Settings, *, replace: bool = False
+) -> list[Receipt]:
+    """Ingest objects of staging, with progress."""
+    from stock_pipeline.ingest import ingest_daily_prices
+
+    with progress("ingesting") as report:
+        return ingest_daily_prices(
+            keys,
+            staging=staging,
+            lake=lake,
+            replace=replace,
+            max_bytes=settings.max_object_mb * MIB,
+            on_progress=report,
+        )
+
+
+def show(receipts: Sequence[Receipt]) -> None:
+    """What became of each file, what was refused and where to see what was rejected."""
+    taken = [r for r in receipts if r.refused is None]
+    if taken:
+        shown = table(file="left", rows="right", new="right", duplicates="right", conflicts="right", rejected="left")
+        for r in taken:
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in r.rejected.items())
+            counts = (f"{n:,}" for n in (r.rows, r.inserted, r.duplicates, r.conflicts))
+            shown.add_row(text(_name(r)), *counts, reasons or "0")
+        out().print(shown)
+    if replaced := sum(r.replaced for r in receipts):
+        say(f"{replaced:,} stored rows were replaced; their values before are kept: stock-pipeline rejects list")
+    for r in receipts:
+        if r.refused is not None:
+            complain(f"{_name(r)}: {r.refused}")
+    left_out = sum(r.rejected_rows + r.conflicts for r in receipts)
+    if left_out:
+        where = f" --source {_name(receipts[0])}" if len(receipts) == 1 else ""
+        say(f"{left_out:,} rows are not in the table; each with its reason: stock-pipeline rejects list{where}")
+
+
+def _name(receipt: Receipt) -> str:
+    return receipt.source.removeprefix(UPLOADS)
+
+
+def _refuse_one_name_twice(files: Sequence[Path]) -> None:
+    names = [file.name for file in files]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise typer.BadParameter(
+            f"two files are called {twice[0]} and would take each other's place in staging; rename one of them"
+        )
+
+
+def _canonical(symbol: str) -> str:
+    from stock_pipeline.parse.symbols import given_symbol
+
+    try:
+        return given_symbol(symbol)
+    except FileRefused as error:
+        raise typer.BadParameter(str(error), param_hint="--symbol") from error

@@ -1,0 +1,159 @@
+"""`stock-pipeline sql`: one statement, its rows as a table, CSV or JSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stock_pipeline.cli.console import harmless, out, say, table, text, working
+from stock_pipeline.cli.place import aws
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SHOWN = 100  # rows of a table for people
+_BATCH = 10_000
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+class Format(StrEnum):
+    """How rows are printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+def sql(
+    statement: Annotated[
+        str, typer.Argument(help="One SELECT, WITH, DESCRIBE, SHOW or EXPLAIN; - reads it from stdin.")
+    ],
+    format_: Annotated[
+        Format, typer.Option("--format", help="A table for people, CSV, or an array of JSON objects.")
+    ] = Format.TABLE,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(help='The value of the next ?: a number, a day (2024-01-31), else a text; in "" always a text.'),
+    ] = None,
+) -> None:
+    """Query the tables: Athena in AWS, DuckDB on the local AWS.
+
+    Tables: price_by_date (one row a symbol and session, partitioned by year)
+    and rejected_records. All times are UTC.
+
+    Examples:
+
+        stock-pipeline sql "SELECT * FROM price_by_date WHERE symbol = ? AND
+            date >= ?" --param AAPL --param 2024-01-01
+        stock-pipeline sql "SELECT reason, count(*) AS n FROM rejected_records
+            GROUP BY 1" --format json
+        stock-pipeline sql - --format csv < query.sql > prices.csv
+    """
+    read = sys.stdin.read() if statement == "-" else statement
+    parameters = [value_of(p) for p in param or []]
+    with aws() as settings:
+        from stock_pipeline.query import sql as run
+
+        # Most answers come at once: only a terminal, where it vanishes again, is told of the waiting.
+        with working(f"asking {settings.sql_engine}") if sys.stderr.isatty() else nullcontext():
+            rows = run(read, parameters, settings=settings)
+    print_rows(rows, format_)
+
+
+def print_rows(rows: pa.Table, format_: Format) -> None:
+    """Print rows on stdout."""
+    {Format.TABLE: show_rows, Format.CSV: _csv, Format.JSON: _json}[format_](rows)
+
+
+def value_of(text: str) -> str | int | float | date:
+    """What a parameter stands for: a number or a day when it is written as one, else the text itself.
+
+    `0700` and `1E5` are texts, as tickers may look like that; quotes make a text of anything (`"700"`).
+    """
+    if len(text) >= 2 and text[0] == text[-1] == '"':
+        return text[1:-1]
+    if found := _NUMBER.fullmatch(text):
+        return float(text) if found[2] else int(text)
+    if _DAY.fullmatch(text):
+        try:
+            return date.fromisoformat(text)
+        except ValueError:
+            return text
+    return text
+
+
+def show_rows(rows: pa.Table, title: str | None = None) -> None:
+    """Rows as a table for people: the first hundred, with a note when there are more."""
+    numbers = {f.name for f in rows.schema if _is_number(f.type)}
+    shown = table(title)
+    for name in rows.column_names:
+        shown.add_column(harmless(name), justify="right" if name in numbers else "left", overflow="fold")
+    for row in _rows(rows.slice(0, _SHOWN)):
+        shown.add_row(*(_cell(v) for v in row))
+    out().print(shown)
+    if rows.num_rows > _SHOWN:
+        say(f"{_SHOWN} of {rows.num_rows:,} rows; --format csv prints them all")
+
+
+def _csv(rows: pa.Table) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(rows.column_names)
+    writer.writerows(["" if v is None else _plain(v) for v in row] for row in _rows(rows))
+
+
+def _json(rows: pa.Table) -> None:
+    names = rows.column_names
+    write = sys.stdout.write
+    write("[")
+    for at, row in enumerate(_rows(rows)):
+        record = {name: _for_json(value) for name, value in zip(names, row, strict=True)}
+        write((",\n " if at else "\n ") + json.dumps(record, ensure_ascii=False, allow_nan=False))
+    write("\n]\n" if rows.num_rows else "]\n")
+
+
+def _rows(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
+    """The rows as Python values, a batch at a time; by position, as two columns may have one name."""
+    for batch in rows.to_batches(max_chunksize=_BATCH):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    import pyarrow.types as types
+
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind))
+
+
+def _cell(value: Any) -> Any:
+    return "[dim]null[/]" if value is None else text(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="microseconds" if value.microsecond else "seconds")
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _for_json(value: Any) -> Any:
+    """A value as JSON has it: times in ISO 8601, decimals as numbers, NaN and infinity as null."""
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, dict):
+        return {str(k): _for_json(v) for k, v in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+        return [_for_json(v) for v in value]
+    if value is None or isinstance(value, (str, int, bool)):
+        return value
+    return value.isoformat() if isinstance(value, date) else str(value)

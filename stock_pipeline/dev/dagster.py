@@ -1,0 +1,137 @@
+"""What is asked of Dagster, over the GraphQL API of its UI."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stock_pipeline.errors import DevError
+
+LOCATION = "stock_pipeline"
+_REPOSITORY = "__repository__"
+_TIMEOUT = 30.0  # seconds
+_LAUNCH_TIMEOUT = 300.0  # Dagster notes each partition that a run is going to materialize before it answers
+_DONE = {"SUCCESS", "FAILURE", "CANCELED"}
+
+_STATE = """{
+  workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError {
+    __typename ... on PythonError { message } } } } }
+  instance { daemonHealth { allDaemonStatuses {
+    daemonType required healthy lastHeartbeatErrors { message } } } }
+}"""
+
+_PARTITIONS = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
+  partitionKeys
+  assetPartitionStatuses { ... on TimePartitionStatuses { ranges { startKey endKey status } } }
+} } }"""
+
+_LAUNCH = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
+  __typename
+  ... on LaunchRunSuccess { run { runId } }
+  ... on PythonError { message }
+  ... on RunConfigValidationInvalid { errors { message } }
+} }"""
+
+_RUN = """query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"""
+
+_UNFINISHED = """query ($job: String!) { runsOrError(
+  filter: { pipelineName: $job, statuses: [QUEUED, NOT_STARTED, STARTING, STARTED] }
+) { ... on Runs { results { runId } } } }"""
+
+
+@dataclass(frozen=True)
+class State:
+    """How Dagster is: whether the definitions are loaded (with the error if they cannot be), and which daemons ail."""
+
+    loaded: bool
+    error: str | None
+    unhealthy: dict[str, str]
+
+
+class Dagster:
+    """The Dagster behind a UI. Every method raises DevError when it does not answer or refuses."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def answers(self) -> bool:
+        """Whether the UI is up."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/server_info", timeout=2) as reply:  # noqa: S310 - our own http URL
+                return bool(reply.status == 200)
+        except OSError:
+            return False
+
+    def state(self) -> State:
+        data = self._ask(_STATE)
+        entries = data["workspaceOrError"].get("locationEntries", [])
+        found = [entry["locationOrLoadError"] or {} for entry in entries]
+        errors = [f["message"] for f in found if f.get("__typename") == "PythonError"]
+        statuses = data["instance"]["daemonHealth"]["allDaemonStatuses"]
+        unhealthy = {
+            s["daemonType"]: "; ".join(e["message"].strip() for e in s["lastHeartbeatErrors"] or [])
+            for s in statuses
+            if s["required"] and not s["healthy"]
+        }
+        loaded = any(f.get("__typename") == "RepositoryLocation" for f in found)
+        return State(loaded, errors[0].strip() if errors else None, unhealthy)
+
+    def partitions(self, asset: str) -> dict[str, bool]:
+        """The partitions of an asset in order, each with whether it is materialized."""
+        node = self._ask(_PARTITIONS, key={"path": [asset]})["assetNodeOrError"]
+        keys: list[str] = node.get("partitionKeys") or []
+        at = {key: n for n, key in enumerate(keys)}
+        done: set[str] = set()
+        for found in node.get("assetPartitionStatuses", {}).get("ranges", []):
+            if found["status"] == "MATERIALIZED":
+                done.update(keys[at[found["startKey"]] : at[found["endKey"]] + 1])
+        return {key: key in done for key in keys}
+
+    def launch(self, job: str, first: str, last: str) -> str:
+        """Start one run of a job over a range of partitions and return its id."""
+        tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+        params = {
+            "selector": {"jobName": job, "repositoryName": _REPOSITORY, "repositoryLocationName": LOCATION},
+            "runConfigData": {},
+            "executionMetadata": {"tags": [{"key": k, "value": v} for k, v in tags.items()]},
+        }
+        answer = self._ask(_LAUNCH, _LAUNCH_TIMEOUT, params=params)["launchRun"]
+        if answer["__typename"] != "LaunchRunSuccess":
+            reasons = [answer.get("message", "")] + [e["message"] for e in answer.get("errors", [])]
+            raise DevError(f"Dagster did not start {job}: {' '.join(filter(None, reasons)) or answer['__typename']}")
+        return str(answer["run"]["runId"])
+
+    def is_done(self, run: str) -> bool:
+        """Whether a run has ended; raises DevError with its address when it did not succeed."""
+        status = self._ask(_RUN, id=run)["runOrError"].get("status", "gone")
+        if status in _DONE - {"SUCCESS"} or status == "gone":
+            raise DevError(f"the run ended as {status}: {self.url}/runs/{run}")
+        return bool(status == "SUCCESS")
+
+    def unfinished(self, job: str) -> Sequence[str]:
+        """The ids of a job's runs that wait or run."""
+        return [r["runId"] for r in self._ask(_UNFINISHED, job=job)["runsOrError"].get("results", [])]
+
+    def _ask(self, query: str, timeout: float = _TIMEOUT, **variables: Any) -> Mapping[str, Any]:
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(  # noqa: S310 - our own http URL
+            f"{self.url}/graphql", body, {"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as reply:  # noqa: S310
+                answer: dict[str, Any] = json.load(reply)
+        except (OSError, ValueError) as error:
+            raise DevError(f"the Dagster UI at {self.url} does not answer ({error})") from error
+        if answer.get("errors"):
+            raise DevError(f"Dagster refused a question: {'; '.join(_messages(answer['errors']))}")
+        data: Mapping[str, Any] = answer["data"]
+        return data
+
+
+def _messages(errors: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for error in errors:
+        yield str(error.get("message", error))

@@ -1,0 +1,89 @@
+"""A child process of `dev`: a group of its own, tied to its parent, with a log, and ended with all that it started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_TIED = Path(__file__).with_name("tied.py")
+_STOP_WITHIN = 10.0  # seconds before what is left is killed
+_POLL = 0.05
+_LOG_LINES = 15
+
+
+class Lifeline:
+    """A pipe whose end tells the children that their parent is gone."""
+
+    def __init__(self) -> None:
+        self.read, self._write = os.pipe()
+
+    def close(self) -> None:
+        for descriptor in (self.read, self._write):
+            os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running child and where its output goes."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def tail(self) -> str:
+        """The last lines that it printed."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
+
+
+def spawn(
+    name: str, arguments: Sequence[str], *, environ: Mapping[str, str], log: Path, cwd: Path, lifeline: Lifeline
+) -> Service:
+    """Start `python -m <arguments>` as a leader of a process group."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - this interpreter and modules named by this package
+            [sys.executable, "-P", str(_TIED), str(lifeline.read), *arguments],
+            env=dict(environ), cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            pass_fds=[lifeline.read], start_new_session=True,
+        )  # fmt: skip
+    return Service(name, process, log)
+
+
+def stop(services: Sequence[Service]) -> None:
+    """End the children and everything they started; an interrupt meanwhile ends them at once."""
+    try:
+        for service in services:
+            _signal(service, signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_WITHIN
+        while any(_lives(service) for service in services) and time.monotonic() < deadline:
+            time.sleep(_POLL)
+    finally:
+        for service in services:
+            _signal(service, signal.SIGKILL)
+            service.process.wait()
+
+
+def _lives(service: Service) -> bool:
+    """Whether anything of the service's process group is left (the child itself is reaped by asking)."""
+    service.process.poll()
+    try:
+        os.killpg(service.process.pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _signal(service: Service, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(service.process.pid, number)
