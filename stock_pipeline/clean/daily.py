@@ -15,17 +15,19 @@ A row has one reason, the first that applies in this order, which is that of `sc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 
 from stock_pipeline.clean import REJECTED, Cleaned
 from stock_pipeline.parse.buffers import Bools, Codes, Floats, Ints, as_arrow, strings
-from stock_pipeline.parse.daily import DailyRows
+from stock_pipeline.parse.daily import Coded, DailyRows
 from stock_pipeline.parse.layouts import NUMBERS, PRICES
+from stock_pipeline.parse.numbers import Numbers
 from stock_pipeline.parse.symbols import canonical
 from stock_pipeline.schemas import PRICE_BY_DATE, Reason
 
@@ -33,126 +35,177 @@ FIRST_DATE = date(1900, 1, 1)
 _LARGEST_EXACT = 2.0**53  # from here on not every whole number is a double
 _EPOCH = date(1970, 1, 1).toordinal()
 
+SCHEMA = pa.schema([field for field in PRICE_BY_DATE.schema if field.name not in ("source", "etl_loading_ts")])
+"""The table's columns without its provenance, which is not known here."""
+
 
 @dataclass(frozen=True)
 class _Finding:
-    """Rows (ascending) that break a rule, and what is wrong with one of them in words."""
+    """Rows of a block (ascending) that break a rule, and what is wrong with one of them in words."""
 
     reason: Reason
     rows: Ints
     words: Callable[[int], str]
 
 
+@dataclass(frozen=True)
+class _Texts:
+    """The distinct texts of a column that break a rule: `breaks` by code."""
+
+    reason: Reason
+    breaks: Bools
+    words: Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What became of a block: its good rows, their records, and records, reasons and details of the rejected."""
+
+    good: pa.RecordBatch
+    records: Ints
+    rejected: Ints
+    reasons: list[Reason]
+    details: list[str]
+
+
 def clean_daily_prices(rows: DailyRows, today: date) -> Cleaned:
     """Judge the rows of a file of daily prices by the rules above; `today` is the current date (UTC)."""
-    findings = _findings(rows, today)
-    rejected_rows, reasons, details = _first_findings(findings)
-    keep = np.ones(len(rows), bool)
-    keep[rejected_rows] = False
-    good = _good(rows, None if keep.all() else keep)
-    good_records = rows.records if keep.all() else rows.records[keep]
-    records = np.concatenate([rows.records[rejected_rows], rows.misfits.records])
+    rules = _symbol_rules(rows.symbols.texts), _date_rules(rows, today)
+    symbols = _canonical_symbols(rows.symbols.texts)
+    judged = [_judge(rows, block, *rules, *symbols) for block in range(len(rows.records))]
+    return Cleaned(
+        good=pa.Table.from_batches([j.good for j in judged], schema=SCHEMA),
+        lines=rows.lines.numbers(_joined([j.records for j in judged])),
+        rejected=_rejected(rows, judged),
+        skipped=0,
+        raw=rows.lines.texts,
+    )
+
+
+def _judge(
+    rows: DailyRows,
+    block: int,
+    symbol_rules: Sequence[_Texts],
+    date_rules: Sequence[_Texts],
+    place: Codes,
+    symbols: pa.StringArray,
+) -> _Judged:
+    """Judge one block; the symbol of a text is `symbols` at its `place`."""
+    records, numbers = rows.records[block], rows.numbers[block]
+    rejected, reasons, details = _first_findings(
+        [
+            *_text_findings(rows.symbols, block, symbol_rules),
+            *_text_findings(rows.date_texts, block, date_rules),
+            *_number_findings(numbers),
+        ]
+    )
+    keep = np.ones(len(records), bool)
+    keep[rejected] = False
+    chosen = slice(None) if keep.all() else keep
+    codes = as_arrow(place[rows.symbols.codes[block][chosen]], pa.int32())
+    columns = {
+        "symbol": pa.DictionaryArray.from_arrays(codes, symbols, safe=False),
+        "date": as_arrow(rows.dates.days[rows.date_texts.codes[block][chosen]], pa.date32()),
+        **_number_columns(numbers, chosen, int(keep.sum())),
+    }
+    good = pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+    return _Judged(good, records[chosen], records[rejected], reasons, details)
+
+
+def _rejected(rows: DailyRows, judged: Sequence[_Judged]) -> pa.Table:
+    """All rejected records of the file, in its order."""
+    records = _joined([*(j.rejected for j in judged), rows.misfits.records])
+    reasons = [reason for j in judged for reason in j.reasons]
+    details = [detail for j in judged for detail in j.details]
     for cells in rows.misfits.cells.tolist():
         reasons.append(Reason.RAGGED_ROW if cells else Reason.BAD_QUOTING)
         details.append(f"{cells} cells, the header has {rows.width}" if cells else "the cells cannot be told apart")
-    order = np.argsort(records, kind="stable")
+    order = np.argsort(records, kind="stable").tolist()
     lines = rows.lines.numbers(records[order])
-    rejected = pa.Table.from_arrays(
-        [
-            as_arrow(lines, pa.int64()),
-            strings([reasons[i].value for i in order]),
-            strings([details[i] for i in order]),
-            strings(rows.lines.texts(lines)) if len(lines) else strings([]),
-        ],
-        schema=REJECTED,
-    )
-    return Cleaned(good, rows.lines.numbers(good_records), rejected, 0, rows.lines.texts)
+    columns = [
+        as_arrow(lines, pa.int64()),
+        strings(reasons[i].value for i in order),
+        strings(details[i] for i in order),
+        strings(rows.lines.texts(lines) if order else ()),
+    ]
+    return pa.Table.from_arrays(columns, schema=REJECTED)
 
 
-def _findings(rows: DailyRows, today: date) -> list[_Finding]:
-    """Every rule that rows break, in the order in which they count."""
-    return [f for f in (*_symbol_findings(rows), *_date_findings(rows, today), *_number_findings(rows)) if len(f.rows)]
+def _joined(parts: Sequence[Ints]) -> Ints:
+    return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
-def _first_findings(findings: list[_Finding]) -> tuple[Ints, list[Reason], list[str]]:
+def _first_findings(findings: Sequence[_Finding]) -> tuple[Ints, list[Reason], list[str]]:
     """The rows with a finding, ascending, each with the reason and words of the first that it has."""
+    findings = [finding for finding in findings if len(finding.rows)]
     if not findings:
         return np.zeros(0, np.int64), [], []
-    every = np.concatenate([f.rows for f in findings])
     owner = np.repeat(np.arange(len(findings)), [len(f.rows) for f in findings])
-    rejected, first = np.unique(every, return_index=True)
+    rejected, first = np.unique(np.concatenate([f.rows for f in findings]), return_index=True)
     chosen = [findings[i] for i in owner[first].tolist()]
     details = [finding.words(row) for finding, row in zip(chosen, rejected.tolist(), strict=True)]
     return rejected, [finding.reason for finding in chosen], details
 
 
-def _symbol_findings(rows: DailyRows) -> list[_Finding]:
-    codes, texts = rows.symbols.codes, rows.symbols.texts
+def _symbol_rules(texts: Sequence[str]) -> list[_Texts]:
     missing = np.array([not text.strip() for text in texts], bool)
     bad = np.array([canonical(text) is None for text in texts], bool) & ~missing
     return [
-        _Finding(Reason.MISSING_SYMBOL, _rows_of(codes, missing), lambda _: "symbol is blank"),
-        _Finding(Reason.BAD_SYMBOL, _rows_of(codes, bad), lambda row: f"symbol {_short(texts[codes[row]])}"),
+        _Texts(Reason.MISSING_SYMBOL, missing, lambda _: "symbol is blank"),
+        _Texts(Reason.BAD_SYMBOL, bad, lambda text: f"symbol {text}"),
     ]
 
 
-def _date_findings(rows: DailyRows, today: date) -> list[_Finding]:
-    codes, texts, dates = rows.date_texts.codes, rows.date_texts.texts, rows.dates
-    first, last = FIRST_DATE, today + timedelta(days=1)
-    early_or_late = (dates.days < first.toordinal() - _EPOCH) | (dates.days > last.toordinal() - _EPOCH)
-
-    def text(row: int) -> str:
-        return _short(texts[codes[row]])
-
+def _date_rules(rows: DailyRows, today: date) -> list[_Texts]:
+    dates, first, last = rows.dates, FIRST_DATE, today + timedelta(days=1)
+    outside = (dates.days < first.toordinal() - _EPOCH) | (dates.days > last.toordinal() - _EPOCH)
     return [
-        _Finding(Reason.MISSING_DATE, _rows_of(codes, dates.missing), lambda _: "date is blank"),
-        _Finding(
-            Reason.BAD_DATE,
-            _rows_of(codes, ~dates.known & ~dates.missing),
-            lambda row: f"date {text(row)} is no date here",
-        ),
-        _Finding(
+        _Texts(Reason.MISSING_DATE, dates.missing, lambda _: "date is blank"),
+        _Texts(Reason.BAD_DATE, ~dates.known & ~dates.missing, lambda text: f"date {text} is no date here"),
+        _Texts(
             Reason.DATE_OUT_OF_RANGE,
-            _rows_of(codes, dates.known & early_or_late),
-            lambda row: f"date {text(row)} is not within {first} and {last}",
+            dates.known & outside,
+            lambda text: f"date {text} is not within {first} and {last}",
         ),
     ]
 
 
-def _rows_of(codes: Codes, wanted: Bools) -> Ints:
-    return np.flatnonzero(wanted[codes]) if wanted.any() else np.zeros(0, np.int64)
+def _text_findings(column: Coded, block: int, rules: Sequence[_Texts]) -> Iterator[_Finding]:
+    codes = column.codes[block]
+    for rule in rules:
+        if rule.breaks.any():
+            words = partial(_words_of_text, rule.words, column.texts, codes)
+            yield _Finding(rule.reason, np.flatnonzero(rule.breaks[codes]), words)
 
 
-def _number_findings(rows: DailyRows) -> list[_Finding]:
-    fields = [f for f in NUMBERS if f in rows.numbers]
-    found = [_Finding(Reason.MISSING_PRICE, np.flatnonzero(rows.numbers["close"].missing), lambda _: "close is blank")]
-    found += [_bad_numbers(rows, f) for f in fields]
-    found += [
-        _rule(rows, Reason.NOT_FINITE, f, _not_finite(f), "{field} is NaN, infinite or too large") for f in fields
-    ]
+def _words_of_text(words: Callable[[str], str], texts: Sequence[str], codes: Codes, row: int) -> str:
+    return words(_short(texts[codes[row]]))
+
+
+def _number_findings(columns: dict[str, Numbers]) -> list[_Finding]:
+    fields = [f for f in NUMBERS if f in columns]
     prices = [f for f in fields if f in PRICES]
+    found = [_blank_close(columns["close"])]
+    found += [_bad_numbers(f, columns[f]) for f in fields]
+    found += [_rule(columns, Reason.NOT_FINITE, f, _not_finite(f), "{} is NaN, infinite or too large") for f in fields]
     found += [
-        _rule(rows, Reason.NON_POSITIVE_PRICE, f, lambda v: v <= 0, "{field} {value:.15g} is not above zero")
-        for f in prices
+        _rule(columns, Reason.NON_POSITIVE_PRICE, f, lambda v: v <= 0, "{} {:.15g} is not above zero") for f in prices
     ]
-    if "volume" in fields:
-        found.append(
-            _rule(rows, Reason.NEGATIVE_VOLUME, "volume", lambda v: v < 0, "{field} {value:.15g} is below zero")
-        )
-        found.append(
-            _rule(
-                rows, Reason.FRACTIONAL_VOLUME, "volume", lambda v: v > np.floor(v), "{field} {value:.15g} is not whole"
-            )
-        )
+    if "volume" in columns:
+        found.append(_rule(columns, Reason.NEGATIVE_VOLUME, "volume", lambda v: v < 0, "{} {:.15g} is below zero"))
+        found.append(_rule(columns, Reason.FRACTIONAL_VOLUME, "volume", _fractional, "{} {:.15g} is not whole"))
     for higher, lower in (("high", "open"), ("high", "low"), ("high", "close"), ("open", "low"), ("close", "low")):
-        if higher in fields and lower in fields:
-            found.append(_order(rows, higher, lower))
+        if higher in columns and lower in columns:
+            found.append(_order(columns, higher, lower))
     return found
 
 
-def _bad_numbers(rows: DailyRows, field: str) -> _Finding:
-    numbers = rows.numbers[field]
+def _blank_close(close: Numbers) -> _Finding:
+    rows = np.zeros(0, np.int64) if close.missing is None else np.flatnonzero(close.missing)
+    return _Finding(Reason.MISSING_PRICE, rows, lambda _: "close is blank")
 
+
+def _bad_numbers(field: str, numbers: Numbers) -> _Finding:
     def words(row: int) -> str:
         text = numbers.bad_texts[int(np.searchsorted(numbers.bad, row))]
         return f"{field} {_short(text)} is not a number"
@@ -160,57 +213,54 @@ def _bad_numbers(rows: DailyRows, field: str) -> _Finding:
     return _Finding(Reason.BAD_NUMBER, numbers.bad, words)
 
 
-def _rule(rows: DailyRows, reason: Reason, field: str, breaks: Callable[[Floats], Bools], words: str) -> _Finding:
-    values = rows.numbers[field].values
-    with np.errstate(invalid="ignore"):
-        broken = np.flatnonzero(breaks(values))
-    return _Finding(reason, broken, lambda row: words.format(field=field, value=values[row]))
-
-
-def _order(rows: DailyRows, higher: str, lower: str) -> _Finding:
-    above, below = rows.numbers[higher].values, rows.numbers[lower].values
-    broken = np.flatnonzero(above < below)  # a blank cell is NaN, which no comparison holds for
-    words = f"{higher} {{:.15g}} is below {lower} {{:.15g}}"
-    return _Finding(Reason.INCONSISTENT_OHLC, broken, lambda row: words.format(above[row], below[row]))
-
-
 def _not_finite(field: str) -> Callable[[Floats], Bools]:
     # Parsing keeps NaN for cells without a number, and gives infinity for numbers that are NaN or infinite.
     return (lambda v: np.abs(v) >= _LARGEST_EXACT) if field == "volume" else np.isinf
 
 
-def _good(rows: DailyRows, keep: Bools | None) -> pa.Table:
-    """The rows to keep (all when None) as the table's columns, without its provenance."""
-    names = [c for c in PRICE_BY_DATE.schema.names if c not in ("source", "etl_loading_ts")]
-    columns = {"symbol": _symbol_column(rows, keep)}
-    days = rows.dates.days[rows.date_texts.codes if keep is None else rows.date_texts.codes[keep]]
-    columns["date"] = as_arrow(days, pa.date32())
-    for name in names[2:]:
-        columns[name] = _number_column(rows, name, keep, len(days))
-    schema = pa.schema([PRICE_BY_DATE.schema.field(name) for name in names])
-    return pa.Table.from_arrays([columns[name] for name in names], schema=schema)
+def _fractional(values: Floats) -> Bools:
+    broken: Bools = values > np.floor(values)  # which NaN, a blank cell, is not
+    return broken
 
 
-def _symbol_column(rows: DailyRows, keep: Bools | None) -> pa.DictionaryArray:
-    forms = [canonical(text) for text in rows.symbols.texts]
-    distinct = sorted({form for form in forms if form is not None})
-    place = {form: i for i, form in enumerate(distinct)}
-    code_of = np.array([place.get(form or "", 0) for form in forms], np.int32)
-    codes = rows.symbols.codes if keep is None else rows.symbols.codes[keep]
-    return pa.DictionaryArray.from_arrays(as_arrow(code_of[codes], pa.int32()), strings(distinct), safe=False)
+def _rule(
+    columns: dict[str, Numbers], reason: Reason, field: str, breaks: Callable[[Floats], Bools], words: str
+) -> _Finding:
+    values = columns[field].values
+    return _Finding(reason, np.flatnonzero(breaks(values)), lambda row: words.format(field, values[row]))
 
 
-def _number_column(rows: DailyRows, name: str, keep: Bools | None, length: int) -> pa.Array:
-    type_ = PRICE_BY_DATE.schema.field(name).type
-    if name not in rows.numbers:
-        return as_arrow(np.zeros(length), type_, np.ones(length, bool))
-    numbers = rows.numbers[name]
-    values, missing = (
-        (numbers.values, numbers.missing) if keep is None else (numbers.values[keep], numbers.missing[keep])
+def _order(columns: dict[str, Numbers], higher: str, lower: str) -> _Finding:
+    above, below = columns[higher].values, columns[lower].values
+    words = f"{higher} {{:.15g}} is below {lower} {{:.15g}}"
+    # A blank cell is NaN, for which no comparison holds.
+    return _Finding(
+        Reason.INCONSISTENT_OHLC, np.flatnonzero(above < below), lambda row: words.format(above[row], below[row])
     )
-    if pa.types.is_integer(type_):
-        values = np.where(missing, 0, values).astype(np.int64)
-    return as_arrow(values, type_, missing)
+
+
+def _canonical_symbols(texts: Sequence[str]) -> tuple[Codes, pa.StringArray]:
+    """For each text the place of its canonical form among the distinct ones, which come with it; 0 for no symbol."""
+    forms = [canonical(text) or "" for text in texts]
+    distinct = sorted(set(forms) - {""})
+    place = {form: i for i, form in enumerate(distinct)}
+    return np.array([place.get(form, 0) for form in forms], np.int32), strings(distinct)
+
+
+def _number_columns(columns: dict[str, Numbers], chosen: slice | Bools, length: int) -> dict[str, pa.Array]:
+    """The table's number columns for the chosen rows; null where a cell is blank or the file has no such column."""
+    made = {}
+    for name in NUMBERS:
+        type_ = SCHEMA.field(name).type
+        if name not in columns:
+            made[name] = as_arrow(np.zeros(length), type_, np.ones(length, bool))
+            continue
+        values, missing = columns[name].values[chosen], columns[name].missing
+        missing = None if missing is None else missing[chosen]
+        if name == "volume":
+            values = (values if missing is None else np.where(missing, 0, values)).astype(np.int64)
+        made[name] = as_arrow(values, type_, missing)
+    return made
 
 
 def _short(text: str) -> str:

@@ -31,33 +31,34 @@ _DAILY = frozenset(("d", "daily", "1d", "day", "1day"))
 
 @dataclass(frozen=True)
 class Coded:
-    """A column of repeating texts: `texts[codes[i]]` is the cell of row i, as it came."""
+    """A column of repeating texts, block by block: `texts[codes[b][i]]` is the cell of row i of block b, as it came."""
 
-    codes: Codes
+    codes: list[Codes]
     texts: list[str]
 
 
 @dataclass(frozen=True)
 class DailyRows:
-    """The rows of one file of daily prices, read but not judged.
+    """The rows of one file of daily prices, read but not judged, in the blocks in which they were parsed.
 
-    Row i has the symbol `symbols.texts[symbols.codes[i]]`, the date `dates` at `date_texts.codes[i]`, and the values i
-    of `numbers`, a column for each field that the file has. `records` numbers the rows among the records of `lines`,
-    and so does `misfits` those that are no rows of `width` cells. `names` maps fields to the file's own headers.
+    Row i of block b has the symbol text `symbols.texts[symbols.codes[b][i]]`, the date `dates` at
+    `date_texts.codes[b][i]` and, for each field that the file has, the values i of `numbers[b]`. `records[b]` numbers
+    the rows among the records of `lines`, and so does `misfits` those that are no rows of `width` cells. `names` maps
+    fields to the file's own headers.
     """
 
     symbols: Coded
     date_texts: Coded
     dates: Dates
-    numbers: dict[str, Numbers]
-    records: Ints
+    numbers: list[dict[str, Numbers]]
+    records: list[Ints]
     misfits: Misfits
     width: int
     names: dict[str, str]
     lines: Lines
 
     def __len__(self) -> int:
-        return len(self.date_texts.codes)
+        return sum(map(len, self.records))
 
 
 @dataclass(frozen=True)
@@ -111,23 +112,22 @@ def _parsed(source: Source, layout: Layout) -> list[_Part]:
 def _assembled(
     parts: Sequence[_Part], source: Source, layout: Layout, names: Sequence[str], symbol: str | None
 ) -> DailyRows:
-    starts = np.cumsum([0, *(part.count for part in parts)])
+    starts = np.cumsum([0, *(part.count for part in parts)]).tolist()
     placed = list(zip(parts, starts, strict=False))
     coded = {f: _coded([part.coded[f] for part in parts]) for f in layout.columns if f not in NUMBERS}
     _refuse_other_periods(coded.get("period"), layout)
     dates = read_dates(coded["date"].texts)
     if layout.date_unnamed and coded["date"].texts and dates.known.sum() * 2 <= (~dates.missing).sum():
         raise FileRefused("the first column has no name and does not hold dates; name the column of dates 'date'")
-    symbols = _symbols(coded.get("symbol"), layout, names, symbol, len(coded["date"].codes))
+    symbols = _symbols(coded.get("symbol"), layout, names, symbol, parts)
     _refuse_intraday(symbols, coded, dates)
-    cells = {f: [part.cells[f] for part in parts] for f in NUMBERS if f in layout.columns}
-    comma = comma_rule(source.separator, [c for f in PRICES for c in cells.get(f, ())])
+    comma = comma_rule(source.separator, [part.cells[f] for f in PRICES if f in layout.columns for part in parts])
     return DailyRows(
         symbols=symbols,
         date_texts=coded["date"],
         dates=dates,
-        numbers={f: read_numbers(columns, comma, price=f in PRICES) for f, columns in cells.items()},
-        records=_joined([part.rows + start for part, start in placed]),
+        numbers=[{f: read_numbers(c, comma, price=f in PRICES) for f, c in part.cells.items()} for part in parts],
+        records=[part.rows + start for part, start in placed],
         misfits=Misfits(
             _joined([part.misfits.records + start for part, start in placed]),
             _joined([part.misfits.cells for part in parts]),
@@ -138,15 +138,15 @@ def _assembled(
     )
 
 
-def _joined(parts: list[Ints]) -> Ints:
-    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+def _joined(parts: Sequence[Ints] | Sequence[Codes]) -> Ints:
+    return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
-def _coded(blocks_of: list[pa.DictionaryArray]) -> Coded:
-    if not blocks_of:
-        return Coded(np.zeros(0, np.int32), [])
-    chunks = pa.chunked_array(blocks_of).unify_dictionaries().chunks
-    return Coded(np.concatenate([as_numpy(c.indices, np.int32) for c in chunks]), chunks[0].dictionary.to_pylist())
+def _coded(chunks: list[pa.DictionaryArray]) -> Coded:
+    if not chunks:
+        return Coded([], [])
+    chunks = pa.chunked_array(chunks).unify_dictionaries().chunks
+    return Coded([as_numpy(c.indices, np.int32) for c in chunks], chunks[0].dictionary.to_pylist())
 
 
 def _refuse_other_periods(period: Coded | None, layout: Layout) -> None:
@@ -157,7 +157,9 @@ def _refuse_other_periods(period: Coded | None, layout: Layout) -> None:
         )
 
 
-def _symbols(column: Coded | None, layout: Layout, names: Sequence[str], given: str | None, rows: int) -> Coded:
+def _symbols(
+    column: Coded | None, layout: Layout, names: Sequence[str], given: str | None, parts: Sequence[_Part]
+) -> Coded:
     """The symbol of each row: from its column, otherwise one for the whole file; never a guess."""
     told = given_symbol(given) if given else folder_symbol(names[0]) or layout.symbol
     if column and layout.symbol_may_be_name and not any(map(is_upper_ticker, column.texts)) and column.texts:
@@ -178,7 +180,7 @@ def _symbols(column: Coded | None, layout: Layout, names: Sequence[str], given: 
         raise FileRefused(
             f"{where}, and the file's name {names[0].rsplit('/', 1)[-1]!r} is not a ticker either; {REMEDY}"
         )
-    return Coded(np.zeros(rows, np.int32), [found])
+    return Coded([np.zeros(len(part.rows), np.int32) for part in parts], [found])
 
 
 def _refuse_intraday(symbols: Coded, coded: dict[str, Coded], dates: Dates) -> None:
@@ -189,21 +191,22 @@ def _refuse_intraday(symbols: Coded, coded: dict[str, Coded], dates: Dates) -> N
     times = coded.get("time")
     if times is None and not dates.moments.any():
         return
-    codes = coded["date"].codes
+    codes = _joined(coded["date"].codes)
     moments = dates.moments[codes]
     if times is not None:
-        moments = moments * (len(times.texts) + 1) + times.codes
+        moments = moments * (len(times.texts) + 1) + _joined(times.codes)
     dated = np.flatnonzero(dates.known[codes])
     if not len(dated):
         return
     days = dates.days[codes[dated]].astype(np.int64)
-    keys = symbols.codes[dated] * (int(days.max() - days.min()) + 1) + (days - days.min())
+    of_rows = _joined(symbols.codes)
+    keys = of_rows[dated] * (int(days.max() - days.min()) + 1) + (days - days.min())
     order = np.lexsort((moments[dated], keys))
     keys, moments = keys[order], moments[dated][order]
     several = np.flatnonzero((keys[1:] == keys[:-1]) & (moments[1:] != moments[:-1]))
     if len(several):
         row = int(dated[order[several[0]]])
-        which = f"{symbols.texts[symbols.codes[row]]} on {coded['date'].texts[codes[row]]!r}"
+        which = f"{symbols.texts[of_rows[row]]} on {coded['date'].texts[codes[row]]!r}"
         raise FileRefused(
             f"several bars a day (such as {which}, told apart by the time): these are intraday prices; "
             "daily prices have one row a symbol and day"

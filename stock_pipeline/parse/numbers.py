@@ -56,27 +56,26 @@ class Cells:
 class Numbers:
     """A column of numbers.
 
-    `values` is float64, NaN where `missing` (a blank cell) or bad. `bad` are the rows, ascending, whose text
-    (`bad_texts`) is not a number. Values may be NaN or infinite besides, when the file says so.
+    `values` is float64, NaN where a cell is `missing` (None when none is) or bad. `bad` are the rows, ascending, whose
+    text (`bad_texts`) is not a number. Numbers that are NaN or infinite in the file are infinite here.
     """
 
     values: Floats
-    missing: Bools
+    missing: Bools | None
     bad: Ints
     bad_texts: list[str]
 
 
 def read_cells(column: pa.StringArray, *, cast: bool = True) -> Cells:
     """Cast a block's column as far as plain numbers go; `cast=False` leaves every cell to its pattern."""
-    rows = len(column)
     if cast:
         try:
             values = as_numpy(column.cast(pa.float64()), np.float64)
-            odd = np.flatnonzero(~np.isfinite(values)) if not np.isfinite(values).all() else np.zeros(0, np.int64)
+            odd = np.flatnonzero(~np.isfinite(values))
         except pa.ArrowInvalid:
             values, odd = _cast_digits(column)
     else:
-        values, odd = np.full(rows, np.nan), np.arange(rows)
+        values, odd = np.full(len(column), np.nan), np.arange(len(column))
     return Cells(values, odd, column.take(as_arrow(odd, pa.int64())))
 
 
@@ -100,7 +99,7 @@ def _cast_digits(column: pa.StringArray) -> tuple[Floats, Ints]:
 def _cast_where(column: pa.StringArray, wanted: Bools) -> Floats:
     _, ends, data = column.buffers()
     masked = pa.Array.from_buffers(pa.string(), len(column), [bitmap(wanted), ends, data], offset=column.offset)
-    return as_numpy(masked.cast(pa.float64()), np.float64).copy()
+    return as_numpy(masked.cast(pa.float64()), np.float64).copy()  # to be written into
 
 
 def comma_rule(separator: str, prices: Sequence[Cells]) -> Comma:
@@ -121,17 +120,14 @@ def comma_rule(separator: str, prices: Sequence[Cells]) -> Comma:
     return Comma.DECIMAL if only_comma else Comma.UNCLEAR
 
 
-def read_numbers(blocks: Sequence[Cells], comma: Comma, *, price: bool = True) -> Numbers:
-    """A file's column out of its blocks: the odd cells are read by pattern."""
-    starts = np.cumsum([0, *(len(b.values) for b in blocks)])
-    values = np.concatenate([b.values for b in blocks]) if blocks else np.zeros(0)
-    missing = np.zeros(len(values), bool)
-    odd = np.concatenate([b.odd + start for b, start in zip(blocks, starts, strict=False)]) if blocks else starts[:0]
+def read_numbers(cells: Cells, comma: Comma, *, price: bool = True) -> Numbers:
+    """The numbers of a block's column, once it is known what a comma means: the odd cells are read by pattern."""
+    values, odd = cells.values, cells.odd
     if not len(odd):
-        return Numbers(values, missing, odd, [])
-    given = pa.chunked_array([b.texts for b in blocks], pa.string()).combine_chunks()
-    texts = _tidy(given)
-    is_missing = _matches(given, _MISSING)
+        return Numbers(values, None, odd, [])
+    values, missing = values.copy(), np.zeros(len(values), bool)
+    texts = _tidy(cells.texts)
+    is_missing = _matches(cells.texts, _MISSING)
     texts = _without_groups(texts, comma, price)
     not_finite, plain = _matches(texts, _NOT_FINITE), _matches(texts, _PLAIN)
     read = np.full(len(odd), np.nan)
@@ -141,7 +137,7 @@ def read_numbers(blocks: Sequence[Cells], comma: Comma, *, price: bool = True) -
     read[not_finite] = np.inf
     values[odd], missing[odd] = read, is_missing
     bad = np.flatnonzero(~(is_missing | not_finite | plain))
-    return Numbers(values, missing, odd[bad], given.take(as_arrow(bad, pa.int64())).to_pylist())
+    return Numbers(values, missing, odd[bad], cells.texts.take(as_arrow(bad, pa.int64())).to_pylist())
 
 
 def _tidy(texts: pa.StringArray) -> pa.StringArray:

@@ -40,7 +40,7 @@ def tables(draw):
     notes = [f"note{i}" for i in range(draw(st.integers(0, 2)))]
     columns = draw(st.permutations([*fields, *notes]))
     rows = []
-    for _ in range(draw(st.integers(0, 8))):
+    for _ in range(draw(st.integers(0, 12))):
         low, *between, high = sorted(draw(st.lists(PRICES, min_size=4, max_size=4)))
         row = {
             "symbol": draw(SYMBOLS),
@@ -58,7 +58,10 @@ def tables(draw):
     writer = csv.writer(
         text,
         delimiter=draw(st.sampled_from(",;\t|")),
-        quoting=draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])),
+        # Before Python 3.13 the other ways leave line feeds unquoted when lines end with a carriage return.
+        quoting=draw(
+            st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC][: 1 if end == "\r" else 3])
+        ),
         lineterminator=end,
     )
     writer.writerow([draw(st.sampled_from(HEADERS.get(c, [c]))) for c in columns])
@@ -72,7 +75,7 @@ def tables(draw):
     return [{k: v for k, v in row.items() if k in fields} for row in rows], data
 
 
-@given(tables(), st.integers(100, 400))
+@given(tables(), st.integers(400, 600))
 def test_what_was_written_is_what_is_read(table, block):
     rows, data = table
     with pytest.MonkeyPatch.context() as patch:

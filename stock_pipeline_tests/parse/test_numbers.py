@@ -17,12 +17,10 @@ AWKWARD = (
 
 
 def read(texts, *, cast=True, comma=Comma.THOUSANDS):
-    numbers = read_numbers([read_cells(strings(texts), cast=cast)], comma)
+    numbers = read_numbers(read_cells(strings(texts), cast=cast), comma)
     bad = dict(zip(numbers.bad.tolist(), numbers.bad_texts, strict=True))
-    return [
-        "missing" if missing else "bad" if i in bad else value
-        for i, (value, missing) in enumerate(zip(numbers.values.tolist(), numbers.missing, strict=True))
-    ]
+    missing = set() if numbers.missing is None else set(np.flatnonzero(numbers.missing))
+    return ["missing" if i in missing else "bad" if i in bad else v for i, v in enumerate(numbers.values.tolist())]
 
 
 @pytest.mark.parametrize(
