@@ -95,14 +95,14 @@ class LocalAws:
     def stop(self) -> None:
         """End the emulator and every process in it, whoever else uses it. Does nothing when it has ended already."""
         folders = LocalFolders(self.root)
-        if is_held(folders.instance_lock):
+        if self._is_alive():
+            folders.state.unlink(missing_ok=True)  # first, so that it cannot be the file of a successor
             _signal(os.kill, self.pid, signal.SIGTERM)
             if not _ends(folders):
                 _signal(os.killpg, self.pid, signal.SIGKILL)
                 _ends(folders)
         if self._process:
             self._process.wait(_STOP_WITHIN)
-        folders.state.unlink(missing_ok=True)
         self._let_go()
 
     def leave(self) -> None:
@@ -116,6 +116,12 @@ class LocalAws:
                 os.close(alone)
             elif is_held(folders.users_lock):  # the emulator was faster: it is ending
                 _ends(folders)
+
+    def _is_alive(self) -> bool:
+        if self._process:
+            return self._process.poll() is None
+        found = running(self.root)
+        return found is not None and found.pid == self.pid
 
     def _let_go(self) -> None:
         if self._users is not None:
@@ -216,7 +222,9 @@ def _join(folders: LocalFolders) -> LocalAws | None:
 
 def _launch(folders: LocalFolders, tools: LocalFolders, stage: str, parameters: dict[str, str]) -> LocalAws:
     """Start the emulator and deploy to it; whatever goes wrong, nothing is left running. Needs the start lock."""
-    _ends(folders)  # one that was told to end may still hold its files
+    if not _ends(folders):  # one that was told to end may take its time
+        raise LocalAwsError(f"a local AWS of {folders.root} runs, but its {folders.state.name} is gone; end the "
+                            "programs that use it, and it ends as well")  # fmt: skip
     folders.state.unlink(missing_ok=True)
     shutil.rmtree(folders.temporary, ignore_errors=True)  # what functions left there when they were killed
     for folder in (folders.objects, folders.temporary):

@@ -1,4 +1,4 @@
-"""The project's stack on the local AWS: lambdas/template.yaml, deployed as it is but for where its code comes from.
+"""The project's stack on the local AWS: lambdas/template.yaml, deployed as it is but for what `_for_here` changes.
 
 The outputs of a deployed stack are named after the settings that they are the values of: StagingBucket is
 STOCK_PIPELINE_STAGING_BUCKET.
@@ -85,7 +85,7 @@ def deploy(endpoint: str, folders: LocalFolders, *, stage: str, parameters: Mapp
     `parameters` are the template's; those not given keep their defaults. Deploying again what is deployed does nothing.
     Raises LocalAwsError with the reason of each resource that failed.
     """
-    template = _with_local_code(load_template(), endpoint, folders)
+    template = _for_here(load_template(), endpoint, folders)
     stack = f"stock-pipeline-{stage}"
     given = {"Stage": stage, **parameters}
     request: list[ParameterTypeDef] = [{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()]
@@ -103,8 +103,12 @@ def settings_of(outputs: Mapping[str, str]) -> dict[str, str]:
     return {variable(names[key]): value for key, value in outputs.items() if key in names}
 
 
-def _with_local_code(template: dict[str, Any], endpoint: str, folders: LocalFolders) -> dict[str, Any]:
-    """The template with each function's code uploaded, and its dependencies taken from where they are installed."""
+def _for_here(template: dict[str, Any], endpoint: str, folders: LocalFolders) -> dict[str, Any]:
+    """The template with each function's code uploaded, and its dependencies taken from where they are installed.
+
+    The lake keeps no old versions: the emulator has no lifecycle to remove them, and every merge would add one.
+    """
+    del template["Resources"]["LakeBucket"]["Properties"]["VersioningConfiguration"]
     s3 = client("s3", endpoint)
     with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(Bucket=_ARTIFACTS)

@@ -21,12 +21,12 @@ from stock_pipeline.local.folders import is_held
 from stock_pipeline.local.stack import client
 from stock_pipeline_tests.local_aws import eventually
 
+pytestmark = pytest.mark.e2e
+
 OWNER = """
 import sys, time
 from pathlib import Path
 from stock_pipeline.local import local_aws, start
-
-pytestmark = pytest.mark.e2e
 root, installed, how = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 if how == "start":
     aws = start(root, installed=installed)
@@ -179,6 +179,22 @@ def test_a_stale_state_file_misleads_nobody(tmp_path: Path, installed: Path) -> 
     assert running(tmp_path) is None
     with local_aws(tmp_path, installed=installed) as aws:  # and this process is not taken for the old emulator
         assert aws.pid != os.getpid()
+
+
+def test_one_that_runs_unseen_is_an_error_with_the_remedy(
+    tmp_path: Path, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with local_aws(tmp_path, installed=installed) as aws:
+        state = LocalFolders(tmp_path).state
+        kept = state.read_text()
+        state.unlink()
+        with monkeypatch.context() as patch:
+            patch.setattr(instance, "_STOP_WITHIN", 0.1)
+            with pytest.raises(LocalAwsError, match=r"its state\.json is gone; end the programs that use it"):
+                start(tmp_path, installed=installed)
+        state.write_text(kept)
+        assert run_function(aws)["rows"] == 1
+    assert members(aws.pid) == []
 
 
 def test_the_emulator_sees_nothing_of_the_persons_environment(

@@ -42,6 +42,13 @@ def test_deploying_again_changes_nothing(local_aws_env: Stack, installed: Path) 
     assert local_aws_env.staging.get("daily_prices/uploads/a.csv").data == b"kept"
 
 
+def test_the_lake_does_not_grow_with_every_merge(local_aws_env: Stack) -> None:
+    for _ in range(3):
+        local_aws_env.lake.put("price_by_date/year=2024/prices.parquet", b"merged")
+    versions = local_aws_env.s3.list_object_versions(Bucket=local_aws_env.outputs["LakeBucket"])["Versions"]
+    assert len(versions) == 1
+
+
 def test_symbols_and_seed_come_from_the_settings(new_stack: NewStack) -> None:
     parameters = parameters_of_environment({"STOCK_PIPELINE_SYMBOLS": "AAPL,BRK.B", "STOCK_PIPELINE_SEED": " 11 "})
     stack = new_stack(**parameters)
