@@ -70,8 +70,9 @@ class _Judged:
 
 def clean_daily_prices(rows: DailyRows, today: date) -> Cleaned:
     """Judge the rows of a file of daily prices by the rules above; `today` is the current date (UTC)."""
-    rules = _symbol_rules(rows.symbols.texts), _date_rules(rows, today)
-    symbols = _canonical_symbols(rows.symbols.texts)
+    forms = [canonical(text) for text in rows.symbols.texts]
+    rules = _symbol_rules(rows.symbols.texts, forms), _date_rules(rows, today)
+    symbols = _placed(forms)
     judged = [_judge(rows, block, *rules, *symbols) for block in range(len(rows.records))]
     return Cleaned(
         good=pa.Table.from_batches([j.good for j in judged], schema=SCHEMA),
@@ -124,7 +125,7 @@ def _rejected(rows: DailyRows, judged: Sequence[_Judged]) -> pa.Table:
     lines = rows.lines.numbers(records[order])
     columns = [
         as_arrow(lines, pa.int64()),
-        strings(reasons[i].value for i in order),
+        strings(reasons[i] for i in order),
         strings(details[i] for i in order),
         strings(rows.lines.texts(lines) if order else ()),
     ]
@@ -147,9 +148,9 @@ def _first_findings(findings: Sequence[_Finding]) -> tuple[Ints, list[Reason], l
     return rejected, [finding.reason for finding in chosen], details
 
 
-def _symbol_rules(texts: Sequence[str]) -> list[_Texts]:
+def _symbol_rules(texts: Sequence[str], forms: Sequence[str | None]) -> list[_Texts]:
     missing = np.array([not text.strip() for text in texts], bool)
-    bad = np.array([canonical(text) is None for text in texts], bool) & ~missing
+    bad = np.array([form is None for form in forms], bool) & ~missing
     return [
         _Texts(Reason.MISSING_SYMBOL, missing, lambda _: "symbol is blank"),
         _Texts(Reason.BAD_SYMBOL, bad, lambda text: f"symbol {text}"),
@@ -239,11 +240,10 @@ def _order(columns: dict[str, Numbers], higher: str, lower: str) -> _Finding:
     )
 
 
-def _canonical_symbols(texts: Sequence[str]) -> tuple[Codes, pa.StringArray]:
-    """For each text the place of its canonical form among the distinct ones, which come with it; 0 for no symbol."""
-    forms = [canonical(text) or "" for text in texts]
-    distinct = sorted(set(forms) - {""})
-    place = {form: i for i, form in enumerate(distinct)}
+def _placed(forms: Sequence[str | None]) -> tuple[Codes, pa.StringArray]:
+    """The place of each canonical form among the distinct ones, which come with it; 0 for no symbol."""
+    distinct = sorted({form for form in forms if form is not None})
+    place: dict[str | None, int] = {form: i for i, form in enumerate(distinct)}
     return np.array([place.get(form, 0) for form in forms], np.int32), strings(distinct)
 
 

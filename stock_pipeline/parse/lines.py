@@ -37,13 +37,13 @@ class Lines:
         """The text of the records that begin on these lines, without their line breaks; empty where none begins."""
         wanted = np.asarray(lines, np.int64)
         records = np.searchsorted(self._numbers, wanted) if self.multiline else wanted - self.first_line
-        last = len(self._bounds) - 2
-        found = []
-        for record, line in zip(records.tolist(), wanted.tolist(), strict=True):
-            begins = 0 <= record <= last and (not self.multiline or self._numbers[record] == line)
-            piece = self.text[self._bounds[record] : self._bounds[record + 1]] if begins else b""
-            found.append(piece.decode().rstrip("\r\n"))
-        return found
+        there = (records >= 0) & (records < len(self._bounds) - 1)
+        records = np.where(there, records, 0)
+        if self.multiline:
+            there &= self._numbers[records] == wanted
+        begins, ends = self._bounds[records], self._bounds[records + there]
+        pieces = zip(begins.tolist(), ends.tolist(), strict=True)
+        return [self.text[begin:end].decode().rstrip("\r\n") for begin, end in pieces]
 
     @cached_property
     def _bounds(self) -> Ints:

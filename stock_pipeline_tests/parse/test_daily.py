@@ -2,6 +2,8 @@
 
 import csv
 import io
+import subprocess
+import sys
 from datetime import date
 
 import numpy as np
@@ -243,3 +245,19 @@ def test_many_blocks_are_one_table():
 def test_rows_know_the_files_own_names_of_columns():
     rows = parse_daily_prices(b"<DATE>,Close/Last\n2024-01-02,1\n", "AAPL.csv")
     assert rows.names == {"date": "<DATE>", "close": "Close/Last"}
+
+
+def test_reading_prices_does_not_pull_in_pandas():
+    program = """
+import sys
+from datetime import date
+from stock_pipeline.clean.daily import clean_daily_prices
+from stock_pipeline.parse import parse_daily_prices
+data = b'ticker,date,close,volume\\nA,2024-01-02,$1,"1,000"\\nB,2024-01-02,x,\\nB,2024-01-02\\n\\n"B,1,1,1\\n'
+cleaned = clean_daily_prices(parse_daily_prices(data, "x.csv"), date(2026, 1, 1))
+assert (cleaned.good.num_rows, cleaned.rejected.num_rows) == (1, 3)
+heavy = {"pandas", "boto3", "dagster", "duckdb"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from stock_pipeline_tests.parse.loading import bars, good, load, refusal
+from stock_pipeline_tests.parse.loading import bars, good, load, refusal, rejects
 
 JAN2, JAN3 = date(2024, 1, 2), date(2024, 1, 3)
 
@@ -253,6 +253,10 @@ def test_intraday_bars_are_refused(rows):
 )
 def test_repeated_rows_are_no_intraday_bars(rows):
     assert len(bars(load(rows))) == 2
+
+
+def test_times_beside_unreadable_dates_are_no_intraday_bars():
+    assert rejects(load("date,time,close\nx,09:30,1\nx,09:31,2\n")) == [(2, "bad_date"), (3, "bad_date")]
 
 
 def test_a_header_alone_is_a_table_without_rows():
