@@ -4,7 +4,8 @@
     packages      the code of each Lambda function: its folder and the modules of stock_pipeline that it imports
     stack         lambdas/template.yaml, deployed; its outputs as settings
     instance      starting, finding, sharing and stopping the emulator
-    gateway       the emulator's own program: what it answers, and how it ends (runs in the emulator's environment)
+    emulator      the emulator as a process: what it is started with, when it is ready
+    gateway       its own program: what it answers, and how it ends (runs in the emulator's environment)
 
 Everything lives in `.local/` of one folder, the root: `LocalFolders` names it all. Only S3 objects last; queues,
 streams and the stack itself are made anew at each start.

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import http.client
 import json
 import os
 import shutil
@@ -27,16 +26,13 @@ from pathlib import Path
 from typing import Any
 
 from stock_pipeline.errors import LocalAwsError
+from stock_pipeline.local.emulator import spawn, wait_until_ready
 from stock_pipeline.local.environment import Report, ensure_environment
 from stock_pipeline.local.folders import LocalFolders, default_root, exclusive, is_held, locked
 from stock_pipeline.local.stack import ACCESS_KEY, REGION, SECRET_KEY, deploy, parameters_of_environment, settings_of
 
-_GATEWAY = Path(__file__).with_name("gateway.py")
-_READY = "/_ministack/ready"
-_READY_WITHIN = 30.0  # seconds
-_STOP_WITHIN = 12.0
+_STOP_WITHIN = 12.0  # seconds
 _POLL = 0.02
-_LOG_LINES = 20
 _HOSTS_HERE = "127.0.0.1,localhost"
 
 
@@ -232,11 +228,11 @@ def _launch(folders: LocalFolders, tools: LocalFolders, stage: str, parameters: 
     users = locked(folders.users_lock, fcntl.LOCK_SH)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
-        process = _spawn(folders, tools, listening, port)
+        process = spawn(folders, tools, listening, port)
     aws = LocalAws(folders.root, process.pid, f"http://127.0.0.1:{port}", parameters["Processor"], stage, {},
                    _users=users, _process=process)  # fmt: skip
     try:
-        _wait_until_ready(process, port, folders)
+        wait_until_ready(process, port, folders)
         aws.outputs = deploy(aws.endpoint, tools, stage=stage, parameters=parameters)
         _write_state(aws)
     except BaseException:
@@ -244,57 +240,6 @@ def _launch(folders: LocalFolders, tools: LocalFolders, stage: str, parameters: 
         aws.stop()
         raise
     return aws
-
-
-def _spawn(folders: LocalFolders, tools: LocalFolders, listening: socket.socket, port: int) -> subprocess.Popen[bytes]:
-    command = [str(tools.python), "-P", str(_GATEWAY), "--socket", str(listening.fileno())]
-    command += ["--instance-lock", str(folders.instance_lock), "--users-lock", str(folders.users_lock)]
-    environ = {
-        # A whitelist: the functions inherit it, and must neither see nor need anything of the person's environment.
-        **{name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ},
-        "HOME": str(folders.temporary),
-        "TMPDIR": str(folders.temporary),
-        "PYTHONUNBUFFERED": "1",
-        "GATEWAY_PORT": str(port),
-        "MINISTACK_HOST": "127.0.0.1",
-        "MINISTACK_REGION": REGION,
-        "LAMBDA_EXECUTOR": "local",
-        "LAMBDA_ACCOUNT_CONCURRENCY": "0",  # the gateway lets invocations wait instead
-        "S3_PERSIST": "1",
-        "S3_DATA_DIR": str(folders.objects),
-        "SFTP_ENABLED": "0",
-        "IOT_MTLS_ENABLED": "0",
-        "DOCKER_HOST": "unix:///nonexistent",  # the emulator would look for containers of its own to remove
-    }
-    with folders.log.open("wb") as log:
-        try:
-            return subprocess.Popen(  # noqa: S603 - the emulator's own interpreter and program
-                command, env=environ, cwd=folders.temporary, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                pass_fds=[listening.fileno()], start_new_session=True,
-            )  # fmt: skip
-        except OSError as error:
-            raise LocalAwsError(
-                f"cannot run {tools.python} ({error.strerror}); delete {tools.venv} and try again"
-            ) from error
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int, folders: LocalFolders) -> None:
-    deadline = time.monotonic() + _READY_WITHIN
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise LocalAwsError(f"the local AWS ended while starting; the end of {folders.log}:\n{_tail(folders.log)}")
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
-        try:
-            connection.request("GET", _READY)
-            if connection.getresponse().status == 200:
-                return
-        except (OSError, http.client.HTTPException):
-            pass  # not listening yet
-        finally:
-            connection.close()
-        time.sleep(_POLL)
-    raise LocalAwsError(f"the local AWS was not ready within {_READY_WITHIN:.0f} s; the end of {folders.log}:\n"
-                        f"{_tail(folders.log)}")  # fmt: skip
 
 
 def _ends(folders: LocalFolders) -> bool:
@@ -310,10 +255,6 @@ def _ends(folders: LocalFolders) -> bool:
 def _signal(send: Any, target: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         send(target, number)
-
-
-def _tail(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
 
 
 def _write_state(aws: LocalAws) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from stock_pipeline.errors import LocalAwsError
 from stock_pipeline.local import LocalAws, LocalFolders, instance, local_aws, running, start
+from stock_pipeline.local import emulator as emulator_process
 from stock_pipeline.local.folders import is_held
 from stock_pipeline.local.stack import client
 from stock_pipeline_tests.local_aws import eventually
@@ -246,7 +247,7 @@ def test_an_emulator_that_ends_at_once_is_an_error_with_its_last_words(
 def test_an_emulator_that_does_not_get_ready_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = a_broken_installation(tmp_path / "broken", f"echo $$ > {tmp_path}/pid; exec sleep 600")
     monkeypatch.setattr(instance, "ensure_environment", lambda *_: broken)
-    monkeypatch.setattr(instance, "_READY_WITHIN", 0.5)
+    monkeypatch.setattr(emulator_process, "_READY_WITHIN", 0.5)
     with pytest.raises(LocalAwsError, match=r"not ready within .*/aws\.log"):
         start(tmp_path)
     assert members(int((tmp_path / "pid").read_text())) == []

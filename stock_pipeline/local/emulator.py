@@ -1,0 +1,80 @@
+"""The emulator as a process: what it is started with, and when it is ready."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from stock_pipeline.errors import LocalAwsError
+from stock_pipeline.local.folders import LocalFolders
+from stock_pipeline.local.stack import REGION
+
+_GATEWAY = Path(__file__).with_name("gateway.py")
+_READY = "/_ministack/ready"
+_READY_WITHIN = 30.0  # seconds
+_POLL = 0.02
+_LOG_LINES = 20
+
+
+def spawn(folders: LocalFolders, tools: LocalFolders, listening: socket.socket, port: int) -> subprocess.Popen[bytes]:
+    """Start the emulator of some folders with what is installed in `tools`, on a listening socket of its own.
+
+    It gets a process group of its own, which the functions' processes share. Raises LocalAwsError.
+    """
+    command = [str(tools.python), "-P", str(_GATEWAY), "--socket", str(listening.fileno())]
+    command += ["--instance-lock", str(folders.instance_lock), "--users-lock", str(folders.users_lock)]
+    environ = {
+        # A whitelist: the functions inherit it, and must neither see nor need anything of the person's environment.
+        **{name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ},
+        "HOME": str(folders.temporary),
+        "TMPDIR": str(folders.temporary),
+        "PYTHONUNBUFFERED": "1",
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_HOST": "127.0.0.1",
+        "MINISTACK_REGION": REGION,
+        "LAMBDA_EXECUTOR": "local",
+        "LAMBDA_ACCOUNT_CONCURRENCY": "0",  # the gateway lets invocations wait instead
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(folders.objects),
+        "SFTP_ENABLED": "0",
+        "IOT_MTLS_ENABLED": "0",
+        "DOCKER_HOST": "unix:///nonexistent",  # the emulator would look for containers of its own to remove
+    }
+    with folders.log.open("wb") as log:
+        try:
+            return subprocess.Popen(  # noqa: S603 - the emulator's own interpreter and program
+                command, env=environ, cwd=folders.temporary, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                pass_fds=[listening.fileno()], start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise LocalAwsError(
+                f"cannot run {tools.python} ({error.strerror}); delete {tools.venv} and try again"
+            ) from error
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], port: int, folders: LocalFolders) -> None:
+    """Return once the emulator answers. Raises LocalAwsError with the end of its log when it ended or is too slow."""
+    deadline = time.monotonic() + _READY_WITHIN
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise LocalAwsError(f"the local AWS ended while starting; the end of {folders.log}:\n{_tail(folders.log)}")
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+        try:
+            connection.request("GET", _READY)
+            if connection.getresponse().status == 200:
+                return
+        except (OSError, http.client.HTTPException):
+            pass  # not listening yet
+        finally:
+            connection.close()
+        time.sleep(_POLL)
+    raise LocalAwsError(f"the local AWS was not ready within {_READY_WITHIN:.0f} s; the end of {folders.log}:\n"
+                        f"{_tail(folders.log)}")  # fmt: skip
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
