@@ -125,3 +125,8 @@ def test_a_run_checks_what_it_wrote(pipeline: Pipeline) -> None:
     found = evaluations(pipeline.run("ingest_daily_prices", "2024"))
     assert {key: e.passed for key, e in found.items()} == {("2024", name): True for name in CHECKS}
     assert found["2024", "keys_unique"].metadata["rows"].value == len(WEEK) * 16
+    latest = pipeline.instance.get_latest_materialization_event(price_by_date.key)
+    assert latest is not None
+    target = found["2024", "keys_unique"].target_materialization_data
+    assert target is not None
+    assert target.run_id == latest.run_id, "the UI shows a result only with the materialization that it is for"

@@ -9,6 +9,9 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,  # a field's type of the public AssetCheckEvaluation
+)
 
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.orchestration.batch.assets import price_by_date
@@ -125,11 +128,12 @@ def price_by_date_checks(
     with told():
         lake = buckets.lake
         for year in _years(context, buckets):
+            written = _last_written(context.instance, year)
             rows = read_partition(lake, PRICE_BY_DATE, f"year={year:04d}")
             if rows is None:
                 rows = PRICE_BY_DATE.schema.empty_table()
             for name in asked:
-                yield _evaluation(CHECKS[name], year, rows)
+                yield _evaluation(CHECKS[name], year, rows, written)
     yield from (dg.Output(None, output_name=f"{PRICE_BY_DATE.name}_{name}") for name in asked)
 
 
@@ -140,7 +144,19 @@ def _years(context: dg.AssetCheckExecutionContext, buckets: Buckets) -> list[int
     return [year for year in stored if has_year(year)]
 
 
-def _evaluation(check: Check, year: int, rows: pa.Table) -> dg.AssetCheckEvaluation:
+def _last_written(instance: dg.DagsterInstance, year: int) -> AssetCheckEvaluationTargetMaterializationData | None:
+    """The materialization that a result is for: without it, the UI takes the result for one of an earlier state."""
+    only = dg.AssetRecordsFilter(asset_key=price_by_date.key, asset_partitions=[str(year)])
+    for record in instance.fetch_materializations(only, limit=1).records:
+        return AssetCheckEvaluationTargetMaterializationData(
+            storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+        )
+    return None
+
+
+def _evaluation(
+    check: Check, year: int, rows: pa.Table, written: AssetCheckEvaluationTargetMaterializationData | None
+) -> dg.AssetCheckEvaluation:
     finding = check.find(rows, year)
     metadata: dict[str, dg.MetadataValue[Any]] = {
         "rows": dg.MetadataValue.int(rows.num_rows),
@@ -157,4 +173,5 @@ def _evaluation(check: Check, year: int, rows: pa.Table) -> dg.AssetCheckEvaluat
         description=f"{year}: {finding.wrong:,} found in {rows.num_rows:,} rows" if finding.wrong else None,
         metadata=metadata,
         partition=str(year),
+        target_materialization_data=written,
     )
