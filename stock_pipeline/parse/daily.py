@@ -118,7 +118,7 @@ def _assembled(
     _refuse_other_periods(coded.get("period"), layout)
     dates = read_dates(coded["date"].texts)
     if layout.date_unnamed and coded["date"].texts and dates.known.sum() * 2 <= (~dates.missing).sum():
-        raise FileRefused("the first column has no name and does not hold dates; name the column of dates 'date'")
+        raise FileRefused(f"{layout.name('date')} does not hold dates; name the column of dates 'date'")
     symbols = _symbols(coded.get("symbol"), layout, names, symbol, parts)
     _refuse_intraday(symbols, coded, dates)
     comma = comma_rule(source.separator, [part.cells[f] for f in PRICES if f in layout.columns for part in parts])

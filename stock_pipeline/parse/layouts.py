@@ -69,7 +69,7 @@ class Layout:
 
     def name(self, field: str) -> str:
         """How the file itself calls a field's column."""
-        return self.names[self.columns[field]].strip() or "the unnamed first column"
+        return self.names[self.columns[field]].strip() or "the first column, which has no name,"
 
 
 def normalized(header: str) -> str:

@@ -128,12 +128,15 @@ def test_every_line_is_explained_whatever_the_quoting(body, block):
         assert cleaned.rejected["raw"].to_pylist() == cleaned.raw(cleaned.rejected["line"].to_pylist())
 
 
-@given(st.lists(pieces, max_size=40).map("".join))
-def test_the_size_of_blocks_changes_nothing(body):
+@given(st.lists(pieces, max_size=40).map("".join), st.integers(0, 10))
+def test_the_size_of_blocks_changes_nothing(body, slack):
     text = "symbol,date,close\n" + body
     whole = load(text)
+    records = [*physical(text), *whole.raw(whole.lines), *whole.rejected["raw"].to_pylist()]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stock_pipeline.parse.dialects.BLOCK", max(map(len, [*physical(text), body])) + 4)
+        patch.setattr(
+            "stock_pipeline.parse.dialects.BLOCK", max(len(record.encode()) for record in records) + 2 + slack
+        )
         cut = load(text)
     assert cut.good.equals(whole.good)
     assert cut.rejected.equals(whole.rejected)

@@ -200,7 +200,10 @@ def test_a_time_beside_the_date_is_no_date():
         ("date,day,close\n2024-01-02,2024-01-02,2\n", "'date' and 'day' could each be the date"),
         ("ticker,symbol,date,close\nA,A,2024-01-02,2\n", "could each be the symbol"),
         ("Price,Close,Close\nTicker,AAPL,MSFT\nDate,,\n2024-01-02,1,2\n", "several symbols side by side (AAPL, MSFT)"),
-        (",close\n0,11.25\n1,12\n", "first column has no name and does not hold dates"),
+        (
+            ",close\n0,11.25\n1,12\n",
+            "the first column, which has no name, does not hold dates; name the column of dates 'date'",
+        ),
         ("close,open\n", "no column for date"),
     ],
 )
