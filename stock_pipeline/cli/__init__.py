@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from stock_pipeline.cli import backfill, demo, dev, doctor, ingest, rejects, sql
-from stock_pipeline.cli.console import complain
+from stock_pipeline.cli.console import complain, say
 from stock_pipeline.errors import StockPipelineError
 
 _AWS_REMEDY = "check AWS_PROFILE, AWS_REGION and your credentials, or run `stock-pipeline doctor`"
@@ -29,7 +29,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            complain("stopped")
+            say("interrupted")
             raise typer.Exit(130) from None
         except typer.Exit:
             raise

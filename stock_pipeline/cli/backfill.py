@@ -51,6 +51,8 @@ def backfill(
         raise typer.BadParameter(f"{until} lies before {first}", param_hint="--end")
     if until > last:
         raise typer.BadParameter(f"{until} has not closed yet; the last closed session is {last}", param_hint="--end")
+    if symbols is not None and not symbols.strip():
+        raise typer.BadParameter("it names no symbol", param_hint="--symbols")
     if not (days := sessions(first, until)):
         say(f"there is no session of XNYS from {first} to {until}; nothing to do")
         return

@@ -51,6 +51,11 @@ def harmless(text: str) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
+def counted(number: int, what: str) -> str:
+    """`1 row`, `1,250 rows`."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def table(title: str | None = None, **columns: Literal["left", "right"]) -> Table:
     """A table with named columns: texts to the left, which wrap, and numbers to the right, which do not."""
     made = Table(title=title, title_justify="left", header_style="bold", show_edge=False, pad_edge=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stock_pipeline.cli.console import complain, out, progress, say, table, text
+from stock_pipeline.cli.console import complain, counted, out, progress, say, table, text
 from stock_pipeline.cli.place import aws
 from stock_pipeline.errors import FileRefused
 from stock_pipeline.settings import MIB, Settings
@@ -136,14 +136,14 @@ def show(receipts: Sequence[Receipt]) -> None:
             shown.add_row(text(_name(r)), *counts, reasons or "0")
         out().print(shown)
     if replaced := sum(r.replaced for r in receipts):
-        say(f"{replaced:,} stored rows were replaced; their values before are kept: stock-pipeline rejects list")
+        say(f"{counted(replaced, 'stored row')} replaced; the values before are kept: stock-pipeline rejects list")
     for r in receipts:
         if r.refused is not None:
             complain(f"{_name(r)}: {r.refused}")
     left_out = sum(r.rejected_rows + r.conflicts for r in receipts)
     if left_out:
         where = f" --source {_name(receipts[0])}" if len(receipts) == 1 else ""
-        say(f"{left_out:,} rows are not in the table; each with its reason: stock-pipeline rejects list{where}")
+        say(f"{counted(left_out, 'row')} not in the table; the reasons: stock-pipeline rejects list{where}")
 
 
 def _name(receipt: Receipt) -> str:

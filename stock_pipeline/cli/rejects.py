@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stock_pipeline.cli.console import out, say, table, text
+from stock_pipeline.cli.console import counted, out, say, table, text
 from stock_pipeline.cli.ingest import ingest_keys, show
 from stock_pipeline.cli.place import aws
 from stock_pipeline.cli.sql import Format, print_rows
@@ -103,7 +103,7 @@ def replay(
         staging, lake = S3Store(settings.require("staging_bucket")), S3Store(settings.require("lake_bucket"))
         receipts = ingest_keys(keys, staging, lake, settings)
     show(receipts)
-    say(f"{sum(r.inserted for r in receipts):,} rows are stored now that were not before")
+    say(f"{counted(sum(r.inserted for r in receipts), 'row')} stored for the first time")
     if any(r.refused for r in receipts):
         raise typer.Exit(1)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stock_pipeline.cli.console import harmless, out, say, table, text, working
+from stock_pipeline.cli.console import out, say, table, text, working
 from stock_pipeline.cli.place import aws
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def show_rows(rows: pa.Table, title: str | None = None) -> None:
     numbers = {f.name for f in rows.schema if _is_number(f.type)}
     shown = table(title)
     for name in rows.column_names:
-        shown.add_column(harmless(name), justify="right" if name in numbers else "left", overflow="fold")
+        shown.add_column(text(name), justify="right" if name in numbers else "left", overflow="fold")
     for row in _rows(rows.slice(0, _SHOWN)):
         shown.add_row(*(_cell(v) for v in row))
     out().print(shown)

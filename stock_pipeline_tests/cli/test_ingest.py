@@ -1,0 +1,244 @@
+"""`stock-pipeline ingest` and `rejects`: files in, receipts out, and the way back for what was not stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stock_pipeline.lake.store import S3Store
+from stock_pipeline.receipts import Receipt
+from stock_pipeline_tests.cli.conftest import Run
+
+MakeFile = Callable[..., Path]
+GOOD = ["2024-01-02,10,11,9,10.5,100", "2024-01-03,10.5,12,10,11,200"]
+BAD = ["2024-01-04,10,11,9,-1,100", "2024-01-05,10,11,9,ten,100"]
+
+
+def keys(store: S3Store) -> list[str]:
+    return [info.key for info in store.list("")]
+
+
+def bars(run: Run) -> list[dict[str, Any]]:
+    found = run("sql", "SELECT symbol, date, close FROM price_by_date ORDER BY symbol, date", "--format", "json")
+    assert found.exit_code == 0, found.stderr
+    return list(json.loads(found.stdout))
+
+
+def receipts(stdout: str) -> list[Receipt]:
+    return [Receipt.from_json(line) for line in stdout.splitlines()]
+
+
+class TestIngest:
+    def test_a_file_ends_in_staging_under_its_name_and_in_the_table(
+        self, run: Run, staging: S3Store, vendor_file: MakeFile
+    ) -> None:
+        done = run("ingest", vendor_file("AAPL.csv", GOOD))
+        assert done.exit_code == 0
+        assert keys(staging) == ["daily_prices/uploads/AAPL.csv"]
+        assert [(b["symbol"], b["date"], b["close"]) for b in bars(run)] == [
+            ("AAPL", "2024-01-02", 10.5),
+            ("AAPL", "2024-01-03", 11.0),
+        ]
+
+    def test_its_counts_are_shown_and_where_to_see_the_rejected(
+        self, run: Run, aws: None, vendor_file: MakeFile
+    ) -> None:
+        done = run("ingest", vendor_file("AAPL.csv", [*GOOD, *BAD]))
+        assert done.exit_code == 0
+        assert "AAPL.csv │    4 │   2 │" in done.stdout
+        assert "1 bad_number, 1 non_positive_price" in done.stdout
+        assert "stock-pipeline rejects list --source AAPL.csv" in done.stderr
+
+    def test_again_adds_nothing(self, run: Run, aws: None, vendor_file: MakeFile) -> None:
+        file = vendor_file("AAPL.csv", GOOD)
+        run("ingest", file)
+        (receipt,) = receipts(run("ingest", file, "--json").stdout)
+        assert (receipt.inserted, receipt.duplicates) == (0, 2)
+        assert len(bars(run)) == 2
+
+    def test_again_with_the_same_content_is_no_second_arrival(
+        self, run: Run, staging: S3Store, vendor_file: MakeFile
+    ) -> None:
+        file = vendor_file("AAPL.csv", GOOD)
+        run("ingest", file, "--stage-only")
+        (before,) = staging.list("")
+        run("ingest", file, "--stage-only")
+        (after,) = staging.list("")
+        assert after.modified == before.modified
+
+    def test_other_content_under_the_same_name_takes_its_place_and_says_so(
+        self, run: Run, staging: S3Store, vendor_file: MakeFile
+    ) -> None:
+        run("ingest", vendor_file("AAPL.csv", GOOD[:1]))
+        done = run("ingest", vendor_file("AAPL.csv", GOOD[1:]))
+        assert "other content" in done.stderr
+        assert staging.get("daily_prices/uploads/AAPL.csv").data.count(b"\n") == 2
+        assert len(bars(run)) == 2
+
+    def test_json_is_one_receipt_a_line_and_nothing_else_on_stdout(
+        self, run: Run, aws: None, vendor_file: MakeFile
+    ) -> None:
+        done = run("ingest", vendor_file("AAPL.csv", [*GOOD, *BAD]), vendor_file("MSFT.csv", GOOD), "--json")
+        first, second = receipts(done.stdout)
+        assert (first.source, first.inserted, first.rejected) == (
+            "daily_prices/uploads/AAPL.csv",
+            2,
+            {"bad_number": 1, "non_positive_price": 1},
+        )
+        assert (second.source, second.inserted) == ("daily_prices/uploads/MSFT.csv", 2)
+
+    def test_a_symbol_given_lives_in_the_key_so_that_any_later_ingest_knows_it(
+        self, run: Run, staging: S3Store, vendor_file: MakeFile
+    ) -> None:
+        assert run("ingest", vendor_file("download.csv", GOOD), "--symbol", "brk-b").exit_code == 0
+        assert keys(staging) == ["daily_prices/uploads/symbol=BRK.B/download.csv"]
+        assert {b["symbol"] for b in bars(run)} == {"BRK.B"}
+
+    def test_stage_only_uploads_and_stores_nothing(
+        self, run: Run, staging: S3Store, lake: S3Store, vendor_file: MakeFile
+    ) -> None:
+        done = run("ingest", vendor_file("AAPL.csv", GOOD), "--stage-only")
+        assert done.stdout.strip() == "s3://staging-bucket/daily_prices/uploads/AAPL.csv"
+        assert keys(lake) == []
+
+    def test_a_refused_file_fails_with_its_reason_and_the_others_go_on(
+        self, run: Run, aws: None, vendor_file: MakeFile
+    ) -> None:
+        odd = vendor_file("odd.csv", ["1,2"], header="colour,shape")
+        done = run("ingest", odd, vendor_file("AAPL.csv", GOOD))
+        assert done.exit_code == 1
+        assert "odd.csv" in done.stderr
+        assert "AAPL.csv" in done.stdout
+        assert len(bars(run)) == 2
+
+    def test_a_conflict_stays_as_first_stored_and_replace_restates_it(
+        self, run: Run, aws: None, vendor_file: MakeFile
+    ) -> None:
+        run("ingest", vendor_file("AAPL.csv", GOOD[:1]))
+        other = vendor_file("AAPL-corrected.csv", ["2024-01-02,10,11,9,10.75,100"])
+        (receipt,) = receipts(run("ingest", other, "--symbol", "AAPL", "--json").stdout)
+        assert (receipt.conflicts, bars(run)[0]["close"]) == (1, 10.5)
+        done = run("ingest", other, "--symbol", "AAPL", "--replace")
+        assert "1 stored row replaced" in done.stderr
+        assert bars(run)[0]["close"] == 10.75
+        assert "10.5" in run("rejects", "list", "--reason", "replaced").stdout
+
+    def test_a_file_over_the_limit_is_refused_before_it_is_read(
+        self, run: Run, staging: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("STOCK_PIPELINE_MAX_OBJECT_MB", "1")
+        huge = tmp_path / "AAPL.csv"
+        with huge.open("wb") as file:
+            file.truncate(2 * 1024 * 1024)
+        done = run("ingest", huge)
+        assert done.exit_code == 1
+        assert "over the limit of 1 MiB" in done.stderr
+        assert keys(staging) == []
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["missing.csv"], "does not exist"),
+            (["."], "is a directory"),
+            (["AAPL.csv", "--symbol", "no symbol"], "not a symbol"),
+            (["AAPL.csv", "--replace", "--stage-only"], "leave one of the two"),
+            (["AAPL.csv", "folder/AAPL.csv"], "two files are called AAPL.csv"),
+            ([], "Missing argument"),
+        ],
+    )
+    def test_wrong_usage_is_status_2_and_uploads_nothing(
+        self,
+        run: Run,
+        staging: S3Store,
+        tmp_path: Path,
+        vendor_file: MakeFile,
+        monkeypatch: pytest.MonkeyPatch,
+        arguments: list[str],
+        message: str,
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "folder").mkdir()
+        vendor_file("AAPL.csv", GOOD)
+        vendor_file("folder/AAPL.csv", GOOD)
+        done = run("ingest", *arguments)
+        assert done.exit_code == 2
+        assert message in " ".join(done.stderr.replace("│", " ").split())
+        assert keys(staging) == []
+
+    def test_a_name_with_markup_and_escapes_is_shown_as_it_is_and_obeyed_by_nobody(
+        self, run: Run, aws: None, vendor_file: MakeFile
+    ) -> None:
+        done = run("ingest", vendor_file("[red]A\x1b[2J.csv", GOOD), "--symbol", "AAPL")
+        assert done.exit_code == 0
+        assert "[red]A\N{REPLACEMENT CHARACTER}[2J.csv" in done.stdout
+        assert "\x1b" not in done.stdout + done.stderr
+
+
+class TestRejects:
+    @pytest.fixture
+    def rejected(self, run: Run, aws: None, vendor_file: MakeFile) -> None:
+        run("ingest", vendor_file("AAPL.csv", [*GOOD, *BAD]), vendor_file("MSFT.csv", BAD[:1]))
+
+    def test_the_list_counts_by_source_and_reason_and_shows_the_rows_as_they_came(
+        self, run: Run, rejected: None
+    ) -> None:
+        for done in (run("rejects"), run("rejects", "list")):
+            assert done.exit_code == 0
+            assert "daily_prices/uploads/AAPL.csv │ non_positive_price │    1" in done.stdout
+            assert "2024-01-05,10,11,9,ten,100" in done.stdout
+
+    def test_json_holds_every_row_with_its_line_and_reason(self, run: Run, rejected: None) -> None:
+        rows = json.loads(run("rejects", "list", "--source", "AAPL.csv", "--format", "json").stdout)
+        assert [(r["line"], r["reason"], r["raw"]) for r in rows] == [
+            (4, "non_positive_price", BAD[0]),
+            (5, "bad_number", BAD[1]),
+        ]
+
+    def test_it_narrows_to_reasons_and_limits_the_rows_shown(self, run: Run, rejected: None) -> None:
+        done = run("rejects", "list", "--reason", "non_positive_price", "--limit", "1")
+        assert "bad_number" not in done.stdout
+        assert "1 of 2 rows" in done.stderr
+
+    def test_an_unknown_reason_names_those_there_are(self, run: Run, rejected: None) -> None:
+        done = run("rejects", "list", "--reason", "ugly")
+        assert done.exit_code == 2
+        assert "bad_date" in done.stderr
+
+    def test_an_unknown_source_fails_and_says_where_to_look(self, run: Run, rejected: None) -> None:
+        done = run("rejects", "list", "--source", "nope.csv")
+        assert done.exit_code == 1
+        assert "nope.csv" in done.stderr
+
+    def test_nothing_rejected_is_said(self, run: Run, aws: None) -> None:
+        done = run("rejects")
+        assert (done.exit_code, done.stdout) == (0, "")
+        assert "nothing was rejected" in done.stderr
+
+    def test_replay_takes_the_source_as_it_is_now(self, run: Run, staging: S3Store, rejected: None) -> None:
+        fixed = "Date,Open,High,Low,Close,Volume\n2024-01-04,10,11,9,10,100\n"
+        staging.put("daily_prices/uploads/MSFT.csv", fixed.encode())
+        done = run("rejects", "replay", "MSFT.csv")
+        assert done.exit_code == 0
+        assert "1 row stored for the first time" in done.stderr
+        assert "MSFT.csv" not in run("rejects").stdout
+
+    def test_replay_of_everything_is_idempotent(self, run: Run, rejected: None) -> None:
+        before = run("rejects", "list", "--format", "csv").stdout
+        for _ in range(2):
+            done = run("rejects", "replay", "--all")
+            assert done.exit_code == 0
+            assert "0 rows stored" in done.stderr
+        assert sorted(run("rejects", "list", "--format", "csv").stdout.splitlines()) == sorted(before.splitlines())
+
+    def test_replay_by_reason_takes_only_sources_that_have_it(self, run: Run, rejected: None) -> None:
+        done = run("rejects", "replay", "--all", "--reason", "bad_number")
+        assert "AAPL.csv" in done.stdout
+        assert "MSFT.csv" not in done.stdout
+
+    @pytest.mark.parametrize("arguments", [[], ["AAPL.csv", "--all"]])
+    def test_replay_wants_sources_or_all(self, run: Run, rejected: None, arguments: list[str]) -> None:
+        assert run("rejects", "replay", *arguments).exit_code == 2
