@@ -20,7 +20,7 @@ setup: .venv/.complete  ## make .venv and the local AWS's own environment (the o
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m stock_pipeline.local.environment
+	@$(BIN)/python -m stock_pipeline.local
 	@touch $@
 
 demo: setup  ## local AWS and Dagster UI, both paths fed, tables printed, until Ctrl-C (ARGS=--exit: stop by itself)

@@ -1,6 +1,6 @@
 """What the local AWS runs on: the emulator's virtual environment and the packages of each Lambda function.
 
-    python -m stock_pipeline.local.environment      installs what is missing and says so
+    python -m stock_pipeline.local      installs what is missing and says so
 
 Each is installed once from a hash-pinned requirement file, and again when that file (or the Python version) changes.
 The emulator pins its own botocore and runs the functions on its interpreter, so neither shares anything with the
@@ -107,10 +107,3 @@ def _run(command: Iterable[str]) -> None:
     if done.returncode:
         said = "\n".join(done.stdout.strip().splitlines()[-_LOG_LINES:])
         raise LocalAwsError(f"installing the local AWS failed; is the package index reachable?\n{said}")
-
-
-if __name__ == "__main__":
-    try:
-        ensure_environment(on_progress=lambda sentence: print(sentence, flush=True))  # noqa: T201
-    except LocalAwsError as error:
-        sys.exit(str(error))

@@ -1,0 +1,11 @@
+"""`python -m stock_pipeline.local` installs what the local AWS runs on, unless it is there, and says so."""
+
+import sys
+
+from stock_pipeline.errors import LocalAwsError
+from stock_pipeline.local import ensure_environment
+
+try:
+    ensure_environment(on_progress=lambda sentence: print(sentence, flush=True))  # noqa: T201
+except LocalAwsError as error:
+    sys.exit(str(error))
