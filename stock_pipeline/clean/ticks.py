@@ -199,6 +199,7 @@ def _rejected(rows: TickRows, findings: list[_Finding], at: Ints) -> tuple[pa.Ta
     """What parsing rejected and what breaks a rule, in the order of the objects and their lines."""
     if not len(at):
         return rows.rejected, rows.rejected_objects
+    at = at[np.lexsort((rows.lines[at], rows.objects[at]))]
     first = np.argmax(np.stack([finding.broken[at] for finding in findings]), axis=0)
     chosen = [findings[n] for n in first.tolist()]
     objects, lines = rows.objects[at], rows.lines[at]

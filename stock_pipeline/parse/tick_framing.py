@@ -77,10 +77,8 @@ def one_record_a_line(text: Bytes) -> Bytes:
     if not like_a_document(text) or len(text) > MAX_DOCUMENT:
         return text
     try:
-        records = (
-            [orjson.loads(text)] if text.lstrip()[:1] == b"[" else map(orjson.loads, split_records(bytes(text.strip())))
-        )
-        flat = [r for value in records for r in (value if isinstance(value, list) else (value,))]
+        values = [text] if text.lstrip()[:1] == b"[" else split_records(bytes(text.strip()))
+        decoded = [orjson.loads(value) for value in values]
     except orjson.JSONDecodeError:
         return text
     records = (record for value in decoded for record in (value if isinstance(value, list) else (value,)))

@@ -74,7 +74,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class _Field:
-    """Where a value lies in its line: from some bytes after one quote to some bytes before another, or before the end."""
+    """Where a value lies in its line: from some bytes after a quote to some bytes before the next, or the end."""
 
     key: str
     read: Reader
