@@ -19,6 +19,7 @@ from stock_pipeline.lake.partitions import partition_key
 from stock_pipeline.lake.store import S3Store, StoredObject
 from stock_pipeline.query import athena, duck, read_prices, sql
 from stock_pipeline.schemas import DATABASE, PRICE_BY_DATE, TABLES
+from stock_pipeline.schemas import STREAM_PRICES_HISTORY as HISTORY
 from stock_pipeline.settings import Settings
 from stock_pipeline_tests.memory_store import MemoryStore
 
@@ -97,6 +98,25 @@ class TestDuckDB:
     ) -> None:
         run(lake, f"SELECT symbol, close FROM price_by_date WHERE {condition}")
         assert fetched(lake) == years
+
+    def test_a_time_decides_which_days_of_ticks_are_fetched(self) -> None:
+        lake = MemoryStore()
+        for day in (2, 3, 4):
+            tick = {
+                "event_id": f"t{day}",
+                "symbol": "AAPL",
+                "price": 1.0,
+                "produced_at": datetime(2024, 1, day, 15, tzinfo=UTC),
+                "source": "ticks",
+                "etl_loading_ts": LOADED,
+            }
+            rows = pa.Table.from_pylist([tick], HISTORY.schema)
+            lake.put(partition_key(HISTORY, f"year=2024/month=01/day={day:02}/1500"), encode(rows, HISTORY))
+        found = run(
+            lake, f"SELECT day, event_id FROM {HISTORY.name} WHERE produced_at >= TIMESTAMP '2024-01-03 00:00:00'"
+        )
+        assert sorted(found, key=lambda row: row["day"]) == [{"day": 3, "event_id": "t3"}, {"day": 4, "event_id": "t4"}]
+        assert {key.split("/")[3] for key in lake.gets} == {"day=03", "day=04"}
 
     def test_each_object_is_fetched_once_however_often_a_statement_names_its_table(self, lake: MemoryStore) -> None:
         statement = "SELECT count(*) AS n FROM price_by_date a JOIN price_by_date b USING (symbol, date)"

@@ -18,12 +18,12 @@ def demo(
 ) -> None:
     """Run dev, feed the pipeline and print the tables.
 
-    Simulates this year and the two before through Dagster: one run writes the
-    raw files of all sessions, the sensor sees them arrive and starts the runs
-    that bring them into price_by_date, so the partitions in the UI are green.
-    Then a vendor's file with some bad rows is dropped in, and both tables are
-    queried. What is there already is not done again. If `dev` runs, its
-    Dagster is fed.
+    Ingests a vendor's file with some bad rows. Then simulates this year and
+    the two before through Dagster: one run writes the raw files of all
+    sessions, the sensor sees them arrive and starts the runs that bring them
+    into price_by_date, so the partitions in the UI are green. In the end both
+    tables are queried. What is there already is not done again. If `dev` runs,
+    its Dagster is fed.
 
     Examples:
 

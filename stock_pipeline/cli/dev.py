@@ -30,7 +30,9 @@ Port = Annotated[
 def dev(
     processor: Annotated[
         Processor | None,
-        typer.Option(help="Who consumes arrivals: the Dagster sensors or the Lambda triggers; by default the setting."),
+        typer.Option(
+            help="Who consumes arrivals: dagster (its sensors) or lambda (the triggers); by default the setting."
+        ),
     ] = None,
     port: Port = None,
 ) -> None:

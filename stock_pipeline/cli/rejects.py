@@ -43,7 +43,7 @@ def list_(
         int, typer.Option(min=0, help="The most rows to print after the summary; CSV and JSON print all.")
     ] = 20,
     format_: Annotated[
-        Format, typer.Option("--format", help="A summary and rows for people, or all rows as CSV or JSON.")
+        Format, typer.Option("--format", help="table: a summary and rows for people; csv, json: all rows.")
     ] = Format.TABLE,
 ) -> None:
     """The rejected rows by source and reason, with each row as it came.

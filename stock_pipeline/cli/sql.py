@@ -40,7 +40,7 @@ def sql(
         str, typer.Argument(help="One SELECT, WITH, DESCRIBE, SHOW or EXPLAIN; - reads it from stdin.")
     ],
     format_: Annotated[
-        Format, typer.Option("--format", help="A table for people, CSV, or an array of JSON objects.")
+        Format, typer.Option("--format", help="table for people, csv, or json: an array of objects.")
     ] = Format.TABLE,
     param: Annotated[
         list[str] | None,

@@ -1,7 +1,8 @@
 """DuckDB over the lake's Parquet objects, shut off from everything else.
 
-The objects come through the object store as Arrow datasets. A condition on a partition column (or on `date`, which
-implies the year) decides which objects are fetched at all, and conditions on the others which row groups are decoded.
+The objects come through the object store as Arrow datasets. A condition on a partition column (or on `date` and
+`produced_at`, which imply them) decides which objects are fetched at all, and conditions on the others which row groups
+are decoded.
 The connection reaches no file, no network and no Python object but these tables, and its configuration is locked.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -19,7 +20,7 @@ import pyarrow.dataset as ds
 
 from stock_pipeline.errors import QueryError
 from stock_pipeline.lake.store import ObjectInfo, ObjectStore
-from stock_pipeline.schemas import TABLES, Table
+from stock_pipeline.schemas import TABLES, TIMESTAMP, Table
 
 _READING = {"SELECT", "EXPLAIN", "MULTI"}  # MULTI is what PIVOT expands to
 _CALENDAR = {"year", "month", "day"}
@@ -95,16 +96,22 @@ def _schema(table: Table) -> pa.Schema:
 
 
 def _partition(table: Table, schema: pa.Schema, key: str) -> ds.Expression:
-    """What every row of an object has in common, read from its key."""
+    """What every row of an object has in common, read from its key: partition columns, and the time they imply."""
     known: ds.Expression = ds.scalar(True)
+    values: dict[str, Any] = {}
     for part in key.removeprefix(table.prefix).split("/"):
         name, equals, value = part.partition("=")
         if equals and name in table.partition:
             typed = pa.scalar(value).cast(schema.field(name).type)
             known = known & (ds.field(name) == typed)
-            if name == "year" and "date" in table.key:
-                year = typed.as_py()
-                known = known & (ds.field("date") >= date(year, 1, 1)) & (ds.field("date") <= date(year, 12, 31))
+            values[name] = typed.as_py()
+    if "date" in schema.names and "year" in values:
+        day = ds.field("date")
+        known = known & (day >= date(values["year"], 1, 1)) & (day <= date(values["year"], 12, 31))
+    if "produced_at" in schema.names and values.keys() >= _CALENDAR:
+        begin = datetime(values["year"], values["month"], values["day"], tzinfo=UTC)
+        time = ds.field("produced_at")
+        known = known & (time >= pa.scalar(begin, TIMESTAMP)) & (time < pa.scalar(begin + timedelta(days=1), TIMESTAMP))
     return known
 
 

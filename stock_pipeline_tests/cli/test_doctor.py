@@ -24,7 +24,11 @@ class TestOnADeployedStack:
         done = run("doctor")
         assert done.exit_code == 0, done.stdout
         found = states(done.stdout)
-        assert {check for check, state in found.items() if state == "note"} == {"price_by_date", "Dagster"}
+        declared = {
+            t["Name"] for t in stack.client("glue").get_tables(DatabaseName=stack.settings.database)["TableList"]
+        }
+        undeclared = {f"{name} in Glue" for name in TABLES if name not in declared}
+        assert {check for check, state in found.items() if state == "note"} == {"price_by_date", "Dagster"} | undeclared
         assert {stack.staging.bucket, stack.lake.bucket, "access", "settings", "disk", *TABLES} <= set(found)
         assert set(found.values()) == {"ok", "note"}
 
@@ -52,14 +56,16 @@ class TestOnADeployedStack:
         assert states(done.stdout)["nowhere"] == "broken"
         assert setting in done.stdout
 
-    def test_missing_tables_are_broken_and_the_rest_is_still_examined(
-        self, run: Run, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(("engine", "state", "status"), [("athena", "broken", 1), ("duckdb", "note", 0)])
+    def test_missing_tables_are_broken_where_athena_needs_them_and_the_rest_is_still_examined(
+        self, run: Run, stack: Stack, monkeypatch: pytest.MonkeyPatch, engine: str, state: str, status: int
     ) -> None:
         monkeypatch.setenv("STOCK_PIPELINE_DATABASE", "nowhere")
+        monkeypatch.setenv("STOCK_PIPELINE_SQL_ENGINE", engine)
         done = run("doctor")
-        assert done.exit_code == 1
+        assert done.exit_code == status
         found = states(done.stdout)
-        assert {found[name] for name in TABLES} == {"broken"}
+        assert {found[f"{name} in Glue"] for name in TABLES} == {state}
         assert found["disk"] == "ok"
         assert "template.yaml" in done.stdout
 
