@@ -27,6 +27,9 @@ from stock_pipeline.schemas import TIMESTAMP, Reason, Table
 _WRITERS = 4
 """So many partitions are merged at a time: a write waits for S3 longer than it computes."""
 
+_RECORDERS = 16
+"""So many sources' rejected records are looked up at a time, which is waiting only."""
+
 
 @dataclass
 class Arrival:
@@ -94,6 +97,7 @@ def merge_group(
     accounts = Lock()
     with ThreadPoolExecutor(_WRITERS) as threads:
         list(threads.map(merge_partition, *_split(*partition_of(rows))))
+    with ThreadPoolExecutor(_RECORDERS) as threads:
         return list(threads.map(lambda arrival: _closed(arrival, table, lake, now), group))
 
 
