@@ -121,7 +121,8 @@ SHAPES: dict[str, tuple[list[Field], list[Field]]] = {
     "massive": (
         [("sym", WORD, QUOTED_TEXTS), ("p", PLAIN_NUMBER, NUMBERS), ("t", EPOCH, NUMBERS),
          ("ev", st.just('"T"'), st.sampled_from(['"Q"', '"T "']))],
-        [("s", PLAIN_NUMBER, NUMBERS), ("i", ID, QUOTED_TEXTS), ("x", st.just("4"), NUMBERS), ("trfi", st.just("201"), NUMBERS)],
+        [("s", PLAIN_NUMBER, NUMBERS), ("i", ID, QUOTED_TEXTS), ("x", st.just("4"), NUMBERS),
+         ("trfi", st.just("201"), NUMBERS)],
     ),
 }  # fmt: skip
 
@@ -171,7 +172,7 @@ def as_rows(arrays: tuple[pa.Array, ...]) -> list[dict[str, Any]]:
     return rows
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(plain_and_odd_lines())
 def test_what_a_layout_takes_is_one_tick_with_the_values_of_the_slow_grammar(lines: tuple[str, list[str]]) -> None:
     plain, odd = lines
@@ -183,7 +184,7 @@ def test_what_a_layout_takes_is_one_tick_with_the_values_of_the_slow_grammar(lin
         assert fast is None or fast == one_by_one(line)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(plain_and_odd_lines(), min_size=1, max_size=3), st.randoms(use_true_random=False))
 def test_an_object_reads_the_same_with_and_without_layouts(written: list[tuple[str, list[str]]], random: Any) -> None:
     lines = [encoded(text) for plain, odd in written for text in [plain] * 3 + odd]
@@ -239,6 +240,28 @@ def test_what_is_written_in_another_way_is_left_to_the_slow_grammar(line: bytes)
     layout = learn(exact("1"))
     assert layout is not None
     assert by_layout(layout, line) is None
+
+
+@pytest.mark.parametrize("bound", [10**10, 10**11, 10**12, 10**14, 10**15, 10**17, 10**18])
+def test_epochs_at_the_bounds_of_their_units_are_the_same_to_both(bound: int) -> None:
+    layout = learn(exact("1", time="1704205800250"))
+    assert layout is not None
+    for epoch in (bound - 1, bound, bound + 1, 3 * bound // 2):
+        line = exact("1", time=str(epoch))
+        assert by_layout(layout, line) in (None, one_by_one(line))
+    assert by_layout(layout, line) is not None
+
+
+def test_lines_may_be_a_slice_of_others() -> None:
+    lines = pa.array([exact("1"), exact("2.5"), exact("30"), exact("4")], pa.binary()).slice(1, 2)
+    layout = learn(exact("1"))
+    assert layout is not None
+    assert layout.matches(lines).tolist() == [True, True]
+    assert layout.read(lines).price.to_pylist() == [2.5, 30.0]
+
+
+def test_no_layout_is_learned_from_a_repeated_key() -> None:
+    assert learn(exact("1", '5,"size":null')) is None
 
 
 @example(b'{"event_id":"e"')

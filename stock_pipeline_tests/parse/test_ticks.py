@@ -321,10 +321,10 @@ def test_a_byte_order_mark_and_a_missing_last_newline() -> None:
 @pytest.mark.parametrize("seam", ["", " ", "\r", "\t "])
 def test_records_joined_without_a_newline_are_cut_apart(seam: str) -> None:
     joined = seam.join(
-        [line(event_id="a}{b"), line(event_id="c} {"), '{"T":"q"}', line(event_id="é}{"), line(event_id="d")]
+        [line(event_id="a}{b}{c} {d"), line(event_id="c} {"), '{"T":"q"}', line(event_id="é}{"), line(event_id="d")]
     )
     read = parse(joined, line(event_id="e"))
-    assert read.table["event_id"].to_pylist() == ["a}{b", "c} {", "é}{", "d", "e"]
+    assert read.table["event_id"].to_pylist() == ["a}{b}{c} {d", "c} {", "é}{", "d", "e"]
     assert read.lines.tolist() == [1, 1, 1, 1, 2]
     assert (read.rejected.num_rows, read.skipped.tolist()) == (0, [1])
 
