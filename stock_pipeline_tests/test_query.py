@@ -148,7 +148,7 @@ class TestDuckDB:
             run(lake, "SELECT * FROM price_by_date WHERE symbol = ?")
 
     def test_an_unknown_table_names_those_there_are(self, lake: MemoryStore) -> None:
-        with pytest.raises(QueryError, match="the tables are price_by_date"):
+        with pytest.raises(QueryError, match="does not exist! The tables are price_by_date"):
             run(lake, "SELECT * FROM prices")
 
     def test_a_reader_sees_one_version_of_an_object_that_is_rewritten_meanwhile(self) -> None:

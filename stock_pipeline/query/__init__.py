@@ -7,7 +7,8 @@ All times are UTC, in the tables and in every result.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from stock_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mypy_boto3_s3 import S3Client
 
 Parameter = str | int | float | bool | date
 _COMMENTS = re.compile(r"\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/", re.S)
@@ -30,19 +32,38 @@ def sql(statement: str, parameters: Sequence[Parameter] = (), *, settings: Setti
     """Run one reading statement and return its rows.
 
     Each `?` in the statement takes the next of `parameters`. Tables are those of `schemas.TABLES`, with their partition
-    columns. The engine is `settings.sql_engine`. Raises QueryError when the statement is not a single SELECT, WITH,
+    columns. The engine is `settings.sql_engine`; without settings those of the environment hold, and if that names no
+    bucket, the local AWS is asked. Raises QueryError when the statement is not a single SELECT, WITH,
     DESCRIBE, SHOW or EXPLAIN, or when the engine refuses it; the engine's own message is passed on.
     """
-    settings = settings or Settings.from_env()
     statement = _reading(statement)
-    if settings.sql_engine == "athena":
-        from stock_pipeline.query import athena
+    with _place(settings) as (settings, client):
+        if settings.sql_engine == "athena":
+            from stock_pipeline.query import athena
 
-        return athena.run(statement, parameters, workgroup=settings.athena_workgroup, database=settings.database)
-    from stock_pipeline.lake.store import S3Store
-    from stock_pipeline.query import duck
+            return athena.run(statement, parameters, workgroup=settings.athena_workgroup, database=settings.database)
+        from stock_pipeline.lake.store import S3Store
+        from stock_pipeline.query import duck
 
-    return duck.run(statement, parameters, S3Store(settings.require("lake_bucket")), settings.database)
+        return duck.run(statement, parameters, S3Store(settings.require("lake_bucket"), client), settings.database)
+
+
+@contextmanager
+def _place(settings: Settings | None) -> Iterator[tuple[Settings, S3Client | None]]:
+    """The settings to work by, and the S3 client to use (None: by the environment).
+
+    Where neither the caller nor the environment names a bucket, as in a notebook beside `stock-pipeline dev`, that is
+    the local AWS: the one that runs, or one started for this.
+    """
+    given = settings or Settings.from_env()
+    if settings or given.names_buckets:
+        yield given, None
+        return
+    from stock_pipeline.local import local_aws
+    from stock_pipeline.local.stack import client
+
+    with local_aws() as local:
+        yield Settings.from_env(local.environ()), client("s3", local.endpoint)
 
 
 def read_prices(

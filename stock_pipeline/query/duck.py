@@ -51,8 +51,14 @@ def run(statement: str, parameters: Sequence[Any], store: ObjectStore, database:
             for failed in objects:
                 if failed.error:
                     raise failed.error from None
-            hint = f"; the tables are {', '.join(TABLES)}" if isinstance(error, duckdb.CatalogException) else ""
-            raise QueryError(f"{str(error).strip()}{hint}") from error
+            raise QueryError(_told(str(error).strip())) from error
+
+
+def _told(message: str) -> str:
+    """DuckDB's message; of an unknown table with the tables that there are, instead of a guess among its own."""
+    if message.startswith("Catalog Error: Table with name"):
+        return f"{message.splitlines()[0]} The tables are {', '.join(TABLES)}."
+    return message
 
 
 def _mentioned(statement: str) -> list[Table]:

@@ -129,7 +129,7 @@ def test_a_statement_can_come_from_stdin(run: Run, aws: None) -> None:
     ("statement", "message"),
     [
         ("DROP TABLE price_by_date", "DROP is not allowed"),
-        ("SELECT * FROM prices", "the tables are price_by_date"),
+        ("SELECT * FROM prices", "The tables are price_by_date"),
         ("SELECT * FROM read_csv('/etc/passwd')", "disabled by configuration"),
         ("", "there is no statement"),
     ],

@@ -18,6 +18,7 @@ from stock_pipeline.dev.session import found
 from stock_pipeline.lake.store import S3Store
 from stock_pipeline.local import running
 from stock_pipeline.local.stack import client
+from stock_pipeline.query import read_prices
 from stock_pipeline_tests.dev.conftest import Background, Command, processes_of
 from stock_pipeline_tests.local_aws import eventually
 
@@ -70,7 +71,7 @@ def test_dev_serves_is_found_and_ends_without_a_trace(
 
 
 def test_the_data_outlives_it_and_other_commands_need_no_dev(
-    background: RunBackground, command: Command, home: Path
+    background: RunBackground, command: Command, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dev = background("dev", "--processor", "lambda")
     address(dev)
@@ -85,6 +86,13 @@ def test_the_data_outlives_it_and_other_commands_need_no_dev(
     assert processes_of(home) == []
     answer = command("sql", "SELECT close FROM price_by_date", "--format", "json")
     assert json.loads(answer.stdout) == [{"close": 10.5}]
+    # Nor does a notebook: no setting names an AWS here, so it is the local one.
+    for name in [n for n in os.environ if n.startswith(("AWS_", "STOCK_PIPELINE_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("STOCK_PIPELINE_HOME", str(home))
+    before = dict(os.environ)
+    assert read_prices("AAPL").close.tolist() == [10.5]
+    assert dict(os.environ) == before
     assert processes_of(home) == []
 
 
