@@ -11,6 +11,8 @@
     ├── RowsWouldBeLost          a rebuild would drop rows whose raw objects are gone
     ├── QueryError               SQL was refused or failed
     ├── EventError               an event asks a Lambda function for something that it does not do
+    ├── ArrivalsFailed           objects that S3 told a Lambda function of could not be processed
+    ├── NotSent                  the stream did not take ticks, or not all of them
     ├── SimulationError          the simulated market cannot give what was asked for (also a ValueError)
     ├── DevError                 `dev` runs already, or one of its processes failed
     └── LocalAwsError            the local AWS could not be started, found or deployed to
@@ -74,6 +76,14 @@ class SimulationError(StockPipelineError, ValueError):
 
 class EventError(StockPipelineError):
     """An event asks a Lambda function for something that it does not do; the message says what it takes."""
+
+
+class ArrivalsFailed(StockPipelineError):
+    """Objects that S3 told a Lambda function of could not be processed; the same event may be given again."""
+
+
+class NotSent(StockPipelineError):
+    """The stream did not take ticks before the deadline; the message says how many lines are lost, and why."""
 
 
 class DevError(StockPipelineError):

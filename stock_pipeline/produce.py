@@ -2,14 +2,23 @@
 
 Kinesis bills in units of 25 KB a record and takes 500 records or 5 MB a call, so many newline-ended ticks travel in one
 record. Each tick carries its event_id: what is sent twice is stored once.
+
+    pack, send        lines into the stream, whoever made them
+    produce_live      simulated ticks as they fall due, with faults on request
+    replay            a recorded file, its lines sent verbatim
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from math import ceil
+from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -18,6 +27,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+from stock_pipeline.errors import NotSent, SimulationError
+from stock_pipeline.recordings import at_rate, in_chunks, recorded_lines
+from stock_pipeline.simulate.faults import FaultInjector, Faults
+from stock_pipeline.simulate.streams import stream as random_stream
+from stock_pipeline.simulate.ticks import live_ticks, to_json_lines
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
@@ -28,6 +43,12 @@ RECORD_BYTES = 25_000
 CALL_RECORDS, CALL_BYTES = 500, 5_000_000
 MOST_RECORD_BYTES = 1024 * 1024
 """Kinesis takes no larger record; a longer line cannot be sent."""
+
+DEADLINE = 60.0
+"""Seconds after which what the stream does not take is given up."""
+
+_TURN_SECONDS = 0.25  # so often live ticks, and a recording at a rate, are sent
+_TURN = timedelta(seconds=_TURN_SECONDS)
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0  # seconds
 _KEY = r'"(?:symbol|sym|S|s|product_id)"\s*:\s*"(?P<key>[^"]{1,64})"'
@@ -43,7 +64,8 @@ class Sent:
     """What became of the lines that were to be sent, added up over calls.
 
     lines, records and bytes count what Kinesis acknowledged; retries the entries that were sent again; failed the lines
-    that were given up, for `reason`.
+    that were given up, for `reason`; gave_up says that the stream did not take them before the deadline or refused
+    them all, so that there is no point in sending more.
     """
 
     lines: int = 0
@@ -53,6 +75,17 @@ class Sent:
     retries: int = 0
     failed: int = 0
     reason: str | None = None
+    gave_up: bool = False
+
+    def add(self, more: Sent) -> None:
+        """Count what another call sent as well."""
+        for name in ("lines", "records", "bytes", "calls", "retries", "failed"):
+            setattr(self, name, getattr(self, name) + getattr(more, name))
+        self.reason = more.reason or self.reason
+        self.gave_up = self.gave_up or more.gave_up
+
+
+Progress = Callable[[Sent], None]
 
 
 def kinesis_client() -> KinesisClient:
@@ -95,7 +128,7 @@ def pack(lines: Sequence[bytes]) -> list[Record]:
     return records
 
 
-def send(client: KinesisClient, stream: str, records: Iterable[Record], *, deadline: float = 60.0) -> Sent:
+def send(client: KinesisClient, stream: str, records: Iterable[Record], *, deadline: float = DEADLINE) -> Sent:
     """Send records with PutRecords; entries that fail, and they alone, are sent again with jittered back-off.
 
     `deadline` (seconds, for the whole call) ends the trying; what is not acknowledged by then is counted as failed
@@ -108,6 +141,7 @@ def send(client: KinesisClient, stream: str, records: Iterable[Record], *, deadl
             waiting, final = _put(client, stream, waiting, sent)
             if waiting and (final or time.monotonic() + wait > until):
                 sent.failed += sum(data.count(b"\n") for _, data in waiting)
+                sent.gave_up = True
                 break
             if waiting:
                 sent.retries += len(waiting)
@@ -157,3 +191,109 @@ def _put(client: KinesisClient, stream: str, call: list[Record], sent: Sent) -> 
             sent.lines += record[1].count(b"\n")
             sent.bytes += len(record[1])
     return [record for record, _ in failed], False
+
+
+def produce_live(
+    client: KinesisClient,
+    stream: str,
+    symbols: Sequence[str],
+    *,
+    seed: int,
+    rate: float,
+    seconds: float | None = None,
+    faults: Faults | None = None,
+    on_progress: Progress | None = None,
+    stop: Event | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    deadline: float = DEADLINE,
+) -> Sent:
+    """Send simulated ticks as they fall due: `rate` a second over all symbols, for so many seconds or without end.
+
+    Setting `stop`, or Ctrl-C, ends it early; either way the lines that `faults` hold back are sent first. It also ends,
+    with `failed` counted, once the stream takes nothing more before `deadline` (seconds). `on_progress` gets what was
+    sent so far, four times a second. `now` and `stop.wait` are the only clock.
+
+    Raises SimulationError for seconds, a rate or symbols that cannot be, before anything is sent.
+    """
+    if seconds is not None and not 0 < seconds < float("inf"):
+        raise SimulationError(f"{seconds} seconds of ticks are not possible; take a positive number, or none at all")
+    start = now()
+    turns = islice(
+        live_ticks(symbols, seed, rate, start, batch=_TURN), None if seconds is None else ceil(seconds / _TURN_SECONDS)
+    )
+    # The ticks of a turn have all happened once the next one begins.
+    due = ((start + n * _TURN, to_json_lines(ticks)) for n, ticks in enumerate(turns, 1))
+    return _feed(client, stream, due, faults, seed, on_progress, stop, now, deadline)
+
+
+def replay(
+    client: KinesisClient,
+    stream: str,
+    source: Path | Iterable[bytes],
+    *,
+    rate: float | None = None,
+    faults: Faults | None = None,
+    seed: int = 0,
+    on_progress: Progress | None = None,
+    stop: Event | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    deadline: float = DEADLINE,
+) -> Sent:
+    """Send recorded lines verbatim, as fast as it goes or at `rate` lines a second.
+
+    `source` is a file of JSON lines, gzip or plain, or the lines themselves; a last line that lacks its newline gets
+    one. A line that no Kinesis record can hold is counted as failed. All else as `produce_live`; `seed` is that of the
+    faults. Raises FileRefused for a file that cannot be read, SimulationError for a rate that is not positive.
+    """
+    if rate is not None and not 0 < rate < float("inf"):
+        raise SimulationError(f"a rate of {rate} lines a second is not possible; take a positive number")
+    lines = iter(recorded_lines(source, MOST_RECORD_BYTES) if isinstance(source, Path) else source)
+    start = now()
+    if rate is None:
+        due = ((start, chunk) for chunk in in_chunks(lines, CALL_BYTES))
+    else:
+        due = ((start + n * _TURN, chunk) for n, chunk in enumerate(at_rate(lines, rate * _TURN_SECONDS)))
+    return _feed(client, stream, due, faults, seed, on_progress, stop, now, deadline)
+
+
+def check_sent(sent: Sent) -> None:
+    """Raise NotSent, with the count and the reason, if any line was given up."""
+    if sent.failed:
+        raise NotSent(f"{sent.failed:,} of {sent.lines + sent.failed:,} lines did not reach the stream: {sent.reason}")
+
+
+def _feed(
+    client: KinesisClient,
+    stream: str,
+    due: Iterable[tuple[datetime, list[bytes]]],
+    faults: Faults | None,
+    seed: int,
+    on_progress: Progress | None,
+    stop: Event | None,
+    now: Callable[[], datetime],
+    deadline: float,
+) -> Sent:
+    """Send lines, each group once its time has come, until there are no more or somebody ends it."""
+    injector = FaultInjector(faults or Faults(), random_stream(seed, "faults"))
+    stop, total, in_flight = stop or Event(), Sent(), list[bytes]()
+    progress = on_progress or (lambda _: None)
+    try:
+        for at, lines in due:
+            early = (at - now()).total_seconds()
+            if stop.wait(early) if early > 0 else stop.is_set():
+                break
+            in_flight = injector.inject(lines) if faults else lines
+            total.add(send(client, stream, pack(in_flight), deadline=deadline))
+            in_flight = []
+            progress(total)
+            if total.gave_up:
+                break
+    except KeyboardInterrupt:
+        pass  # lines in flight may have been taken or not; sent again they are at worst duplicates
+    rest = in_flight + injector.flush()
+    if total.gave_up:
+        total.failed += len(rest)
+    elif rest:
+        total.add(send(client, stream, pack(rest), deadline=deadline))
+    progress(total)
+    return total

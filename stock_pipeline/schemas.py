@@ -212,4 +212,4 @@ REJECTED_RECORDS = Table(
     dictionary=("target_table", "source", "reason"),
 )
 
-TABLES: dict[str, Table] = {t.name: t for t in (PRICE_BY_DATE, REJECTED_RECORDS)}
+TABLES: dict[str, Table] = {t.name: t for t in (PRICE_BY_DATE, STREAM_PRICES_HISTORY, LATEST_PRICES, REJECTED_RECORDS)}

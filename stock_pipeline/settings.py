@@ -17,6 +17,7 @@ from stock_pipeline.errors import SettingsError
 PREFIX = "STOCK_PIPELINE_"
 DEFAULT_SYMBOLS = tuple("NVDA AAPL MSFT AMZN GOOGL META TSLA WMT JPM V ORCL MA XOM NFLX PG SAP".split())
 MIB = 1024 * 1024
+_DAY_MINUTES = 24 * 60
 
 
 def _setting(meaning: str, default: Any = None) -> Any:
@@ -41,6 +42,14 @@ class Settings:
     sql_engine: Literal["athena", "duckdb"] = _setting(
         "what runs SQL: athena, or duckdb on the Parquet itself (the default if AWS_ENDPOINT_URL is set)", "athena"
     )
+    stream_name: str | None = _setting("Kinesis stream that ticks are sent to")
+    stream_queue_url: str | None = _setting("SQS queue that tells of raw objects of ticks")
+    stream_dlq_url: str | None = _setting("SQS queue of the messages that could not be processed at any try")
+    lineage_queue_url: str | None = _setting("SQS queue that the Lambda functions send their receipts to")
+    tick_bucket_minutes: int = _setting(
+        "length of one history object in event time; divides a day, and is fixed once there is history", 5
+    )
+    max_clock_skew_seconds: int = _setting("how far ahead of the clock a tick's time may lie", 300)
     max_object_mb: int = _setting("largest raw object taken, decompressed, in MiB; larger ones are refused", 1024)
     home: str | None = _setting("folder whose .local holds the local AWS and its data; default: the source tree")
 
@@ -103,6 +112,13 @@ def _whole(low: int) -> Any:
     return read
 
 
+def _minutes(name: str, text: str) -> int:
+    minutes = int(_whole(1)(name, text))
+    if _DAY_MINUTES % minutes:
+        raise SettingsError(f"{name} is {text!r}; it takes minutes that divide a day, such as 1, 5, 15 or 60")
+    return minutes
+
+
 def _one_of(*choices: str) -> Any:
     def read(name: str, text: str) -> str:
         if text.lower() not in choices:
@@ -126,5 +142,7 @@ _READERS: dict[str, Any] = {
     "sql_engine": _one_of("athena", "duckdb"),
     "symbols": _symbols,
     "seed": _whole(0),
+    "tick_bucket_minutes": _minutes,
+    "max_clock_skew_seconds": _whole(0),
     "max_object_mb": _whole(1),
 }

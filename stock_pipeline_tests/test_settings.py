@@ -27,6 +27,13 @@ def test_blank_counts_as_unset() -> None:
         ("symbols", "5000", 5000),
         ("seed", "0", 0),
         ("max_object_mb", "64", 64),
+        (
+            "stream_queue_url",
+            "https://sqs.eu-central-1.amazonaws.com/1/q",
+            "https://sqs.eu-central-1.amazonaws.com/1/q",
+        ),
+        ("tick_bucket_minutes", "1440", 1440),
+        ("max_clock_skew_seconds", "0", 0),
     ],
 )
 def test_each_setting_is_read(name: str, text: str, value: object) -> None:
@@ -43,6 +50,10 @@ def test_each_setting_is_read(name: str, text: str, value: object) -> None:
         ("seed", "-1"),
         ("max_object_mb", "1.5"),
         ("max_object_mb", "0"),
+        ("tick_bucket_minutes", "0"),
+        ("tick_bucket_minutes", "7"),
+        ("tick_bucket_minutes", "2880"),
+        ("max_clock_skew_seconds", "-1"),
     ],
 )
 def test_a_malformed_setting_is_named_with_what_it_held_and_what_it_takes(name: str, text: str) -> None:

@@ -36,6 +36,9 @@ REGION = "us-east-1"
 # Any key does; it must only not be twelve digits, which the emulator takes for an account.
 ACCESS_KEY = SECRET_KEY = "local"  # noqa: S105 - opens nothing
 
+# What is worth the wait in AWS, where each object costs, is not worth it here.
+_DEFAULTS = {"StreamBufferSeconds": "2"}
+
 _ARTIFACTS = "stock-pipeline-local-artifacts"
 _PATIENCE = 60.0  # seconds
 _POLL = 0.05
@@ -82,12 +85,13 @@ def client(service: Any, endpoint: str) -> Any:
 def deploy(endpoint: str, folders: LocalFolders, *, stage: str, parameters: Mapping[str, str]) -> dict[str, str]:
     """Create or update the stack of a stage and return its outputs.
 
-    `parameters` are the template's; those not given keep their defaults. Deploying again what is deployed does nothing.
+    `parameters` are the template's; those not given keep their defaults, or those of `_DEFAULTS`. Deploying again what
+    is deployed does nothing.
     Raises LocalAwsError with the reason of each resource that failed.
     """
     template = _for_here(load_template(), endpoint, folders)
     stack = f"stock-pipeline-{stage}"
-    given = {"Stage": stage, **parameters}
+    given = {"Stage": stage, **_DEFAULTS, **parameters}
     request: list[ParameterTypeDef] = [{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()]
     cloudformation: CloudFormationClient = client("cloudformation", endpoint)
     try:
@@ -167,6 +171,12 @@ def _failures(cloudformation: CloudFormationClient, stack: str) -> str:
 
 
 def parameters_of_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The template's parameters that the settings in an environment stand for: symbols and seed, where they are set."""
-    given = {"Symbols": environ.get(variable("symbols"), ""), "Seed": environ.get(variable("seed"), "")}
-    return {name: text.strip() for name, text in given.items() if text.strip()}
+    """The template's parameters that the settings in an environment stand for, where they are set."""
+    names = {
+        "Symbols": "symbols",
+        "Seed": "seed",
+        "TickBucketMinutes": "tick_bucket_minutes",
+        "MaxClockSkewSeconds": "max_clock_skew_seconds",
+    }
+    given = {parameter: environ.get(variable(setting), "").strip() for parameter, setting in names.items()}
+    return {parameter: text for parameter, text in given.items() if text}

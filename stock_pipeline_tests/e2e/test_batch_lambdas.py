@@ -54,7 +54,7 @@ def invoke(stack: Stack, event: dict[str, Any]) -> dict[str, Any]:
 
 
 def messages(stack: Stack) -> list[dict[str, Any]]:
-    url = stack.outputs["FailedBatchInvocationsUrl"]
+    url = stack.outputs["FailedInvocationsUrl"]
     found = stack.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
     return [json.loads(message["Body"]) for message in found]
 

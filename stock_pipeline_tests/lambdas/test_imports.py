@@ -30,6 +30,7 @@ def imported(function: str, folder: Path) -> set[str]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "STOCK_PIPELINE_STAGING_BUCKET": "staging",
         "STOCK_PIPELINE_LAKE_BUCKET": "lake",
+        "STOCK_PIPELINE_STREAM_NAME": "stream",
     }
     command = [str(folders.python), "-c", LIST_MODULES]
     done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from cfnlint import api as cfnlint
 
+from stock_pipeline.clean.ticks import FIRST_TIME, MAX_SKEW
+from stock_pipeline.errors import SettingsError
+from stock_pipeline.ingest import RAW_DAILY_PRICES
+from stock_pipeline.ingest_ticks import BUCKET_MINUTES, RAW_TICKS, bucket_of
 from stock_pipeline.local.environment import functions
 from stock_pipeline.local.folders import TEMPLATE
 from stock_pipeline.local.stack import load_template, settings_of
-from stock_pipeline.schemas import DATABASE, REJECTED_RECORDS, TABLES, Table
-from stock_pipeline.settings import DEFAULT_SYMBOLS, Settings, documented
+from stock_pipeline.schemas import (
+    DATABASE,
+    LATEST_PRICES,
+    PRICE_BY_DATE,
+    REJECTED_RECORDS,
+    STREAM_PRICES_HISTORY,
+    TABLES,
+    TIMESTAMP,
+    Table,
+)
+from stock_pipeline.settings import DEFAULT_SYMBOLS, Settings, documented, variable
 
 TEMPLATE_DATA = load_template()
 RESOURCES: dict[str, Any] = TEMPLATE_DATA["Resources"]
@@ -28,7 +43,8 @@ def of_type(kind: str) -> dict[str, Any]:
 FUNCTIONS = of_type("AWS::Serverless::Function")
 BUCKETS = of_type("AWS::S3::Bucket")
 GLUE_TABLES = {properties["TableInput"]["Name"]: properties for properties in of_type("AWS::Glue::Table").values()}
-DEPLOYED_TABLES = [table for table in TABLES.values() if table.name in GLUE_TABLES]
+QUEUES = of_type("AWS::SQS::Queue")
+ENVIRONMENT = GLOBALS["Environment"]["Variables"]
 
 
 def statements() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -65,7 +81,7 @@ def test_it_uses_no_yaml_that_cloudformation_does_not_read() -> None:
 # --- agreement with the package ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("table", DEPLOYED_TABLES, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
 def test_glue_tables_are_the_schemas(table: Table) -> None:
     given = GLUE_TABLES[table.name]["TableInput"]
     columns = [(c["Name"], c["Type"], c["Comment"]) for c in given["StorageDescriptor"]["Columns"]]
@@ -74,7 +90,7 @@ def test_glue_tables_are_the_schemas(table: Table) -> None:
     assert [key["Name"] for key in given["PartitionKeys"]] == list(table.partition)
 
 
-@pytest.mark.parametrize("table", DEPLOYED_TABLES, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [t for t in TABLES.values() if t.partition], ids=lambda table: table.name)
 def test_every_partition_is_projected_to_where_it_is_written(table: Table) -> None:
     given = GLUE_TABLES[table.name]["TableInput"]
     parameters = given["Parameters"]
@@ -82,14 +98,18 @@ def test_every_partition_is_projected_to_where_it_is_written(table: Table) -> No
     assert {f"projection.{name}.type" for name in table.partition} <= set(parameters)
     folders = "".join(f"{name}=${{!{name}}}/" for name in table.partition)
     assert text(parameters["storage.location.template"]) == f"s3://${{LakeBucket}}/{table.prefix}{folders}"
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
+def test_every_table_is_read_from_where_it_is_written(table: Table) -> None:
+    given = GLUE_TABLES[table.name]["TableInput"]
     assert text(given["StorageDescriptor"]["Location"]) == f"s3://${{LakeBucket}}/{table.prefix}"
+    assert given["Parameters"].get("projection.enabled") == ("true" if table.partition else None)
 
 
-def test_the_tables_of_the_batch_path_are_there() -> None:
-    assert {"price_by_date", "rejected_records"} <= set(GLUE_TABLES)
+def test_every_table_can_have_rejected_records() -> None:
     values = GLUE_TABLES[REJECTED_RECORDS.name]["TableInput"]["Parameters"]["projection.table.values"].split(",")
-    assert set(values) <= set(TABLES) - {REJECTED_RECORDS.name}
-    assert "price_by_date" in values
+    assert values == [PRICE_BY_DATE.name, STREAM_PRICES_HISTORY.name]  # the snapshot takes from history
 
 
 def test_every_year_that_a_date_may_have_is_projected() -> None:
@@ -99,28 +119,65 @@ def test_every_year_that_a_date_may_have_is_projected() -> None:
     assert last >= 2100
 
 
+def test_every_moment_that_a_tick_may_have_is_projected() -> None:
+    at = datetime(2031, 2, 3, 14, 32, tzinfo=UTC)
+    _, (partition,) = bucket_of(pa.table({"produced_at": pa.array([at], TIMESTAMP)}), 5)
+    values = dict(part.split("=") for part in partition.split("/")[:3])
+    parameters = GLUE_TABLES["stream_prices_history"]["TableInput"]["Parameters"]
+    assert parameters["projection.year.range"] == {"Ref": "TickYears"}
+    years = PARAMETERS["TickYears"]["Default"]
+    assert int(years.split(",")[0]) <= FIRST_TIME.year
+    for name, span, digits in (("year", years, 4), ("month", "1,12", 2), ("day", "1,31", 2)):
+        assert len(values[name]) == digits
+        assert parameters[f"projection.{name}.type"] == "integer"
+        assert parameters.get(f"projection.{name}.digits", "4") == str(digits)
+        assert name == "year" or parameters[f"projection.{name}.range"] == span
+        first, last = map(int, span.split(","))
+        assert first <= int(values[name]) <= last
+
+
 def test_defaults_are_those_of_the_settings() -> None:
     settings = Settings()
     defaults = {name: parameter["Default"] for name, parameter in PARAMETERS.items()}
     assert defaults["Symbols"] == ",".join(DEFAULT_SYMBOLS)
     assert defaults["Seed"] == settings.seed
     assert defaults["MaxObjectMb"] == settings.max_object_mb
+    assert defaults["TickBucketMinutes"] == settings.tick_bucket_minutes == BUCKET_MINUTES
+    assert timedelta(seconds=defaults["MaxClockSkewSeconds"]) == MAX_SKEW
+    assert defaults["MaxClockSkewSeconds"] == settings.max_clock_skew_seconds
     assert defaults["Database"] == settings.database == DATABASE
+
+
+def test_the_bucket_lengths_on_offer_are_those_that_the_setting_takes() -> None:
+    def is_taken(minutes: int) -> bool:
+        try:
+            return bool(Settings.from_env({"STOCK_PIPELINE_TICK_BUCKET_MINUTES": str(minutes)}))
+        except SettingsError:
+            return False
+
+    offered = PARAMETERS["TickBucketMinutes"]["AllowedValues"]
+    assert all(map(is_taken, offered))
+    assert {1, 5, 15, 60, 1440} <= set(offered)
 
 
 def test_outputs_give_the_settings_of_a_client() -> None:
     given = settings_of(dict.fromkeys(TEMPLATE_DATA["Outputs"], "x"))
-    assert set(given) >= {
-        f"STOCK_PIPELINE_{name}"
-        for name in ("STAGING_BUCKET", "LAKE_BUCKET", "DATABASE", "ATHENA_WORKGROUP", "PROCESSOR")
-    }
+    wanted = (
+        "staging_bucket lake_bucket database athena_workgroup processor stream_name stream_queue_url stream_dlq_url"
+    )
+    # Whoever processes ticks beside the function must put them in the same history objects.
+    wanted += " tick_bucket_minutes max_clock_skew_seconds"
+    assert set(given) >= {variable(name) for name in wanted.split()}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_get_documented_settings_only(name: str) -> None:
-    variables = GLOBALS["Environment"]["Variables"] | FUNCTIONS[name]["Environment"]["Variables"]
+    folder = FUNCTIONS[name]["CodeUri"].rstrip("/")
+    variables = ENVIRONMENT | FUNCTIONS[name]["Environment"]["Variables"]
     assert {v for v in variables if v.startswith("STOCK_PIPELINE_")} <= set(documented())
-    assert "STOCK_PIPELINE_STAGING_BUCKET" in variables
+    read = set(re.findall(r'SETTINGS\.require\("(\w+)"\)', (TEMPLATE.parent / folder / "handler.py").read_text()))
+    assert read
+    assert {variable(setting) for setting in read} <= set(variables)
 
 
 def test_each_function_is_deployed_from_its_folder() -> None:
@@ -136,8 +193,9 @@ def test_each_function_has_pinned_requirements_with_hashes(name: str) -> None:
     assert sum("--hash=sha256:" in line for line in lines) >= len(pinned)
 
 
-def test_the_processing_function_brings_no_pandas() -> None:
-    assert "pandas" not in (TEMPLATE.parent / "process_batch_stock_data" / "requirements.txt").read_text()
+@pytest.mark.parametrize("name", ["process_batch_stock_data", "process_stock_stream_data"])
+def test_processing_functions_bring_no_pandas(name: str) -> None:
+    assert "pandas" not in (TEMPLATE.parent / name / "requirements.txt").read_text()
 
 
 # --- no more open than it must be ----------------------------------------------------------------------------------
@@ -163,13 +221,23 @@ def test_no_resource_is_everything() -> None:
 
 
 def test_nobody_may_delete() -> None:
-    assert not [action for _, s in statements() for action in listed(s["Action"]) if "Delete" in action]
+    deletes = {action for _, s in statements() for action in listed(s["Action"]) if "Delete" in action}
+    assert deletes == {"sqs:DeleteMessage"}  # how a message is acknowledged
 
 
-def test_the_processing_role_writes_its_two_tables_and_nothing_else() -> None:
-    role = dict(text_of_role("ProcessBatchStockDataRole"))
-    written = {resource.split("}")[-1] for action, found in role.items() if "Put" in action for resource in found}
-    assert {w for w in written if w.startswith("/")} == {"/price_by_date/*", "/rejected_records/*"}
+@pytest.mark.parametrize(
+    ("role", "written"),
+    [
+        ("GenerateStockBatchDataRole", {"daily_prices/"}),
+        ("ProcessBatchStockDataRole", {PRICE_BY_DATE.prefix, REJECTED_RECORDS.prefix}),
+        ("ProcessStockStreamDataRole", {STREAM_PRICES_HISTORY.prefix, LATEST_PRICES.prefix, REJECTED_RECORDS.prefix}),
+        ("TickDeliveryRole", {RAW_TICKS, "stock_stream_errors/"}),
+        ("WriteRecordsToStreamRole", set()),
+    ],
+)
+def test_each_role_writes_where_it_must_and_nowhere_else(role: str, written: set[str]) -> None:
+    found = {resource for action, resources in text_of_role(role) if "Put" in action for resource in resources}
+    assert {resource.split("}/")[-1] for resource in found} == {f"{prefix}*" for prefix in written}
 
 
 def text_of_role(role: str) -> Iterator[tuple[str, set[str]]]:
@@ -211,30 +279,130 @@ def test_functions_are_bounded_logged_and_do_not_lose_failures(name: str) -> Non
     assert logs["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
     assert text(logs["Properties"]["LogGroupName"]) == f"/aws/lambda/{text(function['FunctionName'])}"
     failures = function["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]
-    assert failures == {"Type": "SQS", "Destination": {"Fn::GetAtt": ["FailedBatchInvocations", "Arn"]}}
+    assert failures == {"Type": "SQS", "Destination": {"Fn::GetAtt": ["FailedInvocations", "Arn"]}}
     role = text(function["Role"]).split(".")[0]
     sends = [s for owner, s in statements() if owner == role and s["Action"] == "sqs:SendMessage"]
-    assert [text(s["Resource"]) for s in sends] == ["FailedBatchInvocations.Arn"]
+    assert [text(s["Resource"]) for s in sends] == ["FailedInvocations.Arn"]
 
 
-def test_queues_are_encrypted() -> None:
-    assert all(queue["SqsManagedSseEnabled"] is True for queue in of_type("AWS::SQS::Queue").values())
+@pytest.mark.parametrize("name", QUEUES)
+def test_queues_are_encrypted_kept_long_and_tls_only(name: str) -> None:
+    assert QUEUES[name]["SqsManagedSseEnabled"] is True
+    assert QUEUES[name]["MessageRetentionPeriod"] == 14 * 86_400
+    (policy,) = [p for p in of_type("AWS::SQS::QueuePolicy").values() if p["Queues"] == [{"Ref": name}]]
+    *allowed, tls = policy["PolicyDocument"]["Statement"]
+    assert (tls["Effect"], tls["Principal"], tls["Action"]) == ("Deny", "*", "sqs:*")
+    assert tls["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert all(text(statement["Resource"]) == f"{name}.Arn" for statement in [*allowed, tls])
+    for statement in allowed:
+        assert statement["Action"] == "sqs:SendMessage"
+        assert text(statement["Condition"]["ArnEquals"]["aws:SourceArn"]) == f"arn:${{AWS::Partition}}:s3:::{STAGING}"
+        assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    assert bool(allowed) == (name == "StreamArrivals")
 
 
-def test_the_trigger_is_on_only_if_lambda_processes_and_only_s3_of_this_account_may_pull_it() -> None:
-    condition, then, otherwise = BUCKETS["StagingBucket"]["NotificationConfiguration"]["Fn::If"]
-    assert (condition, otherwise) == ("LambdaProcesses", {"Ref": "AWS::NoValue"})
-    (configuration,) = then["LambdaConfigurations"]
-    assert configuration["Filter"] == {"S3Key": {"Rules": [{"Name": "prefix", "Value": "daily_prices/"}]}}
-    (permission,) = of_type("AWS::Lambda::Permission").values()
-    assert permission["SourceAccount"] == {"Ref": "AWS::AccountId"}
-    assert text(permission["SourceArn"]).endswith(text(BUCKETS["StagingBucket"]["BucketName"]))
+STAGING = text(BUCKETS["StagingBucket"]["BucketName"])
+NOTHING = {"Ref": "AWS::NoValue"}
 
 
-def test_the_schedule_is_off_unless_asked_for() -> None:
-    (schedule,) = of_type("AWS::Scheduler::Schedule").values()
-    assert schedule["State"] == {"Fn::If": ["GeneratesDaily", "ENABLED", "DISABLED"]}
-    assert PARAMETERS["GenerateDaily"]["Default"] == "off"
+def resolved(value: Any, true: set[str]) -> Any:
+    """A part of the template with its conditions decided, and what they leave out gone."""
+    if isinstance(value, dict):
+        if set(value) == {"Fn::If"}:
+            condition, then, otherwise = value["Fn::If"]
+            return resolved(then if condition in true else otherwise, true)
+        return {name: resolved(part, true) for name, part in value.items() if resolved(part, true) != NOTHING}
+    return (
+        [resolved(part, true) for part in value if resolved(part, true) != NOTHING]
+        if isinstance(value, list)
+        else value
+    )
+
+
+@pytest.mark.parametrize(
+    ("true", "targets"),
+    [
+        (set(), {RAW_TICKS: "StreamArrivals.Arn"}),
+        ({"LambdaProcesses", "QueueFeedsStream"},
+         {RAW_DAILY_PRICES: "ProcessBatchStockData.Arn", RAW_TICKS: "StreamArrivals.Arn"}),
+        ({"LambdaProcesses", "S3FeedsStream"},
+         {RAW_DAILY_PRICES: "ProcessBatchStockData.Arn", RAW_TICKS: "ProcessStockStreamData.Arn"}),
+    ],
+)  # fmt: skip
+def test_each_arrival_has_one_consumer(true: set[str], targets: dict[str, str]) -> None:
+    found = {}
+    for group in resolved(BUCKETS["StagingBucket"]["NotificationConfiguration"], true).values():
+        assert group, "an empty list"
+        for configuration in group:
+            assert configuration["Event"] == "s3:ObjectCreated:*"
+            (rule,) = configuration["Filter"]["S3Key"]["Rules"]
+            assert rule["Value"] not in found
+            found[rule["Value"]] = text(configuration.get("Function") or configuration["Queue"])
+    assert found == targets
+
+
+def test_the_queue_is_read_by_the_function_only_where_it_feeds_the_stream() -> None:
+    conditions = TEMPLATE_DATA["Conditions"]
+    processes = {"Condition": "LambdaProcesses"}
+    assert RESOURCES["StreamArrivalsMapping"]["Condition"] == "QueueFeedsStream"
+    for name, trigger in (("QueueFeedsStream", "sqs"), ("S3FeedsStream", "s3")):
+        assert conditions[name] == {"Fn::And": [processes, {"Fn::Equals": [{"Ref": "StreamTrigger"}, trigger]}]}
+
+
+def test_only_staging_of_this_account_may_invoke_functions() -> None:
+    permissions = of_type("AWS::Lambda::Permission")
+    assert len(permissions) == 2
+    assert set(RESOURCES["StagingBucket"]["DependsOn"]) == {*permissions, "StreamArrivalsPolicy"}
+    for permission in permissions.values():
+        assert permission["SourceAccount"] == {"Ref": "AWS::AccountId"}
+        assert text(permission["SourceArn"]) == f"arn:${{AWS::Partition}}:s3:::{STAGING}"
+
+
+def test_only_the_messages_that_failed_come_back_and_five_times_at_most() -> None:
+    (mapping,) = of_type("AWS::Lambda::EventSourceMapping").values()
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "StreamConcurrency"}}
+    assert mapping["MaximumBatchingWindowInSeconds"] == {"Ref": "StreamBatchWindowSeconds"}
+    assert PARAMETERS["StreamBatchWindowSeconds"]["MinValue"] >= 1  # what AWS asks for with more than 10 a call
+    queue = QUEUES["StreamArrivals"]
+    dlq = {"deadLetterTargetArn": {"Fn::GetAtt": ["StreamDlq", "Arn"]}, "maxReceiveCount": 5}
+    assert queue["RedrivePolicy"] == dlq
+    assert queue["VisibilityTimeout"] == {"Ref": "StreamVisibilitySeconds"}
+    assert PARAMETERS["StreamVisibilitySeconds"]["Default"] >= 6 * FUNCTIONS["ProcessStockStreamData"]["Timeout"]
+
+
+def test_the_stream_is_encrypted_and_delivered_to_where_it_is_read_from() -> None:
+    (stream,) = of_type("AWS::Kinesis::Stream").values()
+    assert stream["StreamEncryption"] == {"EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"}
+    (delivery,) = of_type("AWS::KinesisFirehose::DeliveryStream").values()
+    assert text(delivery["KinesisStreamSourceConfiguration"]["KinesisStreamARN"]) == "TickStream.Arn"
+    destination = delivery["ExtendedS3DestinationConfiguration"]
+    assert destination["Prefix"] == RAW_TICKS + "!{timestamp:yyyy/MM/dd/HH}/"
+    assert not destination["ErrorOutputPrefix"].startswith((RAW_TICKS, RAW_DAILY_PRICES))
+    hints = {"IntervalInSeconds": {"Ref": "StreamBufferSeconds"}, "SizeInMBs": {"Ref": "StreamBufferMb"}}
+    assert destination["BufferingHints"] == hints
+    assert "ProcessingConfiguration" not in destination  # records are joined as they are: lines end in a newline
+
+
+def test_roles_are_for_one_service_of_this_account() -> None:
+    for role in of_type("AWS::IAM::Role").values():
+        (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+        if statement["Principal"] != {"Service": "lambda.amazonaws.com"}:
+            assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "condition", "parameter"),
+    [
+        ("GenerateDailySchedule", "GeneratesDaily", "GenerateDaily"),
+        ("ProduceTicksSchedule", "ProducesTicks", "ProduceTicks"),
+    ],
+)
+def test_schedules_are_off_unless_asked_for(name: str, condition: str, parameter: str) -> None:
+    schedule = of_type("AWS::Scheduler::Schedule")[name]
+    assert schedule["State"] == {"Fn::If": [condition, "ENABLED", "DISABLED"]}
+    assert TEMPLATE_DATA["Conditions"][condition] == {"Fn::Equals": [{"Ref": parameter}, "on"]}
+    assert PARAMETERS[parameter]["Default"] == "off"
     assert schedule["ScheduleExpressionTimezone"] == "America/New_York"
 
 

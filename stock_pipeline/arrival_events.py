@@ -1,0 +1,70 @@
+"""What S3 says of new objects: its notifications, as Lambda gives them to a function and as SQS carries them.
+
+Light enough for any consumer's start: standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_plus
+
+from stock_pipeline.errors import EventError
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """The keys of new objects that an event names, each once and in its order, and those that are not for the caller.
+
+    Keys are decoded, as the store takes them. `passed_over` has the reason with each key. Both are empty for the event
+    by which S3 tests that it can reach its target.
+    """
+
+    keys: tuple[str, ...] = ()
+    passed_over: tuple[tuple[str, str], ...] = ()
+
+
+def arrivals_of(event: object, *, bucket: str, prefix: str) -> Arrivals:
+    """The arrivals under a prefix of a bucket that a parsed S3 event names.
+
+    Raises EventError when it is no S3 event, or of another bucket; the message holds nothing of what it is instead.
+    """
+    if isinstance(event, Mapping) and event.get("Event") == "s3:TestEvent":
+        return Arrivals()
+    keys: dict[str, None] = {}
+    passed_over: dict[str, str] = {}
+    for key, name, source in _records_of(event):
+        if source != bucket:
+            raise EventError(f"the event is of bucket {source}; this one reads {bucket}")
+        if not name.removeprefix("s3:").startswith("ObjectCreated"):
+            passed_over[key] = f"not an arrival but {name}"
+        elif not key.startswith(prefix):
+            passed_over[key] = f"not under {prefix}"
+        elif key.endswith("/"):
+            passed_over[key] = "a folder marker"
+        else:
+            keys[key] = None
+    return Arrivals(tuple(keys), tuple(passed_over.items()))
+
+
+def arrivals_of_message(body: str, *, bucket: str, prefix: str) -> Arrivals:
+    """The arrivals that the body of an SQS message names; as `arrivals_of`, which see."""
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError):
+        raise EventError("the message is not JSON; this queue is for S3 notifications only") from None
+    return arrivals_of(event, bucket=bucket, prefix=prefix)
+
+
+def _records_of(event: Any) -> list[tuple[str, str, str]]:
+    """The decoded key, the event's name and the bucket of each record."""
+    try:
+        return [
+            # Encoded as in a form, and decoded here and nowhere else: a key may hold what looks encoded.
+            (unquote_plus(record["s3"]["object"]["key"]), str(record["eventName"]), record["s3"]["bucket"]["name"])
+            for record in event["Records"]
+        ]
+    except (TypeError, KeyError, AttributeError):
+        raise EventError("not an S3 notification; only those of the staging bucket are taken") from None

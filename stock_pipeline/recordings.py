@@ -1,0 +1,67 @@
+"""Recorded ticks: a file of JSON lines, gzip or plain, as the lines that it holds, in groups to be sent.
+
+However large the file is, no more of it than a group is in memory.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from itertools import count, islice
+from pathlib import Path
+
+from stock_pipeline.errors import FileRefused
+
+_GZIP = b"\x1f\x8b"
+
+
+def recorded_lines(path: Path, limit: int) -> Iterator[bytes]:
+    """The lines of a file, each as it is with its newline, if it has one.
+
+    Of a line of more than `limit` bytes the first `limit` + 1 are given, so that a file without newlines needs no more
+    memory than that. Raises FileRefused when the file cannot be read, or is damaged, as soon as that is found.
+    """
+    try:
+        with path.open("rb") as file:
+            packed = file.peek(2).startswith(_GZIP)
+            lines = io.BufferedReader(gzip.GzipFile(fileobj=file)) if packed else file
+            while line := lines.readline(limit + 1):
+                yield line
+                while len(line) > limit and not line.endswith(b"\n"):
+                    line = lines.readline(limit + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise FileRefused(f"{path} is a damaged gzip file ({error}); what came before the damage was taken") from error
+    except OSError as error:
+        raise FileRefused(f"cannot read {path} ({error.strerror or error})") from error
+
+
+def in_chunks(lines: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
+    """Lines, each ended by a newline, in groups of about `size` bytes."""
+    chunk: list[bytes] = []
+    gathered = 0
+    for line in lines:
+        chunk.append(_ended(line))
+        gathered += len(line)
+        if gathered >= size:
+            yield chunk
+            chunk, gathered = [], 0
+    if chunk:
+        yield chunk
+
+
+def at_rate(lines: Iterator[bytes], rate: float) -> Iterator[list[bytes]]:
+    """Lines, each ended by a newline, in groups of `rate` on average; below one a group, some groups are empty."""
+    taken = 0
+    for turn in count(1):
+        wanted = int(rate * turn) - taken
+        chunk = [_ended(line) for line in islice(lines, wanted)]
+        taken += len(chunk)
+        yield chunk
+        if len(chunk) < wanted:
+            return
+
+
+def _ended(line: bytes) -> bytes:
+    return line if line.endswith(b"\n") else line + b"\n"
