@@ -7,6 +7,8 @@ import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +20,7 @@ from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.lake.rejects import read_rejects
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
+from stock_pipeline.settings import DEFAULT_SYMBOLS
 from stock_pipeline.simulate.ticks import simulate_ticks, to_json_lines
 from stock_pipeline_tests.memory_store import MemoryStore
 
@@ -250,3 +253,41 @@ def test_any_deliveries_end_as_the_distinct_set_and_the_snapshot_never_goes_back
     distinct = {f"e{number:02}" for events in objects for number, broken in events if not broken}
     assert feed.ids() == sorted(distinct)
     assert len(feed.rejects()) == sum(broken for events in objects for _, broken in events)
+
+
+def test_a_bucket_and_the_snapshot_are_all_that_an_update_reads(feed: Feed) -> None:
+    """However long the history: its other objects are not even looked at."""
+    for minute in range(0, 300, 5):
+        feed.ingest(feed.drop(f"{minute:03}", tick(f"e{minute}", second=60 * minute)))
+    feed.lake.gets.clear()
+    feed.ingest(feed.drop("new", tick("new", second=7)))
+    tables = {key for key in feed.lake.gets if not key.startswith("rejected_records/")}
+    assert tables == {"price_by_date_stream/year=2024/month=06/day=03/1330.parquet", SNAPSHOT_KEY}
+
+
+def test_a_million_ticks_in_a_thousand_objects_late_and_twice_are_the_distinct_set(feed: Feed) -> None:
+    """A fifth of the ticks come in a later object than their place, a fifth of the objects come twice, in any order."""
+    ticks = simulate_ticks(DEFAULT_SYMBOLS, date(2024, 6, 3), 7, 62_500)
+    lines, random = to_json_lines(ticks), np.random.default_rng(1)
+    place = np.arange(len(lines)) // 1000
+    late = random.random(len(lines)) < 0.2
+    place[late] = np.minimum(place[late] + random.integers(1, 400, late.sum()), 999)
+    order = np.argsort(place, kind="stable")
+    contents = np.split(order, np.searchsorted(place[order], np.arange(1, 1000)))
+    keys = [feed.drop(f"{n:04}", *(lines[at] for at in content)) for n, content in enumerate(contents)]
+    deliveries = random.permutation(keys + keys[::5]).tolist()
+
+    inserted = 0
+    for start in range(0, len(deliveries), 100):
+        receipts = feed.ingest(*deliveries[start : start + 100], now=NOW + timedelta(seconds=start))
+        inserted += sum(receipt.inserted for receipt in receipts)
+    assert inserted == ticks.num_rows == 1_000_000
+
+    columns = ["event_id", "symbol", "price", "size", "produced_at"]
+    buckets = partitions(feed.lake, STREAM_PRICES_HISTORY)
+    parts = [read_partition(feed.lake, STREAM_PRICES_HISTORY, bucket, columns) for bucket in buckets]
+    stored = pa.concat_tables(part for part in parts if part is not None).sort_by("event_id")
+    sent = ticks.select(columns).cast(stored.schema).sort_by("event_id")
+    assert stored.combine_chunks().equals(sent.combine_chunks())
+    last = sent.group_by("symbol").aggregate([("produced_at", "max")])
+    assert {s: at for s, (at, *_) in feed.latest().items()} == dict(zip(*last.to_pydict().values(), strict=True))
