@@ -61,8 +61,9 @@ class CleanedObjects:
 
     def of(self, index: int) -> Cleaned:
         """One object's part, without copying; objects that were refused have none (see `refused`)."""
-        start, end = np.searchsorted(self.objects, [index, index + 1])
-        first, last = np.searchsorted(self.rejected_objects, [index, index + 1])
+        bounds = np.array([index, index + 1], np.int32)  # of the same type: else all the objects would be converted
+        start, end = np.searchsorted(self.objects, bounds)
+        first, last = np.searchsorted(self.rejected_objects, bounds)
         return Cleaned(
             good=self.good.slice(start, end - start),
             lines=self.lines[start:end],

@@ -260,8 +260,10 @@ def test_lines_may_be_a_slice_of_others() -> None:
     assert layout.read(lines).price.to_pylist() == [2.5, 30.0]
 
 
-def test_no_layout_is_learned_from_a_repeated_key() -> None:
-    assert learn(exact("1", '5,"size":null')) is None
+@pytest.mark.parametrize("line", [exact("1", '5,"size":null'), b"\r" + exact("1"), exact("1")[:-1] + b"\t\r\r\n"])
+def test_no_layout_is_learned_from_a_repeated_key_or_odd_spaces(line: bytes) -> None:
+    assert one_by_one(line)
+    assert learn(line) is None
 
 
 @example(b'{"event_id":"e"')

@@ -93,6 +93,12 @@ def test_finnhub_trades_share_a_message_and_have_no_ids() -> None:
     assert read.lines.tolist() == [1, 1, 2]
 
 
+def test_what_is_no_trade_among_finnhubs_trades_is_rejected() -> None:
+    read = parse(json.dumps({"type": "trade", "data": [FINNHUB, 5, {**FINNHUB, "p": None}, FINNHUB]}))
+    assert [i.split("-")[1] for i in read.table["event_id"].to_pylist()] == ["1", "1.3"]
+    assert read.rejected["reason"].to_pylist() == ["malformed_json", "missing_price"]
+
+
 @pytest.mark.parametrize(
     "message",
     [
@@ -414,6 +420,13 @@ def test_gzip_is_told_by_its_first_bytes() -> None:
 def test_what_is_no_object_of_ticks_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(FileRefused, match=message):
         parse_ticks(data, "s", max_bytes=2 * MiB)
+
+
+def test_a_line_longer_than_offsets_can_tell_refuses_the_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parsing, "BLOCK", 10)
+    monkeypatch.setattr(parsing, "_LONGEST_LINE", 200)
+    with pytest.raises(FileRefused, match="a line of more than 200 bytes"):
+        parse(line(), line(event_id="x" * 200), line())
 
 
 def test_an_object_of_nothing_but_broken_records_is_not_refused() -> None:
