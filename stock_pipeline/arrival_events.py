@@ -37,7 +37,7 @@ def arrivals_of(event: object, *, bucket: str, prefix: str) -> Arrivals:
     passed_over: dict[str, str] = {}
     for key, name, source in _records_of(event):
         if source != bucket:
-            raise EventError(f"the event is of bucket {source}; this one reads {bucket}")
+            raise EventError(f"the event is of bucket {source}; this consumer reads {bucket}")
         if not name.removeprefix("s3:").startswith("ObjectCreated"):
             passed_over[key] = f"not an arrival but {name}"
         elif not key.startswith(prefix):

@@ -9,7 +9,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterator
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 
 from stock_pipeline.errors import FileRefused
@@ -53,13 +53,14 @@ def in_chunks(lines: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
 
 def at_rate(lines: Iterator[bytes], rate: float) -> Iterator[list[bytes]]:
     """Lines, each ended by a newline, in groups of `rate` on average; below one a group, some groups are empty."""
-    taken = 0
+    taken, ahead = 0, next(lines, None)
     for turn in count(1):
-        wanted = int(rate * turn) - taken
-        chunk = [_ended(line) for line in islice(lines, wanted)]
-        taken += len(chunk)
+        chunk: list[bytes] = []
+        while ahead is not None and taken < int(rate * turn):
+            chunk.append(_ended(ahead))
+            taken, ahead = taken + 1, next(lines, None)
         yield chunk
-        if len(chunk) < wanted:
+        if ahead is None:
             return
 
 

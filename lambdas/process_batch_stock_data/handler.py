@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import unquote_plus
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.data_classes import S3Event
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from stock_pipeline.errors import EventError
+from stock_pipeline.arrival_events import arrivals_of
 from stock_pipeline.ingest import RAW_DAILY_PRICES, ingest_daily_prices
 from stock_pipeline.lake.store import S3Store
 from stock_pipeline.receipts import Receipt
@@ -37,40 +35,17 @@ metrics = Metrics(namespace="StockPipeline")
 @logger.inject_lambda_context
 @metrics.log_metrics(raise_on_empty_metrics=False)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda gives it
-    """Ingest the objects that an S3 event names; returns {"receipts": [one for each object]}."""
-    if event.get("Event") == "s3:TestEvent":
-        logger.info("S3 tested the notification", bucket=event.get("Bucket"))
-        return {"receipts": []}
-    keys = keys_of(event)
-    receipts = ingest_daily_prices(keys, staging=STAGING, lake=LAKE, max_bytes=SETTINGS.max_object_mb * MIB)
-    for receipt in receipts:
-        _report(receipt)
-    return {"receipts": [json.loads(receipt.to_json()) for receipt in receipts]}
-
-
-def keys_of(event: dict[str, Any]) -> list[str]:
-    """The keys to ingest of an S3 event, each once, in its order; what is not a raw object is passed over and logged.
+    """Ingest the objects that an S3 event names; returns {"receipts": [one for each object]}.
 
     Raises EventError when the event is not from S3, or from another bucket than staging.
     """
-    records = event.get("Records")
-    if not isinstance(records, list) or not all(isinstance(record, dict) and "s3" in record for record in records):
-        raise EventError("the event is not an S3 notification; this function takes those of the staging bucket only")
-    keys: dict[str, None] = {}
-    for record in S3Event(event).records:
-        bucket, found = record.s3.bucket.name, record.s3.get_object
-        key = unquote_plus(found.key)  # the event class leaves it as S3 sends it: encoded as in a form
-        if bucket != STAGING.bucket:
-            raise EventError(f"the event is of bucket {bucket}; this function reads {STAGING.bucket}")
-        if not record.event_name.startswith("ObjectCreated"):
-            logger.info("passed over: not an arrival", key=key, event_name=record.event_name)
-        elif not key.startswith(RAW_DAILY_PRICES):
-            logger.info("passed over: not under the prefix of raw daily prices", key=key)
-        elif key.endswith("/"):
-            logger.info("passed over: a folder marker", key=key)
-        else:
-            keys[key] = None
-    return list(keys)
+    arrivals = arrivals_of(event, bucket=STAGING.bucket, prefix=RAW_DAILY_PRICES)
+    for key, reason in arrivals.passed_over:
+        logger.info("passed over", key=key, reason=reason)
+    receipts = ingest_daily_prices(arrivals.keys, staging=STAGING, lake=LAKE, max_bytes=SETTINGS.max_object_mb * MIB)
+    for receipt in receipts:
+        _report(receipt)
+    return {"receipts": [json.loads(receipt.to_json()) for receipt in receipts]}
 
 
 def _report(receipt: Receipt) -> None:

@@ -37,6 +37,10 @@ logger = Logger()
 metrics = Metrics(namespace="StockPipeline")
 
 _FIELDS = ("seconds", "rate", "symbols", "seed", "faults")
+_TAKES = {
+    "symbols": "a list of symbols, a comma-separated string or a number of made-up ones",
+    "seed": "a whole number from 0",
+}
 
 
 @logger.inject_lambda_context
@@ -69,9 +73,8 @@ def lambda_handler(event: dict[str, Any] | None, context: LambdaContext) -> dict
 
 def settings_of(event: dict[str, Any]) -> Settings:
     """The settings with the symbols and the seed that an event asks for. Raises EventError, SettingsError."""
-    given = {variable("symbols"): SETTINGS.symbols, variable("seed"): SETTINGS.seed}
-    given |= {variable(name): event[name] for name in ("symbols", "seed") if name in event}
-    return Settings.from_env({name: _text(name, value) for name, value in given.items()})
+    given = {"symbols": SETTINGS.symbols, "seed": SETTINGS.seed} | {n: event[n] for n in _TAKES if n in event}
+    return Settings.from_env({variable(name): _text(name, value) for name, value in given.items()})
 
 
 def faults_of(event: dict[str, Any]) -> Faults | None:
@@ -92,8 +95,9 @@ def _number(event: dict[str, Any], name: str, default: float) -> float:
 
 
 def _text(name: str, value: Any) -> str:
+    """A value as an environment variable holds it, where it is checked."""
     if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
         return ",".join(value) or ","
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
-        raise EventError(f"{name} cannot be {value!r}")
+        raise EventError(f"{name} is {value!r}; it takes {_TAKES[name]}")
     return str(value)

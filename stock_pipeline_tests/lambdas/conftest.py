@@ -13,18 +13,23 @@ import pytest
 from moto import mock_aws
 
 from stock_pipeline.local.folders import CHECKOUT
+from stock_pipeline.settings import documented
 
-STAGING, LAKE = "the-staging", "the-lake"
+STAGING, LAKE, STREAM = "the-staging", "the-lake", "the-stream"
 
 
 @dataclass
 class Context:
-    """What Lambda gives a handler beside the event, as far as the logger asks for it."""
+    """What Lambda gives a handler beside the event, as far as the logger and the handlers ask for it."""
 
     function_name: str = "function-under-test"
     memory_limit_in_mb: int = 128
     invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:function-under-test"
     aws_request_id: str = "00000000-0000-0000-0000-000000000000"
+    remaining: int = 120_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.remaining
 
 
 @pytest.fixture
@@ -35,12 +40,13 @@ def context() -> Context:
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Any]:
     """An S3 with the two buckets, and the environment that the template gives the functions."""
-    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "STOCK_PIPELINE_SYMBOLS", "STOCK_PIPELINE_SEED"):
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", *documented()):
         monkeypatch.delenv(name, raising=False)
     environment = {
         "AWS_DEFAULT_REGION": "us-east-1",
         "STOCK_PIPELINE_STAGING_BUCKET": STAGING,
         "STOCK_PIPELINE_LAKE_BUCKET": LAKE,
+        "STOCK_PIPELINE_STREAM_NAME": STREAM,
         "POWERTOOLS_SERVICE_NAME": request.node.name,  # loggers are kept by this name: each test has its own
     }
     for name, value in environment.items():
