@@ -10,6 +10,7 @@ import typer
 from stock_pipeline.cli.console import out, say
 from stock_pipeline.cli.dev import Port, announce, serve, started
 from stock_pipeline.cli.place import aws
+from stock_pipeline.errors import DevError
 
 
 def demo(
@@ -46,7 +47,11 @@ def demo(
             session.aws.activate()
         tour = Tour(session.dagster, session.settings, session.check)
         tour.timings["until the UI answered"] = time.monotonic() - clock
-        tour.run()
+        try:
+            tour.run()
+        except DevError:
+            session.check()  # that a process has ended says more than that it does not answer
+            raise
         out().print(f"\nDagster UI  {session.url}", style="bold", markup=False)
         if not exit_:
             serve(session)

@@ -128,8 +128,10 @@ class Tour:
     ) -> None:
         """Wait for the end of a work, showing how far it is; raises DevError when it stops getting on."""
         seen, patient_until = -1, time.monotonic() + _PATIENCE
-        while not until():
+        while True:
             self.check()
+            if until():
+                break
             now = min(count(), total)
             if now != seen:
                 seen, patient_until = now, time.monotonic() + _PATIENCE

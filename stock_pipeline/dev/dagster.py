@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import urllib.error
+import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 
 from stock_pipeline.errors import DevError
@@ -14,12 +15,14 @@ from stock_pipeline.errors import DevError
 LOCATION = "stock_pipeline"
 _REPOSITORY = "__repository__"
 _TIMEOUT = 30.0  # seconds
+_TRIES, _BETWEEN_TRIES = 3, 1.0  # of a question; what changes something is asked for once
 _LAUNCH_TIMEOUT = 300.0  # Dagster notes each partition that a run is going to materialize before it answers
 _DONE = {"SUCCESS", "FAILURE", "CANCELED"}
 
 _STATE = """{
-  workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError {
-    __typename ... on PythonError { message } } } } }
+  workspaceOrError { ... on Workspace { locationEntries {
+    displayMetadata { key value }
+    locationOrLoadError { __typename ... on PythonError { message } } } } }
   instance { daemonHealth { allDaemonStatuses {
     daemonType required healthy lastHeartbeatErrors { message } } } }
 }"""
@@ -45,8 +48,12 @@ _UNFINISHED = """query ($job: String!) { runsOrError(
 
 @dataclass(frozen=True)
 class State:
-    """How Dagster is: whether the definitions are loaded (with the error if they cannot be), and which daemons ail."""
+    """How Dagster is: whether the definitions are loaded (with the error if they cannot be), and which daemons ail.
 
+    `code_server` is the socket that the definitions come from: it tells one Dagster from another on the same port.
+    """
+
+    code_server: str | None
     loaded: bool
     error: str | None
     unhealthy: dict[str, str]
@@ -78,7 +85,8 @@ class Dagster:
             if s["required"] and not s["healthy"]
         }
         loaded = any(f.get("__typename") == "RepositoryLocation" for f in found)
-        return State(loaded, errors[0].strip() if errors else None, unhealthy)
+        sockets = [item["value"] for e in entries for item in e["displayMetadata"] if item["key"] == "socket"]
+        return State(sockets[0] if sockets else None, loaded, errors[0].strip() if errors else None, unhealthy)
 
     def partitions(self, asset: str) -> dict[str, bool]:
         """The partitions of an asset in order, each with whether it is materialized."""
@@ -121,11 +129,16 @@ class Dagster:
         request = urllib.request.Request(  # noqa: S310 - our own http URL
             f"{self.url}/graphql", body, {"Content-Type": "application/json"}
         )
-        try:
-            with urllib.request.urlopen(request, timeout=timeout) as reply:  # noqa: S310
-                answer: dict[str, Any] = json.load(reply)
-        except (OSError, ValueError) as error:
-            raise DevError(f"the Dagster UI at {self.url} does not answer ({error})") from error
+        tries = 1 if query.startswith("mutation") else _TRIES
+        for left in reversed(range(tries)):
+            try:
+                with urllib.request.urlopen(request, timeout=timeout) as reply:  # noqa: S310
+                    answer: dict[str, Any] = json.load(reply)
+                break
+            except (OSError, ValueError, HTTPException) as error:
+                if not left:
+                    raise DevError(f"the Dagster UI at {self.url} does not answer ({error})") from error
+                time.sleep(_BETWEEN_TRIES)
         if answer.get("errors"):
             raise DevError(f"Dagster refused a question: {'; '.join(_messages(answer['errors']))}")
         data: Mapping[str, Any] = answer["data"]

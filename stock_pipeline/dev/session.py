@@ -31,11 +31,11 @@ from stock_pipeline.settings import Settings, variable
 
 Report = Callable[[str], None]
 
-PORT = 3000
+HOST, PORT = "127.0.0.1", 3000
 _READY_WITHIN = 120.0  # seconds
 _POLL = 0.1
 _WATCH = 0.5
-_WEBSERVER = "webserver"
+_TAKEN = "address already in use"
 
 # The three services would all create the storages of a new home at once, and break them for good.
 _PREPARE = """import dagster
@@ -61,7 +61,7 @@ class Session:
     url: str
     root: Path
     settings: Settings
-    services: list[Service] = field(default_factory=list)
+    services: dict[str, Service] = field(default_factory=dict)
     aws: LocalAws | None = None
 
     @property
@@ -70,7 +70,7 @@ class Session:
 
     def check(self) -> None:
         """Raises DevError with the end of its log when a process has ended by itself."""
-        for service in self.services:
+        for service in self.services.values():
             if service.ended:
                 raise DevError(
                     f"the {service.name} ended by itself (status {service.process.returncode}); the end of "
@@ -123,9 +123,14 @@ def session(*, port: int | None, processor: str | None, report: Report) -> Itera
             environ = {**os.environ, variable("processor"): processor}
         report("starting Dagster")
         _wait_for(preparing, dagster_home)
-        made = Session(f"http://127.0.0.1:{chosen}", root, Settings.from_env(environ), aws=aws)
-        _start(made, environ, dagster_home, stack)
-        _wait_until_ready(made)
+        made = Session(_url(chosen), root, Settings.from_env(environ), aws=aws)
+        # A socket's path has about 100 characters at most, so it cannot lie in a home that may be deep.
+        sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stock-pipeline-")))
+        lifeline = Lifeline()
+        stack.callback(lifeline.close)
+        stack.callback(lambda: stop([*made.services.values()]))
+        processes = _Dagster(_environ(environ, dagster_home), dagster_home, root, sockets / "code.sock", lifeline)
+        _start(made, processes, port)
         note = Note(os.getpid(), made.url, made.settings.processor)
         (home / "dev.json").write_text(json.dumps(asdict(note)))
         if aws:
@@ -147,7 +152,7 @@ def _only_one(home: Path, stack: ExitStack) -> None:
 def _free_port(wanted: int | None) -> int:
     """The port asked for, else 3000, else any that is free. Raises DevError when the one asked for is taken."""
     for port in (wanted,) if wanted else (PORT, 0):
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)) as server:
+        with contextlib.suppress(OSError), socket.create_server((HOST, port)) as server:
             free: int = server.getsockname()[1]
             return free
     raise DevError(f"port {wanted} is taken; choose another with --port, or leave it out for any that is free")
@@ -186,46 +191,79 @@ def _environ(base: Mapping[str, str], dagster_home: Path) -> dict[str, str]:
     return kept | {"DAGSTER_HOME": str(dagster_home), "PYTHONUNBUFFERED": "1"}
 
 
-def _start(made: Session, environ: Mapping[str, str], dagster_home: Path, stack: ExitStack) -> None:
-    """Start the code server, the UI and the daemon at once; the other two find the code server when it is ready."""
-    # A socket's path has about 100 characters at most, so it cannot lie in a folder that may be deep.
-    sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stock-pipeline-")))
-    code = sockets / "code.sock"
-    workspace = dagster_home / "workspace.yaml"
-    server = {"socket": str(code), "location_name": LOCATION}
-    workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))  # JSON is YAML
-    lifeline = Lifeline()
-    stack.callback(lifeline.close)
-    stack.callback(lambda: stop(made.services))
-    address = made.url.removeprefix("http://").split(":")
-    commands = {
-        "code server": ["dagster", "code-server", "start", "-m", "stock_pipeline.definitions",
-                        "--location-name", LOCATION, "--socket", str(code), "--log-level", "WARNING"],
-        _WEBSERVER: ["dagster_webserver", "-w", str(workspace), "-h", address[0], "-p", address[1],
-                     "--log-level", "warning", "--dagster-log-level", "warning", "--live-data-poll-rate", "2000"],
-        "daemon": ["dagster._daemon", "run", "-w", str(workspace), "--log-level", "info"],
-    }  # fmt: skip
-    logs = LocalFolders(made.root).home / "logs"
-    for name, arguments in commands.items():
-        log = logs / f"{name.replace(' ', '-')}.log"
-        made.services.append(
-            spawn(name, arguments, environ=_environ(environ, dagster_home), log=log, cwd=made.root, lifeline=lifeline)
+@dataclass(frozen=True)
+class _Dagster:
+    """What the three processes of Dagster have in common, and how each is started."""
+
+    environ: Mapping[str, str]
+    home: Path
+    root: Path
+    code_socket: Path
+    lifeline: Lifeline
+
+    def start(self, port: int) -> dict[str, Service]:
+        """All three at once: the other two find the code server when it is ready."""
+        return {service.name: service for service in (self.code_server(), self.webserver(port), self.daemon())}
+
+    def code_server(self) -> Service:
+        where = ["--location-name", LOCATION, "--socket", str(self.code_socket), "--log-level", "WARNING"]
+        return self._spawn("code server", "dagster", "code-server", "start", "-m", "stock_pipeline.definitions", *where)
+
+    def webserver(self, port: int) -> Service:
+        quiet = ["--log-level", "warning", "--dagster-log-level", "warning", "--live-data-poll-rate", "2000"]
+        return self._spawn(
+            "webserver", "dagster_webserver", "-w", self._workspace(), "-h", HOST, "-p", str(port), *quiet
         )
 
+    def daemon(self) -> Service:
+        return self._spawn("daemon", "dagster._daemon", "run", "-w", self._workspace(), "--log-level", "info")
 
-def _wait_until_ready(made: Session) -> None:
-    """Wait until the UI answers and the definitions are loaded."""
+    def _workspace(self) -> str:
+        file = self.home / "workspace.yaml"
+        server = {"socket": str(self.code_socket), "location_name": LOCATION}
+        file.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))  # JSON is YAML
+        return str(file)
+
+    def _spawn(self, name: str, *arguments: str) -> Service:
+        log = LocalFolders(self.root).home / "logs" / f"{name.replace(' ', '-')}.log"
+        return spawn(name, arguments, environ=self.environ, log=log, cwd=self.root, lifeline=self.lifeline)
+
+
+def _start(made: Session, processes: _Dagster, port: int | None) -> None:
+    """Start Dagster and wait until the UI answers and the definitions are loaded.
+
+    A port that was free a moment ago may be taken when the UI gets to it; unless it was asked for, it gets another.
+    """
+    made.services = processes.start(_port_of(made.url))
     deadline = time.monotonic() + _READY_WITHIN
-    dagster = made.dagster
-    problem = "the UI does not answer"
-    while time.monotonic() < deadline:
+    while problem := _problem(made, processes):
+        webserver = made.services["webserver"]
+        if port is None and webserver.ended and _TAKEN in webserver.tail():
+            made.url = _url(_free_port(None))
+            made.services["webserver"] = processes.webserver(_port_of(made.url))
         made.check()
-        if dagster.answers():
-            state = dagster.state()
-            if state.loaded:
-                return
-            problem = f"its definitions do not load: {state.error or 'the code server does not answer'}"
+        if time.monotonic() > deadline:
+            logs = LocalFolders(made.root).home / "logs"
+            raise DevError(f"Dagster was not ready within {_READY_WITHIN:.0f} s: {problem}; see {logs}")
         time.sleep(_POLL)
-    raise DevError(
-        f"Dagster was not ready within {_READY_WITHIN:.0f} s: {problem}; see {LocalFolders(made.root).home / 'logs'}"
-    )
+
+
+def _problem(made: Session, processes: _Dagster) -> str | None:
+    """Why Dagster is not ready yet."""
+    if not made.dagster.answers():
+        return "the UI does not answer"
+    try:
+        state = made.dagster.state()
+    except DevError as error:
+        return str(error)
+    if state.code_server != str(processes.code_socket):
+        return f"another Dagster answers at {made.url}"  # ours is about to find its port taken
+    return None if state.loaded else f"its definitions do not load: {state.error or 'the code server does not answer'}"
+
+
+def _url(port: int) -> str:
+    return f"http://{HOST}:{port}"
+
+
+def _port_of(url: str) -> int:
+    return int(url.rpartition(":")[2])

@@ -45,18 +45,31 @@ class Background:
 
 
 @pytest.fixture
-def home(tmp_path: Path, installed: Path) -> Path:
-    """An empty home that shares what the local AWS runs on with the source tree, so that nothing is installed again."""
-    home = tmp_path / "home"
-    mine, theirs = LocalFolders(home), LocalFolders(installed)
-    mine.home.mkdir(parents=True)
-    mine.venv.symlink_to(theirs.venv)
-    mine.dependencies.symlink_to(theirs.dependencies)
-    return home
+def new_home(tmp_path: Path, installed: Path) -> Callable[[str], Path]:
+    """Makes an empty home that shares what the local AWS runs on with the source tree: nothing is installed again."""
+
+    def make(name: str) -> Path:
+        mine, theirs = LocalFolders(tmp_path / name), LocalFolders(installed)
+        mine.home.mkdir(parents=True)
+        mine.venv.symlink_to(theirs.venv)
+        mine.dependencies.symlink_to(theirs.dependencies)
+        return mine.root
+
+    return make
+
+
+@pytest.fixture
+def home(new_home: Callable[[str], Path]) -> Path:
+    return new_home("home")
 
 
 @pytest.fixture
 def environ(home: Path) -> dict[str, str]:
+    return environ_of(home)
+
+
+def environ_of(home: Path) -> dict[str, str]:
+    """This environment without what says which AWS and which home to use, but for the one given."""
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "STOCK_PIPELINE_", "DAGSTER_"))}
     return {**kept, "STOCK_PIPELINE_HOME": str(home)}
 
@@ -73,8 +86,9 @@ def command(environ: dict[str, str]) -> Command:
 def background(environ: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Background]]:
     started: list[Background] = []
 
-    def run(*arguments: str) -> Background:
-        started.append(Background(list(arguments), environ, tmp_path / f"output-{len(started)}"))
+    def run(*arguments: str, home: Path | None = None) -> Background:
+        chosen = environ_of(home) if home else environ
+        started.append(Background(list(arguments), chosen, tmp_path / f"output-{len(started)}"))
         return started[-1]
 
     yield run

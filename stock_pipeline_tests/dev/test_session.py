@@ -128,6 +128,16 @@ def test_interrupted_while_it_starts_it_leaves_nothing(background: RunBackground
     assert processes_of(home) == []
 
 
+def test_two_that_want_the_same_port_at_once_get_one_each(
+    background: RunBackground, home: Path, new_home: Callable[[str], Path]
+) -> None:
+    other = new_home("other")
+    both = [background("dev", home=each) for each in (home, other)]
+    assert address(both[0]) != address(both[1])
+    assert [dev.end() for dev in both] == [0, 0]
+    assert processes_of(home) + processes_of(other) == []
+
+
 def test_a_port_that_is_taken_is_said_before_anything_starts(command: Command, home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = command("dev", "--port", str(taken.getsockname()[1]))

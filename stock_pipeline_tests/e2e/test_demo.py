@@ -9,9 +9,9 @@ import dagster as dg
 import pytest
 
 from stock_pipeline.simulate.sessions import last_closed_session, sessions
-from stock_pipeline_tests.dev.conftest import Command, command, environ, home, processes_of
+from stock_pipeline_tests.dev.conftest import Command, command, environ, home, new_home, processes_of
 
-__all__ = ["command", "environ", "home"]
+__all__ = ["command", "environ", "home", "new_home"]
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900), pytest.mark.xdist_group("dagster")]
 
