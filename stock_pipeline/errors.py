@@ -10,6 +10,8 @@
     ├── MergeContention          compare-and-swap lost more often than the retry limit allows
     ├── RowsWouldBeLost          a rebuild would drop rows whose raw objects are gone
     ├── QueryError               SQL was refused or failed
+    ├── QueueError               SQS does not answer, or refuses
+    ├── HistoryMisplaced         objects of history are not where the length of a bucket puts them
     ├── EventError               an event asks a Lambda function for something that it does not do
     ├── ArrivalsFailed           objects that S3 told a Lambda function of could not be processed
     ├── NotSent                  the stream did not take ticks, or not all of them
@@ -68,6 +70,14 @@ class RowsWouldBeLost(StockPipelineError):
 
 class QueryError(StockPipelineError):
     """A SQL statement was refused or failed."""
+
+
+class QueueError(StockPipelineError):
+    """SQS does not answer, or refuses a call; the message names the queue."""
+
+
+class HistoryMisplaced(StockPipelineError):
+    """Objects of history are not where STOCK_PIPELINE_TICK_BUCKET_MINUTES puts them."""
 
 
 class SimulationError(StockPipelineError, ValueError):

@@ -1,11 +1,13 @@
 """All the Dagster code, thin over the functions that the Lambdas and the command line call too.
 
-    partitions   sessions and years
-    resources    the buckets and the settings, read from the environment by each run and tick
+    partitions   sessions, years and days
+    resources    the buckets, queues and settings, read from the environment by each run and tick
     metadata     what runs show in the UI: column schemas, previews, receipts, progress
     ledger       which objects of a bucket have been handed over, in a cursor of fixed size
     failures     which errors are worth a retry, and how the others are told
+    evaluations  which materialization a check's result is for
     batch/       raw_daily_prices → price_by_date: assets, checks, sensor, jobs and schedule
+    stream/      raw_stream_ticks → price_by_date_stream → latest_stream_prices: the same, and the queue of arrivals
 
 `stock_pipeline.definitions` puts them together. `dagster.yaml` is the instance that `stock-pipeline dev` runs on.
 """

@@ -14,15 +14,16 @@ WAIT = 5.0  # seconds
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def told(*, retries: int = RETRIES) -> Iterator[None]:
     """Run the work of an asset so that its errors reach the UI as what they are.
 
-    A store that does not answer and a lost race are tried again. Any other error of this package would come back the
-    same, so it fails the run at once, with its message (which names the remedy) in the place of a traceback.
+    A store that does not answer and a lost race are tried again, if there are to be retries. Any other error of this
+    package would come back the same, so it fails the run at once, with its message (which names the remedy) in the
+    place of a traceback.
     """
     try:
         yield
-    except (StoreUnavailable, MergeContention) as error:
-        raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=WAIT) from error
     except StockPipelineError as error:
+        if retries and isinstance(error, (StoreUnavailable, MergeContention)):
+            raise dg.RetryRequested(max_retries=retries, seconds_to_wait=WAIT) from error
         raise dg.Failure(str(error), allow_retries=False) from error

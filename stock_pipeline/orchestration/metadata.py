@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -40,10 +40,10 @@ def column_schema(table: Table, only: Collection[str] = ()) -> dg.TableSchema:
     return dg.TableSchema(columns=columns, constraints=dg.TableConstraints(other=[f"({keys}) is unique"]))
 
 
-def preview(rows: pa.Table, schema: dg.TableSchema) -> dg.TableMetadataValue:
-    """The last sessions of a table of prices, newest first."""
-    days = rows["date"].cast(pa.int32()).to_numpy()
-    return records(rows.take(np.argsort(-days, kind="stable")[:PREVIEW_ROWS]), schema)
+def preview(rows: pa.Table, schema: dg.TableSchema, by: str = "date") -> dg.TableMetadataValue:
+    """The last rows of a table of prices by a column of dates or times, newest first."""
+    times = rows[by].cast(pa.int32() if pa.types.is_date32(rows[by].type) else pa.int64()).to_numpy()
+    return records(rows.take(np.argsort(-times, kind="stable")[:PREVIEW_ROWS]), schema)
 
 
 def records(rows: pa.Table, schema: dg.TableSchema | None = None) -> dg.TableMetadataValue:
@@ -82,6 +82,16 @@ def receipts_metadata(receipts: Sequence[Receipt]) -> Metadata:
         metadata["refused"] = dg.MetadataValue.md(_table(["source", "why"], [[r.source, r.refused] for r in refused]))
     metadata["receipts"] = dg.MetadataValue.md(_receipts_table(receipts))
     return metadata
+
+
+def noteworthy(receipts: Sequence[Receipt]) -> Iterator[str]:
+    """A line for the log about each source that was refused, or of which not every row is stored."""
+    for receipt in receipts:
+        if receipt.refused:
+            yield f"{receipt.source} was refused: {receipt.refused}"
+        elif receipt.rejected or receipt.conflicts:
+            reasons = receipt.rejected | ({"conflict": receipt.conflicts} if receipt.conflicts else {})
+            yield f"{receipt.source}: not stored: {', '.join(f'{count:,} {why}' for why, count in reasons.items())}"
 
 
 def _receipts_table(receipts: Sequence[Receipt]) -> str:

@@ -1,4 +1,4 @@
-"""How the assets are cut: raw prices by trading session, the table by year."""
+"""How the assets are cut: raw prices by trading session, their table by year, ticks by day."""
 
 from __future__ import annotations
 
@@ -47,3 +47,14 @@ SESSIONS_OF_YEAR = dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_part
 def has_year(year: int) -> bool:
     """Whether a year is a partition: from 1962 to the current one."""
     return FIRST_YEAR <= year <= datetime.now(UTC).year
+
+
+FIRST_TICK_DAY = date(2020, 1, 1)  # older ticks are stored too, they just have no partition
+
+# Every day of the UTC calendar, as coins trade on all of them. end_offset: today is a partition while its ticks come.
+DAYS = dg.DailyPartitionsDefinition(start_date=FIRST_TICK_DAY.isoformat(), end_offset=1)
+
+
+def has_day(day: date) -> bool:
+    """Whether a day is a partition of ticks: from 2020 to today, in UTC."""
+    return FIRST_TICK_DAY <= day <= datetime.now(UTC).date()

@@ -1,4 +1,4 @@
-"""The buckets and the settings, read from the environment when a run or a tick asks for them, never at load."""
+"""The buckets, queues and settings, read from the environment when a run or a tick asks for them, never at load."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from functools import lru_cache
 import dagster as dg
 
 from stock_pipeline.lake.store import ObjectStore, S3Store
+from stock_pipeline.orchestration.stream.queue import Queue
 from stock_pipeline.settings import Settings
 
 
 class Buckets(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The staging and the lake bucket that STOCK_PIPELINE_STAGING_BUCKET and STOCK_PIPELINE_LAKE_BUCKET name."""
+    """The buckets and queues that the settings name (STOCK_PIPELINE_STAGING_BUCKET and so on)."""
 
     @property
     def settings(self) -> Settings:
@@ -29,6 +30,16 @@ class Buckets(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The bucket of the tables; raises SettingsError when it is not set."""
         return _store(self.settings.require("lake_bucket"), _aws())
 
+    @property
+    def tick_arrivals(self) -> Queue:
+        """The queue that tells of raw objects of ticks; raises SettingsError when it is not set."""
+        return _queue(self.settings.require("stream_queue_url"), _aws())
+
+    @property
+    def dead_letters(self) -> Queue:
+        """The queue of the messages that failed at every try; raises SettingsError when it is not set."""
+        return _queue(self.settings.require("stream_dlq_url"), _aws())
+
 
 def _aws() -> tuple[tuple[str, str], ...]:
     return tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
@@ -38,3 +49,8 @@ def _aws() -> tuple[tuple[str, str], ...]:
 @lru_cache(maxsize=8)
 def _store(bucket: str, aws: tuple[tuple[str, str], ...]) -> ObjectStore:  # noqa: ARG001 (a change makes a new client)
     return S3Store(bucket)
+
+
+@lru_cache(maxsize=8)
+def _queue(url: str, aws: tuple[tuple[str, str], ...]) -> Queue:  # noqa: ARG001 (as above)
+    return Queue(url)

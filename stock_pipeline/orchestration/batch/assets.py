@@ -1,6 +1,6 @@
 """The assets of the batch path. What they compute lives in `simulate` and `ingest`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
 import dagster as dg
@@ -12,7 +12,14 @@ from stock_pipeline.ingest import ingest_daily_prices, raw_keys_of_year, rebuild
 from stock_pipeline.lake.partitions import partition_key, read_partition
 from stock_pipeline.lake.store import ObjectStore
 from stock_pipeline.orchestration.failures import told
-from stock_pipeline.orchestration.metadata import Metadata, column_schema, preview, progress, receipts_metadata
+from stock_pipeline.orchestration.metadata import (
+    Metadata,
+    column_schema,
+    noteworthy,
+    preview,
+    progress,
+    receipts_metadata,
+)
 from stock_pipeline.orchestration.partitions import DAILY, SESSIONS_OF_YEAR, YEARLY, has_year
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.receipts import Receipt
@@ -159,19 +166,10 @@ def _ingest(
             keys, staging=staging, lake=lake, replace=config.replace, symbol=config.symbol, max_bytes=limit, now=now,
             on_progress=report,
         )  # fmt: skip
-    for line in _noteworthy(receipts):
+    for line in noteworthy(receipts):
         context.log.warning(line)
     context.log.info(f"{len(receipts):,} raw objects, {sum(r.inserted for r in receipts):,} new rows")
     return receipts
-
-
-def _noteworthy(receipts: Sequence[Receipt]) -> Iterator[str]:
-    for receipt in receipts:
-        if receipt.refused:
-            yield f"{receipt.source} was refused: {receipt.refused}"
-        elif receipt.rejected or receipt.conflicts:
-            reasons = receipt.rejected | ({"conflict": receipt.conflicts} if receipt.conflicts else {})
-            yield f"{receipt.source}: not stored: {', '.join(f'{count:,} {why}' for why, count in reasons.items())}"
 
 
 def _year_metadata(lake: ObjectStore, year: int, receipts: Sequence[Receipt], now: datetime) -> Metadata:

@@ -9,12 +9,10 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-    AssetCheckEvaluationTargetMaterializationData,  # a field's type of the public AssetCheckEvaluation
-)
 
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.orchestration.batch.assets import price_by_date
+from stock_pipeline.orchestration.evaluations import Written, last_written
 from stock_pipeline.orchestration.failures import told
 from stock_pipeline.orchestration.metadata import records
 from stock_pipeline.orchestration.partitions import YEARLY, has_year
@@ -128,7 +126,7 @@ def price_by_date_checks(
     with told():
         lake = buckets.lake
         for year in _years(context, buckets):
-            written = _last_written(context.instance, year)
+            written = last_written(context.instance, price_by_date.key, str(year))
             rows = read_partition(lake, PRICE_BY_DATE, f"year={year:04d}")
             if rows is None:
                 rows = PRICE_BY_DATE.schema.empty_table()
@@ -144,19 +142,7 @@ def _years(context: dg.AssetCheckExecutionContext, buckets: Buckets) -> list[int
     return [year for year in stored if has_year(year)]
 
 
-def _last_written(instance: dg.DagsterInstance, year: int) -> AssetCheckEvaluationTargetMaterializationData | None:
-    """The materialization that a result is for: without it, the UI takes the result for one of an earlier state."""
-    only = dg.AssetRecordsFilter(asset_key=price_by_date.key, asset_partitions=[str(year)])
-    for record in instance.fetch_materializations(only, limit=1).records:
-        return AssetCheckEvaluationTargetMaterializationData(
-            storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
-        )
-    return None
-
-
-def _evaluation(
-    check: Check, year: int, rows: pa.Table, written: AssetCheckEvaluationTargetMaterializationData | None
-) -> dg.AssetCheckEvaluation:
+def _evaluation(check: Check, year: int, rows: pa.Table, written: Written | None) -> dg.AssetCheckEvaluation:
     finding = check.find(rows, year)
     metadata: dict[str, dg.MetadataValue[Any]] = {
         "rows": dg.MetadataValue.int(rows.num_rows),

@@ -1,0 +1,109 @@
+"""What a run does with a group of messages: which objects they name, and which of them may be acknowledged. No Dagster.
+
+A message is done when every object that it names is stored, or refused with its reason on record. It is left alone, to
+come back and to end in the dead-letter queue, when it is no S3 event, when one of its objects is gone, and when one of
+its objects could not be worked on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from stock_pipeline.arrival_events import arrivals_of_message
+from stock_pipeline.errors import EventError, StockPipelineError
+from stock_pipeline.ingest_ticks import RAW_TICKS, Progress, ingest_ticks
+from stock_pipeline.lake.store import ObjectStore
+from stock_pipeline.orchestration.stream.queue import Message
+from stock_pipeline.receipts import Receipt
+from stock_pipeline.settings import MIB, Settings
+
+Ingest = Callable[[Sequence[str]], list[Receipt]]
+
+
+@dataclass(frozen=True)
+class Named:
+    """The keys that each message names, by the message's id, and why some messages name none that can be read."""
+
+    keys: dict[str, tuple[str, ...]]
+    unreadable: dict[str, str]
+
+    @property
+    def distinct(self) -> list[str]:
+        """Every key once, in the order of the messages."""
+        return list(dict.fromkeys(key for keys in self.keys.values() for key in keys))
+
+
+def named_in(messages: Sequence[Message], bucket: str) -> Named:
+    """The raw objects of ticks in a bucket that messages tell of; a test event of S3 tells of none."""
+    keys: dict[str, tuple[str, ...]] = {}
+    unreadable: dict[str, str] = {}
+    for message in messages:
+        try:
+            keys[message.id] = arrivals_of_message(message.body, bucket=bucket, prefix=RAW_TICKS).keys
+        except EventError as error:
+            unreadable[message.id] = str(error)
+    return Named(keys, unreadable)
+
+
+def ingest_each(keys: Sequence[str], ingest: Ingest) -> tuple[list[Receipt], dict[str, str]]:
+    """The receipts of objects ingested together, and why each of the others is not done.
+
+    An object that is gone is not done. When something about one of the objects breaks the ingest of them all, they are
+    tried one by one, so that it fails alone. What would fail for all of them alike (no store, no permission, lost
+    races) is raised, as is the error when none could be ingested.
+    """
+    failed: dict[str, str] = {}
+    try:
+        receipts = ingest(keys)
+    except StockPipelineError:
+        raise
+    except Exception as error:
+        receipts, failed = _one_by_one(keys, ingest)
+        if len(failed) == len(keys):
+            raise error
+    gone = {receipt.source: receipt.refused or "it does not exist" for receipt in receipts if not receipt.etag}
+    return [receipt for receipt in receipts if receipt.etag], failed | gone
+
+
+def settled(messages: Sequence[Message], named: Named, failed: dict[str, str]) -> tuple[list[Message], dict[str, str]]:
+    """The messages that are done, and why each of the others is left, by its id."""
+    left = dict(named.unreadable)
+    for name, keys in named.keys.items():
+        if reasons := [f"{key}: {failed[key]}" for key in keys if key in failed]:
+            left[name] = "; ".join(reasons)
+    return [message for message in messages if message.id not in left], left
+
+
+def ingest_with(
+    settings: Settings, staging: ObjectStore, lake: ObjectStore, now: datetime, on_progress: Progress
+) -> Ingest:
+    """`ingest_ticks` as the settings have it."""
+
+    def ingest(keys: Sequence[str]) -> list[Receipt]:
+        return ingest_ticks(
+            keys,
+            staging=staging,
+            lake=lake,
+            bucket_minutes=settings.tick_bucket_minutes,
+            max_skew=timedelta(seconds=settings.max_clock_skew_seconds),
+            max_bytes=settings.max_object_mb * MIB,
+            now=now,
+            on_progress=on_progress,
+        )
+
+    return ingest
+
+
+def _one_by_one(keys: Sequence[str], ingest: Ingest) -> tuple[list[Receipt], dict[str, str]]:
+    receipts: list[Receipt] = []
+    failed: dict[str, str] = {}
+    for key in keys:
+        try:
+            receipts += ingest([key])
+        except StockPipelineError:
+            raise
+        except Exception as error:
+            failed[key] = f"{type(error).__name__} while it was ingested"  # its message may hold what stood in a row
+    return receipts, failed

@@ -1,0 +1,248 @@
+"""The assets of the streaming path. What they compute lives in `ingest_ticks` and in the modules beside this one.
+
+History and the snapshot are one multi-asset, as one ingest writes both. A run takes its messages from the queue itself:
+they are received when the work begins, kept hidden while it lasts, and deleted when all else is done. So a run that
+waits, fails or dies holds no message that anybody would have to give back.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from os.path import commonprefix
+
+import dagster as dg
+from pydantic import Field
+
+from stock_pipeline.orchestration.batch.assets import OWNERS
+from stock_pipeline.orchestration.failures import RETRIES, told
+from stock_pipeline.orchestration.metadata import noteworthy, progress
+from stock_pipeline.orchestration.partitions import DAYS, has_day
+from stock_pipeline.orchestration.resources import Buckets
+from stock_pipeline.orchestration.stream.arrivals import ingest_each, ingest_with, named_in, settled
+from stock_pipeline.orchestration.stream.history import Span, counted, raw_keys
+from stock_pipeline.orchestration.stream.queue import Message, kept_hidden
+from stock_pipeline.orchestration.stream.reports import (
+    LATEST_COLUMNS,
+    TICK_COLUMNS,
+    comparison_report,
+    day_reports,
+    empty_day,
+    snapshot_report,
+)
+from stock_pipeline.orchestration.stream.snapshot import rebuild, refresh, stored_snapshot
+from stock_pipeline.receipts import Receipt
+
+GROUP = "stream"
+MESSAGES = 1_000
+"""A run takes so many messages at most; what is left is for the next one."""
+
+Results = Iterator[dg.MaterializeResult[None]]
+
+
+class TicksConfig(dg.Config):
+    """How ticks are brought into history and the snapshot."""
+
+    arrivals: bool = Field(
+        default=False,
+        description="Take what the queue STOCK_PIPELINE_STREAM_QUEUE_URL tells of, whatever days that is for, and "
+        "acknowledge it. The sensor tick_arrivals asks for this.",
+    )
+    sources: list[str] = Field(
+        default=[],
+        description="Ingest only these objects of the staging bucket (stock_stream/2024/06/03/14/…), with all the days "
+        "they hold. Empty: every raw object that arrived on the days being materialized, and on later_days after them.",
+    )
+    later_days: int = Field(
+        default=1, ge=0, description="How many days after its own a late tick of a day may have arrived."
+    )
+    rebuild: bool = Field(
+        default=False,
+        description="For latest_stream_prices alone: also take out rows that are not in history, such as one with a "
+        "wrong, too late time. Without it nothing newer ever gives way.",
+    )
+
+
+raw_stream_ticks = dg.AssetSpec(
+    "raw_stream_ticks",
+    description=(
+        "Ticks as Firehose delivers them from Kinesis: objects of JSON lines under `stock_stream/YYYY/MM/DD/HH/` (UTC "
+        "time of arrival) in the staging bucket. One row is one message of a producer: a tick, possibly repeated, "
+        "late or broken. S3 tells the arrivals queue of each object."
+    ),
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"s3", "file"},
+    tags={"layer": "raw"},
+)
+
+price_by_date_stream = dg.AssetSpec(
+    "price_by_date_stream",
+    deps=[raw_stream_ticks],
+    description=(
+        "History of ticks: one row is one tick, one trade of one symbol, stored once however often it was delivered; "
+        "Parquet objects of a few minutes each, by the time of the trade. Days are those of UTC, weekends too. "
+        "Materializing a day brings it in line with the raw objects that arrived for it, and adds nothing twice."
+    ),
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"s3", "parquet"},
+    tags={"layer": "clean"},
+    metadata={"dagster/column_schema": TICK_COLUMNS, "dagster/table_name": "stock_market.stream_prices_history"},
+    partitions_def=DAYS,
+    skippable=True,
+    # The exchange's longest pause is 89.5 hours: a weekend with a holiday before or after it.
+    freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=96), warn_window=timedelta(hours=92)),
+    code_version="1",
+)
+
+latest_stream_prices = dg.AssetSpec(
+    "latest_stream_prices",
+    deps=[price_by_date_stream],
+    description=(
+        "The latest prices: one row is one symbol's latest tick, by the producer's time. Each ingest of ticks updates "
+        "it, and it never goes backwards. Materialized by hand it is recomputed from all of history and merged in; the "
+        "two must not differ, and the run tells whether they did."
+    ),
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"s3", "parquet"},
+    tags={"layer": "serving"},
+    metadata={"dagster/column_schema": LATEST_COLUMNS, "dagster/table_name": "stock_market.latest_prices"},
+    skippable=True,
+    # On every full hour while XNYS trades, the last ticks are at most half an hour old.
+    freshness_policy=dg.FreshnessPolicy.cron(
+        deadline_cron="0 10-16 * * 1-5", lower_bound_delta=timedelta(minutes=30), timezone="America/New_York"
+    ),
+    code_version="1",
+)
+
+
+@dg.multi_asset(
+    name="stream_prices",
+    specs=[price_by_date_stream, latest_stream_prices],
+    can_subset=True,
+    # One run for all its days: a raw object that holds ticks of several is read once.
+    backfill_policy=dg.BackfillPolicy.single_run(),
+)
+def stream_prices(context: dg.AssetExecutionContext, buckets: Buckets, config: TicksConfig) -> Results:
+    """Ingest ticks into history and the snapshot, or, for the snapshot alone, recompute it from history."""
+    history = price_by_date_stream.key in context.selected_asset_keys
+    _refuse_contradictions(config, history)
+    # A retry within the run would find the queue empty while the messages of the first try are hidden.
+    with told(retries=0 if config.arrivals else RETRIES):
+        if not history:
+            yield from _recompute(context, buckets, config)
+        elif config.arrivals:
+            yield from _take_arrivals(context, buckets)
+        else:
+            yield from _converge(context, buckets, config)
+
+
+def _refuse_contradictions(config: TicksConfig, history: bool) -> None:
+    if config.rebuild and history:
+        raise dg.Failure("rebuild is for latest_stream_prices alone; materialize only that", allow_retries=False)
+    if config.arrivals and config.sources:
+        raise dg.Failure("arrivals takes what the queue tells of; leave sources or arrivals out", allow_retries=False)
+    if (config.arrivals or config.sources) and not history:
+        raise dg.Failure(
+            "latest_stream_prices alone is recomputed from history; to ingest, materialize price_by_date_stream too",
+            allow_retries=False,
+        )
+
+
+def _take_arrivals(context: dg.AssetExecutionContext, buckets: Buckets) -> Results:
+    """Ingest the objects that waiting messages name, and acknowledge the messages that are done."""
+    queue, staging, lake, now = buckets.tick_arrivals, buckets.staging, buckets.lake, datetime.now(UTC)
+    messages = queue.receive(MESSAGES)
+    named = named_in(messages, staging.bucket)
+    keys = named.distinct
+    _tag(context, messages, keys)
+    readable = [message for message in messages if message.id in named.keys]
+    with kept_hidden(queue, readable, context.log.warning):
+        ingest = ingest_with(buckets.settings, staging, lake, now, progress(context.log.info, "raw objects"))
+        receipts, failed = ingest_each(keys, ingest)
+        done, left = settled(messages, named, failed)
+        _log(context, receipts)
+        for message in messages:
+            if message.id in left:
+                context.log.warning(f"message {message.id} is left at try {message.tries}: {left[message.id]}")
+        yield from _results(context, buckets, receipts, [], now)
+        # Last of all: should anything before this fail, the messages come back, and what they name is there already.
+        if not_deleted := queue.delete(done):
+            context.log.warning(f"{not_deleted} messages were not deleted and come again, which adds nothing twice")
+
+
+def _converge(context: dg.AssetExecutionContext, buckets: Buckets, config: TicksConfig) -> Results:
+    """Bring the days of the run in line with their raw objects, or ingest the objects that the config names."""
+    staging, lake, now = buckets.staging, buckets.lake, datetime.now(UTC)
+    days = [date.fromisoformat(key) for key in context.partition_keys]
+    keys = config.sources or raw_keys(days, config.later_days, staging)
+    receipts = ingest_with(buckets.settings, staging, lake, now, progress(context.log.info, "raw objects"))(keys)
+    _log(context, receipts)
+    if missing := [receipt.source for receipt in receipts if not receipt.etag]:
+        context.log.warning(f"{len(missing)} of the raw objects do not exist: {', '.join(missing[:10])}")
+    yield from _results(context, buckets, receipts, days, now)
+
+
+def _recompute(context: dg.AssetExecutionContext, buckets: Buckets, config: TicksConfig) -> Results:
+    """Recompute the snapshot from history through SQL and merge it in, or swap it in to rebuild it."""
+    lake, now = buckets.lake, datetime.now(UTC)
+    difference = (rebuild if config.rebuild else refresh)(buckets.settings, lake)
+    if not difference.equal:
+        context.log.warning("the snapshot and history differed; see the metadata of this materialization")
+    metadata = {**snapshot_report(stored_snapshot(lake), lake, now), **comparison_report(difference)}
+    yield dg.MaterializeResult(asset_key=latest_stream_prices.key, metadata=metadata)
+
+
+def _results(
+    context: dg.AssetExecutionContext,
+    buckets: Buckets,
+    receipts: Sequence[Receipt],
+    days: Sequence[date],
+    now: datetime,
+) -> Results:
+    """Report each day that was touched, or that a person asked for (`days`), and the snapshot, if ticks came.
+
+    The days that the run is for are its output, if all of them were touched. Other days, those of late ticks, are
+    reported beside it.
+    """
+    lake = buckets.lake
+    reports = day_reports(lake, receipts, now)
+    counts = counted(Span.of(days), buckets.settings) if days else {}
+    own = {date.fromisoformat(key) for key in context.partition_keys}
+    if not own <= {*reports, *days}:
+        own = set()
+    for day in sorted({*reports, *days}):
+        metadata = reports.get(day) or empty_day(lake, day, now)
+        if day in days:
+            metadata = {"dagster/row_count": dg.MetadataValue.int(counts.get(day, {}).get("rows", 0)), **metadata}
+        if day in own:
+            context.add_asset_metadata(metadata, price_by_date_stream.key, partition_key=day.isoformat())
+        elif has_day(day):
+            context.log_event(
+                dg.AssetMaterialization(price_by_date_stream.key, partition=day.isoformat(), metadata=metadata)
+            )
+        else:
+            context.log.warning(f"ticks of {day} were stored, but that day is no partition in Dagster")
+    if own:
+        yield dg.MaterializeResult(asset_key=price_by_date_stream.key)
+    if not (reports or days):
+        return
+    snapshot = snapshot_report(stored_snapshot(lake), lake, now)
+    if latest_stream_prices.key in context.selected_asset_keys:
+        yield dg.MaterializeResult(asset_key=latest_stream_prices.key, metadata=snapshot)
+    elif reports:
+        context.log_event(dg.AssetMaterialization(latest_stream_prices.key, metadata=snapshot))
+
+
+def _log(context: dg.AssetExecutionContext, receipts: Sequence[Receipt]) -> None:
+    for line in noteworthy(receipts):
+        context.log.warning(line)
+    context.log.info(f"{len(receipts):,} raw objects, {sum(r.inserted for r in receipts):,} new ticks")
+
+
+def _tag(context: dg.AssetExecutionContext, messages: Sequence[Message], keys: Sequence[str]) -> None:
+    """Let the run be found by what it took."""
+    tags = {"stock_pipeline/messages": str(len(messages)), "stock_pipeline/objects": str(len(keys))}
+    if keys:
+        tags["stock_pipeline/prefix"] = commonprefix(keys)  # noqa: RUF071 (a prefix in S3 may end within a name)
+    context.instance.add_run_tags(context.run.run_id, tags)

@@ -1,0 +1,53 @@
+"""What sensors, schedules and people start: ingest what the queue tells of, refresh the snapshot, check both."""
+
+import dagster as dg
+
+from stock_pipeline.orchestration.resources import Buckets
+from stock_pipeline.orchestration.stream.assets import (
+    TicksConfig,
+    latest_stream_prices,
+    price_by_date_stream,
+    raw_stream_ticks,
+    stream_prices,
+)
+
+_STREAM = (raw_stream_ticks.key, price_by_date_stream.key, latest_stream_prices.key)
+
+ingest_ticks = dg.define_asset_job(
+    "ingest_ticks",
+    selection=dg.AssetSelection.assets(price_by_date_stream.key, latest_stream_prices.key).without_checks(),
+    config=dg.RunConfig(ops={stream_prices.op.name: TicksConfig(arrivals=True)}),
+    description=(
+        "Take what the arrivals queue tells of: store its ticks in price_by_date_stream, update latest_stream_prices, "
+        "acknowledge the messages. The events name the days that the ticks belong to, whichever day the run is for. "
+        "It has no checks, to be quick; check_stream has them."
+    ),
+)
+
+refresh_latest_prices = dg.define_asset_job(
+    "refresh_latest_prices",
+    selection=dg.AssetSelection.assets(latest_stream_prices.key),
+    description=(
+        "Recompute latest_stream_prices from all of history through SQL, merge it in, and tell whether the two "
+        "differed. With rebuild: true in its config, rows that history does not have are taken out."
+    ),
+)
+
+check_stream = dg.define_asset_job(
+    "check_stream",
+    selection=dg.AssetSelection.checks_for_assets(*_STREAM),
+    description="Check yesterday's and today's ticks, the snapshot against history, and the dead-letter queue.",
+)
+
+
+@dg.schedule(
+    job=check_stream,
+    cron_schedule="*/15 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every quarter of an hour: the checks of the stream, whoever consumes it, Dagster or Lambda.",
+)
+def every_quarter_hour(buckets: Buckets) -> dg.RunRequest | dg.SkipReason:
+    if not buckets.settings.lake_bucket:
+        return dg.SkipReason("STOCK_PIPELINE_LAKE_BUCKET is not set: there are no tables to check")
+    return dg.RunRequest()

@@ -1,0 +1,139 @@
+"""What a run shows of the days that it touched, and of the snapshot."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stock_pipeline.ingest_ticks import SNAPSHOT
+from stock_pipeline.lake.partitions import partition_key, read_partition
+from stock_pipeline.lake.store import ObjectStore
+from stock_pipeline.merge import Ints
+from stock_pipeline.orchestration.metadata import (
+    PREVIEW_ROWS,
+    Metadata,
+    column_schema,
+    preview,
+    receipts_metadata,
+    records,
+)
+from stock_pipeline.orchestration.stream.history import day_of
+from stock_pipeline.orchestration.stream.snapshot import Comparison
+from stock_pipeline.receipts import Receipt
+from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
+
+TICK_COLUMNS = column_schema(STREAM_PRICES_HISTORY)
+LATEST_COLUMNS = column_schema(LATEST_PRICES)
+
+_READERS = 8
+_SECOND = 1_000_000  # microseconds
+_SHOWN = [name for name in STREAM_PRICES_HISTORY.schema.names if name != "source"]
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What a run wrote into one history object: how late each tick came (in microseconds), of which symbols."""
+
+    lags: Ints
+    symbols: frozenset[str]
+    newest: pa.Table
+
+
+def day_reports(lake: ObjectStore, receipts: Sequence[Receipt], now: datetime) -> dict[date, Metadata]:
+    """What became of the ticks of each day that a run touched. `now` is what the run gave to its ingest.
+
+    Only the history objects that the run merged into are read, so this costs by the run and not by the day. Counts of
+    receipts are over whole sources, whichever days these hold; a source without a stored tick is shown with each day.
+    """
+    buckets: dict[date, set[str]] = defaultdict(set)
+    for receipt in receipts:
+        for partition in receipt.partitions:
+            buckets[day_of(partition)].add(partition)
+    reports: dict[date, Metadata] = {}
+    with ThreadPoolExecutor(_READERS) as threads:
+        for day, names in sorted(buckets.items()):
+            written = list(threads.map(lambda name: _written(lake, name, now), sorted(names)))
+            own = [r for r in receipts if not r.partitions or not names.isdisjoint(r.partitions)]
+            reports[day] = _day_report(lake, day, written, own, now)
+    return reports
+
+
+def empty_day(lake: ObjectStore, day: date, now: datetime) -> Metadata:
+    """The report of a day for which the run found nothing."""
+    return _day_report(lake, day, [], [], now)
+
+
+def snapshot_report(rows: pa.Table, lake: ObjectStore, now: datetime) -> Metadata:
+    """The snapshot as it is, newest ticks first, and how many symbols have a tick of the ingest at `now` in it."""
+    span = pc.min_max(rows["produced_at"]).as_py()
+    times = {
+        name: dg.MetadataValue.timestamp(at)
+        for name, at in (("newest_tick", span["max"]), ("oldest_tick", span["min"]))
+        if at
+    }
+    return {
+        "dagster/row_count": dg.MetadataValue.int(rows.num_rows),
+        "updated": dg.MetadataValue.int(_of_now(rows, now).num_rows),
+        **times,
+        "preview": preview(rows, LATEST_COLUMNS, by="produced_at"),
+        "dagster/column_schema": dg.MetadataValue.table_schema(LATEST_COLUMNS),
+        "dagster/uri": dg.MetadataValue.text(f"s3://{lake.bucket}/{partition_key(LATEST_PRICES, SNAPSHOT)}"),
+    }
+
+
+def comparison_report(difference: Comparison) -> Metadata:
+    """How the stored snapshot and the one recomputed from history differed, before they were merged."""
+    counts: Mapping[str, int] = {
+        "only_in_snapshot": len(difference.only_stored),
+        "only_in_history": len(difference.only_recomputed),
+        "differing": len(difference.differing),
+    }
+    metadata: dict[str, dg.MetadataValue[Any]] = {name: dg.MetadataValue.int(n) for name, n in counts.items()}
+    if not difference.equal:
+        metadata["differences"] = records(difference.examples().slice(0, PREVIEW_ROWS))
+    return metadata
+
+
+def _written(lake: ObjectStore, partition: str, now: datetime) -> _Written:
+    rows = read_partition(lake, STREAM_PRICES_HISTORY, partition, _SHOWN)
+    if rows is None:
+        rows = STREAM_PRICES_HISTORY.schema.empty_table().select(_SHOWN)
+    new = _of_now(rows, now)
+    produced, stored = (new[name].cast(pa.int64()).to_numpy() for name in ("produced_at", "etl_loading_ts"))
+    newest = rows.sort_by([("produced_at", "descending")]).slice(0, PREVIEW_ROWS)
+    return _Written(stored - produced, frozenset(pc.unique(new["symbol"].cast(pa.string())).to_pylist()), newest)
+
+
+def _of_now(rows: pa.Table, now: datetime) -> pa.Table:
+    return rows.filter(pc.equal(rows["etl_loading_ts"], pa.scalar(now, rows.schema.field("etl_loading_ts").type)))
+
+
+def _day_report(
+    lake: ObjectStore, day: date, written: Sequence[_Written], receipts: Sequence[Receipt], now: datetime
+) -> Metadata:
+    lags = np.concatenate([part.lags for part in written]) if written else np.zeros(0, np.int64)
+    newest = pa.concat_tables([STREAM_PRICES_HISTORY.schema.empty_table().select(_SHOWN), *(w.newest for w in written)])
+    metadata: dict[str, dg.MetadataValue[Any]] = {
+        "inserted": dg.MetadataValue.int(len(lags)),
+        "symbols": dg.MetadataValue.int(len(frozenset().union(*(part.symbols for part in written)))),
+    }
+    if len(lags):
+        metadata["arrival_lag_median_seconds"] = dg.MetadataValue.float(round(float(np.median(lags)) / _SECOND, 3))
+        metadata["arrival_lag_max_seconds"] = dg.MetadataValue.float(round(float(lags.max()) / _SECOND, 3))
+    prefix = f"{STREAM_PRICES_HISTORY.prefix}year={day:%Y}/month={day:%m}/day={day:%d}/"
+    return metadata | {
+        **receipts_metadata(receipts),
+        "preview": preview(newest, TICK_COLUMNS, by="produced_at"),
+        "dagster/column_schema": dg.MetadataValue.table_schema(TICK_COLUMNS),
+        "dagster/uri": dg.MetadataValue.text(f"s3://{lake.bucket}/{prefix}"),
+        "seconds": dg.MetadataValue.float(round((datetime.now(UTC) - now).total_seconds(), 3)),
+    }
