@@ -67,7 +67,7 @@ REASONS: dict[Reason, str] = {
     Reason.MALFORMED_JSON: "the line is not a JSON object, or not valid UTF-8",
     Reason.LINE_TOO_LONG: "the line is longer than the limit for one record",
     Reason.MISSING_TIMESTAMP: "no time in the message",
-    Reason.BAD_TIMESTAMP: "the time is not in a known form",
+    Reason.BAD_TIMESTAMP: "the time is not in a known form, or lies before 1990",
     Reason.FUTURE_TIMESTAMP: "the time lies further ahead than the allowed clock skew",
     Reason.BAD_EVENT_ID: "the event id is not a short string or a whole number",
     Reason.CONFLICT: "the table already holds other values for this key",

@@ -38,7 +38,7 @@ class Settings:
     )
     seed: int = _setting("seed of the simulated market", 7)
     database: str = _setting("Glue database of the tables", "stock_market")
-    athena_workgroup: str = _setting("Athena workgroup that `stock-pipeline sql` runs in", "stock-pipeline")
+    athena_workgroup: str = _setting("Athena workgroup that `stock-pipeline sql` runs in", "stock-pipeline-main")
     sql_engine: Literal["athena", "duckdb"] = _setting(
         "what runs SQL: athena, or duckdb on the Parquet itself (the default if AWS_ENDPOINT_URL is set)", "athena"
     )

@@ -268,7 +268,7 @@ class TestReadPrices:
 @pytest.fixture
 def athena_settings(settings: Settings) -> Settings:
     boto3.client("athena").create_work_group(
-        Name="stock-pipeline", Configuration={"ResultConfiguration": {"OutputLocation": "s3://lake/results/"}}
+        Name="stock-pipeline-main", Configuration={"ResultConfiguration": {"OutputLocation": "s3://lake/results/"}}
     )
     return Settings(lake_bucket="lake", sql_engine="athena")
 

@@ -33,8 +33,7 @@ def backfill(
 
     Writes one raw CSV object a session to staging and brings them all into
     price_by_date, as materializing the same partitions in the Dagster UI does.
-    What is there already stays as it is. The raw object of a session holds the
-    symbols that it was last simulated with; rows stored before stay.
+    What is there already stays as it is.
 
     Examples:
 

@@ -21,6 +21,7 @@ from stock_pipeline.errors import SimulationError
 from stock_pipeline.settings import DEFAULT_SYMBOLS
 from stock_pipeline.simulate import sessions as calendar
 from stock_pipeline.simulate.market import bars_of_year
+from stock_pipeline.simulate.streams import digest
 
 SCHEMA = pa.schema(
     [
@@ -127,9 +128,14 @@ class RawObject:
     written: bool
 
 
-def raw_key(session: date) -> str:
-    """The staging key of a session's raw object: `daily_prices/date=2024-01-02/prices.csv`."""
-    return f"{RAW_PREFIX}{session.isoformat()}/prices.csv"
+def raw_key(session: date, symbols: Sequence[str], seed: int) -> str:
+    """The staging key of a session's raw object: `daily_prices/date=2024-01-02/prices-1f0c9a3e.csv`.
+
+    Other symbols, or another seed, give another object in the session's folder: one never overwrites what another
+    brought in, so everything in the table stays backed by a raw object.
+    """
+    market = digest(seed, *sorted(set(symbols))).hex()[:8]
+    return f"{RAW_PREFIX}{session.isoformat()}/prices-{market}.csv"
 
 
 def write_raw_daily_prices(
@@ -153,7 +159,7 @@ def write_raw_daily_prices(
 
     def write(day: date, table: pa.Table) -> RawObject:
         data = to_csv(table)
-        key = raw_key(day)
+        key = raw_key(day, names, seed)
         same = key in there and _holds(staging, there[key], data)
         if not same:
             staging.put(key, data)
@@ -176,7 +182,7 @@ def _listed(staging: Staging, days: Sequence[date]) -> dict[str, Listed]:
     there: dict[str, Listed] = {}
     if days:
         for info in staging.list(RAW_PREFIX, start_after=f"{RAW_PREFIX}{days[0].isoformat()}"):
-            if info.key > raw_key(days[-1]):
+            if info.key > f"{RAW_PREFIX}{days[-1].isoformat()}~":
                 break
             there[info.key] = info
     return there

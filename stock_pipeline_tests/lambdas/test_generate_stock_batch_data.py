@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from stock_pipeline.errors import EventError, SettingsError, SimulationError
 from stock_pipeline.settings import DEFAULT_SYMBOLS
-from stock_pipeline.simulate.daily import simulate_daily_prices, to_csv
+from stock_pipeline.simulate.daily import raw_key, simulate_daily_prices, to_csv
 from stock_pipeline_tests.lambdas.conftest import STAGING
 
 WEDNESDAY_MORNING = datetime(2024, 7, 3, 9, 0, tzinfo=UTC)  # before the open; Thursday is a holiday
@@ -31,7 +31,7 @@ def keys(s3: Any) -> list[str]:
 def test_a_date(handler: ModuleType, s3: Any, context: LambdaContext) -> None:
     answer = handler.lambda_handler({"date": "2024-05-01"}, context)
     assert {name: answer[name] for name in ("sessions", "rows", "written")} == {"sessions": 1, "rows": 16, "written": 1}
-    assert keys(s3) == ["daily_prices/date=2024-05-01/prices.csv"] == [raw["key"] for raw in answer["objects"]]
+    assert keys(s3) == [raw_key(date(2024, 5, 1), DEFAULT_SYMBOLS, 7)] == [raw["key"] for raw in answer["objects"]]
     body = s3.get_object(Bucket=STAGING, Key=keys(s3)[0])["Body"].read()
     assert body == to_csv(simulate_daily_prices(DEFAULT_SYMBOLS, date(2024, 5, 1), date(2024, 5, 1), seed=7))
     json.dumps(answer)  # Lambda must be able to send it
@@ -119,7 +119,7 @@ def test_an_unknown_field_is_refused_by_name(handler: ModuleType, context: Lambd
 def test_without_an_event_it_is_the_last_closed_session(handler: ModuleType, s3: Any, context: LambdaContext) -> None:
     handler.lambda_handler(None, context)
     (day,) = handler.sessions_of({}, datetime.now(UTC))
-    assert keys(s3) == [f"daily_prices/date={day}/prices.csv"]
+    assert keys(s3) == [raw_key(day, DEFAULT_SYMBOLS, 7)]
 
 
 def test_symbols_and_seed_of_the_settings(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import re
 from datetime import date, timedelta
 from typing import Any
 
@@ -204,9 +205,12 @@ WEEK = sessions(date(2023, 12, 27), date(2024, 1, 4))
 def test_a_session_is_one_object_with_all_symbols() -> None:
     store, told = MemoryStore(), []
     written = write_raw_daily_prices(store, WEEK, ["MSFT", "AAPL"], 7, lambda *done: told.append(done))
-    assert [(w.key, w.session, w.rows, w.written) for w in written] == [(raw_key(d), d, 2, True) for d in WEEK]
-    assert raw_key(WEEK[0]) == "daily_prices/date=2023-12-27/prices.csv"
-    assert sorted(store.objects) == [raw_key(d) for d in WEEK]
+    keys = [raw_key(day, ["AAPL", "MSFT"], 7) for day in WEEK]
+    assert [(w.key, w.session, w.rows, w.written) for w in written] == [
+        (key, day, 2, True) for key, day in zip(keys, WEEK, strict=True)
+    ]
+    assert re.fullmatch(r"daily_prices/date=2023-12-27/prices-[0-9a-f]{8}\.csv", keys[0])
+    assert sorted(store.objects) == keys
     for raw in written:
         data = store.objects[raw.key].data
         assert data == to_csv(simulate_daily_prices(["AAPL", "MSFT"], raw.session, raw.session, 7))
@@ -214,14 +218,21 @@ def test_a_session_is_one_object_with_all_symbols() -> None:
     assert told == [(n + 1, len(WEEK)) for n in range(len(WEEK))]
 
 
+def test_another_market_never_overwrites_what_one_brought_in() -> None:
+    store = MemoryStore()
+    for symbols, seed in ((["AAPL", "MSFT"], 7), (["MSFT"], 7), (["MSFT"], 8), (["MSFT", "AAPL", "MSFT"], 7)):
+        write_raw_daily_prices(store, WEEK[:1], symbols, seed)
+    assert len(store.objects) == len(store.puts) == 3
+
+
 def test_what_is_there_with_the_same_content_is_not_written_again() -> None:
     store = MemoryStore()
     write_raw_daily_prices(store, WEEK[:3], ["AAPL"], 7)
-    store.put(raw_key(WEEK[1]), b"something else")
+    store.put(raw_key(WEEK[1], ["AAPL"], 7), b"something else")
     store.puts.clear()
     again = write_raw_daily_prices(store, WEEK, ["AAPL"], 7)
     assert [raw.written for raw in again] == [False, True, False, *[True] * (len(WEEK) - 3)]
-    assert sorted(store.puts) == [raw_key(WEEK[1]), *(raw_key(d) for d in WEEK[3:])]
+    assert sorted(store.puts) == [raw_key(WEEK[1], ["AAPL"], 7), *(raw_key(d, ["AAPL"], 7) for d in WEEK[3:])]
     assert store.gets == []
 
 
@@ -244,7 +255,7 @@ def test_days_that_are_no_sessions_are_refused_before_anything_is_written() -> N
 
 def test_a_failed_write_is_raised() -> None:
     def broken(key: str) -> None:
-        if key == raw_key(WEEK[2]):
+        if key == raw_key(WEEK[2], ["AAPL"], 7):
             raise OSError("the disk is full")
 
     store = MemoryStore()
