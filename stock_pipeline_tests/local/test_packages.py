@@ -24,10 +24,20 @@ def test_a_package_has_the_handler_and_no_part_of_the_workbench(function: str) -
         assert not [name for name in found if name.startswith(f"stock_pipeline/{unwanted}")]
 
 
-def test_only_the_generator_has_the_simulator() -> None:
-    assert "stock_pipeline/simulate/daily.py" in names("generate_stock_batch_data")
-    assert not [name for name in names("process_batch_stock_data") if "simulate" in name]
-    assert "stock_pipeline/ingest.py" in names("process_batch_stock_data")
+@pytest.mark.parametrize(
+    ("function", "has", "simulates"),
+    [
+        ("generate_stock_batch_data", "simulate/daily.py", True),
+        ("process_batch_stock_data", "ingest.py", False),
+        ("write_records_to_stream", "produce.py", True),
+        ("process_stock_stream_data", "ingest_ticks.py", False),
+    ],
+)
+def test_a_function_has_what_it_imports_and_no_more(function: str, has: str, simulates: bool) -> None:
+    found = names(function)
+    assert f"stock_pipeline/{has}" in found
+    assert any("simulate" in name for name in found) == simulates
+    assert any("lake" in name for name in found) == (function != "write_records_to_stream")
 
 
 @pytest.mark.parametrize("function", functions())
