@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,7 +17,8 @@ from stock_pipeline.definitions import defs
 from stock_pipeline.orchestration.batch.assets import PRICE_COLUMNS, price_by_date, raw_daily_prices
 from stock_pipeline.orchestration.batch.jobs import after_the_close
 from stock_pipeline.orchestration.partitions import DAILY, YEARLY, daily_sessions, has_year
-from stock_pipeline.schemas import PRICE_BY_DATE
+from stock_pipeline.orchestration.stream.reports import LATEST_COLUMNS, TICK_COLUMNS
+from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
 from stock_pipeline.simulate.sessions import sessions
 
 ROOT = Path(__file__).parents[2]
@@ -34,24 +35,59 @@ def test_everything_is_there_and_loads() -> None:
         "daily_price_uploads": [],
         "raw_daily_prices": [],
         "price_by_date": ["daily_price_uploads", "raw_daily_prices"],
+        "raw_stream_ticks": [],
+        "price_by_date_stream": ["raw_stream_ticks"],
+        "latest_stream_prices": ["price_by_date_stream"],
     }
-    assert sorted(key.name for key in graph.asset_check_keys) == [
-        "keys_unique",
-        "ohlc_consistent",
-        "rows_in_their_year",
-        "sessions_complete",
+    assert sorted((key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys) == [
+        ("latest_stream_prices", "snapshot_equals_history"),
+        ("price_by_date", "keys_unique"),
+        ("price_by_date", "ohlc_consistent"),
+        ("price_by_date", "rows_in_their_year"),
+        ("price_by_date", "sessions_complete"),
+        ("price_by_date_stream", "clocks_agree"),
+        ("price_by_date_stream", "event_ids_unique"),
+        ("raw_stream_ticks", "dead_letters_none"),
     ]
-    assert {j.name for j in defs.jobs or ()} == {"simulate_daily_prices", "ingest_daily_prices"}
-    assert [s.name for s in defs.sensors or ()] == ["daily_price_arrivals"]
-    assert [s.name for s in defs.schedules or ()] == ["after_the_close"]
+    assert {j.name for j in defs.jobs or ()} == {
+        "simulate_daily_prices",
+        "ingest_daily_prices",
+        "ingest_ticks",
+        "refresh_latest_prices",
+        "check_stream",
+    }
+    assert [s.name for s in defs.sensors or ()] == ["daily_price_arrivals", "tick_arrivals"]
+    assert [s.name for s in defs.schedules or ()] == ["after_the_close", "every_quarter_hour"]
 
 
 def test_every_asset_says_what_it_is() -> None:
     graph = defs.resolve_asset_graph()
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
-        assert "row is" in str(node.description) or "one row a" in str(node.description), key
-        assert (node.group_name, bool(node.owners), bool(node.kinds)) == ("batch", True, True), key
+        description = str(node.description)
+        assert "row is" in description or "one row a" in description, key
+        group = "stream" if "stream" in key.to_user_string() else "batch"
+        assert (node.group_name, bool(node.owners), bool(node.kinds), bool(node.tags)) == (group, True, True, True), key
+
+
+def test_ticks_are_expected_while_the_exchange_trades_and_after_its_longest_pause() -> None:
+    graph = defs.resolve_asset_graph()
+    history, latest = (graph.get(dg.AssetKey(name)) for name in ("price_by_date_stream", "latest_stream_prices"))
+    assert history.freshness_policy.fail_window.to_timedelta() > timedelta(hours=89.5)
+    assert (latest.freshness_policy.deadline_cron, latest.freshness_policy.timezone) == (
+        "0 10-16 * * 1-5",
+        "America/New_York",
+    )
+
+
+@pytest.mark.parametrize(
+    ("schema", "table"),
+    [(PRICE_COLUMNS, PRICE_BY_DATE), (TICK_COLUMNS, STREAM_PRICES_HISTORY), (LATEST_COLUMNS, LATEST_PRICES)],
+)
+def test_column_schemas_are_those_of_the_tables(schema: dg.TableSchema, table: Table) -> None:
+    assert [(c.name, c.type, c.constraints.nullable) for c in schema.columns] == [
+        (c.name, c.athena_type, c.nullable) for c in table.columns
+    ]
 
 
 def test_the_column_schema_is_that_of_the_table() -> None:
@@ -69,8 +105,8 @@ def test_the_column_schema_is_that_of_the_table() -> None:
 
 
 def test_sensors_and_schedules_are_on_by_default() -> None:
-    assert [s.default_status for s in defs.sensors or ()] == [dg.DefaultSensorStatus.RUNNING]
-    assert after_the_close.default_status == dg.DefaultScheduleStatus.RUNNING
+    assert {s.default_status for s in defs.sensors or ()} == {dg.DefaultSensorStatus.RUNNING}
+    assert {s.default_status for s in defs.schedules or ()} == {dg.DefaultScheduleStatus.RUNNING}
 
 
 def test_loading_needs_no_environment_and_no_aws(tmp_path: Path) -> None:
@@ -158,6 +194,7 @@ def test_the_instance_that_dev_runs_on_is_valid(tmp_path: Path) -> None:
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert instance.get_settings("sensors")["use_threads"]
         assert instance.telemetry_enabled is False
+        assert instance.freshness_enabled is True
         assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 3
 
 

@@ -1,0 +1,186 @@
+"""The checks of the stream: each passes on good tables and finds what was planted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+
+from stock_pipeline.ingest_ticks import SNAPSHOT, bucket_of
+from stock_pipeline.lake.parquet import encode
+from stock_pipeline.lake.partitions import partition_key
+from stock_pipeline.orchestration.stream import checks
+from stock_pipeline.orchestration.stream.jobs import every_quarter_hour
+from stock_pipeline.orchestration.stream.snapshot import stored_snapshot
+from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY, Table
+from stock_pipeline_tests.orchestration.stream.conftest import Stream, tick
+
+NOW = datetime.now(UTC).replace(hour=12)
+TODAY, YESTERDAY = (f"{NOW - timedelta(days=n):%Y-%m-%d}" for n in (0, 1))
+NAMES = {"event_ids_unique", "clocks_agree", "snapshot_equals_history", "dead_letters_none"}
+Found = dict[tuple[str | None, str], dg.AssetCheckEvaluation]
+
+
+def check(stream: Stream) -> Found:
+    """What the scheduled job finds, by day and name of the check."""
+    events = stream.run("check_stream", day=None).all_events
+    found = [e.asset_check_evaluation_data for e in events if e.event_type_value == "ASSET_CHECK_EVALUATION"]
+    return {(e.partition, e.check_name): e for e in found}
+
+
+def failed(found: Found) -> set[tuple[str | None, str]]:
+    return {name for name, evaluation in found.items() if not evaluation.passed}
+
+
+def put(stream: Stream, table: Table, partition: str, *rows: dict[str, Any]) -> None:
+    filled = {"size": None, "price": 1.0, "symbol": "AAPL", "source": "x", "etl_loading_ts": NOW}
+    names = table.schema.names
+    kept = [{name: value for name, value in (filled | row).items() if name in names} for row in rows]
+    stream.pipeline.lake.put(
+        partition_key(table, partition), encode(pa.Table.from_pylist(kept, schema=table.schema), table)
+    )
+
+
+def put_history(stream: Stream, *rows: dict[str, Any]) -> None:
+    """Put rows into the history object of the first one's time."""
+    (name,) = bucket_of(pa.table({"produced_at": [rows[0]["produced_at"]]}), stream.settings.tick_bucket_minutes)[1]
+    put(stream, STREAM_PRICES_HISTORY, name, *rows)
+
+
+@pytest.fixture
+def filled(stream: Stream) -> Stream:
+    """A stream whose ticks of yesterday and today are stored."""
+    now = datetime.now(UTC)
+    for n in range(2):
+        at = now - timedelta(days=n)
+        stream.drop(f"{n}", *(tick(f"e{n}{m}", f"S{m}", at=at, second=-m) for m in range(5)))
+    stream.run()
+    return stream
+
+
+def test_good_tables_pass_every_check(filled: Stream) -> None:
+    found = check(filled)
+    assert {name for _, name in found} == NAMES
+    assert failed(found) == set()
+    assert found[TODAY, "event_ids_unique"].metadata["rows"].value > 0
+    assert found[None, "snapshot_equals_history"].metadata["symbols"].value == 5
+
+
+def test_empty_tables_pass_every_check(stream: Stream) -> None:
+    assert failed(check(stream)) == set()
+
+
+def test_an_event_id_that_is_in_two_buckets_of_a_day_is_found(stream: Stream) -> None:
+    for minutes in (0, 30):
+        at = NOW.replace(minute=0) + timedelta(minutes=minutes)
+        put_history(stream, {"event_id": "e1", "produced_at": at}, {"event_id": f"{minutes}", "produced_at": at})
+    found = check(stream)[TODAY, "event_ids_unique"]
+    assert (found.passed, found.metadata["found"].value, found.metadata["rows"].value) == (False, 1, 4)
+    assert found.severity == dg.AssetCheckSeverity.ERROR
+
+
+def test_ticks_stored_before_they_were_made_are_told(stream: Stream) -> None:
+    ahead = {"event_id": "e1", "produced_at": NOW, "etl_loading_ts": NOW - timedelta(seconds=1)}
+    put_history(stream, ahead, {"event_id": "e2", "produced_at": NOW, "etl_loading_ts": NOW})
+    found = check(stream)[TODAY, "clocks_agree"]
+    assert (found.passed, found.metadata["found"].value) == (False, 1)
+    assert found.severity == dg.AssetCheckSeverity.WARN
+
+
+def alter(stream: Stream, change: Callable[[list[dict[str, Any]]], object]) -> None:
+    rows = stored_snapshot(stream.pipeline.lake).to_pylist()
+    change(rows)
+    put(stream, LATEST_PRICES, SNAPSHOT, *rows)
+
+
+WRONG_SNAPSHOTS: dict[str, tuple[Callable[[list[dict[str, Any]]], object], str]] = {
+    "a row too new": (lambda rows: rows[0].update(produced_at=datetime(2099, 1, 1, tzinfo=UTC)), "not_in_history"),
+    "another price": (lambda rows: rows[0].update(price=99.0), "not_in_history"),
+    "another event": (lambda rows: rows[0].update(event_id="zzz"), "not_in_history"),
+    "a symbol that never traded": (lambda rows: rows.append(rows[0] | {"symbol": "NEVER"}), "not_in_history"),
+    "a symbol lost": (lambda rows: rows.pop(0), "behind_history"),
+    "the tick of the day before": (
+        lambda rows: rows[0].update(event_id="e10", produced_at=rows[0]["produced_at"] - timedelta(days=1)),
+        "behind_history",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "kind"), WRONG_SNAPSHOTS.values(), ids=WRONG_SNAPSHOTS)
+def test_a_snapshot_that_is_not_the_latest_of_history_is_found_and_a_rebuild_repairs_it(
+    filled: Stream, monkeypatch: pytest.MonkeyPatch, change: Callable[[list[dict[str, Any]]], object], kind: str
+) -> None:
+    monkeypatch.setattr(checks, "SETTLING", timedelta(seconds=-1))
+    alter(filled, change)
+    found = check(filled)[None, "snapshot_equals_history"]
+    assert not found.passed
+    assert found.metadata[kind].value == 1
+    assert found.severity == dg.AssetCheckSeverity.ERROR
+    filled.run("refresh_latest_prices", day=None, rebuild=True)
+    assert failed(check(filled)) == set()
+
+
+def test_a_tick_that_has_only_reached_history_is_given_time(filled: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    alter(filled, lambda rows: rows.pop(0))
+    assert failed(check(filled)) == set()
+    monkeypatch.setattr(checks, "SETTLING", timedelta(seconds=-1))
+    assert failed(check(filled)) == {(None, "snapshot_equals_history")}
+
+
+def test_a_symbol_that_has_not_traded_for_days_is_held_against_its_own_time(stream: Stream) -> None:
+    stream.drop("a", tick("old", "OLD", at=NOW - timedelta(days=90)))
+    stream.run()
+    assert failed(check(stream)) == set()
+    alter(stream, lambda rows: rows[0].update(price=2.0))
+    assert failed(check(stream)) == {(None, "snapshot_equals_history")}
+
+
+def test_dead_letters_are_counted(stream: Stream) -> None:
+    for n in range(3):
+        stream.sqs.send_message(QueueUrl=stream.dead.url, MessageBody=f"poison {n}")
+    found = check(stream)[None, "dead_letters_none"]
+    assert (found.passed, found.metadata["messages"].value) == (False, 3)
+    assert found.severity == dg.AssetCheckSeverity.ERROR
+
+
+def test_without_a_dead_letter_queue_nobody_can_know(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STOCK_PIPELINE_STREAM_DLQ_URL")
+    found = check(stream)[None, "dead_letters_none"]
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "STOCK_PIPELINE_STREAM_DLQ_URL" in str(found.description)
+
+
+def test_a_day_by_hand_is_checked_and_the_results_are_for_what_was_written(stream: Stream) -> None:
+    at = NOW - timedelta(days=30)
+    day = f"{at:%Y-%m-%d}"
+    stream.drop("a", tick("e1", at=at), hour=f"{at:%Y/%m/%d/%H}", told=False)
+    job = dg.define_asset_job("by_hand", dg.AssetSelection.assets("price_by_date_stream"))
+    from stock_pipeline.definitions import defs
+
+    resolved = dg.Definitions.merge(defs, dg.Definitions(jobs=[job])).resolve_job_def("by_hand")
+    result = resolved.execute_in_process(instance=stream.instance, partition_key=day)
+    found = {
+        e.asset_check_evaluation_data.check_name: e.asset_check_evaluation_data
+        for e in result.all_events
+        if e.event_type_value == "ASSET_CHECK_EVALUATION"
+    }
+    assert {(e.partition, e.passed) for e in found.values()} == {(day, True)}
+    assert found["event_ids_unique"].metadata["rows"].value == 1
+    target = found["event_ids_unique"].target_materialization_data
+    assert target is not None
+    assert target.run_id == result.run_id
+
+
+def test_the_schedule_waits_for_there_to_be_a_lake(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stock_pipeline.orchestration.resources import Buckets
+
+    def asked() -> Any:
+        return every_quarter_hour(dg.build_schedule_context(resources={"buckets": Buckets()}))
+
+    assert isinstance(asked(), dg.RunRequest)
+    monkeypatch.delenv("STOCK_PIPELINE_LAKE_BUCKET")
+    assert "STOCK_PIPELINE_LAKE_BUCKET" in str(asked().skip_message)
