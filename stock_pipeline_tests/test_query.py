@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import threading
+import weakref
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import boto3
@@ -17,8 +21,8 @@ from stock_pipeline.errors import QueryError, SettingsError, StoreUnavailable
 from stock_pipeline.lake.parquet import encode
 from stock_pipeline.lake.partitions import partition_key
 from stock_pipeline.lake.store import S3Store, StoredObject
-from stock_pipeline.query import athena, duck, read_prices, sql
-from stock_pipeline.schemas import DATABASE, PRICE_BY_DATE, TABLES
+from stock_pipeline.query import athena, duck, latest_prices, read_prices, read_ticks, sql
+from stock_pipeline.schemas import DATABASE, LATEST_PRICES, PRICE_BY_DATE, TABLES
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY as HISTORY
 from stock_pipeline.settings import Settings
 from stock_pipeline_tests.memory_store import MemoryStore
@@ -46,6 +50,25 @@ def bars(year: int, symbols: tuple[str, ...] = ("AAPL", "MSFT"), days: int = 3, 
 def fill(store: Any, *years: int) -> Any:
     for year in years:
         store.put(partition_key(PRICE_BY_DATE, f"year={year}"), bars(year))
+    return store
+
+
+def add_ticks(store: Any, *moments: datetime) -> Any:
+    """A history object at each moment: a tick of AAPL then, and one of MSFT a second later."""
+    for at in moments:
+        rows = [
+            {
+                "event_id": f"{at:%d%H%M}-{n}",
+                "symbol": symbol,
+                "price": 100.0 + n,
+                "produced_at": at + timedelta(seconds=n),
+                "source": "ticks",
+                "etl_loading_ts": LOADED,
+            }
+            for n, symbol in enumerate(("AAPL", "MSFT"))
+        ]
+        ticks = pa.Table.from_pylist(rows, HISTORY.schema)
+        store.put(partition_key(HISTORY, f"{at:year=%Y/month=%m/day=%d/%H%M}"), encode(ticks, HISTORY))
     return store
 
 
@@ -100,22 +123,11 @@ class TestDuckDB:
         assert fetched(lake) == years
 
     def test_a_time_decides_which_days_of_ticks_are_fetched(self) -> None:
-        lake = MemoryStore()
-        for day in (2, 3, 4):
-            tick = {
-                "event_id": f"t{day}",
-                "symbol": "AAPL",
-                "price": 1.0,
-                "produced_at": datetime(2024, 1, day, 15, tzinfo=UTC),
-                "source": "ticks",
-                "etl_loading_ts": LOADED,
-            }
-            rows = pa.Table.from_pylist([tick], HISTORY.schema)
-            lake.put(partition_key(HISTORY, f"year=2024/month=01/day={day:02}/1500"), encode(rows, HISTORY))
+        lake = add_ticks(MemoryStore(), *(datetime(2024, 1, day, 15, tzinfo=UTC) for day in (2, 3, 4)))
         found = run(
-            lake, f"SELECT day, event_id FROM {HISTORY.name} WHERE produced_at >= TIMESTAMP '2024-01-03 00:00:00'"
+            lake, f"SELECT DISTINCT day FROM {HISTORY.name} WHERE produced_at >= TIMESTAMP '2024-01-03 00:00:00'"
         )
-        assert sorted(found, key=lambda row: row["day"]) == [{"day": 3, "event_id": "t3"}, {"day": 4, "event_id": "t4"}]
+        assert sorted(row["day"] for row in found) == [3, 4]
         assert {key.split("/")[3] for key in lake.gets} == {"day=03", "day=04"}
 
     def test_each_object_is_fetched_once_however_often_a_statement_names_its_table(self, lake: MemoryStore) -> None:
@@ -168,6 +180,31 @@ class TestDuckDB:
 
         with pytest.raises(StoreUnavailable, match="503"):
             run(fill(Down(), 2024), "SELECT * FROM price_by_date")
+
+    def test_a_statement_that_failed_holds_nothing(self) -> None:
+        class Down(MemoryStore):
+            def get(self, key: str, *, version_id: str | None = None) -> StoredObject:
+                raise StoreUnavailable(key, "S3 answered 503")
+
+        lake = fill(Down(), 2024)
+        gone = weakref.ref(lake)
+        with contextlib.suppress(StoreUnavailable):
+            run(lake, "SELECT * FROM price_by_date")
+        del lake
+        gc.collect()
+        assert gone() is None
+
+    def test_objects_of_one_day_are_fetched_side_by_side(self) -> None:
+        """Each of two reads waits for the other: one after the other would not end."""
+        together = threading.Barrier(2, timeout=30)
+
+        class Meeting(MemoryStore):
+            def get(self, key: str, *, version_id: str | None = None) -> StoredObject:
+                together.wait()
+                return super().get(key, version_id=version_id)
+
+        lake = add_ticks(Meeting(), datetime(2024, 1, 3, 15, tzinfo=UTC), datetime(2024, 1, 3, 15, 5, tzinfo=UTC))
+        assert run(lake, f"SELECT count(*) AS n FROM {HISTORY.name} WHERE day = 3") == [{"n": 4}]
 
 
 REFUSED = [
@@ -263,6 +300,86 @@ class TestReadPrices:
     def test_an_unknown_column_is_named(self, settings: Settings) -> None:
         with pytest.raises(QueryError, match="no column price"):
             read_prices(columns=["price"], settings=settings)
+
+
+DAYS = [datetime(2023, 12, 31, 23, 55, tzinfo=UTC), *(datetime(2024, 1, day, 15, tzinfo=UTC) for day in (1, 2, 3))]
+NEW_YORK = timezone(timedelta(hours=-5))
+
+
+class TestReadTicks:
+    @pytest.fixture
+    def ticks(self, settings: Settings) -> Settings:
+        add_ticks(S3Store("lake"), *DAYS)
+        return settings
+
+    @pytest.mark.parametrize(
+        ("start", "end", "ids"),
+        [
+            (date(2024, 1, 2), date(2024, 1, 2), ["021500-0", "021500-1"]),
+            (date(2023, 12, 31), date(2024, 1, 1), ["011500-0", "312355-0", "011500-1", "312355-1"]),
+            (datetime(2024, 1, 2, 15, 0, 1), datetime(2024, 1, 3, 15), ["031500-0", "021500-1"]),
+            (datetime(2024, 1, 3, 10, tzinfo=NEW_YORK), None, ["031500-0", "031500-1"]),
+            (None, date(2023, 12, 31), ["312355-0", "312355-1"]),
+            (date(2024, 1, 3), date(2024, 1, 2), []),
+        ],
+    )
+    def test_moments_limit_what_comes_back(
+        self, ticks: Settings, start: date | None, end: date | None, ids: list[str]
+    ) -> None:
+        found = read_ticks(start=start, end=end, settings=ticks)
+        assert sorted(found.event_id) == sorted(ids)
+        assert list(found.symbol) == sorted(found.symbol)
+
+    def test_symbols_and_columns_are_chosen_and_times_are_utc(self, ticks: Settings) -> None:
+        found = read_ticks("MSFT", columns=["produced_at", "price"], settings=ticks)
+        assert list(found.columns) == ["produced_at", "price"]
+        assert found.produced_at.tolist() == [at + timedelta(seconds=1) for at in DAYS]
+        assert len(read_ticks([], settings=ticks)) == 0
+
+    def test_by_default_there_is_no_provenance(self, ticks: Settings) -> None:
+        assert list(read_ticks(settings=ticks).columns) == ["event_id", "symbol", "price", "size", "produced_at"]
+
+    def test_an_unknown_column_is_named(self, settings: Settings) -> None:
+        with pytest.raises(QueryError, match="stream_prices_history has no column close"):
+            read_ticks(columns=["close"], settings=settings)
+
+    @pytest.mark.parametrize(
+        ("start", "end", "condition"),
+        [
+            (date(2024, 1, 31), date(2024, 2, 1), "month IN (1, 2) AND day IN (1, 31)"),
+            (date(2023, 12, 31), date(2024, 1, 1), "month IN (1, 12) AND day IN (1, 31)"),
+            (date(2024, 1, 1), date(2024, 3, 31), "month IN (1, 2, 3)"),
+            (date(2020, 1, 1), date(2024, 3, 31), ""),
+        ],
+    )
+    def test_athena_is_told_the_partitions_of_the_days(
+        self, monkeypatch: pytest.MonkeyPatch, start: date, end: date, condition: str
+    ) -> None:
+        """Partition columns are all that projection prunes by."""
+        asked: list[str] = []
+
+        def run(statement: str, parameters: Any, **_: str) -> pa.Table:
+            asked.append(statement)
+            return HISTORY.schema.empty_table()
+
+        monkeypatch.setattr(athena, "run", run)
+        read_ticks(start=start, end=end, settings=Settings(lake_bucket="lake", sql_engine="athena"))
+        where = asked[0].split("WHERE ")[1].split(" ORDER BY ")[0]
+        calendar = " AND ".join(part for part in where.split(" AND ") if part.startswith(("month", "day")))
+        assert calendar == condition
+
+
+def test_latest_prices_are_the_snapshot_by_symbol(settings: Settings) -> None:
+    row = {"price": 10.0, "produced_at": DAYS[0], "etl_loading_ts": LOADED}
+    rows = [{"symbol": s, "event_id": s, **row} for s in ("AAPL", "MSFT", "ORCL")]
+    snapshot = encode(pa.Table.from_pylist(rows, LATEST_PRICES.schema), LATEST_PRICES)
+    S3Store("lake").put(partition_key(LATEST_PRICES, "latest"), snapshot)
+    assert list(latest_prices(settings=settings).symbol) == ["AAPL", "MSFT", "ORCL"]
+    found = latest_prices(["ORCL", "AAPL"], settings=settings)
+    assert list(found.symbol) == ["AAPL", "ORCL"]
+    assert found.produced_at.tolist() == [DAYS[0]] * 2
+    with pytest.raises(QueryError, match="latest_prices has no column close"):
+        latest_prices(columns=["close"], settings=settings)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """SQL over the lake: Athena in AWS, DuckDB locally; the same table names, read-only in both.
 
-Here: what callers use (`sql`, `read_prices`) and the rule of what a statement may be. One module an engine beside it.
-All times are UTC, in the tables and in every result.
+Here: what callers use (`sql`, and `read_prices`, `read_ticks`, `latest_prices` for pandas) and the rule of what a
+statement may be. One module an engine beside it. All times are UTC, in the tables and in every result.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from stock_pipeline.errors import QueryError
-from stock_pipeline.schemas import PRICE_BY_DATE
+from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
 from stock_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 Parameter = str | int | float | bool | date
+_PROVENANCE = {"source", "etl_loading_ts"}
 _COMMENTS = re.compile(r"\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/", re.S)
 _EXPLAIN = re.compile(r"explain(\s+analyze)?(\s+verbose)?(\s*\([^()]*\))?\b", re.I)
 _READS = re.compile(r"(select|with|describe|desc|show)\b", re.I)
@@ -79,24 +80,99 @@ def read_prices(
     `start` and `end` are sessions, both inclusive; what is left out is not limited. Only the years and row groups that
     can hold what is asked for are read. Raises QueryError for a column that `price_by_date` does not have.
     """
-    known = PRICE_BY_DATE.schema.names
-    chosen = list(columns) if columns is not None else [n for n in known if n not in {"source", "etl_loading_ts"}]
-    if unknown := [c for c in chosen if c not in known]:
-        raise QueryError(f"price_by_date has no column {', '.join(unknown)}; it has {', '.join(known)}")
-    wanted = [symbols] if isinstance(symbols, str) else symbols
-    conditions: list[str] = ["true"]
-    parameters: list[Parameter] = []
-    if wanted is not None:
-        conditions.append(f"symbol IN ({', '.join('?' * len(wanted))})" if wanted else "false")
-        parameters.extend(wanted)
+    conditions, parameters = _of_symbols(symbols)
     for bound, sign in ((start, ">="), (end, "<=")):
         if bound is not None:
             conditions.append(f"date {sign} ? AND year {sign} ?")
             parameters.extend((bound, bound.year))
+    return _frame(PRICE_BY_DATE, columns, conditions, parameters, settings)
+
+
+def read_ticks(
+    symbols: Sequence[str] | str | None = None,
+    start: date | None = None,
+    end: date | None = None,
+    columns: Sequence[str] | None = None,
+    *,
+    settings: Settings | None = None,
+) -> pd.DataFrame:
+    """Ticks as a DataFrame, one row a trade, ordered by symbol and time; `produced_at` as datetime64 in UTC.
+
+    `start` and `end` are moments, both inclusive: a datetime (in UTC if it names no zone), or a date, which stands for
+    the whole of that day in UTC. What is left out is not limited, and history only grows: with both, only the days and
+    row groups that can hold what is asked for are looked for. Raises QueryError for a column that
+    `stream_prices_history` does not have.
+    """
+    conditions, parameters = _of_symbols(symbols)
+    first = None if start is None else _moment(start, time.min)
+    last = None if end is None else _moment(end, time.max)
+    for bound, sign in ((first, ">="), (last, "<=")):
+        if bound is not None:
+            conditions.append(f"produced_at {sign} ? AND year {sign} ?")
+            parameters.extend((bound, bound.year))
+    if first and last:
+        conditions += _calendar(first, last)
+    return _frame(STREAM_PRICES_HISTORY, columns, conditions, parameters, settings)
+
+
+def latest_prices(
+    symbols: Sequence[str] | str | None = None,
+    columns: Sequence[str] | None = None,
+    *,
+    settings: Settings | None = None,
+) -> pd.DataFrame:
+    """The latest tick of each symbol as a DataFrame, ordered by symbol; `produced_at` as datetime64 in UTC.
+
+    Raises QueryError for a column that `latest_prices` does not have.
+    """
+    return _frame(LATEST_PRICES, columns, *_of_symbols(symbols), settings)
+
+
+def _frame(
+    table: Table,
+    columns: Sequence[str] | None,
+    conditions: Sequence[str],
+    parameters: Sequence[Parameter],
+    settings: Settings | None,
+) -> pd.DataFrame:
+    """The chosen columns (by default all but the provenance) of the rows that meet conditions, in the table's order."""
+    known = table.schema.names
+    chosen = list(columns) if columns is not None else [n for n in known if n not in _PROVENANCE]
+    if unknown := [c for c in chosen if c not in known]:
+        raise QueryError(f"{table.name} has no column {', '.join(unknown)}; it has {', '.join(known)}")
     names = ", ".join(f'"{c}"' for c in chosen)
+    order = ", ".join(dict.fromkeys((*table.sort, *table.key)))
     # Names come from the schema and values go as parameters: nothing of the caller's becomes SQL.
-    statement = f"SELECT {names} FROM price_by_date WHERE {' AND '.join(conditions)} ORDER BY symbol, date"  # noqa: S608
+    where = " AND ".join(conditions) or "true"
+    statement = f"SELECT {names} FROM {table.name} WHERE {where} ORDER BY {order}"  # noqa: S608
     return sql(statement, parameters, settings=settings).to_pandas(date_as_object=False)  # type: ignore[no-any-return]
+
+
+def _of_symbols(symbols: Sequence[str] | str | None) -> tuple[list[str], list[Parameter]]:
+    if symbols is None:
+        return [], []
+    wanted = [symbols] if isinstance(symbols, str) else list(symbols)
+    return [f"symbol IN ({', '.join('?' * len(wanted))})" if wanted else "false"], list(wanted)
+
+
+def _moment(bound: date, of_day: time) -> datetime:
+    if not isinstance(bound, datetime):
+        return datetime.combine(bound, of_day, UTC)
+    return bound.astimezone(UTC) if bound.tzinfo else bound.replace(tzinfo=UTC)
+
+
+def _calendar(first: datetime, last: datetime) -> list[str]:
+    """Conditions on month and day that hold from one moment to another.
+
+    Athena finds the objects of a day by its partition columns alone, where `produced_at` does not lead it to them.
+    """
+    days = [first.date() + timedelta(n) for n in range(min((last.date() - first.date()).days + 1, 366))]
+    conditions = []
+    for part, number in (("month", 12), ("day", 31)):
+        values = sorted({getattr(day, part) for day in days})
+        if values and len(values) < number:
+            conditions.append(f"{part} IN ({', '.join(map(str, values))})")
+    return conditions
 
 
 def _reading(statement: str) -> str:

@@ -2,7 +2,7 @@
 
 The objects come through the object store as Arrow datasets. A condition on a partition column (or on `date` and
 `produced_at`, which imply them) decides which objects are fetched at all, and conditions on the others which row groups
-are decoded.
+are decoded. Objects of one folder are in the same partition: they are needed together and fetched side by side.
 The connection reaches no file, no network and no Python object but these tables, and its configuration is locked.
 """
 
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -24,15 +26,15 @@ from stock_pipeline.schemas import TABLES, TIMESTAMP, Table
 
 _READING = {"SELECT", "EXPLAIN", "MULTI"}  # MULTI is what PIVOT expands to
 _CALENDAR = {"year", "month", "day"}
+_AHEAD = 10  # objects fetched at a time: that many connections a boto3 client keeps by default
 
 
 def run(statement: str, parameters: Sequence[Any], store: ObjectStore, database: str) -> pa.Table:
     """Run one statement; raises QueryError with DuckDB's message, or the error of the store."""
-    objects: list[_Object] = []
-    with duckdb.connect() as connection:
+    with _fetching() as (threads, objects), duckdb.connect() as connection:
         connection.execute(f'CREATE SCHEMA "{database}"')
         for table in _mentioned(statement):
-            rows = _rows(table, store, objects)
+            rows = _rows(table, store, objects, threads)
             connection.register(table.name, rows)
             connection.execute(f'CREATE VIEW "{database}"."{table.name}" AS FROM "{table.name}"')
         connection.execute(
@@ -48,10 +50,22 @@ def run(statement: str, parameters: Sequence[Any], store: ObjectStore, database:
         except duckdb.InterruptException as error:
             raise KeyboardInterrupt from error
         except (duckdb.Error, pa.ArrowException, RuntimeError) as error:
-            for failed in objects:
-                if failed.error:
-                    raise failed.error from None
+            if failure := next(filter(None, (found.failure() for found in objects)), None):
+                raise failure from None
             raise QueryError(_told(str(error).strip())) from error
+
+
+@contextmanager
+def _fetching() -> Iterator[tuple[ThreadPoolExecutor, list[_Object]]]:
+    """Threads that fetch objects, and a list to enter the objects of a statement in; both are let go at the end."""
+    threads = ThreadPoolExecutor(_AHEAD)
+    objects: list[_Object] = []
+    try:
+        yield threads, objects
+    finally:
+        threads.shutdown(cancel_futures=True)
+        for found in objects:
+            found.let_go()
 
 
 def _told(message: str) -> str:
@@ -77,17 +91,24 @@ def _refuse_writes(connection: duckdb.DuckDBPyConnection, statement: str) -> Non
         raise QueryError(f"{kinds[0]} is not allowed: SQL here only reads (SELECT, WITH, DESCRIBE, SHOW, EXPLAIN)")
 
 
-def _rows(table: Table, store: ObjectStore, objects: list[_Object]) -> pa.Table | ds.Dataset:
+def _rows(
+    table: Table, store: ObjectStore, objects: list[_Object], threads: ThreadPoolExecutor
+) -> pa.Table | ds.Dataset:
     """A table as what DuckDB can scan: a dataset of its objects, or no rows of the right types when it has none."""
     schema = _schema(table)
     format_ = ds.ParquetFileFormat()
     fragments = []
+    folders: dict[str, tuple[ds.Expression, list[_Object]]] = {}
     for info in store.list(table.prefix):
         if info.key.endswith(".parquet") and info.size:
-            found = _Object(store, info)
-            objects.append(found)
-            fragments.append(format_.make_fragment(found, partition_expression=_partition(table, schema, info.key)))
+            folder = info.key.rpartition("/")[0]
+            if folder not in folders:
+                folders[folder] = _partition(table, schema, info.key), []
+            expression, siblings = folders[folder]
+            found = _Object(store, info, siblings, threads)
+            fragments.append(format_.make_fragment(found, partition_expression=expression))
             found.registered = True
+            objects.append(found)
     return ds.FileSystemDataset(fragments, schema, format_) if fragments else schema.empty_table()
 
 
@@ -132,6 +153,10 @@ def _plain(rows: pa.Table) -> pa.Table:
     return rows
 
 
+def _data(store: ObjectStore, key: str) -> bytes:
+    return store.get(key).data
+
+
 class _Object(io.RawIOBase):
     """An object of the lake as a file, fetched whole by one GET when it is first read.
 
@@ -140,25 +165,48 @@ class _Object(io.RawIOBase):
     made; the listing answers that. From then on the size is that of the bytes fetched.
     """
 
-    def __init__(self, store: ObjectStore, info: ObjectInfo) -> None:
-        self._store, self._info = store, info
-        self._data: memoryview | None = None
+    def __init__(
+        self, store: ObjectStore, info: ObjectInfo, siblings: list[_Object], threads: ThreadPoolExecutor
+    ) -> None:
+        self._store: ObjectStore | None = store
+        self._info, self._threads = info, threads
+        self._siblings, self._place = siblings, len(siblings)
+        siblings.append(self)
+        self._starting = threading.Lock()
+        self._fetch: Future[bytes] | None = None
+        self._error: BaseException | None = None
         self._at = 0
-        self._fetching = threading.Lock()
         self.registered = False
-        self.error: BaseException | None = None
+
+    def _start(self) -> Future[bytes]:
+        with self._starting:
+            if self._fetch is None:
+                assert self._store, "the statement is over"
+                self._fetch = self._threads.submit(_data, self._store, self._info.key)
+            return self._fetch
 
     def _fetched(self) -> memoryview:
-        with self._fetching:
-            if self._data is None:
-                try:
-                    self._data = memoryview(self._store.get(self._info.key).data)
-                except BaseException as error:
-                    # A Python exception that crosses Arrow and DuckDB on a thread of theirs stops the query for good
-                    # (duckdb 2.0 waits for itself), so it is kept, and a file of no bytes fails the scan instead.
-                    self.error = error
-                    self._data = memoryview(b"")
-            return self._data
+        try:
+            fetch = self._start()
+            if not fetch.done():
+                for sibling in self._siblings[self._place + 1 : self._place + _AHEAD]:
+                    sibling._start()
+            return memoryview(fetch.result())
+        except BaseException as error:
+            # A Python exception that crosses Arrow and DuckDB on a thread of theirs stops the query for good
+            # (duckdb 2.0 waits for itself), so it is kept, and a file of no bytes fails the scan instead.
+            self._error = error
+            return memoryview(b"")
+
+    def failure(self) -> BaseException | None:
+        """Why the object could not be read, told once: an error that is kept here as well would hold itself."""
+        error, self._error = self._error, None
+        return error
+
+    def let_go(self) -> None:
+        """Hold nothing any more, as Arrow never frees a file that it could not open."""
+        self._store, self._fetch, self._error = None, None, None
+        self._siblings.clear()
 
     def readable(self) -> bool:
         return True
