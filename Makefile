@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check unit e2e format lock clean
+.PHONY: help setup demo dev test check unit e2e live format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +29,7 @@ demo: setup  ## local AWS and Dagster UI, both paths fed, tables printed, until 
 dev: setup  ## local AWS, Dagster UI and sensors, until Ctrl-C
 	@$(BIN)/stock-pipeline dev $(ARGS)
 
-test: check unit e2e  ## everything that must hold: check, unit, e2e
+test: check unit e2e  ## what must hold before a change is done: check, unit, e2e (CI runs live, too)
 
 check: setup  ## formatting, lint, types, import boundaries, the template
 	@$(BIN)/ruff format --check .
@@ -39,10 +39,13 @@ check: setup  ## formatting, lint, types, import boundaries, the template
 	@$(PYTEST) -q stock_pipeline_tests/test_boundaries.py
 
 unit: setup  ## tests that need no service
-	@$(PYTEST) -n 2 -m "not e2e" $(ARGS)
+	@$(PYTEST) -n 2 -m "not e2e and not live" $(ARGS)
 
-e2e: setup  ## tests against the local AWS and a running Dagster
+e2e: setup  ## tests against the local AWS
 	@$(PYTEST) -n 2 --dist loadgroup -m e2e $(ARGS)
+
+live: setup  ## tests of dev and demo, and of both paths through a running Dagster (some minutes)
+	@$(PYTEST) -n 2 --dist loadgroup -m live $(ARGS)
 
 format: setup  ## format the code and mend what lint can mend
 	@$(BIN)/ruff format .

@@ -22,7 +22,7 @@ from stock_pipeline.query import read_prices
 from stock_pipeline_tests.dev.conftest import Background, Command, processes_of
 from stock_pipeline_tests.local_aws import eventually
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.xdist_group("dagster")]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600), pytest.mark.xdist_group("dagster")]
 
 RunBackground = Callable[..., Background]
 

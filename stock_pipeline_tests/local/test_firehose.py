@@ -46,8 +46,7 @@ def put(stack: Stack, *data: bytes) -> None:
 def test_records_of_an_interval_are_one_object_joined_as_they_came(new_stack: NewStack) -> None:
     stack = new_stack(StreamBufferSeconds="1")
     parts = [b'{"a":1}\n{"a":2}\n', b"no newline", b"\xff\x00\n", "ü\n".encode()]
-    for part in parts:
-        put(stack, part)
+    put(stack, *parts)
     (found,) = (eventually(delivered(stack, 1)) or {"": b""}).items()
     assert found[1] == b"".join(parts), stack.log()
     named = KEY.fullmatch(found[0])
