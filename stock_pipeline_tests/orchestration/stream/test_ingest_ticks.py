@@ -134,6 +134,21 @@ def test_the_messages_of_a_failed_run_come_back(stream: Stream) -> None:
     assert stream.held() == 0
 
 
+def test_the_messages_of_a_run_that_died_come_back(stream: Stream) -> None:
+    stream.drop("a", tick("e1"))
+
+    def die(*args: object, **kwargs: object) -> None:
+        raise SystemExit
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arrivals, "ingest_ticks", die)
+        stream.run(succeeds=False)
+    assert "message-heartbeat" not in {thread.name for thread in threading.enumerate()}, "nobody holds them any more"
+    stream.pass_time()
+    stream.run()
+    assert (stream.ids(), stream.held()) == (["e1"], 0)
+
+
 def test_after_as_many_tries_as_the_queue_allows_they_are_dead_letters(stream: Stream) -> None:
     stream.drop("a", tick("e1"))
     with pytest.MonkeyPatch.context() as patch:
@@ -241,7 +256,7 @@ def test_a_heartbeat_that_fails_is_told_and_goes_on(stream: Stream, monkeypatch:
         queue.url += "-gone"
         assert all(told.acquire(timeout=30) for _ in range(3))
     assert "STOCK_PIPELINE_STREAM_QUEUE_URL" in said[0]
-    assert threading.active_count() == len([t for t in threading.enumerate() if t.name != "message-heartbeat"])
+    assert "message-heartbeat" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_store_that_ends_in_the_middle_leaves_all_of_the_group(
