@@ -47,7 +47,7 @@ def s3(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Itera
         "STOCK_PIPELINE_STAGING_BUCKET": STAGING,
         "STOCK_PIPELINE_LAKE_BUCKET": LAKE,
         "STOCK_PIPELINE_STREAM_NAME": STREAM,
-        "POWERTOOLS_SERVICE_NAME": request.node.name,  # loggers are kept by this name: each test has its own
+        "POWERTOOLS_SERVICE_NAME": request.node.nodeid,  # loggers are kept by this name: each test has its own
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
