@@ -55,7 +55,7 @@ lock: setup  ## compile the hash-pinned requirement files again (no index lines 
 	@$(BIN)/uv pip compile -q $(LOCK) --extra dev pyproject.toml -o requirements/dev.txt
 	@$(BIN)/uv pip compile -q $(LOCK) requirements/local-aws.in -o requirements/local-aws.txt
 	@for function in lambdas/*/; do \
-	  $(BIN)/uv pip compile -q $(LOCK) -c requirements/dev.txt $${function}requirements.in -o $${function}requirements.txt; \
+	  (cd $$function && ../../$(BIN)/uv pip compile -q $(LOCK) -c ../../requirements/dev.txt requirements.in -o requirements.txt); \
 	done
 
 LOCK := --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-header

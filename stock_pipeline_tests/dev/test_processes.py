@@ -80,7 +80,7 @@ def test_stopping_ends_what_a_child_started_too(start: Start, tmp_path: Path) ->
     assert all(alive(pid) for pid in both)
     stop([service])
     assert service.ended
-    assert not any(alive(pid) for pid in both)
+    assert eventually(lambda: not any(alive(pid) for pid in both))
 
 
 def test_one_that_does_not_listen_is_killed(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ def test_one_that_does_not_listen_is_killed(start: Start, tmp_path: Path, monkey
     both = pids(tmp_path)
     stop([service])
     assert service.process.returncode == -signal.SIGKILL
-    assert not any(alive(pid) for pid in both)
+    assert eventually(lambda: not any(alive(pid) for pid in both))
 
 
 def test_stopping_what_has_ended_is_nothing_to_do(start: Start, tmp_path: Path) -> None:
