@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from stock_pipeline.cli import backfill, demo, dev, doctor, ingest, rejects, sql
+from stock_pipeline.cli import backfill, demo, dev, doctor, ingest, rejects, sql, stream, watch
 from stock_pipeline.cli.console import complain, say
 from stock_pipeline.errors import StockPipelineError
 
@@ -43,7 +43,7 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     cls=_Commands,
     name="stock-pipeline",
-    help="Daily stock prices, from raw files to tables that SQL reads.",
+    help="Stock prices, daily files and live ticks, on their way into tables that SQL reads.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -73,6 +73,8 @@ app.command("dev")(dev.dev)
 app.command("demo")(demo.demo)
 app.command("ingest")(ingest.ingest)
 app.command("backfill")(backfill.backfill)
+app.command("stream")(stream.stream)
+app.command("watch")(watch.watch)
 app.command("sql")(sql.sql)
 app.add_typer(rejects.app, name="rejects")
 app.command("doctor")(doctor.doctor)

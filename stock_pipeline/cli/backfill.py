@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +10,8 @@ import typer
 
 from stock_pipeline.cli.console import complain, out, progress, say, table
 from stock_pipeline.cli.ingest import ingest_keys
+from stock_pipeline.cli.options import Symbols, with_symbols
 from stock_pipeline.cli.place import aws
-from stock_pipeline.settings import Settings, variable
 
 if TYPE_CHECKING:
     from stock_pipeline.receipts import Receipt
@@ -25,9 +24,7 @@ def backfill(
     end: Annotated[
         datetime | None, typer.Option(help="Last day; by default the last closed session.", formats=_DAY)
     ] = None,
-    symbols: Annotated[
-        str | None, typer.Option(help="A comma-separated list, or a number of made-up ones; by default the setting.")
-    ] = None,
+    symbols: Symbols = None,
 ) -> None:
     """Simulate the trading sessions of a range and ingest them.
 
@@ -50,17 +47,13 @@ def backfill(
         raise typer.BadParameter(f"{until} lies before {first}", param_hint="--end")
     if until > last:
         raise typer.BadParameter(f"{until} has not closed yet; the last closed session is {last}", param_hint="--end")
-    if symbols is not None and not symbols.strip():
-        raise typer.BadParameter("it names no symbol", param_hint="--symbols")
     if not (days := sessions(first, until)):
         say(f"there is no session of XNYS from {first} to {until}; nothing to do")
         return
     with aws() as settings:
         from stock_pipeline.lake.store import S3Store
 
-        if symbols is not None:
-            settings = replace(settings, symbols=Settings.from_env({variable("symbols"): symbols}).symbols)
-        names = default_symbols(settings.symbols)
+        names = default_symbols(with_symbols(settings, symbols).symbols)
         staging, lake = S3Store(settings.require("staging_bucket")), S3Store(settings.require("lake_bucket"))
         with progress(f"simulating {len(names):,} symbols") as report:
             raw = write_raw_daily_prices(staging, days, names, settings.seed, on_progress=report)

@@ -96,6 +96,24 @@ def _lines(what: str) -> Report:
 
 
 @contextmanager
+def live(what: str) -> Iterator[Callable[[str], None]]:
+    """Show how something stands that goes on: on a terminal a line that changes, elsewhere one every few seconds."""
+    if sys.stderr.isatty():
+        with err().status(what) as status:
+            yield lambda text: status.update(harmless(text))
+        return
+    last = time.monotonic()
+
+    def report(text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _BETWEEN_LINES:
+            last = time.monotonic()
+            say(text)
+
+    yield report
+
+
+@contextmanager
 def working(what: str) -> Iterator[Callable[[str], None]]:
     """Show that something of unknown length goes on; the callback changes what is said about it."""
     if not sys.stderr.isatty():

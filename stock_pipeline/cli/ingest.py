@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,13 +20,20 @@ if TYPE_CHECKING:
     from stock_pipeline.receipts import Receipt
 
 UPLOADS = "daily_prices/uploads/"
+TICK_UPLOADS = "stock_stream/uploads/"
+
+_TICKS = (".jsonl", ".ndjson", ".json")  # with or without .gz
+_SHOWN = 30  # receipts of tick objects that are shown one by one
 
 
 def ingest(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="Files of daily prices: .csv, .txt, .gz, .zip.", exists=True, dir_okay=False, readable=True
+            help="Daily prices: .csv, .txt, .gz, .zip. Ticks: .jsonl, .ndjson, .json, or .gz of them.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
         ),
     ],
     symbol: Annotated[
@@ -39,12 +47,13 @@ def ingest(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One receipt a line on stdout, as JSON.")] = False,
 ) -> None:
-    """Put files into staging and bring them into price_by_date.
+    """Put files into staging and bring them into the tables.
 
-    Each file keeps its name. Ingesting it again adds nothing twice. A file of
-    the same name with other content takes the other's place in staging, as an
-    upload to S3 does; the bucket keeps the version before, and the rows that it
-    gave stay in the table.
+    Daily prices go to price_by_date; ticks, which are JSON lines by the file's
+    name, to stream_prices_history and latest_prices. Each file keeps its name.
+    Ingesting it again adds nothing twice. A file of the same name with other
+    content takes the other's place in staging, as an upload to S3 does; the
+    bucket keeps the version before, and the rows that it gave stay.
 
     Exit status 1 if a file was refused; the others are ingested.
 
@@ -54,8 +63,11 @@ def ingest(
         stock-pipeline ingest download.csv --symbol AAPL
         stock-pipeline ingest corrected.csv --replace
         stock-pipeline ingest *.csv.gz --json > receipts.jsonl
+        stock-pipeline ingest ticks.jsonl.gz
     """
     _refuse_one_name_twice(files)
+    if (symbol is not None or replace) and (ticks := [file for file in files if _holds_ticks(file)]):
+        raise typer.BadParameter(f"{ticks[0].name} holds ticks; --symbol and --replace are for daily prices")
     if replace and stage_only:
         raise typer.BadParameter("what comes later cannot know of --replace; leave one of the two out")
     folder = UPLOADS if symbol is None else f"{UPLOADS}symbol={_canonical(symbol)}/"
@@ -67,7 +79,7 @@ def ingest(
         keys: list[str] = []
         for file in files:
             try:
-                keys.append(upload(file, folder, staging, settings))
+                keys.append(upload(file, TICK_UPLOADS if _holds_ticks(file) else folder, staging, settings))
             except FileRefused as error:
                 complain(f"{file}: {error}")
                 refused += 1
@@ -75,7 +87,9 @@ def ingest(
             for key in keys:
                 out().print(f"s3://{staging.bucket}/{key}", markup=False)
         else:
-            receipts = ingest_keys(keys, staging, lake, settings, replace=replace)
+            prices = [key for key in keys if not key.startswith(TICK_UPLOADS)]
+            receipts = ingest_keys(prices, staging, lake, settings, replace=replace)
+            receipts += ingest_tick_keys([key for key in keys if key not in prices], staging, lake, settings)
             refused += sum(r.refused is not None for r in receipts)
             if as_json:
                 for receipt in receipts:
@@ -111,7 +125,7 @@ def upload(file: Path, folder: str, staging: ObjectStore, settings: Settings) ->
 def ingest_keys(
     keys: Sequence[str], staging: ObjectStore, lake: ObjectStore, settings: Settings, *, replace: bool = False
 ) -> list[Receipt]:
-    """Ingest objects of staging, with progress."""
+    """Ingest objects of daily prices that are in staging, with progress."""
     from stock_pipeline.ingest import ingest_daily_prices
 
     with progress("ingesting") as report:
@@ -125,10 +139,29 @@ def ingest_keys(
         )
 
 
+def ingest_tick_keys(keys: Sequence[str], staging: ObjectStore, lake: ObjectStore, settings: Settings) -> list[Receipt]:
+    """Ingest objects of ticks that are in staging, with progress."""
+    from stock_pipeline.ingest_ticks import ingest_ticks
+
+    with progress("ingesting ticks") as report:
+        return ingest_ticks(
+            keys,
+            staging=staging,
+            lake=lake,
+            bucket_minutes=settings.tick_bucket_minutes,
+            max_skew=timedelta(seconds=settings.max_clock_skew_seconds),
+            max_bytes=settings.max_object_mb * MIB,
+            on_progress=report,
+        )
+
+
 def show(receipts: Sequence[Receipt]) -> None:
     """What became of each file, what was refused and where to see what was rejected."""
     taken = [r for r in receipts if r.refused is None]
-    if taken:
+    if len(taken) > _SHOWN:
+        sums = (sum(r.rows for r in taken), sum(r.inserted for r in taken), sum(r.duplicates for r in taken))
+        say("{:,} objects: {:,} rows, {:,} new, {:,} duplicates".format(len(taken), *sums))
+    elif taken:
         shown = table(file="left", rows="right", new="right", duplicates="right", conflicts="right", rejected="left")
         for r in taken:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in r.rejected.items())
@@ -147,7 +180,11 @@ def show(receipts: Sequence[Receipt]) -> None:
 
 
 def _name(receipt: Receipt) -> str:
-    return receipt.source.removeprefix(UPLOADS)
+    return receipt.source.removeprefix(UPLOADS).removeprefix(TICK_UPLOADS)
+
+
+def _holds_ticks(file: Path) -> bool:
+    return file.name.lower().removesuffix(".gz").endswith(_TICKS)
 
 
 def _refuse_one_name_twice(files: Sequence[Path]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stock_pipeline.cli.console import counted, out, say, table, text
-from stock_pipeline.cli.ingest import ingest_keys, show
+from stock_pipeline.cli.ingest import ingest_keys, ingest_tick_keys, show
 from stock_pipeline.cli.place import aws
 from stock_pipeline.cli.sql import Format, print_rows
 from stock_pipeline.errors import StockPipelineError
@@ -16,6 +16,7 @@ from stock_pipeline.errors import StockPipelineError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from stock_pipeline.schemas import Table
     from stock_pipeline.settings import Settings
 
 app = typer.Typer(rich_markup_mode="rich")
@@ -52,7 +53,7 @@ def list_(
 
         stock-pipeline rejects list
         stock-pipeline rejects list --source AAPL.csv --limit 100
-        stock-pipeline rejects list --reason conflict --format csv
+        stock-pipeline rejects list --reason malformed_json --format csv
     """
     with aws() as settings:
         found = _rejected(settings, source or [], reason or [])
@@ -92,16 +93,15 @@ def replay(
         raise typer.BadParameter("name the sources to replay, or give --all")
     with aws() as settings:
         from stock_pipeline.lake.store import S3Store
-        from stock_pipeline.schemas import PRICE_BY_DATE
+        from stock_pipeline.schemas import PRICE_BY_DATE, STREAM_PRICES_HISTORY
 
         found = _rejected(settings, sources or [], reason or [])
-        of_table = [t == PRICE_BY_DATE.name for t in found["target_table"].to_pylist()]
-        keys = list(dict.fromkeys(found.filter(of_table)["source"].to_pylist()))
-        if not keys:
+        if not found.num_rows:
             say("nothing to replay" + (": no rejected row has one of these reasons" if reason else ""))
             return
         staging, lake = S3Store(settings.require("staging_bucket")), S3Store(settings.require("lake_bucket"))
-        receipts = ingest_keys(keys, staging, lake, settings)
+        receipts = ingest_keys(_sources(found, PRICE_BY_DATE), staging, lake, settings)
+        receipts += ingest_tick_keys(_sources(found, STREAM_PRICES_HISTORY), staging, lake, settings)
     show(receipts)
     say(f"{counted(sum(r.inserted for r in receipts), 'row')} stored for the first time")
     if any(r.refused for r in receipts):
@@ -133,6 +133,12 @@ def _rejected(settings: Settings, sources: Sequence[str], reasons: Sequence[str]
     if reasons:
         found = found.filter(pc.is_in(found["reason"], pa.array(reasons, pa.string())))
     return found
+
+
+def _sources(found: pa.Table, target: Table) -> list[str]:
+    """The sources of a table's rejected records, each once."""
+    of_table = [name == target.name for name in found["target_table"].to_pylist()]
+    return list(dict.fromkeys(found.filter(of_table)["source"].to_pylist()))
 
 
 def _keys_named(source: str, keys: set[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from stock_pipeline.ingest_ticks import ingest_ticks
 from stock_pipeline.lake.store import S3Store
 from stock_pipeline.receipts import Receipt
 from stock_pipeline_tests.cli.conftest import Run
@@ -242,3 +244,82 @@ class TestRejects:
     @pytest.mark.parametrize("arguments", [[], ["AAPL.csv", "--all"]])
     def test_replay_wants_sources_or_all(self, run: Run, rejected: None, arguments: list[str]) -> None:
         assert run("rejects", "replay", *arguments).exit_code == 2
+
+
+class TestTicks:
+    TICK = '{"event_id":"%s","symbol":"AAPL","price":%s,"size":1,"produced_at":"2024-06-03 15:00:0%d.000000"}\n'
+
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        path = tmp_path / "ticks.jsonl"
+        path.write_text(self.TICK % ("a", 10, 1) + self.TICK % ("b", 11, 2) + "{half a\n")
+        return path
+
+    def ticks(self, run: Run) -> list[dict[str, Any]]:
+        statement = "SELECT event_id, price, source FROM stream_prices_history ORDER BY event_id"
+        return list(json.loads(run("sql", statement, "--format", "json").stdout))
+
+    def test_a_file_of_json_lines_ends_in_both_tables_and_again_adds_nothing(
+        self, run: Run, staging: S3Store, file: Path
+    ) -> None:
+        (first,) = receipts(run("ingest", file, "--json").stdout)
+        (again,) = receipts(run("ingest", file, "--json").stdout)
+        assert keys(staging) == ["stock_stream/uploads/ticks.jsonl"]
+        assert (first.table, first.inserted, first.rejected) == ("stream_prices_history", 2, {"malformed_json": 1})
+        assert (again.inserted, again.duplicates) == (0, 2)
+        source = "stock_stream/uploads/ticks.jsonl"
+        assert self.ticks(run) == [
+            {"event_id": "a", "price": 10.0, "source": source},
+            {"event_id": "b", "price": 11.0, "source": source},
+        ]
+        latest = run("sql", "SELECT price FROM latest_prices", "--format", "json")
+        assert json.loads(latest.stdout) == [{"price": 11.0}]
+
+    def test_prices_and_ticks_may_come_together_and_gzip_is_known_by_its_name(
+        self, run: Run, aws: None, vendor_file: MakeFile, file: Path, tmp_path: Path
+    ) -> None:
+        packed = tmp_path / "more.NDJSON.gz"
+        packed.write_bytes(gzip.compress((self.TICK % ("c", 12, 3)).encode()))
+        done = run("ingest", file, vendor_file("AAPL.csv", GOOD), packed)
+        assert done.exit_code == 0, done.stderr
+        assert len(bars(run)) == 2
+        assert [tick["event_id"] for tick in self.ticks(run)] == ["a", "b", "c"]
+
+    @pytest.mark.parametrize("option", [["--symbol", "AAPL"], ["--replace"]])
+    def test_options_of_daily_prices_are_wrong_usage(
+        self, run: Run, staging: S3Store, file: Path, option: list[str]
+    ) -> None:
+        assert run("ingest", file, *option).exit_code == 2
+        assert keys(staging) == []
+
+    def test_the_settings_of_the_stream_hold(
+        self, run: Run, lake: S3Store, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("STOCK_PIPELINE_TICK_BUCKET_MINUTES", "60")
+        run("ingest", file)
+        assert "price_by_date_stream/year=2024/month=06/day=03/1500.parquet" in keys(lake)
+
+    def test_rejected_ticks_are_listed_and_replayed_beside_rejected_prices(
+        self, run: Run, staging: S3Store, vendor_file: MakeFile, file: Path
+    ) -> None:
+        run("ingest", file, vendor_file("AAPL.csv", [*GOOD, BAD[0]]))
+        listed = json.loads(run("rejects", "list", "--format", "json").stdout)
+        assert {(row["target_table"], row["raw"]) for row in listed} == {
+            ("stream_prices_history", "{half a"),
+            ("price_by_date", BAD[0]),
+        }
+        staging.put("stock_stream/uploads/ticks.jsonl", (self.TICK % ("mended", 9, 3)).encode())
+        done = run("rejects", "replay", "--all")
+        assert done.exit_code == 0, done.stderr
+        assert "1 row stored for the first time" in done.stderr
+        assert [tick["event_id"] for tick in self.ticks(run)] == ["a", "b", "mended"]
+        assert "ticks.jsonl" not in run("rejects").stdout
+
+    def test_many_objects_are_summed_up(self, run: Run, staging: S3Store, lake: S3Store) -> None:
+        objects = [f"stock_stream/2024/06/03/15/{n}" for n in range(40)]
+        for n, key in enumerate(objects):
+            staging.put(key, (self.TICK % (n, 10, 1) + "{half\n").encode())
+        ingest_ticks(objects, staging=staging, lake=lake)
+        done = run("rejects", "replay", "--all")
+        assert "40 objects: 80 rows, 0 new, 40 duplicates" in done.stderr
+        assert "15/7" not in done.stdout

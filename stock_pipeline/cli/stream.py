@@ -1,0 +1,164 @@
+"""`stock-pipeline stream`: ticks into Kinesis, simulated or recorded."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Timer
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stock_pipeline.cli.console import live, out, say, working
+from stock_pipeline.cli.options import Symbols, with_symbols
+from stock_pipeline.cli.place import aws, starts_one
+from stock_pipeline.errors import SimulationError
+
+if TYPE_CHECKING:
+    from stock_pipeline.produce import Sent
+    from stock_pipeline.settings import Settings
+    from stock_pipeline.simulate.faults import Faults
+
+RATE = 100.0
+
+
+def stream(
+    rate: Annotated[
+        float | None,
+        typer.Option(help=f"Ticks a second over all symbols; by default {RATE:g}, a file as fast as it goes."),
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(help="How long; by default until Ctrl-C or the file's end.")] = None,
+    symbols: Symbols = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of ticks and faults; by default the setting.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Send the lines of this file, JSON lines or .gz of them, as they are.",
+            exists=True, dir_okay=False, readable=True,
+        ),
+    ] = None,
+    faults: Annotated[
+        str | None, typer.Option(help="What goes wrong, in shares of the ticks: duplicates, late, malformed.")
+    ] = None,
+) -> None:  # fmt: skip
+    """Send ticks into Kinesis, simulated as they fall due or from a file.
+
+    From there Firehose writes them to staging, and the sensor or the function
+    brings them into stream_prices_history and latest_prices: within seconds
+    where `dev` runs. Without it, the local AWS is started for this, its
+    function takes the ticks, and the command ends when the tables have them.
+
+    Simulated prices follow the session that opened last, at any hour. Ctrl-C
+    sends what faults still hold back and ends with status 0. If the stream
+    does not take all of it, the status is 1 and the message says how many
+    lines are lost and why; sending a file again stores nothing twice.
+
+    Examples:
+
+        stock-pipeline stream --seconds 60
+        stock-pipeline stream --rate 1000 --symbols AAPL,MSFT --seconds 30
+        stock-pipeline stream --seconds 30 --faults
+            duplicates=0.1,late=0.1,malformed=0.01
+        stock-pipeline stream --file ticks.jsonl.gz --rate 500
+    """
+    wrong = _faults(faults)
+    for option, value in (("--rate", rate), ("--seconds", seconds)):
+        if value is not None and not 0 < value < float("inf"):
+            raise typer.BadParameter(f"{value:g} is not a positive number", param_hint=option)
+    if file and symbols is not None:
+        raise typer.BadParameter("a file names its symbols itself; leave one of the two out", param_hint="--symbols")
+    own = starts_one()
+    with aws(processor="lambda") as settings:
+        from stock_pipeline.cli.passage import Passage
+        from stock_pipeline.produce import check_sent, kinesis_client, produce_live, replay
+        from stock_pipeline.simulate.daily import default_symbols
+
+        settings = with_symbols(settings, symbols)
+        name, seeds = settings.require("stream_name"), settings.seed if seed is None else seed
+        passage = Passage(settings)
+        started_at = time.monotonic()
+        with _ended_by_sigterm(), _stopping(seconds) as stop, live("sending") as show:
+            progress = _progress(show, started_at, seconds)
+            if file:
+                sent = replay(kinesis_client(), name, file, rate=rate, faults=wrong, seed=seeds,
+                              on_progress=progress, stop=stop)  # fmt: skip
+            else:
+                sent = produce_live(kinesis_client(), name, default_symbols(settings.symbols), seed=seeds,
+                                    rate=rate or RATE, seconds=seconds, faults=wrong, on_progress=progress)  # fmt: skip
+        out().print(f"sent {summary(sent)} in {time.monotonic() - started_at:.1f} s to {name}", markup=False)
+        if own and sent.lines:
+            with working("waiting until the tables have them"):
+                passage.wait_for(sent)
+    _say_where_they_are(settings, own)
+    check_sent(sent)
+
+
+def summary(sent: Sent) -> str:
+    """What was sent, in words: `6,590 lines in 312 records (812.0 kB), 0 retries, 0 failed`."""
+    from rich.filesize import decimal
+
+    return (
+        f"{sent.lines:,} lines in {sent.records:,} records ({decimal(sent.bytes)}), {sent.retries:,} retries, "
+        f"{sent.failed:,} failed"
+    )
+
+
+def _faults(text: str | None) -> Faults | None:
+    if text is None:
+        return None
+    from stock_pipeline.simulate.faults import Faults
+
+    try:
+        return Faults.parse(text)
+    except SimulationError as error:
+        raise typer.BadParameter(str(error), param_hint="--faults") from error
+
+
+def _progress(show: Callable[[str], None], started_at: float, seconds: float | None) -> Callable[[Sent], None]:
+    def progress(sent: Sent) -> None:
+        passed = time.monotonic() - started_at
+        of = f" of {seconds:,.0f}" if seconds else ""
+        retries = f", {sent.retries:,} retries" if sent.retries else ""
+        show(f"{sent.lines:,} lines sent, {sent.lines / max(passed, 1e-3):,.0f}/s, {passed:,.0f}{of} s{retries}")
+
+    return progress
+
+
+@contextmanager
+def _stopping(seconds: float | None) -> Iterator[Event]:
+    """An event that is set when the time is up."""
+    stop = Event()
+    timer = Timer(seconds, stop.set) if seconds else None
+    if timer:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield stop
+    finally:
+        if timer:
+            timer.cancel()
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Inside the block SIGTERM is what Ctrl-C is: what is held back is sent before the end."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _say_where_they_are(settings: Settings, own: bool) -> None:
+    from stock_pipeline.dev.session import found
+    from stock_pipeline.local import running
+
+    if own:
+        say("they are in stream_prices_history and latest_prices: stock-pipeline watch --once")
+    elif running() and settings.processor == "dagster" and not found():
+        say("nothing takes them into the tables yet: no `stock-pipeline dev` runs, whose sensor would", "yellow")
+    else:
+        say("to see them arrive: stock-pipeline watch")
