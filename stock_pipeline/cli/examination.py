@@ -7,40 +7,27 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stock_pipeline.cli import examination_stream
+from stock_pipeline.cli.console import counted
+from stock_pipeline.cli.findings import DEPLOY, IMPATIENT, Finding, State, is_local
 from stock_pipeline.dev.dagster import Dagster
 from stock_pipeline.dev.session import found
 from stock_pipeline.errors import ObjectNotFound, PreconditionFailed, StockPipelineError
 from stock_pipeline.lake.store import S3Store
 from stock_pipeline.local import LocalFolders, default_root, running
 from stock_pipeline.query import sql
-from stock_pipeline.schemas import TABLES
+from stock_pipeline.schemas import PRICE_BY_DATE, REJECTED_RECORDS, STREAM_PRICES_HISTORY, TABLES
 from stock_pipeline.settings import Settings, variable
 
-State = Literal["ok", "note", "broken"]
-
-_IMPATIENT = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 2})
 _PROBE = ".doctor/never-written"
 _NO_ETAG = "0" * 32
 _LITTLE_DISK, _NO_DISK = 1 << 30, 100 << 20  # bytes
-_DEPLOY = "deploy lambdas/template.yaml; locally, start `stock-pipeline dev` again"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a check found, and what to do about it."""
-
-    check: str
-    state: State
-    what: str
-    remedy: str = ""
-
 
 Check = Callable[[Settings], Iterator[Finding]]
 
@@ -61,11 +48,7 @@ def examine(settings: Settings) -> list[Finding]:
 
 def _settings(settings: Settings) -> Iterator[Finding]:
     local = running()
-    where = (
-        f"the local AWS at {local.endpoint}"
-        if local and local.env.get(variable("lake_bucket")) == settings.lake_bucket
-        else "AWS as the environment names it"
-    )
+    where = f"the local AWS at {local.endpoint}" if local and is_local(settings) else "AWS as the environment names it"
     yield Finding(
         "settings", "ok", f"{where}; arrivals are consumed by {settings.processor}, SQL runs in {settings.sql_engine}"
     )
@@ -73,7 +56,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 
 def _access(settings: Settings) -> Iterator[Finding]:  # noqa: ARG001
     try:
-        who = boto3.client("sts", config=_IMPATIENT).get_caller_identity()
+        who = boto3.client("sts", config=IMPATIENT).get_caller_identity()
     except (ClientError, BotoCoreError) as error:
         yield Finding(
             "access",
@@ -86,7 +69,7 @@ def _access(settings: Settings) -> Iterator[Finding]:  # noqa: ARG001
 
 
 def _buckets(settings: Settings) -> Iterator[Finding]:
-    client = boto3.client("s3", config=_IMPATIENT)
+    client = boto3.client("s3", config=IMPATIENT)
     for name in ("staging_bucket", "lake_bucket"):
         bucket = settings.require(name)
         store = S3Store(bucket, client)
@@ -114,40 +97,51 @@ def _try_to_write(store: S3Store) -> None:
 
 def _tables(settings: Settings) -> Iterator[Finding]:
     """The tables as Athena sees them, and how many rows they have. DuckDB needs no Glue."""
-    glue = boto3.client("glue", config=_IMPATIENT)
+    glue = boto3.client("glue", config=IMPATIENT)
     athena = settings.sql_engine == "athena"
     for name in TABLES:
         try:
             glue.get_table(DatabaseName=settings.database, Name=name)
         except ClientError as error:
             why = error.response["Error"].get("Message", str(error))
-            yield Finding(f"{name} in Glue", "broken" if athena else "note", why, _DEPLOY)
+            yield Finding(f"{name} in Glue", "broken" if athena else "note", why, DEPLOY)
             if athena:
                 continue
-        rows = int(sql(f"SELECT count(*) AS n FROM {name}", settings=settings)["n"][0].as_py())  # noqa: S608
-        yield from _judged(name, rows)
+        yield _judged(name, settings)
 
 
-def _judged(name: str, rows: int) -> Iterator[Finding]:
-    if name == "rejected_records" and rows:
-        yield Finding(name, "note", f"{rows:,} rows were not stored", "stock-pipeline rejects list")
-    elif name == "price_by_date" and not rows:
-        yield Finding(
-            name, "note", "no rows yet", "stock-pipeline ingest FILE, or stock-pipeline backfill --start 2024-01-01"
-        )
-    else:
-        yield Finding(name, "ok", f"{rows:,} rows")
+def _judged(name: str, settings: Settings) -> Finding:
+    if name == STREAM_PRICES_HISTORY.name:
+        return _history(settings)
+    rows = int(sql(f"SELECT count(*) AS n FROM {name}", settings=settings)["n"][0].as_py())  # noqa: S608
+    if name == REJECTED_RECORDS.name and rows:
+        return Finding(name, "note", f"{rows:,} rows were not stored", "stock-pipeline rejects list")
+    if name == PRICE_BY_DATE.name and not rows:
+        remedy = "stock-pipeline ingest FILE, or stock-pipeline backfill --start 2024-01-01"
+        return Finding(name, "note", "no rows yet", remedy)
+    return Finding(name, "ok", f"{rows:,} rows")
+
+
+def _history(settings: Settings) -> Finding:
+    """Ticks since yesterday: all of history may be many objects, and what matters of a stream is that it flows."""
+    name, today = STREAM_PRICES_HISTORY.name, datetime.now(UTC).date()
+    of_day = f"SELECT count(*) AS n FROM {name} WHERE year = ? AND month = ? AND day = ?"  # noqa: S608
+    days = [[day.year, day.month, day.day] for day in (today - timedelta(1), today)]
+    ticks = sum(int(sql(of_day, day, settings=settings)["n"][0].as_py()) for day in days)
+    if not ticks:
+        return Finding(name, "note", "no ticks since yesterday (UTC)", "stock-pipeline stream --seconds 60")
+    return Finding(name, "ok", f"{counted(ticks, 'tick')} since yesterday (UTC)")
 
 
 def _workgroup(settings: Settings) -> Iterator[Finding]:
     if settings.sql_engine != "athena":
         return
     try:
-        group = boto3.client("athena", config=_IMPATIENT).get_work_group(WorkGroup=settings.athena_workgroup)[
+        group = boto3.client("athena", config=IMPATIENT).get_work_group(WorkGroup=settings.athena_workgroup)[
             "WorkGroup"
         ]
     except ClientError as error:
-        yield Finding("Athena", "broken", str(error), f"check {variable('athena_workgroup')}, or {_DEPLOY}")
+        yield Finding("Athena", "broken", str(error), f"check {variable('athena_workgroup')}, or {DEPLOY}")
         return
     state = group.get("State", "")
     yield Finding(
@@ -161,9 +155,9 @@ def _workgroup(settings: Settings) -> Iterator[Finding]:
 def _queues(settings: Settings) -> Iterator[Finding]:
     """The queues that the local stack names among its outputs: what failed at every try waits there."""
     local = running()
-    if not local or local.env.get(variable("lake_bucket")) != settings.lake_bucket:
+    if not local or not is_local(settings):
         return
-    sqs: Any = boto3.client("sqs", config=_IMPATIENT)
+    sqs: Any = boto3.client("sqs", config=IMPATIENT)
     for name, url in local.outputs.items():
         if not (name.startswith("Failed") and name.endswith("Url")):
             continue
@@ -234,6 +228,8 @@ _CHECKS: dict[str, Check] = {
     "buckets": _buckets,
     "tables": _tables,
     "Athena": _workgroup,
+    "stream": examination_stream.stream,
+    "queues of ticks": examination_stream.queues,
     "queues": _queues,
     "Dagster": _dagster,
     "disk": _disk,

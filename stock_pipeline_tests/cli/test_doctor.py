@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,10 @@ def states(stdout: str) -> dict[str, str]:
     return {check: state for check, state, *_ in cells if check}
 
 
+EMPTY = {"price_by_date", "stream_prices_history", "arrivals of ticks"}
+"""Notes of a new stack: nothing came, and S3 has sent a test event that nobody took."""
+
+
 @pytest.mark.e2e
 class TestOnADeployedStack:
     def test_all_is_well(self, run: Run, stack: Stack) -> None:
@@ -28,9 +33,10 @@ class TestOnADeployedStack:
             t["Name"] for t in stack.client("glue").get_tables(DatabaseName=stack.settings.database)["TableList"]
         }
         undeclared = {f"{name} in Glue" for name in TABLES if name not in declared}
-        assert {check for check, state in found.items() if state == "note"} == {"price_by_date", "Dagster"} | undeclared
+        assert {check for check, state in found.items() if state == "note"} == EMPTY | {"Dagster"} | undeclared
         assert {stack.staging.bucket, stack.lake.bucket, "access", "settings", "disk", *TABLES} <= set(found)
         assert set(found.values()) == {"ok", "note"}
+        assert (found["stream"], found["Firehose"], found["dead letters of ticks"]) == ("ok", "ok", "ok")
 
     def test_it_writes_nothing(self, run: Run, stack: Stack) -> None:
         run("doctor")
@@ -77,6 +83,61 @@ class TestOnADeployedStack:
         done = run("doctor")
         assert done.exit_code == 1
         assert "STOCK_PIPELINE_ATHENA_WORKGROUP" in done.stdout
+
+
+@pytest.mark.e2e
+class TestTheWayOfTicks:
+    def test_ticks_of_today_are_counted(self, run: Run, stack: Stack, tmp_path: Path) -> None:
+        file = tmp_path / "ticks.jsonl"
+        now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+        file.write_text(f'{{"symbol":"AAPL","price":1,"produced_at":"{now}"}}\n')
+        assert run("ingest", file).exit_code == 0
+        done = run("doctor")
+        assert states(done.stdout)["stream_prices_history"] == "ok"
+        assert "1 tick since yesterday" in done.stdout
+
+    def test_dead_letters_are_broken_with_what_to_do(self, run: Run, stack: Stack) -> None:
+        stack.client("sqs").send_message(QueueUrl=stack.outputs["StreamDlqUrl"], MessageBody="{}")
+        done = run("doctor")
+        assert done.exit_code == 1
+        assert states(done.stdout)["dead letters of ticks"] == "broken"
+        assert "start-message-move-task" in done.stdout
+        assert f":{stack.outputs['StreamDlqUrl'].rpartition('/')[2]} " in done.stdout, "the ARN"
+
+    @pytest.mark.parametrize(
+        ("setting", "check"),
+        [("NAME", "stream"), ("QUEUE_URL", "arrivals of ticks"), ("DLQ_URL", "dead letters of ticks")],
+    )
+    def test_what_is_not_set_is_a_note_and_what_is_not_there_is_broken(
+        self, run: Run, stack: Stack, monkeypatch: pytest.MonkeyPatch, setting: str, check: str
+    ) -> None:
+        name = f"STOCK_PIPELINE_STREAM_{setting}"
+        monkeypatch.setenv(name, "")
+        done = run("doctor")
+        assert (done.exit_code, states(done.stdout)[check]) == (0, "note")
+        assert f"{name} is not set" in done.stdout
+        monkeypatch.setenv(name, f"{stack.aws.endpoint}/000000000000/nowhere" if setting != "NAME" else "nowhere")
+        done = run("doctor")
+        assert (done.exit_code, states(done.stdout)[check]) == (1, "broken")
+        assert f"check {name}" in done.stdout
+
+    def test_a_firehose_that_writes_elsewhere_is_broken(
+        self, run: Run, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("STOCK_PIPELINE_STAGING_BUCKET", stack.lake.bucket)
+        done = run("doctor")
+        assert states(done.stdout)["Firehose"] == "broken"
+        assert f"looked for under s3://{stack.lake.bucket}/stock_stream/" in done.stdout
+
+    def test_a_stream_without_a_firehose_of_its_name_is_a_note(
+        self, run: Run, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        name = f"{stack.outputs['StreamName']}-alone"
+        stack.client("kinesis").create_stream(StreamName=name, ShardCount=2)
+        monkeypatch.setenv("STOCK_PIPELINE_STREAM_NAME", name)
+        done = run("doctor")
+        assert (states(done.stdout)["stream"], states(done.stdout)["Firehose"]) == ("ok", "note")
+        assert "shards: 2" in done.stdout
 
 
 def test_an_aws_that_does_not_answer_is_told_once_and_soon(

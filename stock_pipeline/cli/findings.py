@@ -1,0 +1,32 @@
+"""What a check of `doctor` gives, and what all of its checks have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from botocore.config import Config
+
+from stock_pipeline.local import running
+from stock_pipeline.settings import Settings, variable
+
+State = Literal["ok", "note", "broken"]
+
+IMPATIENT = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 2})
+DEPLOY = "deploy lambdas/template.yaml; locally, start `stock-pipeline dev` again"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found, and what to do about it."""
+
+    check: str
+    state: State
+    what: str
+    remedy: str = ""
+
+
+def is_local(settings: Settings) -> bool:
+    """Whether the settings are those of the local AWS that runs."""
+    local = running()
+    return local is not None and local.env.get(variable("lake_bucket")) == settings.lake_bucket
