@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,6 +24,8 @@ from stock_pipeline.merge import Merged, Outcome, differences
 from stock_pipeline.parse.buffers import Codes, Ints, as_arrow, strings
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import TIMESTAMP, Reason, Table
+
+Outcomes = npt.NDArray[np.int8]
 
 _WRITERS = 4
 """So many partitions are merged at a time: a write waits for S3 longer than it computes."""
@@ -62,13 +65,16 @@ def merge_group(
     now: datetime,
     *,
     replace: bool = False,
-) -> list[Receipt]:
+) -> tuple[list[Receipt], Outcomes]:
     """Merge a group of arrivals into a table, record what was not stored, and account for every row.
 
     `rows` are the good rows of all arrivals in their order, with provenance (see `with_provenance`). `partition_of`
     gives the partition of each row as an index into a list of names; partitions are merged side by side. With `replace`
     the group must be one arrival, as a restatement must see what the one before it left.
+
+    Returns a receipt an arrival, and what became of each row (values of `Outcome`).
     """
+    outcomes = np.zeros(rows.num_rows, np.int8)
     ends = np.cumsum([arrival.rows for arrival in group])
 
     def merge_partition(partition: str, chosen: Ints) -> None:
@@ -85,6 +91,7 @@ def merge_group(
         )
         disputes = _disputes(merged, incoming, chosen, group, ends, table)
         owners = np.searchsorted(ends, chosen, side="right")
+        outcomes[chosen] = merged.outcome
         counts = np.zeros((len(group), len(Outcome)), np.int64)
         np.add.at(counts, (owners, merged.outcome), 1)
         with accounts:
@@ -98,7 +105,7 @@ def merge_group(
     with ThreadPoolExecutor(_WRITERS) as threads:
         list(threads.map(merge_partition, *_split(*partition_of(rows))))
     with ThreadPoolExecutor(_RECORDERS) as threads:
-        return list(threads.map(lambda arrival: _closed(arrival, table, lake, now), group))
+        return list(threads.map(lambda arrival: _closed(arrival, table, lake, now), group)), outcomes
 
 
 def with_provenance(good: pa.Table, sources: Sequence[str], owners: Codes, table: Table, now: datetime) -> pa.Table:

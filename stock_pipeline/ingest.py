@@ -67,7 +67,8 @@ def ingest_daily_prices(
     arrivals = _counted(_read_daily_prices(keys, staging, symbol, max_bytes, now), len(keys), on_progress)
     for group in _groups(arrivals, 1 if replace else GROUP_ROWS):
         rows = _joined(group, now)
-        receipts += merge_group(group, rows, PRICE_BY_DATE, _by_year, lake, now, replace=replace)
+        done, _ = merge_group(group, rows, PRICE_BY_DATE, _by_year, lake, now, replace=replace)
+        receipts += done
     return receipts
 
 

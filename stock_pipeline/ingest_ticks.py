@@ -17,8 +17,8 @@ from stock_pipeline.clean.ticks import MAX_SKEW, clean_tick_objects
 from stock_pipeline.errors import ObjectNotFound
 from stock_pipeline.lake.partitions import merge_into_partition
 from stock_pipeline.lake.store import ObjectInfo, ObjectStore, StoredObject
-from stock_pipeline.merge import merge
-from stock_pipeline.parse.buffers import Ints
+from stock_pipeline.merge import Outcome, merge
+from stock_pipeline.parse.buffers import Ints, booleans
 from stock_pipeline.parse.ticks import parse_tick_objects
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
@@ -124,8 +124,11 @@ def _ingest_group(
 
     sources = [found.info.key for found in group]
     rows = with_provenance(ticks.good, sources, ticks.objects, STREAM_PRICES_HISTORY, now)
-    receipts = merge_group(arrivals, rows, STREAM_PRICES_HISTORY, lambda rows: bucket_of(rows, minutes), lake, now)
-    _update_snapshot(rows, lake)
+    receipts, outcomes = merge_group(
+        arrivals, rows, STREAM_PRICES_HISTORY, lambda rows: bucket_of(rows, minutes), lake, now
+    )
+    # What history has not taken, as it holds other values for the event, is no price to show either.
+    _update_snapshot(rows.filter(booleans(outcomes != Outcome.CONFLICT)), lake)
     return receipts
 
 

@@ -111,9 +111,10 @@ def test_a_redelivered_object_adds_nothing_and_writes_nothing(feed: Feed) -> Non
 
 def test_one_event_with_two_prices_is_a_conflict(feed: Feed) -> None:
     feed.ingest(feed.drop("a", tick("e1", price=1)))
-    (receipt,) = feed.ingest(feed.drop("b", tick("e1", price=2)))
+    (receipt,) = feed.ingest(feed.drop("b", tick("e1", price=2, second=9)))
     assert (receipt.inserted, receipt.conflicts) == (0, 1)
     assert feed.rejects() == [("b", 1, "conflict")]
+    assert feed.latest() == feed.greatest() == {"AAPL": (OPEN, "e1", 1.0)}
 
 
 def test_the_snapshot_keeps_the_latest_by_the_producers_time(feed: Feed) -> None:

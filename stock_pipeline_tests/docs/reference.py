@@ -27,7 +27,7 @@ Written from the code by `python -m stock_pipeline_tests.docs.reference`; a test
 COMMANDS = """## Commands
 
 Results go to stdout, everything else to stderr. Exit status: 0 done, 1 the work failed (the message says what to do),
-2 wrong usage, 130 interrupted with Ctrl-C; `dev`, `demo`, `stream` and `watch` end with 0 on Ctrl-C, as they are meant to.
+2 wrong usage, 130 interrupted with Ctrl-C; `dev`, `demo`, `stream` and `watch` end with 0 on Ctrl-C, as they should.
 `stock-pipeline --debug …` shows the traceback of an error, `stock-pipeline --version` the version.
 
 A command works on the AWS that the environment names by its buckets. If it names none, that is the local AWS: the one
