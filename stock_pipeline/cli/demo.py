@@ -1,4 +1,4 @@
-"""`stock-pipeline demo`: `dev`, with the batch path fed and the tables printed."""
+"""`stock-pipeline demo`: `dev`, with both paths fed and the tables printed."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ def demo(
     """Run dev, feed the pipeline and print the tables.
 
     Ingests a vendor's file with some bad rows. Then simulates this year and
-    the two before through Dagster: one run writes the raw files of all
+    the one before through Dagster: one run writes the raw files of all
     sessions, the sensor sees them arrive and starts the runs that bring them
-    into price_by_date, so the partitions in the UI are green. In the end both
-    tables are queried. What is there already is not done again. If `dev` runs,
-    its Dagster is fed.
+    into price_by_date, so the partitions in the UI are green. Then streams
+    live ticks for a while, some of them twice, late or broken, and shows
+    stream_prices_history and latest_prices fill. All tables are queried.
+
+    What is there already is not done again, but for the ticks, which are new
+    each time. If `dev` runs, its Dagster is fed.
 
     Examples:
 

@@ -75,7 +75,10 @@ def announce(session: Session) -> None:
     out().print(f"Dagster UI  {session.url}", style="bold", markup=False)
     if session.aws:
         say(f"local AWS   {session.aws.endpoint}   objects and logs are in {session.root / '.local'}")
-    say(f"arrivals    s3://{session.settings.staging_bucket}/daily_prices/ consumed by {session.settings.processor}")
+    staging, processor = session.settings.staging_bucket, session.settings.processor
+    say(f"arrivals    s3://{staging}/daily_prices/ and stock_stream/, consumed by {processor}")
+    if session.settings.stream_name:
+        say(f"ticks       {session.settings.stream_name}   `stock-pipeline stream` sends some, `watch` shows them")
 
 
 def serve(session: Session) -> None:

@@ -1,4 +1,4 @@
-"""What the demo shows: a vendor's file and three years of sessions on their way into the tables.
+"""What the demo shows: a vendor's file, two years of sessions and live ticks on their way into the tables.
 
 The sessions go through Dagster as they do every evening: one run of a job writes the raw objects, the sensor sees them
 arrive, and its runs bring them into the table. So what the UI shows afterwards is what happened.
@@ -14,6 +14,7 @@ from datetime import date
 from stock_pipeline.cli.console import out, progress, say, table, working
 from stock_pipeline.cli.ingest import UPLOADS, ingest_keys, show, upload
 from stock_pipeline.cli.sql import show_rows
+from stock_pipeline.cli.tour_stream import StreamTour
 from stock_pipeline.dev.dagster import Dagster
 from stock_pipeline.errors import DevError
 from stock_pipeline.lake.store import S3Store
@@ -24,7 +25,7 @@ from stock_pipeline.simulate.daily import default_symbols
 
 SAMPLE = CHECKOUT / "docs" / "samples" / "ACME.csv"
 
-_YEARS = 3
+_YEARS = 2  # with more of them Dagster would note sessions for longer than people want to wait
 _PATIENCE = 180.0  # seconds without any progress
 _POLL = 1.5
 
@@ -43,7 +44,7 @@ FROM price_by_date WHERE year >= ? GROUP BY year ORDER BY year
 """
 _REJECTED = """
 SELECT source, reason, count(*) AS "rows"
-FROM rejected_records GROUP BY source, reason ORDER BY source, reason
+FROM rejected_records WHERE "table" = 'price_by_date' GROUP BY source, reason ORDER BY source, reason
 """
 _BARS = "SELECT count(*) AS bars FROM price_by_date WHERE year >= ? AND date >= ? AND date <= ?"
 
@@ -59,27 +60,30 @@ class Tour:
 
     def run(self) -> None:
         """Everything, in order. The file comes first, so that its arrival is seen while the sessions are simulated."""
-        self._ingest_sample()
+        sampled = self._ingest_sample()
         sessions = self._recent_sessions()
         self._simulate(sessions)
         if self.settings.processor == "dagster":
             self._await_runs(sessions)
-        self._query(int(next(iter(sessions))[:4]))
+        self._query(min(sampled, int(min(sessions)[:4])))
+        StreamTour(self.settings, self.dagster.url, self.check, self._timed).run()
         shown = table(step="left", seconds="right")
         for step, seconds in self.timings.items():
             shown.add_row(step, f"{seconds:.1f}")
         out().print("\nTook", style="bold")
         out().print(shown)
 
-    def _ingest_sample(self) -> None:
+    def _ingest_sample(self) -> int:
+        """Ingest the vendor's file; returns the first year that it has bars of."""
         out().print(f"\nA vendor's file: {SAMPLE.name}, with some bad rows", style="bold")
         with self._timed("one file from upload to table"):
             key = upload(SAMPLE, UPLOADS, self.staging, self.settings)
             receipts = ingest_keys([key], self.staging, self.lake, self.settings)
         show(receipts)
+        return min(int(partition.removeprefix("year=")) for r in receipts for partition in r.partitions)
 
     def _recent_sessions(self) -> dict[str, bool]:
-        """The sessions of this year and the two before, each with whether it is materialized in Dagster."""
+        """The sessions of this year and the one before, each with whether it is materialized in Dagster."""
         partitions = self.dagster.partitions("raw_daily_prices")
         first = str(int(max(partitions)[:4]) - _YEARS + 1)
         return {session: done for session, done in partitions.items() if session >= first}
