@@ -49,13 +49,19 @@ def sql(
 ) -> None:
     """Query the tables: Athena in AWS, DuckDB on the local AWS.
 
-    Tables: price_by_date (one row a symbol and session, partitioned by year)
-    and rejected_records. All times are UTC.
+    Tables: price_by_date (one row a symbol and session, partitioned by year),
+    stream_prices_history (one row a tick, partitioned by year, month and day),
+    latest_prices (one row a symbol) and rejected_records. All times are UTC. A
+    condition on the partition columns decides which objects are read.
 
     Examples:
 
         stock-pipeline sql "SELECT * FROM price_by_date WHERE symbol = ? AND
             date >= ?" --param AAPL --param 2024-01-01
+        stock-pipeline sql "SELECT symbol, count(*) AS ticks, max(price) AS high
+            FROM stream_prices_history WHERE year = 2026 AND month = 1 AND day = 5
+            GROUP BY symbol"
+        stock-pipeline sql "SELECT * FROM latest_prices ORDER BY symbol"
         stock-pipeline sql "SELECT reason, count(*) AS n FROM rejected_records
             GROUP BY 1" --format json
         stock-pipeline sql - --format csv < query.sql > prices.csv
