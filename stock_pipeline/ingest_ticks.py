@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ from stock_pipeline.parse.buffers import Ints, booleans
 from stock_pipeline.parse.ticks import parse_tick_objects
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
-from stock_pipeline.settings import MIB
+from stock_pipeline.settings import MIB, Settings
 
 RAW_TICKS = "stock_stream/"
 """Everything under this prefix of the staging bucket is a raw object of ticks."""
@@ -72,6 +73,23 @@ def ingest_ticks(
         if not go_on():
             break
     return receipts
+
+
+class Options(TypedDict):
+    """The arguments of `ingest_ticks` that settings decide."""
+
+    bucket_minutes: int
+    max_skew: timedelta
+    max_bytes: int
+
+
+def options_of(settings: Settings) -> Options:
+    """What the settings say to `ingest_ticks`, in one place: all consumers must put a tick into the same object."""
+    return {
+        "bucket_minutes": settings.tick_bucket_minutes,
+        "max_skew": timedelta(seconds=settings.max_clock_skew_seconds),
+        "max_bytes": settings.max_object_mb * MIB,
+    }
 
 
 def bucket_of(rows: pa.Table, minutes: int) -> tuple[Ints, list[str]]:

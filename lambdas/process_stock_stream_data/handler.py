@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -24,10 +23,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from stock_pipeline.arrival_events import Arrivals, arrivals_of, arrivals_of_message
 from stock_pipeline.errors import ArrivalsFailed, EventError, StockPipelineError
-from stock_pipeline.ingest_ticks import RAW_TICKS, ingest_ticks
+from stock_pipeline.ingest_ticks import RAW_TICKS, ingest_ticks, options_of
 from stock_pipeline.lake.store import S3Store
 from stock_pipeline.receipts import Receipt
-from stock_pipeline.settings import MIB, Settings
+from stock_pipeline.settings import Settings
 
 # Read while the function starts: a missing setting stops it there, named, and not in the middle of an event.
 SETTINGS = Settings.from_env()
@@ -128,9 +127,7 @@ def _ingest(keys: Sequence[str], go_on: Callable[[], bool]) -> list[Receipt]:
         keys,
         staging=STAGING,
         lake=LAKE,
-        bucket_minutes=SETTINGS.tick_bucket_minutes,
-        max_skew=timedelta(seconds=SETTINGS.max_clock_skew_seconds),
-        max_bytes=SETTINGS.max_object_mb * MIB,
+        **options_of(SETTINGS),
         go_on=go_on,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -141,16 +140,14 @@ def ingest_keys(
 
 def ingest_tick_keys(keys: Sequence[str], staging: ObjectStore, lake: ObjectStore, settings: Settings) -> list[Receipt]:
     """Ingest objects of ticks that are in staging, with progress."""
-    from stock_pipeline.ingest_ticks import ingest_ticks
+    from stock_pipeline.ingest_ticks import ingest_ticks, options_of
 
     with progress("ingesting ticks") as report:
         return ingest_ticks(
             keys,
             staging=staging,
             lake=lake,
-            bucket_minutes=settings.tick_bucket_minutes,
-            max_skew=timedelta(seconds=settings.max_clock_skew_seconds),
-            max_bytes=settings.max_object_mb * MIB,
+            **options_of(settings),
             on_progress=report,
         )
 

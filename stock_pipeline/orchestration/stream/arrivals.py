@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from stock_pipeline.arrival_events import arrivals_of_message
 from stock_pipeline.errors import EventError, StockPipelineError
-from stock_pipeline.ingest_ticks import RAW_TICKS, Progress, ingest_ticks
+from stock_pipeline.ingest_ticks import RAW_TICKS, Progress, ingest_ticks, options_of
 from stock_pipeline.lake.store import ObjectStore
 from stock_pipeline.orchestration.stream.queue import Message
 from stock_pipeline.receipts import Receipt
-from stock_pipeline.settings import MIB, Settings
+from stock_pipeline.settings import Settings
 
 Ingest = Callable[[Sequence[str]], list[Receipt]]
 
@@ -86,9 +86,7 @@ def ingest_with(
             keys,
             staging=staging,
             lake=lake,
-            bucket_minutes=settings.tick_bucket_minutes,
-            max_skew=timedelta(seconds=settings.max_clock_skew_seconds),
-            max_bytes=settings.max_object_mb * MIB,
+            **options_of(settings),
             now=now,
             on_progress=on_progress,
         )
