@@ -27,7 +27,9 @@ def test_it_installs_once_and_again_when_the_requirements_change(
 ) -> None:
     said: list[str] = []
     requirements.write_text("--no-index\nsurely-not-a-package==1.0 --hash=sha256:" + "0" * 64)
-    with pytest.raises(LocalAwsError, match=r"(?s)the local AWS cannot run: installing packages failed.*surely-not-a-package"):
+    with pytest.raises(
+        LocalAwsError, match=r"(?s)the local AWS cannot run: installing packages failed.*surely-not-a-package"
+    ):
         ensure_environment(tmp_path, said.append)
 
     requirements.write_text("--no-index\n")
