@@ -136,8 +136,8 @@ def new_daily_file() -> tuple[str, str, bytes]:
 def new_tick_object() -> tuple[str, str, bytes]:
     """A key, its symbol, and an object with one tick that can be stored and one that cannot."""
     symbol = f"T{next(_numbers)}"
-    lines = [{"event_id": symbol, "symbol": symbol, "price": 10.5, "size": 1, "produced_at": "2024-06-03T14:30:01Z"},
-             {"event_id": f"{symbol}-x", "symbol": symbol, "price": -1, "produced_at": "2024-06-03T14:30:02Z"}]  # fmt: skip
+    tick = {"event_id": symbol, "symbol": symbol, "price": 10.5, "size": 1, "produced_at": "2024-06-03T14:30:01Z"}
+    lines = [tick, tick | {"event_id": f"{symbol}-x", "price": -1}]
     return f"stock_stream/2024/06/03/14/{symbol}", symbol, b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
