@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ministack import app
-from ministack.core.iam_evaluator import EvalContext, _gather_role_policies, evaluate, pin_request_origin
+from ministack.core.iam_actions import access_denied_response
+from ministack.core.iam_evaluator import EvalContext, _gather_role_policies, caller_arn, evaluate, pin_request_origin
 from ministack.services import eventbridge, firehose, lambda_svc
+from ministack.services import s3 as s3_service
 
 Need = tuple[str, str]
 """An action and the resource that it is for."""
@@ -22,9 +24,9 @@ log = logging.getLogger("gateway")
 
 
 def lacking(role: str, needs: Sequence[Need]) -> list[Need]:
-    """Which of some needs the policies of a role (its ARN) do not allow."""
+    """Which of some needs the policies of a role (the ARN of the role, or of its session) do not allow."""
     _, _, _, _, account, path = role.split(":", 5)
-    name = path.rpartition("/")[2]
+    name = path.split("/")[1] if path.startswith("assumed-role/") else path.rpartition("/")[2]
     policies = _gather_role_policies(name, account)
 
     def allowed(action: str, resource: str) -> bool:
@@ -47,11 +49,29 @@ def enforce() -> None:
     The buckets and queues refuse whatever is not sent over TLS, which nothing here is: it does not leave the machine.
     """
     app.pin_request_origin = lambda address, _secure: pin_request_origin(address, True)
+    _tell_nothing_missing_to_who_may_not_list()
     _ask_before_reading_queues()
     _ask_before_reporting_failures()
     _ask_before_writing_logs()
     _ask_before_delivering()
     _ask_before_running_schedules()
+
+
+def _tell_nothing_missing_to_who_may_not_list() -> None:
+    """S3 answers 403 for an object that is not there, unless the role may list the bucket."""
+    handle = s3_service.handle_request
+
+    async def asked(method: str, path: str, headers: dict[str, str], *rest: Any, **named: Any) -> Any:
+        answer = await handle(method, path, headers, *rest, **named)
+        bucket, _, key = path.lstrip("/").partition("/")
+        role = caller_arn()
+        if answer[0] != 404 or method not in {"GET", "HEAD"} or not key or ":assumed-role/" not in role:
+            return answer
+        if not _refused(role, [("s3:ListBucket", f"arn:aws:s3:::{bucket}")]):
+            return answer
+        return access_denied_response("s3", "s3:ListBucket", role, "", headers=headers)
+
+    s3_service.handle_request = asked
 
 
 def _ask_before_reading_queues() -> None:
