@@ -70,9 +70,6 @@ def test_cfn_lint_finds_nothing() -> None:
     assert [str(match) for match in found] == []
 
 
-def test_it_is_small_enough_to_be_sent_as_it_is() -> None:
-    assert TEMPLATE.stat().st_size < 51_200  # CloudFormation's limit for a template that is not in S3
-
 
 def test_it_uses_no_yaml_that_cloudformation_does_not_read() -> None:
     assert not re.search(r"(?m)^[^#\"']*(:|-) +[&*]\w|<<:", TEMPLATE.read_text()), "anchors, aliases and merges"
