@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from stock_pipeline.cli import backfill, demo, dev, doctor, ingest, rejects, sql, stream, watch
 from stock_pipeline.cli.console import complain, say
 from stock_pipeline.errors import StockPipelineError
+from stock_pipeline.settings import PREFIX
 
 _AWS_REMEDY = "check AWS_PROFILE, AWS_REGION and your credentials, or run `stock-pipeline doctor`"
 
@@ -27,6 +28,8 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
+            if (stack := ctx.params.get("stack")) and "--help" not in ctx.args:
+                _work_on(stack)
             return super().invoke(ctx)
         except KeyboardInterrupt:
             say("interrupted")
@@ -51,6 +54,13 @@ app = typer.Typer(
 )
 
 
+def _work_on(stack: str) -> None:
+    """Let the outputs of a stack take the place of this process's settings. Raises DeployError."""
+    from stock_pipeline.deploy.stack import outputs_of, settings_of
+
+    os.environ.update(settings_of(outputs_of(stack)))
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
@@ -61,6 +71,15 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    stack: Annotated[
+        str | None,
+        typer.Option(
+            "--stack",
+            metavar="NAME",
+            envvar=f"{PREFIX}STACK",
+            help="Work on this stack in AWS (stock-pipeline-main); its outputs take the place of the settings.",
+        ),
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)

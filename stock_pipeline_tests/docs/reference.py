@@ -32,6 +32,15 @@ Results go to stdout, everything else to stderr. Exit status: 0 done, 1 the work
 
 A command works on the AWS that the environment names by its buckets. If it names none, that is the local AWS: the one
 that `dev` runs, or one that is started for the command's own duration. The data stays where the next command finds it.
+
+`stock-pipeline --stack NAME …` (or `STOCK_PIPELINE_STACK`) works on a stack that `make deploy` made: what
+CloudFormation says of its outputs takes the place of the settings below, so no other is needed. Region and credentials
+are AWS's own (`AWS_REGION`, `AWS_PROFILE`), and must be allowed `cloudformation:DescribeStacks`.
+
+```
+stock-pipeline --stack stock-pipeline-main doctor
+stock-pipeline --stack stock-pipeline-main sql "SELECT count(*) FROM price_by_date"
+```
 """
 
 SETTINGS = """## Settings

@@ -13,11 +13,11 @@ from cfnlint import api as cfnlint
 
 from stock_pipeline.clean.ticks import FIRST_TIME, MAX_SKEW
 from stock_pipeline.deploy.sources import TEMPLATE, functions
+from stock_pipeline.deploy.stack import settings_of
 from stock_pipeline.deploy.template import load_template
 from stock_pipeline.errors import SettingsError
 from stock_pipeline.ingest import RAW_DAILY_PRICES
 from stock_pipeline.ingest_ticks import BUCKET_MINUTES, RAW_TICKS, bucket_of
-from stock_pipeline.local.stack import settings_of
 from stock_pipeline.schemas import (
     DATABASE,
     LATEST_PRICES,
@@ -68,7 +68,6 @@ def text(value: Any) -> str:
 def test_cfn_lint_finds_nothing() -> None:
     found = cfnlint.lint(TEMPLATE.read_text(), config=cfnlint.ManualArgs(regions=["us-east-1", "eu-central-1"]))
     assert [str(match) for match in found] == []
-
 
 
 def test_it_uses_no_yaml_that_cloudformation_does_not_read() -> None:

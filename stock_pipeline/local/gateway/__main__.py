@@ -112,6 +112,7 @@ def main() -> None:
     nearer_aws.adopt_stored_buckets()
     nearer_aws.take_numbers_as_text()
     nearer_aws.forget_old_records()
+    nearer_aws.keep_alarms_on_expressions()
     nearer_aws.queue_invocations(max(2, os.cpu_count() or 2))
     if AUTH:
         roles.enforce()
