@@ -7,10 +7,10 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check unit e2e live build deploy format lock clean
+.PHONY: help setup demo dev test check unit e2e live sam check-template package-test build deploy destroy format lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.complete  ## make .venv and the local AWS's own environment (the other targets do it when needed)
 
@@ -39,7 +39,7 @@ check: setup  ## formatting, lint, types, import boundaries, the template
 	@$(PYTEST) -q stock_pipeline_tests/test_boundaries.py
 
 unit: setup  ## tests that need no service
-	@$(PYTEST) -n 2 -m "not e2e and not live" $(ARGS)
+	@$(PYTEST) -n 2 -m "not e2e and not live and not deployed and not package" $(ARGS)
 
 e2e: setup  ## tests against the local AWS
 	@$(PYTEST) -n 2 --dist loadgroup -m e2e $(ARGS)
@@ -64,11 +64,27 @@ DEPLOY = $(if $(REGION),AWS_REGION=$(REGION) AWS_DEFAULT_REGION=$(REGION)) $(if 
 
 sam: .local/sam/.complete
 
+.local/checkov/.complete: requirements/checkov.txt
+	@echo "Installing checkov into .local/checkov (about half a minute) …"
+	@rm -rf .local/checkov
+	@$(PYTHON) -m venv .local/checkov
+	@.local/checkov/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements/checkov.txt
+	@touch $@
+
+check-template: .local/checkov/.complete  ## checkov over the template, offline; what it is told to skip, and why, stands there
+	@.local/checkov/bin/checkov --file lambdas/template.yaml --framework cloudformation --skip-download --quiet --compact
+
+package-test: setup .local/sam/.complete check-template  ## the packages as built, deployed, updated and destroyed by make, on the local AWS
+	@$(PYTEST) -m package $(ARGS)
+
 build: setup .local/sam/.complete  ## the functions' packages, by the SAM CLI (ARCH=arm64, HOST=1: for the local AWS)
 	@$(DEPLOY) build --target $(TARGET)
 
 deploy: build  ## build, and create or update the stack (STAGE, REGION, PARAMS, ENDPOINT; see docs/operations.md)
 	@$(DEPLOY) deploy --target $(TARGET) --stage $(STAGE) --parameters "$(PARAMS)"
+
+destroy: setup  ## delete the stack but for its buckets (STAGE, REGION, ENDPOINT; DATA=delete: these too; FORCE=1: do not ask)
+	@$(DEPLOY) destroy --stage $(STAGE) $(if $(filter delete,$(DATA)),--delete-data) $(if $(FORCE),--force)
 
 format: setup  ## format the code and mend what lint can mend
 	@$(BIN)/ruff format .
@@ -77,7 +93,9 @@ format: setup  ## format the code and mend what lint can mend
 lock: setup  ## compile the hash-pinned requirement files again (no index lines in them)
 	@$(BIN)/uv pip compile -q $(LOCK) --extra dev pyproject.toml -o requirements/dev.txt
 	@$(BIN)/uv pip compile -q $(LOCK) requirements/local-aws.in -o requirements/local-aws.txt
-	@$(BIN)/uv pip compile -q $(LOCK) requirements/deploy.in -o requirements/deploy.txt
+	@for name in deploy checkov; do \
+	  $(BIN)/uv pip compile -q $(LOCK) requirements/$$name.in -o requirements/$$name.txt; \
+	done
 	@for function in lambdas/*/; do \
 	  (cd $$function && ../../$(BIN)/uv pip compile -q $(LOCK) -c ../../requirements/dev.txt requirements.in -o requirements.txt); \
 	done
