@@ -39,7 +39,7 @@ def build(function: str, folder: Path, target: Target, cache: Path = CACHE) -> N
     install(requirements, target, dependencies)
     forget_stale(cache, target, {cache / folder_of(requirements_of(name), target) for name in functions()})
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(dependencies, folder)
+    shutil.copytree(dependencies, folder, ignore=shutil.ignore_patterns("__pycache__"))  # the local AWS's functions ran
     (folder / STAMP).write_text(str(dependencies))  # for `pack`, which removes it
     for name, source in code_of(function).items():
         file = folder / name

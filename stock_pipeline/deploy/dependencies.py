@@ -149,7 +149,7 @@ def zipped(folder: Path) -> Path:
             draft = folder.with_suffix(".draft")
             with zipfile.ZipFile(draft, "w") as archive:
                 for path in sorted(folder.rglob("*")):
-                    if path.is_file() and path.name != STAMP:
+                    if path.is_file() and path.name != STAMP and path.suffix != ".pyc":
                         add_to_zip(archive, str(path.relative_to(folder)), path)
             draft.replace(file)
     return file

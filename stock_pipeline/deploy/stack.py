@@ -5,6 +5,7 @@ The outputs are named after the settings that they are the values of: StagingBuc
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import fields
@@ -67,9 +68,35 @@ def described(stack: str, cloudformation: Any = None) -> dict[str, Any] | None:
     return answer
 
 
-def client_of(service: Any) -> Any:
-    """A client of the AWS that the environment names, which is not waited for long."""
-    return boto3.client(service, config=Config(connect_timeout=5, retries={"mode": "standard"}))
+def name_of(stage: str) -> str:
+    """The name of a stage's stack."""
+    return f"stock-pipeline-{stage}"
+
+
+def exists(bucket: str, s3: Any) -> bool:
+    """Whether there is a bucket of this name that may be used."""
+    try:
+        s3.head_bucket(Bucket=bucket)
+    except ClientError:
+        return False
+    return True
+
+
+def client_of(service: Any, environ: Mapping[str, str] = os.environ) -> Any:
+    """A client of the AWS that an environment names, which is not waited for long."""
+    session = boto3 if environ is os.environ else _session(environ)
+    config = Config(connect_timeout=5, retries={"mode": "standard"})
+    return session.client(service, endpoint_url=environ.get("AWS_ENDPOINT_URL"), config=config)
+
+
+def _session(environ: Mapping[str, str]) -> Any:
+    return boto3.Session(
+        aws_access_key_id=environ.get("AWS_ACCESS_KEY_ID"),
+        aws_secret_access_key=environ.get("AWS_SECRET_ACCESS_KEY"),
+        aws_session_token=environ.get("AWS_SESSION_TOKEN"),
+        region_name=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION"),
+        profile_name=environ.get("AWS_PROFILE"),
+    )
 
 
 def _where(cloudformation: Any) -> str:
