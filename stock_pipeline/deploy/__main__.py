@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stock_pipeline.deploy import sam
 from stock_pipeline.deploy.dependencies import TARGETS
 from stock_pipeline.deploy.destroy import destroy
-from stock_pipeline.deploy.stack import name_of, outputs_of
+from stock_pipeline.deploy.stack import stack_of, outputs_of
 from stock_pipeline.errors import DeployError
 
 _LOOPBACK_KEY = "local"  # opens nothing
@@ -63,7 +63,7 @@ def _deploy(given: argparse.Namespace) -> None:
     parameters = sam.parameters_of(given.parameters)
     machine = "arm64" if given.target == "arm64" else "x86_64"
     sam.deploy(sam.BUILT / given.target / "template.yaml", given.stage, {"Architecture": machine, **parameters})
-    stack = name_of(given.stage)
+    stack = stack_of(given.stage)
     outputs = outputs_of(stack)
     _say(f"\n{stack} is deployed ({time.monotonic() - began:.1f} s)\n")
     width = max(map(len, outputs))
@@ -82,8 +82,8 @@ def _confirm(given: argparse.Namespace) -> None:
         return
     what = "and its buckets with ALL DATA in them" if given.delete_data else "(its buckets and their data stay)"
     if not sys.stdin.isatty():
-        raise DeployError(f"this deletes the stack {name_of(given.stage)} {what}; say so with FORCE=1")
-    answer = input(f"This deletes the stack {name_of(given.stage)} {what}. Type the stage's name to go on: ")
+        raise DeployError(f"this deletes the stack {stack_of(given.stage)} {what}; say so with FORCE=1")
+    answer = input(f"This deletes the stack {stack_of(given.stage)} {what}. Type the stage's name to go on: ")
     if answer.strip() != given.stage:
         raise DeployError("nothing was deleted")
 

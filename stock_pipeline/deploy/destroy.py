@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError, WaiterError
 
 from stock_pipeline.deploy.sam import artifacts_bucket, buckets_left
-from stock_pipeline.deploy.stack import client_of, described, name_of
+from stock_pipeline.deploy.stack import client_of, described, stack_of
 from stock_pipeline.errors import DeployError
 
 Report = Callable[[str], None]
@@ -25,7 +25,7 @@ def destroy(
 
     Can be run again after it failed half-way. Raises DeployError.
     """
-    stack, cloudformation = name_of(stage), client_of("cloudformation", environ)
+    stack, cloudformation = stack_of(stage), client_of("cloudformation", environ)
     if described(stack, cloudformation) is None:
         report(f"there is no stack {stack}")
     else:

@@ -19,7 +19,7 @@ from typing import Any
 from stock_pipeline.deploy.build import pack
 from stock_pipeline.deploy.dependencies import TARGETS
 from stock_pipeline.deploy.sources import CHECKOUT, TEMPLATE
-from stock_pipeline.deploy.stack import client_of, described, exists, name_of
+from stock_pipeline.deploy.stack import client_of, described, exists, stack_of
 from stock_pipeline.errors import DeployError
 
 SAM = CHECKOUT / ".local" / "sam" / "bin" / "sam"
@@ -55,7 +55,7 @@ def deploy(built: Path, stage: str, parameters: Mapping[str, str], environ: Mapp
     """
     if not built.is_file():
         raise DeployError(f"there is no {built}; run `make build` first")
-    stack, given = name_of(stage), {"Stage": stage, **parameters}
+    stack, given = stack_of(stage), {"Stage": stage, **parameters}
     if described(stack, client_of("cloudformation", environ)) is None and (left := buckets_left(stage, environ)):
         print(f"taking over {' and '.join(left)}, which an earlier stack left behind", flush=True)  # noqa: T201
         _adopt(built, stack, given, environ)
@@ -69,7 +69,7 @@ def deploy(built: Path, stage: str, parameters: Mapping[str, str], environ: Mapp
 def buckets_left(stage: str, environ: Mapping[str, str]) -> list[str]:
     """The buckets of a stage that exist."""
     account = client_of("sts", environ).get_caller_identity()["Account"]
-    names = [f"{name_of(stage)}-{kind}-{account}" for kind in ("staging", "lake")]
+    names = [f"{stack_of(stage)}-{kind}-{account}" for kind in ("staging", "lake")]
     return [name for name in names if exists(name, client_of("s3", environ))]
 
 

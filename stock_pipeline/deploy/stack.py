@@ -68,7 +68,7 @@ def described(stack: str, cloudformation: Any = None) -> dict[str, Any] | None:
     return answer
 
 
-def name_of(stage: str) -> str:
+def stack_of(stage: str) -> str:
     """The name of a stage's stack."""
     return f"stock-pipeline-{stage}"
 
