@@ -17,11 +17,16 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote_plus
 
+from stock_pipeline.deploy.sam import stack_of
+from stock_pipeline.deploy.template import load_template
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.lake.rejects import read_rejects
-from stock_pipeline.local.stack import load_template
+from stock_pipeline.local import LocalAws
+from stock_pipeline.local.stack import client
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY
 from stock_pipeline_tests.local_aws import Stack, eventually
+
+STAGE = "main"
 
 Observation = Callable[["Account", float], bool]
 
@@ -72,13 +77,20 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def outputs_of(aws: LocalAws, stage: str) -> dict[str, str]:
+    """The outputs of a stage's stack."""
+    (stack,) = client("cloudformation", aws.endpoint).describe_stacks(StackName=stack_of(stage))["Stacks"]
+    assert stack["StackStatus"] in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}, stack
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
 class Account(Stack):
     """A deployed stack with its roles."""
 
     @cached_property
     def _roles(self) -> dict[str, str]:
         """The names of the roles by their names in the template."""
-        found = self.client("cloudformation").describe_stack_resources(StackName=f"stock-pipeline-{self.aws.stage}")
+        found = self.client("cloudformation").describe_stack_resources(StackName=stack_of(self.aws.stage))
         return {
             r["LogicalResourceId"]: r["PhysicalResourceId"]
             for r in found["StackResources"]
