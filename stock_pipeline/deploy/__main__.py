@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stock_pipeline.deploy import sam
 from stock_pipeline.deploy.dependencies import TARGETS
 from stock_pipeline.deploy.destroy import destroy
-from stock_pipeline.deploy.stack import stack_of, outputs_of
+from stock_pipeline.deploy.stack import outputs_of, stack_of
 from stock_pipeline.errors import DeployError
 
 _LOOPBACK_KEY = "local"  # opens nothing
