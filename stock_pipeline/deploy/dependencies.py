@@ -175,7 +175,7 @@ def forget_stale(folder: Path, target: Target, wanted: set[Path]) -> None:
 def applying(requirements: str, target: Target) -> Iterator[str]:
     """The requirements of a file that apply to a target: pip judges markers by the interpreter that it runs on."""
     for requirement in requirements.replace("\\\n", " ").splitlines():
-        text = requirement.split(" #")[0].strip()
+        text = " ".join(requirement.split(" #")[0].split())
         name, _, rest = text.partition(" ; ")
         if not text or text.startswith("#"):
             continue

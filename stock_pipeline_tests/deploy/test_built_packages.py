@@ -15,7 +15,7 @@ from stock_pipeline.deploy.packages import code_of
 from stock_pipeline.deploy.sources import functions
 from stock_pipeline_tests.deploy.conftest import Packages
 
-pytestmark = pytest.mark.package
+pytestmark = [pytest.mark.package, pytest.mark.timeout(900)]  # the first one builds
 
 LAMBDA_LIMIT, OUR_LIMIT = 250 * 2**20, 150 * 2**20
 MACHINES = {"x86_64": 62, "arm64": 183}  # in the header of an ELF file

@@ -19,7 +19,7 @@ from stock_pipeline.lake.store import S3Store
 from stock_pipeline.local import LocalAws, local_aws
 from stock_pipeline_tests.local_aws import eventually
 
-pytestmark = pytest.mark.package
+pytestmark = [pytest.mark.package, pytest.mark.timeout(900)]
 
 STAGE, STACK = "made", "stock-pipeline-made"
 PARAMETERS = {"Database": "stock_market_made", "StreamBufferSeconds": "1"}
