@@ -89,7 +89,7 @@ class Receipt:
 
 def _check_types(record: dict[str, Any]) -> None:
     """Raise TypeError for a value that no receipt can have: what reads receipts would trip over it much later."""
-    kinds: dict[str, tuple[type, ...]] = {name: (int,) for name in _COUNTS}
+    kinds: dict[str, tuple[type, ...]] = dict.fromkeys(_COUNTS, (int,))
     kinds |= dict.fromkeys(("source", "etag", "table", *_TIMES), (str,))
     kinds |= {"refused": (str, type(None)), "seconds": (int, float), "rejected": (dict,), "partitions": (dict,)}
     for name, value in record.items():

@@ -12,12 +12,13 @@ from os.path import commonprefix
 import dagster as dg
 from pydantic import Field
 
+from stock_pipeline.isolation import ingest_each
 from stock_pipeline.orchestration.batch.assets import OWNERS
 from stock_pipeline.orchestration.failures import RETRIES, told
 from stock_pipeline.orchestration.metadata import noteworthy, progress
 from stock_pipeline.orchestration.partitions import DAYS, has_day
 from stock_pipeline.orchestration.resources import Buckets
-from stock_pipeline.orchestration.stream.arrivals import ingest_each, ingest_with, named_in, settled
+from stock_pipeline.orchestration.stream.arrivals import ingest_with, named_in, settled
 from stock_pipeline.orchestration.stream.history import Span, counted, raw_keys
 from stock_pipeline.orchestration.stream.queue import Message, kept_hidden
 from stock_pipeline.orchestration.stream.reports import (
