@@ -1,6 +1,6 @@
 """Checks of `price_by_date`. They read the stored partition, not what the run had in memory."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stock_pipeline.lake.partitions import partitions, read_partition
+from stock_pipeline.lake.store import ObjectStore
 from stock_pipeline.orchestration.batch.assets import price_by_date
 from stock_pipeline.orchestration.evaluations import Written, last_written
 from stock_pipeline.orchestration.failures import told
@@ -126,13 +127,20 @@ def price_by_date_checks(
     with told():
         lake = buckets.lake
         for year in _years(context, buckets):
-            written = last_written(context.instance, price_by_date.key, str(year))
-            rows = read_partition(lake, PRICE_BY_DATE, f"year={year:04d}")
-            if rows is None:
-                rows = PRICE_BY_DATE.schema.empty_table()
-            for name in asked:
-                yield _evaluation(CHECKS[name], year, rows, written)
+            yield from evaluate_year(lake, context.instance, year, asked)
     yield from (dg.Output(None, output_name=f"{PRICE_BY_DATE.name}_{name}") for name in asked)
+
+
+def evaluate_year(
+    lake: ObjectStore, instance: dg.DagsterInstance, year: int, names: Iterable[str] = tuple(CHECKS)
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """The results of checks for a stored year, each for the year's latest materialization."""
+    written = last_written(instance, price_by_date.key, str(year))
+    rows = read_partition(lake, PRICE_BY_DATE, f"year={year:04d}")
+    if rows is None:
+        rows = PRICE_BY_DATE.schema.empty_table()
+    for name in names:
+        yield _evaluation(CHECKS[name], year, rows, written)
 
 
 def _years(context: dg.AssetCheckExecutionContext, buckets: Buckets) -> list[int]:
