@@ -9,6 +9,7 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.lake.store import ObjectStore
@@ -131,6 +132,22 @@ def price_by_date_checks(
     yield from (dg.Output(None, output_name=f"{PRICE_BY_DATE.name}_{name}") for name in asked)
 
 
+class YearsConfig(dg.Config):
+    """Which years are checked."""
+
+    years: list[int] = Field(default=[], description="The years to check. Empty: every stored year.")
+
+
+@dg.op(out={}, description="Evaluates the checks of price_by_date for years that somebody else wrote.")
+def check_years(
+    context: dg.OpExecutionContext, buckets: Buckets, config: YearsConfig
+) -> Iterator[dg.AssetCheckEvaluation]:
+    with told():
+        lake = buckets.lake
+        for year in config.years or _stored_years(lake):
+            yield from evaluate_year(lake, context.instance, year)
+
+
 def evaluate_year(
     lake: ObjectStore, instance: dg.DagsterInstance, year: int, names: Iterable[str] = tuple(CHECKS)
 ) -> Iterator[dg.AssetCheckEvaluation]:
@@ -146,7 +163,11 @@ def evaluate_year(
 def _years(context: dg.AssetCheckExecutionContext, buckets: Buckets) -> list[int]:
     if context.has_partition_key or context.has_partition_key_range:
         return [int(key) for key in context.partition_keys]
-    stored = (int(partition.removeprefix("year=")) for partition in partitions(buckets.lake, PRICE_BY_DATE))
+    return _stored_years(buckets.lake)
+
+
+def _stored_years(lake: ObjectStore) -> list[int]:
+    stored = (int(partition.removeprefix("year=")) for partition in partitions(lake, PRICE_BY_DATE))
     return [year for year in stored if has_year(year)]
 
 
