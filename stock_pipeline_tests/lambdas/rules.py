@@ -279,7 +279,7 @@ def no_message_is_lost_or_tried_for_ever(template: Template) -> Iterator[str]:
         if name not in dead_letter_queues(template):
             if "RedrivePolicy" not in queue:
                 yield f"{name} has no dead-letter queue"
-            elif not 3 <= queue["RedrivePolicy"]["maxReceiveCount"] <= 10:
+            elif not 3 <= queue["RedrivePolicy"]["maxReceiveCount"] <= 20:
                 yield f"{name} gives up too early or too late"
 
 

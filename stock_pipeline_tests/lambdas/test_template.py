@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pytest
 from cfnlint import api as cfnlint
 
+from stock_pipeline import reporting
 from stock_pipeline.clean.ticks import FIRST_TIME, MAX_SKEW
 from stock_pipeline.deploy.dependencies import LAMBDA_PYTHON, TARGETS
 from stock_pipeline.deploy.sources import TEMPLATE, functions
@@ -308,7 +310,8 @@ def test_alarms_look_at_metrics_that_the_functions_send() -> None:
         variables = FUNCTIONS[function]["Environment"]["Variables"]
         assert variables["POWERTOOLS_SERVICE_NAME"] == FUNCTIONS[function]["FunctionName"]  # the metrics' dimension
         handler = (TEMPLATE.parent / FUNCTIONS[function]["CodeUri"] / "handler.py").read_text()
-        assert all(f'"{name}"' in handler for name in sent)
+        assert "from stock_pipeline.reporting import" in handler
+    assert all(f'"{name}"' in inspect.getsource(reporting) for name in sent)
 
 
 @pytest.mark.parametrize(
