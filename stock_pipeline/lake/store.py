@@ -78,7 +78,7 @@ def too_large(bucket: str, info: ObjectInfo, max_bytes: int) -> ObjectTooLarge:
     """The error for an object of more than `max_bytes`."""
     return ObjectTooLarge(
         info,
-        f"s3://{bucket}/{info.key} has {info.size / MIB:,.1f} MiB, over the limit of {max_bytes / MIB:,.15g} MiB for "
+        f"s3://{bucket}/{info.key} has {info.size / MIB:,.1f} MiB, over the limit of {max_bytes / MIB:g} MiB for "
         "one object; split the file, or raise STOCK_PIPELINE_MAX_OBJECT_MB",
     )
 
