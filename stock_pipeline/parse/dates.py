@@ -55,6 +55,7 @@ _INTEGER = re.compile(r"-?\d{1,19}(\.0*)?", re.ASCII)
 
 _EPOCH = date(1970, 1, 1).toordinal()
 _DAY_US = 86_400_000_000
+_NO_DATE_US = date.max.toordinal() * _DAY_US  # beyond any calendar, whichever way it is read
 _SMALLEST_EPOCH = 10**8  # 1973 in seconds; a column of smaller numbers is row numbers or a spreadsheet's serial dates
 
 
@@ -167,13 +168,14 @@ def _settle_epochs(column: _Column) -> None:
         return
     per_second = next((unit for unit in (1, 10**3, 10**6) if typical < 10**11 * unit), 10**9)
     micros = [value * 1_000_000 // per_second for value in values]
-    midnights = sum(m % _DAY_US == 0 for m in micros)
-    if min(midnights, len(micros) - midnights) * 10 > len(micros):
+    sound = [m for m in micros if abs(m) < _NO_DATE_US]
+    midnights = sum(m % _DAY_US == 0 for m in sound)
+    if min(midnights, len(sound) - midnights) * 10 > len(sound):
         raise FileRefused(
-            f"{midnights} of {len(micros)} epoch values are midnights in UTC and the others are not, so their time "
+            f"{midnights} of {len(sound)} epoch values are midnights in UTC and the others are not, so their time "
             "zone is unclear; write the dates as 2024-01-31"
         )
-    in_utc = midnights * 2 > len(micros)
+    in_utc = midnights * 2 > len(sound)
     for (at, _), micro in zip(column.integers, micros, strict=True):
         if in_utc == (micro % _DAY_US == 0) and (local := _local(micro, in_utc)):
             column.days[at], column.known[at] = local.date().toordinal() - _EPOCH, True

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from stock_pipeline.errors import FileRefused, FileTooLarge
@@ -94,7 +94,19 @@ def unpack(data: bytes, max_bytes: int = MAX_BYTES) -> Unpacked:
 
 
 def _gunzip(data: bytes, max_bytes: int) -> bytearray:
-    text, at = bytearray(), 0
+    if int.from_bytes(data[-4:], "little") > max_bytes:
+        # So much text it says to hold. If that is so, it is found here without keeping any of it.
+        for _ in _gunzipped(data, max_bytes):
+            pass
+    text = bytearray()
+    for piece in _gunzipped(data, max_bytes):
+        text += piece
+    return text
+
+
+def _gunzipped(data: bytes, max_bytes: int) -> Iterator[bytes]:
+    """The text of a gzip file of any number of members, in pieces."""
+    size, at = 0, 0
     source = memoryview(data)
     while at < len(source):
         member, pending = zlib.decompressobj(wbits=31), b""
@@ -107,13 +119,13 @@ def _gunzip(data: bytes, max_bytes: int) -> bytearray:
                 raise FileRefused(f"the gzip file is damaged ({error}); upload it again") from error
             if not fed and not piece and not member.eof:
                 raise FileRefused("the gzip file ends in the middle: it was cut off; upload it again")
-            text += piece
+            size += len(piece)
             pending = member.unconsumed_tail
-            _check_size(len(text), len(source), max_bytes)
+            _check_size(size, len(source), max_bytes)
+            yield piece
         at -= len(member.unused_data)
         while at < len(source) and source[at] == 0:  # padding, as gzip itself takes it
             at += 1
-    return text
 
 
 def _unzip(data: bytes, max_bytes: int) -> tuple[bytearray, str]:
@@ -121,6 +133,7 @@ def _unzip(data: bytes, max_bytes: int) -> tuple[bytearray, str]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             member = _only_member(archive.infolist())
+            _check_size(member.file_size, len(data), max_bytes)
             with archive.open(member) as file:
                 while chunk := file.read(_STEP):
                     text += chunk
@@ -167,7 +180,7 @@ def _decoded(text: Bytes) -> Bytes:
                 text = text.decode(encoding).encode()
             except UnicodeError as error:
                 raise FileRefused(f"begins like {encoding.upper()} but is not ({error}); save it as UTF-8") from error
-    if text[:3] == b"\xef\xbb\xbf":
+    while text[:3] == b"\xef\xbb\xbf":  # several, where marked files were written over with a mark
         text = text[3:]
     if b"\0" in text:
         line = text.count(b"\n", 0, text.index(b"\0")) + 1

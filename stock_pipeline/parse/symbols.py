@@ -30,6 +30,8 @@ def canonical(text: str) -> str | None:
     Exchange suffixes stay (`VOD.L`, `4063.T`). None when it is no symbol: 1 to 16 of A-Z 0-9 . - ^ =, beginning with a
     letter, a digit or ^.
     """
+    if not text.isascii():  # some other letters are A-Z in upper case, such as the dotless i
+        return None
     symbol = text.strip(" \t").upper()
     if share := _CLASS_SHARE.fullmatch(symbol):
         symbol = f"{share[1]}.{share[2]}"
