@@ -22,7 +22,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from stock_pipeline.arrival_events import Arrivals, arrivals_of, arrivals_of_message
-from stock_pipeline.errors import ArrivalsFailed, EventError, StockPipelineError
+from stock_pipeline.errors import ArrivalsFailed, EventError, StockPipelineError, without_contents
 from stock_pipeline.ingest_ticks import RAW_TICKS, ingest_ticks, options_of
 from stock_pipeline.lake.store import S3Store
 from stock_pipeline.receipts import Receipt
@@ -150,7 +150,7 @@ def _report(receipt: Receipt) -> None:
     if receipt.refused is None:
         logger.info("ingested", receipt=json.loads(receipt.to_json()))
     else:
-        logger.warning("refused", key=receipt.source, reason=receipt.refused)
+        logger.warning("refused", key=receipt.source, reason=without_contents(receipt.refused))
     for name, count in (
         ("RowsInserted", receipt.inserted),
         ("RowsDuplicate", receipt.duplicates),

@@ -11,6 +11,7 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
+from stock_pipeline.errors import without_contents
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import Table
 
@@ -88,7 +89,7 @@ def noteworthy(receipts: Sequence[Receipt]) -> Iterator[str]:
     """A line for the log about each source that was refused, or of which not every row is stored."""
     for receipt in receipts:
         if receipt.refused:
-            yield f"{receipt.source} was refused: {receipt.refused}"
+            yield f"{receipt.source} was refused: {without_contents(receipt.refused)}"
         elif receipt.rejected or receipt.conflicts:
             reasons = receipt.rejected | ({"conflict": receipt.conflicts} if receipt.conflicts else {})
             yield f"{receipt.source}: not stored: {', '.join(f'{count:,} {why}' for why, count in reasons.items())}"

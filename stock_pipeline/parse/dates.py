@@ -28,7 +28,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from stock_pipeline.errors import FileRefused
+from stock_pipeline.errors import FileRefused, quoted
 from stock_pipeline.parse.buffers import Bools, Codes, Ints
 
 EXCHANGE_ZONE = "America/New_York"
@@ -146,14 +146,16 @@ def _settle_year_last(column: _Column, texts: Sequence[str]) -> None:
             only.setdefault(f"both{separator}", texts[at])
     if "month" in only and "day" in only:
         raise FileRefused(
-            f"dates with the month first ({only['month']}) and with the day first ({only['day']}) in one column; "
-            "write them as 2024-01-31"
+            f"dates with the month first ({quoted(only['month'])}) and with the day first ({quoted(only['day'])}) in "
+            "one column; write them as 2024-01-31"
         )
     decided = "month" in only or "day" in only
     if not decided and "both-" in only:
-        raise FileRefused(f"dates such as {only['both-']} can be read in two ways; write them as 2024-01-31")
+        raise FileRefused(f"dates such as {quoted(only['both-'])} can be read in two ways; write them as 2024-01-31")
     if not decided and "both." in only and "both/" in only:
-        raise FileRefused(f"dates written both as {only['both.']} and as {only['both/']}; write them as 2024-01-31")
+        raise FileRefused(
+            f"dates written both as {quoted(only['both.'])} and as {quoted(only['both/'])}; write them as 2024-01-31"
+        )
     day_wins = "day" in only or (not decided and "both." in only)
     for at, month_first, day_first in readings:
         day = day_first if day_wins else month_first

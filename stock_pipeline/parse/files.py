@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from stock_pipeline.errors import FileRefused, FileTooLarge
+from stock_pipeline.errors import FileRefused, FileTooLarge, quoted
 from stock_pipeline.settings import MIB
 
 Bytes = bytes | bytearray
@@ -139,9 +139,11 @@ def _unzip(data: bytes, max_bytes: int) -> tuple[bytearray, str]:
                     text += chunk
                     _check_size(len(text), len(data), max_bytes)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
-        raise FileRefused(f"the zip file is damaged ({error}); upload it again") from error
+        raise FileRefused(f"the zip file is damaged ({quoted(str(error))}); upload it again") from error
     except (NotImplementedError, RuntimeError) as error:  # an unknown method; a password
-        raise FileRefused(f"the zip file cannot be read ({error}); pack it without a password, deflated") from error
+        raise FileRefused(
+            f"the zip file cannot be read ({quoted(str(error))}); pack it without a password, deflated"
+        ) from error
     return text, member.filename
 
 
@@ -151,7 +153,7 @@ def _only_member(members: Iterable[zipfile.ZipInfo]) -> zipfile.ZipInfo:
         raise FileRefused(f"this is an Office document (.xlsx), not text: save the sheet as CSV; {_ACCEPTED}")
     texts = [m for m in files if m.filename.lower().endswith((".csv", ".txt", ".tsv"))] or files
     if len(texts) != 1:
-        names = ", ".join(m.filename for m in texts[:5]) or "nothing"
+        names = ", ".join(quoted(m.filename) for m in texts[:5]) or "nothing"
         raise FileRefused(
             f"a zip file must hold exactly one CSV; this one holds {len(texts)} ({names}): upload each alone"
         )
@@ -178,8 +180,10 @@ def _decoded(text: Bytes) -> Bytes:
         if text[: len(mark)] == mark:
             try:
                 text = text.decode(encoding).encode()
-            except UnicodeError as error:
-                raise FileRefused(f"begins like {encoding.upper()} but is not ({error}); save it as UTF-8") from error
+            except UnicodeDecodeError as error:
+                raise FileRefused(
+                    f"begins like {encoding.upper()} but is not ({error.reason}); save it as UTF-8"
+                ) from error
     while text[:3] == b"\xef\xbb\xbf":  # several, where marked files were written over with a mark
         text = text[3:]
     if b"\0" in text:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-from stock_pipeline.errors import FileRefused
+from stock_pipeline.errors import FileRefused, quoted
 
 _SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-^=]{0,15}")
 _CLASS_SHARE = re.compile(r"([A-Z]{1,5})[-/]([A-Z])")
@@ -49,7 +49,7 @@ def given_symbol(symbol: str) -> str:
     found = canonical(symbol)
     if found is None:
         raise FileRefused(
-            f"{symbol!r} is not a symbol: 1 to 16 of A-Z 0-9 . - ^ =, beginning with a letter, digit or ^"
+            f"{quoted(symbol)} is not a symbol: 1 to 16 of A-Z 0-9 . - ^ =, beginning with a letter, digit or ^"
         )
     return found
 
