@@ -190,7 +190,9 @@ def _ingested_twice(kind: str, data: bytes) -> None:
         ("stock_stream/x", ingest_ticks) if kind == "ticks" else ("daily_prices/AAPL.csv", ingest_daily_prices)
     )
     staging.put(key, data)
-    (first,), (again,) = (ingest([key], staging=staging, lake=lake, now=now) for now in (NOW, NOW.replace(second=1)))
+    (first,), (again,) = (
+        ingest([key], staging=staging, lake=lake, now=now) for now in (NOW, NOW.replace(microsecond=1))
+    )
     if again.inserted or again.duplicates != first.inserted + first.duplicates or again.conflicts != first.conflicts:
         raise Broken(f"ingested again it is another: {first} {again}")
 
