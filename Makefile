@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check unit e2e live format lock clean
+.PHONY: help setup demo dev test check unit e2e live limits fuzz format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,13 +41,19 @@ check: setup  ## formatting, lint, types, import boundaries, the template, secur
 	@$(PYTEST) -q stock_pipeline_tests/test_boundaries.py
 
 unit: setup  ## tests that need no service
-	@$(PYTEST) -n 2 -m "not e2e and not live" $(ARGS)
+	@$(PYTEST) -n 2 -m "not e2e and not live and not limits" $(ARGS)
 
 e2e: setup  ## tests against the local AWS
 	@$(PYTEST) -n 2 --dist loadgroup -m e2e $(ARGS)
 
 live: setup  ## tests of dev and demo, and of both paths through a running Dagster (some minutes)
 	@$(PYTEST) -n 2 --dist loadgroup -m live $(ARGS)
+
+limits: setup  ## tests of the memory that the largest and the worst objects take
+	@$(PYTEST) -n 2 -m limits $(ARGS)
+
+fuzz: setup  ## cases of bad input for the parsers (CASES=1000000 SEED=1), the smallest failing one kept
+	@$(BIN)/python -m stock_pipeline_tests.fuzz --cases $(or $(CASES),10000) --seed $(or $(SEED),1)
 
 format: setup  ## format the code and mend what lint can mend
 	@$(BIN)/ruff format .
