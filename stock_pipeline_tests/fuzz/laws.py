@@ -130,7 +130,7 @@ def _lines(kind: str, data: bytes) -> list[str] | None:
             text = data.decode("cp1252" if kind == "daily" else "latin-1")
     if kind == "daily":
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    elif text.lstrip("\ufeff \t\r\n")[:1] == "[" or re.search(r"^\s*[\[{]+\s*$", text, re.MULTILINE):
+    elif text.lstrip("\ufeff \t\r\n")[:1] == "[" or re.search(r"^\s*[\[{]+\s*$", text.lstrip("\ufeff"), re.MULTILINE):
         return None  # a document: its records are counted, not its lines
     return text.lstrip("\ufeff").split("\n")
 
