@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check unit e2e live deployed sam check-template package-test build deploy destroy format lock clean
+.PHONY: help setup demo dev test check unit e2e live limits fuzz deployed sam check-template package-test build deploy destroy format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,15 +31,17 @@ dev: setup  ## local AWS, Dagster UI and sensors, until Ctrl-C
 
 test: check unit e2e  ## what must hold before a change is done: check, unit, e2e (CI runs live, too)
 
-check: setup  ## formatting, lint, types, import boundaries, the template
+check: setup  ## formatting, lint, types, import boundaries, the template, security, secrets
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/cfn-lint lambdas/template.yaml
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml stock_pipeline lambdas benchmarks
+	@git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook
 	@$(PYTEST) -q stock_pipeline_tests/test_boundaries.py
 
 unit: setup  ## tests that need no service
-	@$(PYTEST) -n 2 -m "not e2e and not live and not deployed and not package" $(ARGS)
+	@$(PYTEST) -n 2 -m "not e2e and not live and not deployed and not package and not limits" $(ARGS)
 
 e2e: setup  ## tests against the local AWS
 	@$(PYTEST) -n 2 --dist loadgroup -m e2e $(ARGS)
@@ -89,6 +91,12 @@ deploy: build  ## build, and create or update the stack (STAGE, REGION, PARAMS, 
 
 destroy: setup  ## delete the stack but for its buckets (STAGE, REGION, ENDPOINT; DATA=delete: these too; FORCE=1: do not ask)
 	@$(DEPLOY) destroy --stage $(STAGE) $(if $(filter delete,$(DATA)),--delete-data) $(if $(FORCE),--force)
+
+limits: setup  ## tests of the memory that the largest and the worst objects take
+	@$(PYTEST) -n 2 -m limits $(ARGS)
+
+fuzz: setup  ## cases of bad input for the parsers (CASES=1000000 SEED=1), the smallest failing one kept
+	@$(BIN)/python -m stock_pipeline_tests.fuzz --cases $(or $(CASES),10000) --seed $(or $(SEED),1)
 
 format: setup  ## format the code and mend what lint can mend
 	@$(BIN)/ruff format .
