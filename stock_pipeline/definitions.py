@@ -7,7 +7,8 @@ from stock_pipeline.orchestration.batch.checks import price_by_date_checks
 from stock_pipeline.orchestration.batch.jobs import after_the_close, ingest_daily_prices, simulate_daily_prices
 from stock_pipeline.orchestration.batch.sensor import daily_price_arrivals
 from stock_pipeline.orchestration.resources import Buckets
-from stock_pipeline.orchestration.stream.assets import raw_stream_ticks, stream_prices
+from stock_pipeline.orchestration.serving import TABLES
+from stock_pipeline.orchestration.stream.assets import raw_stream_ticks, stream_prices, tick_stream
 from stock_pipeline.orchestration.stream.checks import (
     dead_letters_none,
     price_by_date_stream_checks,
@@ -23,7 +24,7 @@ from stock_pipeline.orchestration.stream.sensor import tick_arrivals
 
 defs = dg.Definitions(
     assets=dg.with_source_code_references(
-        [raw_daily_prices, daily_price_uploads, price_by_date, raw_stream_ticks, stream_prices]
+        [raw_daily_prices, daily_price_uploads, price_by_date, tick_stream, raw_stream_ticks, stream_prices, *TABLES]
     ),
     asset_checks=[price_by_date_checks, price_by_date_stream_checks, snapshot_equals_history, dead_letters_none],
     jobs=[simulate_daily_prices, ingest_daily_prices, ingest_ticks, refresh_latest_prices, check_stream],

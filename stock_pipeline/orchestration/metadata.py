@@ -11,6 +11,7 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
+from stock_pipeline.orchestration import charts
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import Table
 
@@ -57,6 +58,18 @@ def _plain(value: object) -> str | int | float | bool | None:
     return value if value is None or isinstance(value, (str, int, float)) else str(value)
 
 
+def chart(name: str, draw: Callable[..., str | None], *arguments: object) -> Metadata:
+    """A chart under a name; nothing when there is nothing to draw.
+
+    Whatever goes wrong in a drawing is told in its place and fails no run: the rows that it is about are stored.
+    """
+    try:
+        drawn = draw(*arguments)
+    except Exception as error:
+        drawn = f"this chart could not be drawn ({type(error).__name__})"
+    return {name: dg.MetadataValue.md(drawn)} if drawn else {}
+
+
 def receipts_metadata(receipts: Sequence[Receipt]) -> Metadata:
     """What became of the rows of some sources: counts to plot, rejected rows by reason, the sources themselves.
 
@@ -77,6 +90,7 @@ def receipts_metadata(receipts: Sequence[Receipt]) -> Metadata:
         "refused_sources": len(refused),
     }
     metadata: dict[str, dg.MetadataValue[Any]] = {name: dg.MetadataValue.int(count) for name, count in counts.items()}
+    metadata |= chart("chart_rejected", charts.rejected, rejected)
     metadata |= {f"rejected/{reason}": dg.MetadataValue.int(count) for reason, count in sorted(rejected.items())}
     if refused:
         metadata["refused"] = dg.MetadataValue.md(_table(["source", "why"], [[r.source, r.refused] for r in refused]))

@@ -18,7 +18,7 @@ from stock_pipeline.orchestration.batch.assets import PRICE_COLUMNS, price_by_da
 from stock_pipeline.orchestration.batch.jobs import after_the_close
 from stock_pipeline.orchestration.partitions import DAILY, YEARLY, daily_sessions, has_year
 from stock_pipeline.orchestration.stream.reports import LATEST_COLUMNS, TICK_COLUMNS
-from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
+from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, TABLES, Table
 from stock_pipeline.simulate.sessions import sessions
 
 ROOT = Path(__file__).parents[2]
@@ -35,9 +35,14 @@ def test_everything_is_there_and_loads() -> None:
         "daily_price_uploads": [],
         "raw_daily_prices": [],
         "price_by_date": ["daily_price_uploads", "raw_daily_prices"],
-        "raw_stream_ticks": [],
+        "tick_stream": [],
+        "raw_stream_ticks": ["tick_stream"],
         "price_by_date_stream": ["raw_stream_ticks"],
         "latest_stream_prices": ["price_by_date_stream"],
+        "stock_market/price_by_date": ["price_by_date"],
+        "stock_market/stream_prices_history": ["price_by_date_stream"],
+        "stock_market/latest_prices": ["latest_stream_prices"],
+        "stock_market/rejected_records": ["price_by_date", "price_by_date_stream"],
     }
     assert sorted((key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys) == [
         ("latest_stream_prices", "snapshot_equals_history"),
@@ -60,14 +65,65 @@ def test_everything_is_there_and_loads() -> None:
     assert [s.name for s in defs.schedules or ()] == ["after_the_close", "every_quarter_hour"]
 
 
+GROUPS = {
+    "batch": {"daily_price_uploads", "raw_daily_prices", "price_by_date"},
+    "stream": {"tick_stream", "raw_stream_ticks", "price_by_date_stream", "latest_stream_prices"},
+    "serving": {f"stock_market/{name}" for name in TABLES},
+}
+ICONS = {"s3", "aws", "athena", "csv", "parquet", "table", "file"}
+"""Kinds that the UI has a picture for."""
+
+
 def test_every_asset_says_what_it_is() -> None:
     graph = defs.resolve_asset_graph()
+    groups: dict[str, set[str]] = {}
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
+        groups.setdefault(node.group_name, set()).add(key.to_user_string())
         description = str(node.description)
         assert "row is" in description or "one row a" in description, key
-        group = "stream" if "stream" in key.to_user_string() else "batch"
-        assert (node.group_name, bool(node.owners), bool(node.kinds), bool(node.tags)) == (group, True, True, True), key
+        assert (bool(node.owners), bool(node.kinds), set(node.tags)) == (True, True, {"layer"} | kind_tags(node)), key
+        assert node.kinds <= ICONS, key
+    assert groups == GROUPS
+
+
+def kind_tags(node: dg.BaseAssetNode) -> set[str]:
+    return {f"dagster/kind/{kind}" for kind in node.kinds}
+
+
+def test_every_asset_names_its_columns_and_the_code_behind_it() -> None:
+    graph = defs.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        metadata = graph.get(key).metadata
+        columns = metadata["dagster/column_schema"].columns
+        assert columns, key
+        assert all(column.type and column.description for column in columns), key
+        for reference in metadata["dagster/code_references"].code_references:
+            source = Path(reference.file_path).read_text().splitlines()[reference.line_number - 1 :]
+            assert any(line.startswith(("def ", "@dg.")) for line in source[:1]), (key, reference)
+
+
+def test_column_lineage_leads_from_sql_to_the_raw_rows() -> None:
+    graph = defs.resolve_asset_graph()
+
+    def roots(asset: str, column: str) -> set[str]:
+        lineage = graph.get(dg.AssetKey.from_user_string(asset)).metadata.get("dagster/column_lineage")
+        deps = lineage.deps_by_column.get(column, []) if lineage else []
+        if not deps:
+            return {f"{asset}.{column}"}
+        return {root for dep in deps for root in roots(dep.asset_key.to_user_string(), dep.column_name)}
+
+    assert roots("stock_market/price_by_date", "close") == {"raw_daily_prices.close", "daily_price_uploads.close"}
+    assert roots("stock_market/price_by_date", "adj_close") == {"daily_price_uploads.adj_close"}
+    assert roots("stock_market/latest_prices", "price") == {"tick_stream.price"}
+    assert roots("stock_market/latest_prices", "etl_loading_ts") == {"price_by_date_stream.etl_loading_ts"}
+    for key in graph.get_all_asset_keys():
+        lineage = graph.get(key).metadata.get("dagster/column_lineage")
+        for dep in [dep for deps in lineage.deps_by_column.values() for dep in deps] if lineage else []:
+            assert dep.asset_key in graph.get(key).parent_keys
+            assert dep.column_name in {
+                c.name for c in graph.get(dep.asset_key).metadata["dagster/column_schema"].columns
+            }
 
 
 def test_ticks_are_expected_while_the_exchange_trades_and_after_its_longest_pause() -> None:

@@ -11,25 +11,30 @@ from pydantic import Field
 from stock_pipeline.ingest import ingest_daily_prices, raw_keys_of_year, rebuild_year
 from stock_pipeline.lake.partitions import partition_key, read_partition
 from stock_pipeline.lake.store import ObjectStore
+from stock_pipeline.orchestration import charts
+from stock_pipeline.orchestration.catalog import BATCH, OWNERS, RAW_BAR_COLUMNS, described, raw_columns
 from stock_pipeline.orchestration.failures import told
 from stock_pipeline.orchestration.metadata import (
+    PREVIEW_ROWS,
     Metadata,
+    chart,
     column_schema,
     noteworthy,
     preview,
     progress,
     receipts_metadata,
+    records,
 )
 from stock_pipeline.orchestration.partitions import DAILY, SESSIONS_OF_YEAR, YEARLY, has_year
 from stock_pipeline.orchestration.resources import Buckets
+from stock_pipeline.parse.daily import parse_daily_prices
 from stock_pipeline.receipts import Receipt
-from stock_pipeline.schemas import PRICE_BY_DATE
+from stock_pipeline.schemas import PRICE_BY_DATE, TIMESTAMP
 from stock_pipeline.settings import MIB
-from stock_pipeline.simulate.daily import SCHEMA, default_symbols, write_raw_daily_prices
+from stock_pipeline.simulate.daily import SCHEMA, default_symbols, simulate_daily_prices, write_raw_daily_prices
 
-GROUP = "batch"
-OWNERS = ["team:market-data"]
-RAW_COLUMNS = column_schema(PRICE_BY_DATE, only=SCHEMA.names)
+CHARTED_SESSIONS = 25
+RAW_COLUMNS = raw_columns(PRICE_BY_DATE, SCHEMA.names)
 PRICE_COLUMNS = column_schema(PRICE_BY_DATE)
 
 
@@ -58,11 +63,11 @@ class IngestConfig(dg.Config):
 @dg.asset(
     partitions_def=DAILY,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    group_name=GROUP,
+    group_name=BATCH,
     owners=OWNERS,
     kinds={"s3", "csv"},
     tags={"layer": "raw"},
-    metadata={"dagster/column_schema": RAW_COLUMNS},
+    metadata=described(RAW_COLUMNS, simulate_daily_prices),
     code_version="1",
 )
 def raw_daily_prices(context: dg.AssetExecutionContext, buckets: Buckets) -> None:
@@ -80,14 +85,27 @@ def raw_daily_prices(context: dg.AssetExecutionContext, buckets: Buckets) -> Non
         written = write_raw_daily_prices(
             staging, sessions, symbols, settings.seed, on_progress=progress(context.log.info, "sessions")
         )
+    # A drawing takes a simulation of its session, so a long backfill has them of its last sessions only.
+    drawn = {raw.session for raw in written[-CHARTED_SESSIONS:]}
     for raw in written:
+        bars = simulate_daily_prices(symbols, raw.session, raw.session, settings.seed) if raw.session in drawn else None
         metadata = {
+            **(_session_metadata(bars) if bars is not None else {}),
             "dagster/row_count": raw.rows,
             "dagster/uri": f"s3://{staging.bucket}/{raw.key}",
             "bytes": raw.bytes,
             "written": raw.written,
         }
         context.add_asset_metadata(metadata, partition_key=raw.session.isoformat())
+
+
+def _session_metadata(bars: pa.Table) -> Metadata:
+    """How the symbols moved in a session, and a few of its bars."""
+    changes = pc.subtract(pc.divide(bars["close"], bars["open"]), 1.0).to_numpy()
+    return {
+        **chart("chart_moves", charts.moves, bars["symbol"].to_pylist(), changes),
+        "preview": records(bars.slice(0, PREVIEW_ROWS), RAW_COLUMNS),
+    }
 
 
 daily_price_uploads = dg.AssetSpec(
@@ -97,10 +115,11 @@ daily_price_uploads = dg.AssetSpec(
         "supported layout, any years. One row is one symbol's bar of one session. The sensor `daily_price_arrivals` "
         "takes them from there."
     ),
-    group_name=GROUP,
+    group_name=BATCH,
     owners=OWNERS,
     kinds={"s3", "csv"},
     tags={"layer": "raw"},
+    metadata=described(raw_columns(PRICE_BY_DATE, RAW_BAR_COLUMNS), parse_daily_prices),
 )
 
 
@@ -109,11 +128,16 @@ daily_price_uploads = dg.AssetSpec(
     deps=[dg.AssetDep(raw_daily_prices, partition_mapping=SESSIONS_OF_YEAR), daily_price_uploads],
     # One run for all its years: an upload that covers fifteen years is read and parsed once.
     backfill_policy=dg.BackfillPolicy.single_run(),
-    group_name=GROUP,
+    group_name=BATCH,
     owners=OWNERS,
     kinds={"s3", "parquet"},
     tags={"layer": "clean"},
-    metadata={"dagster/column_schema": PRICE_COLUMNS, "dagster/table_name": "stock_market.price_by_date"},
+    metadata=described(
+        PRICE_COLUMNS,
+        ingest_daily_prices,
+        derived_from={"raw_daily_prices": SCHEMA.names, "daily_price_uploads": RAW_BAR_COLUMNS},
+        table=PRICE_BY_DATE,
+    ),
     code_version="1",
 )
 def price_by_date(context: dg.AssetExecutionContext, buckets: Buckets, config: IngestConfig) -> None:
@@ -180,16 +204,23 @@ def _year_metadata(lake: ObjectStore, year: int, receipts: Sequence[Receipt], no
     rows = read_partition(lake, PRICE_BY_DATE, partition)
     if rows is None:
         rows = PRICE_BY_DATE.schema.empty_table()
-    inserted = pc.sum(
-        pc.equal(rows["etl_loading_ts"], pa.scalar(now, rows.schema.field("etl_loading_ts").type))
-    ).as_py()
+    written = pc.equal(rows["etl_loading_ts"], pa.scalar(now, TIMESTAMP)).to_numpy()
     return {
+        **chart("chart_prices", charts.prices, rows, "date", "close", written),
         "dagster/row_count": dg.MetadataValue.int(rows.num_rows),
-        "inserted": dg.MetadataValue.int(inserted or 0),
+        "inserted": dg.MetadataValue.int(int(written.sum())),
         **receipts_metadata(own),
         "symbols": dg.MetadataValue.int(pc.count_distinct(rows["symbol"].cast(pa.string())).as_py()),
+        **_freshness(rows, year, now),
         "preview": preview(rows, PRICE_COLUMNS),
         "dagster/column_schema": dg.MetadataValue.table_schema(PRICE_COLUMNS),
         "dagster/uri": dg.MetadataValue.text(f"s3://{lake.bucket}/{partition_key(PRICE_BY_DATE, partition)}"),
         "seconds": dg.MetadataValue.float(round((datetime.now(UTC) - now).total_seconds(), 3)),
     }
+
+
+def _freshness(rows: pa.Table, year: int, now: datetime) -> Metadata:
+    """For the current year, how many days ago its latest session was."""
+    if year != now.year or not rows.num_rows:
+        return {}
+    return {"freshness_lag_days": dg.MetadataValue.int((now.date() - pc.max(rows["date"]).as_py()).days)}

@@ -12,7 +12,8 @@ from os.path import commonprefix
 import dagster as dg
 from pydantic import Field
 
-from stock_pipeline.orchestration.batch.assets import OWNERS
+from stock_pipeline.ingest_ticks import ingest_ticks
+from stock_pipeline.orchestration.catalog import OWNERS, RAW_TICK_COLUMNS, STREAM, described, raw_columns
 from stock_pipeline.orchestration.failures import RETRIES, told
 from stock_pipeline.orchestration.metadata import noteworthy, progress
 from stock_pipeline.orchestration.partitions import DAYS, has_day
@@ -29,9 +30,12 @@ from stock_pipeline.orchestration.stream.reports import (
     snapshot_report,
 )
 from stock_pipeline.orchestration.stream.snapshot import rebuild, refresh, stored_snapshot
+from stock_pipeline.parse.ticks import parse_tick_objects
+from stock_pipeline.produce import produce_live
 from stock_pipeline.receipts import Receipt
+from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
 
-GROUP = "stream"
+RAW_TICKS = raw_columns(STREAM_PRICES_HISTORY, RAW_TICK_COLUMNS)
 MESSAGES = 1_000
 """A run takes so many messages at most; what is left is for the next one."""
 
@@ -61,17 +65,33 @@ class TicksConfig(dg.Config):
     )
 
 
+tick_stream = dg.AssetSpec(
+    "tick_stream",
+    description=(
+        "Ticks on their way: producers put them into a Kinesis stream, and Firehose gathers them into objects, by size "
+        "or by time. One row is one message of a producer; a record of Kinesis packs up to 25 KB of them. "
+        "`stock-pipeline stream` produces some."
+    ),
+    group_name=STREAM,
+    owners=OWNERS,
+    kinds={"aws"},
+    tags={"layer": "source"},
+    metadata=described(RAW_TICKS, produce_live),
+)
+
 raw_stream_ticks = dg.AssetSpec(
     "raw_stream_ticks",
+    deps=[tick_stream],
     description=(
         "Ticks as Firehose delivers them from Kinesis: objects of JSON lines under `stock_stream/YYYY/MM/DD/HH/` (UTC "
         "time of arrival) in the staging bucket. One row is one message of a producer: a tick, possibly repeated, "
         "late or broken. S3 tells the arrivals queue of each object."
     ),
-    group_name=GROUP,
+    group_name=STREAM,
     owners=OWNERS,
     kinds={"s3", "file"},
     tags={"layer": "raw"},
+    metadata=described(RAW_TICKS, parse_tick_objects, derived_from={"tick_stream": RAW_TICK_COLUMNS}),
 )
 
 price_by_date_stream = dg.AssetSpec(
@@ -82,11 +102,16 @@ price_by_date_stream = dg.AssetSpec(
         "Parquet objects of a few minutes each, by the time of the trade. Days are those of UTC, weekends too. "
         "Materializing a day brings it in line with the raw objects that arrived for it, and adds nothing twice."
     ),
-    group_name=GROUP,
+    group_name=STREAM,
     owners=OWNERS,
     kinds={"s3", "parquet"},
     tags={"layer": "clean"},
-    metadata={"dagster/column_schema": TICK_COLUMNS, "dagster/table_name": "stock_market.stream_prices_history"},
+    metadata=described(
+        TICK_COLUMNS,
+        ingest_ticks,
+        derived_from={"raw_stream_ticks": RAW_TICK_COLUMNS},
+        table=STREAM_PRICES_HISTORY,
+    ),
     partitions_def=DAYS,
     skippable=True,
     # The exchange's longest pause is 89.5 hours: a weekend with a holiday before or after it.
@@ -102,11 +127,17 @@ latest_stream_prices = dg.AssetSpec(
         "it, and it never goes backwards. Materialized by hand it is recomputed from all of history and merged in; the "
         "two must not differ, and the run tells whether they did."
     ),
-    group_name=GROUP,
+    group_name=STREAM,
     owners=OWNERS,
     kinds={"s3", "parquet"},
     tags={"layer": "serving"},
-    metadata={"dagster/column_schema": LATEST_COLUMNS, "dagster/table_name": "stock_market.latest_prices"},
+    metadata=described(
+        LATEST_COLUMNS,
+        ingest_ticks,
+        rebuild,
+        derived_from={"price_by_date_stream": STREAM_PRICES_HISTORY.schema.names},
+        table=LATEST_PRICES,
+    ),
     skippable=True,
     # On every full hour while XNYS trades, the last ticks are at most half an hour old.
     freshness_policy=dg.FreshnessPolicy.cron(
