@@ -37,7 +37,8 @@ def described(
     """
     metadata: dict[str, Any] = {"dagster/column_schema": columns}
     if derived_from:
-        metadata["dagster/column_lineage"] = column_lineage([column.name for column in columns.columns], derived_from)
+        lineage = column_lineage([column.name for column in columns.columns], derived_from)
+        metadata = {"dagster/column_schema": _with_origins(columns, lineage), "dagster/column_lineage": lineage}
     if table:
         metadata["dagster/table_name"] = f"{DATABASE}.{table.name}"
     if code:
@@ -68,7 +69,19 @@ def raw_columns(table: Table, names: Collection[str]) -> dg.TableSchema:
     return dg.TableSchema([dg.TableColumn(c.name, c.type, c.description) for c in of_table.columns])
 
 
+def _with_origins(columns: dg.TableSchema, lineage: dg.TableColumnLineage) -> dg.TableSchema:
+    """Columns tagged with where they come from, as the open-source UI does not draw column lineage."""
+
+    def tagged(column: dg.TableColumn) -> dg.TableColumn:
+        deps = lineage.deps_by_column.get(column.name, [])
+        tags = {dep.asset_key.to_python_identifier(): dep.column_name for dep in deps}
+        return dg.TableColumn(column.name, column.type, column.description, column.constraints, tags)
+
+    return dg.TableSchema([tagged(column) for column in columns.columns], columns.constraints)
+
+
 def _reference(function: Code) -> dg.LocalFileCodeReference:
     code = function.__code__
-    label = f"{function.__module__}.{function.__name__}"
-    return dg.LocalFileCodeReference(file_path=code.co_filename, line_number=code.co_firstlineno, label=label)
+    return dg.LocalFileCodeReference(
+        file_path=code.co_filename, line_number=code.co_firstlineno, label=function.__name__
+    )

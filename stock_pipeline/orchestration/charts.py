@@ -25,9 +25,9 @@ Numbers = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _TEXT, _LINE, _NEW, _BAD = "#808a97", "#4c8dd6", "#2f9e63", "#d9604c"
-_WIDTH, _HEIGHT = 520, 110
-_TOP, _BOTTOM = 24, 88  # of the drawing between its captions
-_PLOT = 450  # width of the drawing; what is right of it is for values
+_WIDTH, _HEIGHT = 400, 106
+_TOP, _BOTTOM = 22, 86  # of the drawing between its captions
+_PLOT = 340  # width of the drawing; what is right of it is for values
 _BINS = (120, 90, 75, 60, 50, 40, 30, 20, 12)
 """Points in time of a line of prices: as many as there is room for."""
 
@@ -171,7 +171,7 @@ def _quantiles(times: Ints, values: Numbers, bins: int, wanted: Sequence[float])
 
 def _bin_of(times: Ints, bins: int) -> Ints:
     first, last = int(times.min()), int(times.max())
-    return (times - first) * (bins - 1) // max(last - first, 1)
+    return np.minimum((times - first) * bins // max(last - first, 1), bins - 1)
 
 
 def _x(at: Ints, bins: int) -> Ints:
