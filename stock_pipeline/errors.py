@@ -3,8 +3,10 @@
     StockPipelineError
     ├── SettingsError            a setting is missing or malformed; the message names it and the remedy
     ├── FileRefused              a whole source object is not what its prefix promises
+    │   └── FileTooLarge         it has more text than the caller takes
     ├── StoreError               the object store said no
     │   ├── ObjectNotFound       there is no object under that key
+    │   ├── ObjectTooLarge       the object is larger than the caller takes; nothing of it was fetched
     │   ├── PreconditionFailed   somebody else wrote first (HTTP 412 or 409): read again and merge again
     │   └── StoreUnavailable     throttled, timed out or broken (HTTP 429, 5xx, no reply): trying again may help
     ├── MergeContention          compare-and-swap lost more often than the retry limit allows
@@ -24,6 +26,11 @@ An exception from here is for people: the command line prints its message withou
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stock_pipeline.lake.store import ObjectInfo
+
 
 class StockPipelineError(Exception):
     """The base of all errors that this package raises on purpose."""
@@ -40,6 +47,10 @@ class FileRefused(StockPipelineError):
     """
 
 
+class FileTooLarge(FileRefused):
+    """A source object has more text, once unpacked, than the caller takes."""
+
+
 class StoreError(StockPipelineError):
     """The object store answered with an error."""
 
@@ -50,6 +61,14 @@ class StoreError(StockPipelineError):
 
 class ObjectNotFound(StoreError):
     """There is no object under that key."""
+
+
+class ObjectTooLarge(StoreError):
+    """The object is larger than the caller takes; nothing of it was fetched. `info` says which version it is."""
+
+    def __init__(self, info: ObjectInfo, message: str) -> None:
+        super().__init__(info.key, message)
+        self.info = info
 
 
 class PreconditionFailed(StoreError):

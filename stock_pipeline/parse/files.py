@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stock_pipeline.errors import FileRefused
+from stock_pipeline.errors import FileRefused, FileTooLarge
 from stock_pipeline.settings import MIB
 
 Bytes = bytes | bytearray
@@ -74,7 +74,7 @@ def unpack(data: bytes, max_bytes: int = MAX_BYTES) -> Unpacked:
     Plain, gzip (any number of members) and zip with one text file are told apart by their first bytes. Unpacking stops
     as soon as there are more than `max_bytes`.
 
-    Raises FileRefused for other formats, damaged or nested archives, and too much text.
+    Raises FileTooLarge for too much text, and FileRefused for other formats and damaged or nested archives.
     """
     member, packed = None, True
     if data[:2] == b"\x1f\x8b":
@@ -154,8 +154,8 @@ def _check_size(size: int, packed: int, max_bytes: int) -> None:
         )
 
 
-def _too_large(max_bytes: int) -> FileRefused:
-    return FileRefused(
+def _too_large(max_bytes: int) -> FileTooLarge:
+    return FileTooLarge(
         f"larger than {max_bytes / MIB:g} MiB of text; split the file, or raise STOCK_PIPELINE_MAX_OBJECT_MB"
     )
 

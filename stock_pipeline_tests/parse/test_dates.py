@@ -188,7 +188,7 @@ def test_epochs_of_every_unit_round_trip(expected):
         assert days(*(str(s * unit) for s in seconds)) == expected
 
 
-@given(st.lists(st.dates(date(1970, 1, 1), date(2026, 3, 1)), min_size=1, unique=True), st.booleans())
+@given(st.lists(st.dates(date(1970, 1, 1), date(2025, 12, 31)), min_size=1, unique=True), st.booleans())
 def test_year_last_columns_round_trip_or_are_refused(expected, day_first):
     texts = [f"{d:%d/%m/%Y}" if day_first else f"{d:%m/%d/%Y}" for d in expected]
     if day_first and all(d.day <= 12 for d in expected):
