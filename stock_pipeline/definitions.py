@@ -13,6 +13,7 @@ from stock_pipeline.orchestration.stream.checks import (
     dead_letters_none,
     price_by_date_stream_checks,
     snapshot_equals_history,
+    symbols_current,
 )
 from stock_pipeline.orchestration.stream.jobs import (
     check_stream,
@@ -26,7 +27,13 @@ defs = dg.Definitions(
     assets=dg.with_source_code_references(
         [raw_daily_prices, daily_price_uploads, price_by_date, tick_stream, raw_stream_ticks, stream_prices, *TABLES]
     ),
-    asset_checks=[price_by_date_checks, price_by_date_stream_checks, snapshot_equals_history, dead_letters_none],
+    asset_checks=[
+        price_by_date_checks,
+        price_by_date_stream_checks,
+        snapshot_equals_history,
+        symbols_current,
+        dead_letters_none,
+    ],
     jobs=[simulate_daily_prices, ingest_daily_prices, ingest_ticks, refresh_latest_prices, check_stream],
     schedules=[after_the_close, every_quarter_hour],
     sensors=[daily_price_arrivals, tick_arrivals],

@@ -54,6 +54,11 @@ def records(rows: pa.Table, schema: dg.TableSchema | None = None) -> dg.TableMet
     return dg.MetadataValue.table([dg.TableRecord(record) for record in plain], schema=schema)
 
 
+def number(value: float) -> dg.IntMetadataValue | dg.FloatMetadataValue:
+    """A number that the UI can plot."""
+    return dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.float(value)
+
+
 def _plain(value: object) -> str | int | float | bool | None:
     return value if value is None or isinstance(value, (str, int, float)) else str(value)
 

@@ -46,12 +46,18 @@ def test_everything_is_there_and_loads() -> None:
     }
     assert sorted((key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys) == [
         ("latest_stream_prices", "snapshot_equals_history"),
+        ("latest_stream_prices", "symbols_current"),
         ("price_by_date", "keys_unique"),
         ("price_by_date", "ohlc_consistent"),
+        ("price_by_date", "price_steps"),
+        ("price_by_date", "rejected_share"),
         ("price_by_date", "rows_in_their_year"),
         ("price_by_date", "sessions_complete"),
+        ("price_by_date", "symbols_current"),
         ("price_by_date_stream", "clocks_agree"),
         ("price_by_date_stream", "event_ids_unique"),
+        ("price_by_date_stream", "price_steps"),
+        ("price_by_date_stream", "rejected_share"),
         ("raw_stream_ticks", "dead_letters_none"),
     ]
     assert {j.name for j in defs.jobs or ()} == {
