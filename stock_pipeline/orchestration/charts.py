@@ -39,17 +39,18 @@ _SAFE = (
 )
 
 
-def prices(rows: pa.Table, time: str, price: str, written: NDArray[np.bool_] | None = None) -> str | None:
+def prices(rows: pa.Table, time: str, price: str, new: pa.Table | None = None) -> str | None:
     """The course of prices: of one symbol as it is; of several rebased to 100, their median and nine tenths of them.
 
-    `rows` has `symbol`, a date or time and a price, in any order; `written` says which rows are new, and their times
-    are underlined. None when there is nothing to draw.
+    `rows` has `symbol`, a date or time and a price, in any order; `new` has those of them that were just written, whose
+    times are underlined. None when there is nothing to draw.
     """
-    rows, written = _drawable(rows, price, written)
+    values = rows[price].to_numpy()
+    good = np.isfinite(values) & (values > 0)
+    rows, values = rows.filter(pa.array(good)), values[good]
     if not rows.num_rows:
         return None
-    values = rows[price].to_numpy()
-    times = rows[time].cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
+    times, written = _times(rows, time), _times(rows if new is None else new, time)
     codes, symbols = _symbols(rows)
     several = len(symbols) > 1
     if several:
@@ -57,8 +58,7 @@ def prices(rows: pa.Table, time: str, price: str, written: NDArray[np.bool_] | N
         title = f"{len(symbols):,} symbols, rebased to 100: median, middle 90 %"
     else:
         title = f"{symbols[0]}: {price}"
-    first, last = int(times.min()), int(times.max())
-    captions = [_text(0, 12, f"{title}; green: new"), *_ends(first, last, dates=pa.types.is_date(rows[time].type))]
+    captions = [_text(0, 12, f"{title}; green: new"), *_ends(times, dates=pa.types.is_date(rows[time].type))]
     return _fitting("prices", (_course(times, values, written, bins, band=several) + captions for bins in _BINS))
 
 
@@ -118,12 +118,10 @@ def moves(symbols: Sequence[str], changes: Numbers) -> str | None:
     )
 
 
-def _drawable(rows: pa.Table, price: str, written: NDArray[np.bool_] | None) -> tuple[pa.Table, NDArray[np.bool_]]:
-    """The rows whose price can be drawn, and which of them are new (all, where nothing is said)."""
-    written = np.ones(rows.num_rows, bool) if written is None else written
-    values = rows[price].to_numpy()
-    good = np.isfinite(values) & (values > 0)
-    return (rows, written) if good.all() else (rows.filter(pa.array(good)), written[good])
+def _times(rows: pa.Table, time: str) -> Ints:
+    """Dates or times in microseconds since 1970."""
+    times: Ints = rows[time].cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
+    return times
 
 
 def _symbols(rows: pa.Table) -> tuple[Ints, list[str]]:
@@ -139,7 +137,7 @@ def _first_of_each(codes: Ints, times: Ints, values: Numbers) -> Numbers:
     return values[order][starts]
 
 
-def _course(times: Ints, values: Numbers, written: NDArray[np.bool_], bins: int, *, band: bool) -> list[str]:
+def _course(times: Ints, values: Numbers, written: Ints, bins: int, *, band: bool) -> list[str]:
     """The line of the medians, the band around it, the mark of what is new, and the highest and lowest value."""
     x, (middle,) = _quantiles(times, values, bins, (0.5,))
     around, (low, high) = _quantiles(times, values, bins // 3, (0.05, 0.95)) if band else (x, (middle, middle))
@@ -150,7 +148,7 @@ def _course(times: Ints, values: Numbers, written: NDArray[np.bool_], bins: int,
         return list(zip(at.tolist(), np.round(_BOTTOM - (line - bottom) * scale).astype(int).tolist(), strict=True))
 
     edge = _path(points(around, high) + points(around, low)[::-1])
-    new = "".join(f"M{left} {_BOTTOM + 4}H{right}" for left, right in _stretches(_bin_of(times, bins)[written], bins))
+    new = "".join(f"M{left} {_BOTTOM + 4}H{right}" for left, right in _stretches(_bin_of(written, times, bins), bins))
     return [
         f"<path d='{edge}z' fill='{_LINE}' opacity='.3'/>" if band else "",
         f"<path d='{_path(points(x, middle))}h2' fill='none' stroke='{_LINE}' stroke-width='2'/>",
@@ -162,16 +160,17 @@ def _course(times: Ints, values: Numbers, written: NDArray[np.bool_], bins: int,
 
 def _quantiles(times: Ints, values: Numbers, bins: int, wanted: Sequence[float]) -> tuple[Ints, list[Numbers]]:
     """Where in the drawing there are values, and their quantiles there."""
-    at = _bin_of(times, bins)
+    at = _bin_of(times, times, bins)
     order = np.argsort(at, kind="stable")
     used, starts = np.unique(at[order], return_index=True)
     groups = np.split(values[order], starts[1:])
     return _x(used, bins), [np.array([np.quantile(group, q) for group in groups]) for q in wanted]
 
 
-def _bin_of(times: Ints, bins: int) -> Ints:
+def _bin_of(moments: Ints, times: Ints, bins: int) -> Ints:
+    """In which of so many equal parts of the span of all times some moments are."""
     first, last = int(times.min()), int(times.max())
-    return np.minimum((times - first) * bins // max(last - first, 1), bins - 1)
+    return np.clip((moments - first) * bins // max(last - first, 1), 0, bins - 1)
 
 
 def _x(at: Ints, bins: int) -> Ints:
@@ -195,8 +194,9 @@ def _path(points: Sequence[tuple[int, int]]) -> str:
     return f"M{points[0][0]} {points[0][1]}" + (f"l{joined}" if steps else "")
 
 
-def _ends(first: int, last: int, *, dates: bool) -> list[str]:
-    """The first and the last of some times (microseconds since 1970) below the drawing."""
+def _ends(times: Ints, *, dates: bool) -> list[str]:
+    """The first and the last of some times below the drawing."""
+    first, last = int(times.min()), int(times.max())
     start, end = (datetime.fromtimestamp(moment / 1e6, UTC) for moment in (first, last))
     short = "%Y-%m-%d" if dates else "%H:%M:%S"
     begin = f"{start:%Y-%m-%d}" if dates else f"{start:%Y-%m-%d %H:%M:%S} UTC"

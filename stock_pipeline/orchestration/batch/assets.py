@@ -24,14 +24,22 @@ from stock_pipeline.orchestration.metadata import (
     progress,
     receipts_metadata,
     records,
+    seconds_of,
+    stored_by,
 )
 from stock_pipeline.orchestration.partitions import DAILY, SESSIONS_OF_YEAR, YEARLY, has_year
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.parse.daily import parse_daily_prices
 from stock_pipeline.receipts import Receipt
-from stock_pipeline.schemas import PRICE_BY_DATE, TIMESTAMP
+from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline.settings import MIB
-from stock_pipeline.simulate.daily import SCHEMA, default_symbols, simulate_daily_prices, write_raw_daily_prices
+from stock_pipeline.simulate.daily import (
+    SCHEMA,
+    RawObject,
+    default_symbols,
+    simulate_daily_prices,
+    write_raw_daily_prices,
+)
 
 CHARTED_SESSIONS = 25
 RAW_COLUMNS = raw_columns(PRICE_BY_DATE, SCHEMA.names)
@@ -85,21 +93,31 @@ def raw_daily_prices(context: dg.AssetExecutionContext, buckets: Buckets) -> Non
         written = write_raw_daily_prices(
             staging, sessions, symbols, settings.seed, on_progress=progress(context.log.info, "sessions")
         )
-    # A drawing takes a simulation of its session, so a long backfill has them of its last sessions only.
+    for session, metadata in session_reports(written, symbols, settings.seed, staging.bucket).items():
+        context.add_asset_metadata(metadata, partition_key=session.isoformat())
+
+
+def session_reports(
+    written: Sequence[RawObject], symbols: Sequence[str], seed: int, bucket: str
+) -> dict[date, Metadata]:
+    """What is shown of each raw object that was written to a bucket.
+
+    A drawing takes a simulation of its session, so a long backfill has them of its last sessions only.
+    """
     drawn = {raw.session for raw in written[-CHARTED_SESSIONS:]}
-    for raw in written:
-        bars = simulate_daily_prices(symbols, raw.session, raw.session, settings.seed) if raw.session in drawn else None
-        metadata = {
-            **(_session_metadata(bars) if bars is not None else {}),
-            "dagster/row_count": raw.rows,
-            "dagster/uri": f"s3://{staging.bucket}/{raw.key}",
-            "bytes": raw.bytes,
-            "written": raw.written,
+    return {
+        raw.session: {
+            **(_moves(simulate_daily_prices(symbols, raw.session, raw.session, seed)) if raw.session in drawn else {}),
+            "dagster/row_count": dg.MetadataValue.int(raw.rows),
+            "dagster/uri": dg.MetadataValue.text(f"s3://{bucket}/{raw.key}"),
+            "bytes": dg.MetadataValue.int(raw.bytes),
+            "written": dg.MetadataValue.bool(raw.written),
         }
-        context.add_asset_metadata(metadata, partition_key=raw.session.isoformat())
+        for raw in written
+    }
 
 
-def _session_metadata(bars: pa.Table) -> Metadata:
+def _moves(bars: pa.Table) -> Metadata:
     """How the symbols moved in a session, and a few of its bars."""
     changes = pc.subtract(pc.divide(bars["close"], bars["open"]), 1.0).to_numpy()
     return {
@@ -152,7 +170,7 @@ def price_by_date(context: dg.AssetExecutionContext, buckets: Buckets, config: I
         receipts = _ingest(context, buckets, config, years, now)
         touched = sorted({int(name.removeprefix("year=")) for receipt in receipts for name in receipt.partitions})
         for year in sorted({*years, *touched}):
-            metadata = _year_metadata(buckets.lake, year, receipts, now)
+            metadata = year_metadata(buckets.lake, year, receipts)
             if year in years:
                 context.add_asset_metadata(metadata, partition_key=str(year))
             elif has_year(year):
@@ -196,31 +214,34 @@ def _ingest(
     return receipts
 
 
-def _year_metadata(lake: ObjectStore, year: int, receipts: Sequence[Receipt], now: datetime) -> Metadata:
-    """What the run did to a year, and how the year looks now."""
+def year_metadata(lake: ObjectStore, year: int, receipts: Sequence[Receipt]) -> Metadata:
+    """What some ingests did to a year, whoever ran them, and how the year looks now.
+
+    A refused file has no year: it is shown with each year that is asked for.
+    """
     partition = f"year={year:04d}"
-    # A refused file has no year: it is shown with each year that the run was asked for.
     own = [receipt for receipt in receipts if partition in receipt.partitions or not receipt.partitions]
     rows = read_partition(lake, PRICE_BY_DATE, partition)
     if rows is None:
         rows = PRICE_BY_DATE.schema.empty_table()
-    written = pc.equal(rows["etl_loading_ts"], pa.scalar(now, TIMESTAMP)).to_numpy()
+    new = stored_by(own, rows)
     return {
-        **chart("chart_prices", charts.prices, rows, "date", "close", written),
+        **chart("chart_prices", charts.prices, rows, "date", "close", new),
         "dagster/row_count": dg.MetadataValue.int(rows.num_rows),
-        "inserted": dg.MetadataValue.int(int(written.sum())),
+        "inserted": dg.MetadataValue.int(new.num_rows),
         **receipts_metadata(own),
         "symbols": dg.MetadataValue.int(pc.count_distinct(rows["symbol"].cast(pa.string())).as_py()),
-        **_freshness(rows, year, now),
+        **_freshness(rows, year),
         "preview": preview(rows, PRICE_COLUMNS),
         "dagster/column_schema": dg.MetadataValue.table_schema(PRICE_COLUMNS),
         "dagster/uri": dg.MetadataValue.text(f"s3://{lake.bucket}/{partition_key(PRICE_BY_DATE, partition)}"),
-        "seconds": dg.MetadataValue.float(round((datetime.now(UTC) - now).total_seconds(), 3)),
+        "seconds": seconds_of(own),
     }
 
 
-def _freshness(rows: pa.Table, year: int, now: datetime) -> Metadata:
+def _freshness(rows: pa.Table, year: int) -> Metadata:
     """For the current year, how many days ago its latest session was."""
-    if year != now.year or not rows.num_rows:
+    today = datetime.now(UTC).date()
+    if year != today.year or not rows.num_rows:
         return {}
-    return {"freshness_lag_days": dg.MetadataValue.int((now.date() - pc.max(rows["date"]).as_py()).days)}
+    return {"freshness_lag_days": dg.MetadataValue.int((today - pc.max(rows["date"]).as_py()).days)}
