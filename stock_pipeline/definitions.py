@@ -4,7 +4,11 @@ import dagster as dg
 
 from stock_pipeline.orchestration.batch.assets import daily_price_uploads, price_by_date, raw_daily_prices
 from stock_pipeline.orchestration.batch.checks import price_by_date_checks
-from stock_pipeline.orchestration.batch.jobs import after_the_close, ingest_daily_prices, simulate_daily_prices
+from stock_pipeline.orchestration.batch.jobs import (
+    after_the_close,
+    ingest_daily_prices,
+    simulate_daily_prices,
+)
 from stock_pipeline.orchestration.batch.sensor import daily_price_arrivals
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.serving import TABLES

@@ -1,7 +1,7 @@
 """The assets of the batch path. What they compute lives in `simulate` and `ingest`."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import pyarrow as pa
@@ -27,7 +27,7 @@ from stock_pipeline.orchestration.metadata import (
     seconds_of,
     stored_by,
 )
-from stock_pipeline.orchestration.partitions import DAILY, SESSIONS_OF_YEAR, YEARLY, has_year
+from stock_pipeline.orchestration.partitions import DAILY, EXCHANGE_TIME, SESSIONS_OF_YEAR, YEARLY, has_year
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.parse.daily import parse_daily_prices
 from stock_pipeline.receipts import Receipt
@@ -42,6 +42,13 @@ from stock_pipeline.simulate.daily import (
 )
 
 CHARTED_SESSIONS = 25
+# A cron knows no holidays: on the nine or so weekdays a year without a session the policy fails, until the prices of
+# the next session are there. The check symbols_current knows them.
+AFTER_THE_CLOSE = dg.FreshnessPolicy.cron(
+    deadline_cron="0 22 * * 1-5", lower_bound_delta=timedelta(hours=6), timezone=EXCHANGE_TIME
+)
+"""Each session's prices are there by ten in the evening, six hours after the close."""
+
 RAW_COLUMNS = raw_columns(PRICE_BY_DATE, SCHEMA.names)
 PRICE_COLUMNS = column_schema(PRICE_BY_DATE)
 
@@ -76,6 +83,7 @@ class IngestConfig(dg.Config):
     kinds={"s3", "csv"},
     tags={"layer": "raw"},
     metadata=described(RAW_COLUMNS, simulate_daily_prices),
+    freshness_policy=AFTER_THE_CLOSE,
     code_version="1",
 )
 def raw_daily_prices(context: dg.AssetExecutionContext, buckets: Buckets) -> None:
@@ -102,12 +110,13 @@ def session_reports(
 ) -> dict[date, Metadata]:
     """What is shown of each raw object that was written to a bucket.
 
-    A drawing takes a simulation of its session, so a long backfill has them of its last sessions only.
+    A drawing takes a simulation of its session, so of a long backfill only the last sessions have one.
     """
-    drawn = {raw.session for raw in written[-CHARTED_SESSIONS:]}
+    drawn = [raw.session for raw in written[-CHARTED_SESSIONS:]]
+    bars = simulate_daily_prices(symbols, min(drawn), max(drawn), seed) if drawn else None
     return {
         raw.session: {
-            **(_moves(simulate_daily_prices(symbols, raw.session, raw.session, seed)) if raw.session in drawn else {}),
+            **(_moves(bars.filter(pc.equal(bars["date"], raw.session))) if bars and raw.session in drawn else {}),
             "dagster/row_count": dg.MetadataValue.int(raw.rows),
             "dagster/uri": dg.MetadataValue.text(f"s3://{bucket}/{raw.key}"),
             "bytes": dg.MetadataValue.int(raw.bytes),
@@ -156,6 +165,7 @@ daily_price_uploads = dg.AssetSpec(
         derived_from={"raw_daily_prices": SCHEMA.names, "daily_price_uploads": RAW_BAR_COLUMNS},
         table=PRICE_BY_DATE,
     ),
+    freshness_policy=AFTER_THE_CLOSE,
     code_version="1",
 )
 def price_by_date(context: dg.AssetExecutionContext, buckets: Buckets, config: IngestConfig) -> None:

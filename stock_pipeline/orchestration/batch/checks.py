@@ -90,7 +90,8 @@ def evaluate_year(
     stored = Year(year, lake, Settings.from_env(), rejects or _rejects(lake))
     for name in names:
         check = CHECKS[name]
-        yield evaluation(check.spec.key, check.severity, check.find(stored), str(year), stored.rows.num_rows, written)
+        key = dg.AssetCheckKey(price_by_date.key, name)
+        yield evaluation(key, check.severity, check.find(stored), str(year), stored.rows.num_rows, written)
 
 
 def _rejects(lake: ObjectStore) -> Callable[[], pa.Table]:

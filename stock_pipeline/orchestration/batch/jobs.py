@@ -5,14 +5,14 @@ from datetime import date
 import dagster as dg
 
 from stock_pipeline.orchestration.batch.assets import price_by_date, raw_daily_prices
-from stock_pipeline.orchestration.partitions import DAILY
+from stock_pipeline.orchestration.partitions import DAILY, EXCHANGE_TIME
+from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.simulate.sessions import is_session
-
-EXCHANGE_TIME = "America/New_York"
 
 simulate_daily_prices = dg.define_asset_job(
     "simulate_daily_prices",
     selection=dg.AssetSelection.assets(raw_daily_prices).without_checks(),
+    tags={"dagster/max_retries": "2"},  # of a run whose process was killed: nobody else would start it again
     description="Simulate trading sessions and write one raw CSV object for each. Launch it over a range to backfill.",
 )
 
@@ -22,6 +22,16 @@ ingest_daily_prices = dg.define_asset_job(
     description=(
         "Bring years of price_by_date in line with the raw objects in staging, then check them. Its config can name "
         "the objects to take, restate from them, or rebuild the years from nothing."
+    ),
+)
+
+
+check_prices = dg.define_asset_job(
+    "check_prices",
+    selection=dg.AssetSelection.checks_for_assets(price_by_date),
+    description=(
+        "Check years of price_by_date as they are stored, without materializing anything: those of the run's range, or "
+        "every stored year when it names none."
     ),
 )
 
@@ -42,3 +52,22 @@ def after_the_close(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg
     if not DAILY.has_partition_key(key):
         return dg.SkipReason(f"{key} is no partition of raw_daily_prices")
     return dg.RunRequest(run_key=key, partition_key=key, tags={"stock_pipeline/session": key})
+
+
+# Stale is what nothing came for, so no arrival can ask for this check.
+@dg.schedule(
+    job=check_prices,
+    cron_schedule="0 22 * * 1-5",
+    execution_timezone=EXCHANGE_TIME,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Late after each session of XNYS: the checks of the current year, whoever wrote it.",
+)
+def late_after_the_close(context: dg.ScheduleEvaluationContext, buckets: Buckets) -> dg.RunRequest | dg.SkipReason:
+    session: date = context.scheduled_execution_time.date()
+    if not is_session(session):
+        return dg.SkipReason(f"{session} is a holiday of XNYS")
+    if not buckets.settings.lake_bucket:
+        return dg.SkipReason("STOCK_PIPELINE_LAKE_BUCKET is not set: there are no tables to check")
+    year = str(session.year)
+    span = {"dagster/asset_partition_range_start": year, "dagster/asset_partition_range_end": year}
+    return dg.RunRequest(run_key=session.isoformat(), tags={**span, "stock_pipeline/session": session.isoformat()})

@@ -17,7 +17,7 @@ from stock_pipeline.isolation import ingest_each
 from stock_pipeline.orchestration.catalog import OWNERS, RAW_TICK_COLUMNS, STREAM, described, raw_columns
 from stock_pipeline.orchestration.failures import RETRIES, told
 from stock_pipeline.orchestration.metadata import noteworthy, progress
-from stock_pipeline.orchestration.partitions import DAYS, has_day
+from stock_pipeline.orchestration.partitions import DAYS, EXCHANGE_TIME, has_day
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.stream.arrivals import ingest_with, named_in, settled
 from stock_pipeline.orchestration.stream.history import Span, counted, raw_keys
@@ -142,7 +142,7 @@ latest_stream_prices = dg.AssetSpec(
     skippable=True,
     # On every full hour while XNYS trades, the last ticks are at most half an hour old.
     freshness_policy=dg.FreshnessPolicy.cron(
-        deadline_cron="0 10-16 * * 1-5", lower_bound_delta=timedelta(minutes=30), timezone="America/New_York"
+        deadline_cron="0 10-16 * * 1-5", lower_bound_delta=timedelta(minutes=30), timezone=EXCHANGE_TIME
     ),
     code_version="1",
 )
@@ -154,6 +154,8 @@ latest_stream_prices = dg.AssetSpec(
     can_subset=True,
     # One run for all its days: a raw object that holds ticks of several is read once.
     backfill_policy=dg.BackfillPolicy.single_run(),
+    # The snapshot is one object: runs take turns at it, as years do by the tag of their partition (dagster.yaml).
+    pool="latest_prices",
 )
 def stream_prices(context: dg.AssetExecutionContext, buckets: Buckets, config: TicksConfig) -> Results:
     """Ingest ticks into history and the snapshot, or, for the snapshot alone, recompute it from history."""
@@ -187,7 +189,7 @@ def _take_arrivals(context: dg.AssetExecutionContext, buckets: Buckets) -> Resul
     messages = queue.receive(MESSAGES)
     named = named_in(messages, staging.bucket)
     keys = named.distinct
-    _tag(context, messages, keys)
+    _tag(context, messages, keys, staging.bucket)
     readable = [message for message in messages if message.id in named.keys]
     with kept_hidden(queue, readable, context.log.warning):
         ingest = ingest_with(buckets.settings, staging, lake, now, progress(context.log.info, "raw objects"))
@@ -271,9 +273,9 @@ def _log(context: dg.AssetExecutionContext, receipts: Sequence[Receipt]) -> None
     context.log.info(f"{len(receipts):,} raw objects, {sum(r.inserted for r in receipts):,} new ticks")
 
 
-def _tag(context: dg.AssetExecutionContext, messages: Sequence[Message], keys: Sequence[str]) -> None:
-    """Let the run be found by what it took."""
+def _tag(context: dg.AssetExecutionContext, messages: Sequence[Message], keys: Sequence[str], bucket: str) -> None:
+    """Let the run be found by what it took, and lead back to it."""
     tags = {"stock_pipeline/messages": str(len(messages)), "stock_pipeline/objects": str(len(keys))}
     if keys:
-        tags["stock_pipeline/prefix"] = commonprefix(keys)  # noqa: RUF071 (a prefix in S3 may end within a name)
+        tags["stock_pipeline/prefix"] = f"s3://{bucket}/{commonprefix(keys)}"  # noqa: RUF071 (as in the batch sensor)
     context.instance.add_run_tags(context.run.run_id, tags)
