@@ -6,10 +6,18 @@ from stock_pipeline.orchestration.batch.assets import daily_price_uploads, price
 from stock_pipeline.orchestration.batch.checks import price_by_date_checks
 from stock_pipeline.orchestration.batch.jobs import (
     after_the_close,
+    check_prices,
     ingest_daily_prices,
+    late_after_the_close,
     simulate_daily_prices,
 )
 from stock_pipeline.orchestration.batch.sensor import daily_price_arrivals
+from stock_pipeline.orchestration.operations import (
+    backfill_daily_prices,
+    rebuild_year,
+    replay_rejects,
+    restate_prices,
+)
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.serving import TABLES
 from stock_pipeline.orchestration.stream.assets import raw_stream_ticks, stream_prices, tick_stream
@@ -38,8 +46,19 @@ defs = dg.Definitions(
         symbols_current,
         dead_letters_none,
     ],
-    jobs=[simulate_daily_prices, ingest_daily_prices, ingest_ticks, refresh_latest_prices, check_stream],
-    schedules=[after_the_close, every_quarter_hour],
+    jobs=[
+        simulate_daily_prices,
+        ingest_daily_prices,
+        check_prices,
+        ingest_ticks,
+        refresh_latest_prices,
+        check_stream,
+        backfill_daily_prices,
+        rebuild_year,
+        restate_prices,
+        replay_rejects,
+    ],
+    schedules=[after_the_close, late_after_the_close, every_quarter_hour],
     sensors=[daily_price_arrivals, tick_arrivals],
     resources={"buckets": Buckets()},
     # Steps share the run's process: starting another one for each would take longer than most of them do.

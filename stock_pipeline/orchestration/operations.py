@@ -4,25 +4,25 @@ Each is a job whose run config says in the Launchpad what it takes. What they co
 is what the assets' own runs show.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
+from os.path import commonprefix
 
 import dagster as dg
 from pydantic import Field
 
-from stock_pipeline.orchestration.batch.assets import (
-    IngestConfig,
-    price_by_date,
-    raw_daily_prices,
-    session_reports,
-)
+from stock_pipeline.ingest import ingest_daily_prices
+from stock_pipeline.ingest import rebuild_year as rebuild
+from stock_pipeline.orchestration.batch.assets import raw_daily_prices, session_reports
 from stock_pipeline.orchestration.batch.checks import evaluate_year
 from stock_pipeline.orchestration.failures import told
 from stock_pipeline.orchestration.lineage.events import by_target, materialization, without_partition, years_of
 from stock_pipeline.orchestration.metadata import noteworthy, progress
 from stock_pipeline.orchestration.partitions import DAILY
 from stock_pipeline.orchestration.resources import Buckets
+from stock_pipeline.receipts import Receipt
 from stock_pipeline.replay import replay_rejects as replay
+from stock_pipeline.settings import MIB
 from stock_pipeline.simulate.daily import default_symbols, write_raw_daily_prices
 from stock_pipeline.simulate.sessions import last_closed_session, sessions
 
@@ -74,28 +74,69 @@ def backfill_daily_prices() -> None:
     simulate_sessions()
 
 
-rebuild_year = dg.define_asset_job(
-    "rebuild_year",
-    selection=dg.AssetSelection.assets(price_by_date),
-    config=dg.RunConfig(ops={price_by_date.op.name: IngestConfig(rebuild=True)}),
+class RebuildConfig(dg.Config):
+    """Which years to build again."""
+
+    first: int = Field(default=datetime.now(UTC).year, description="First year.")
+    last: int | None = Field(default=None, description="Last year. Empty: only the first.")
+
+
+@dg.op(out={}, tags={"layer": "clean"})
+def rebuild_from_raw(context: dg.OpExecutionContext, buckets: Buckets, config: RebuildConfig) -> Events:
+    """Builds years of price_by_date again from nothing but the raw objects, each swapped in when it is complete."""
+    years = range(config.first, (config.last or config.first) + 1)
+    if not years:
+        raise dg.Failure(f"{config.last} lies before {config.first}", allow_retries=False)
+    with told():
+        limit, report = buckets.settings.max_object_mb * MIB, progress(context.log.info, "raw objects")
+        for year in years:
+            receipts = rebuild(year, staging=buckets.staging, lake=buckets.lake, max_bytes=limit, on_progress=report)
+            yield from _shown(context, buckets, receipts)
+
+
+@dg.job(
     tags=CRASHES,
     description=(
-        "Build a year of price_by_date (or a range of years) again from nothing but the raw objects in staging, swap it "
-        "in when it is complete, and check it. Readers see the old year until then. It refuses to run where raw objects "
-        "are gone whose rows would be lost."
+        "Build years of price_by_date again from nothing but the raw objects in staging, and check them. Readers see "
+        "the old year until the new one is complete. It refuses where raw objects are gone whose rows would be lost."
     ),
 )
+def rebuild_year() -> None:
+    rebuild_from_raw()
 
-restate_prices = dg.define_asset_job(
-    "restate_prices",
-    selection=dg.AssetSelection.assets(price_by_date),
-    config=dg.RunConfig(ops={price_by_date.op.name: IngestConfig(replace=True)}),
+
+class RestateConfig(dg.Config):
+    """Which files to restate from."""
+
+    sources: list[str] = Field(
+        description="Keys of objects in the staging bucket, in the order in which they replace: "
+        "daily_prices/uploads/AAPL.csv, …"
+    )
+    symbol: str | None = Field(default=None, description="The symbol of files that name none.")
+
+
+@dg.op(out={}, tags={"layer": "clean"})
+def restate_from_files(context: dg.OpExecutionContext, buckets: Buckets, config: RestateConfig) -> Events:
+    """Lets the values of files take the place of other values stored for the same symbol and session."""
+    if not config.sources:
+        raise dg.Failure("name the keys to restate from in sources", allow_retries=False)
+    with told():
+        receipts = ingest_daily_prices(
+            config.sources, staging=buckets.staging, lake=buckets.lake, replace=True, symbol=config.symbol,
+            max_bytes=buckets.settings.max_object_mb * MIB, on_progress=progress(context.log.info, "sources"),
+        )  # fmt: skip
+        yield from _shown(context, buckets, receipts)
+    _fail_where_refused(receipts)
+
+
+@dg.job(
     description=(
-        "Restate from a file: name its key (daily_prices/uploads/…) in sources, and choose any of its years. Its values "
-        "take the place of other values stored for the same symbol and session, in all the years that it holds. Those "
-        "that give way are kept in rejected_records."
-    ),
+        "Restate from files: their values take the place of other values stored for the same symbol and session, in "
+        "all the years that they hold. The values that give way are kept in rejected_records, with the reason replaced."
+    )
 )
+def restate_prices() -> None:
+    restate_from_files()
 
 
 class ReplayConfig(dg.Config):
@@ -119,19 +160,7 @@ def replay_sources(context: dg.OpExecutionContext, buckets: Buckets, config: Rep
             staging, lake, buckets.settings, tables=config.tables, sources=config.sources, reasons=config.reasons,
             on_progress=progress(context.log.info, "sources"),
         )  # fmt: skip
-        for line in noteworthy(receipts):
-            context.log.warning(line)
-        for receipt in receipts:
-            if left_out := without_partition(receipt):
-                context.log.warning(f"{receipt.source} was stored in {', '.join(left_out)}, no partitions in Dagster")
-        stored = sum(receipt.inserted for receipt in receipts)
-        context.log.info(f"{len(receipts):,} sources, {stored:,} rows stored for the first time")
-        tags = {"stock_pipeline/objects": str(len(receipts)), "stock_pipeline/stored": str(stored)}
-        context.instance.add_run_tags(context.run_id, tags)
-        events = [materialization(target, own, staging, lake) for target, own in by_target(receipts).items()]
-        yield from events
-        for year in years_of(events):
-            yield from evaluate_year(lake, context.instance, year)
+        yield from _shown(context, buckets, receipts)
 
 
 @dg.job(
@@ -144,6 +173,33 @@ def replay_sources(context: dg.OpExecutionContext, buckets: Buckets, config: Rep
 )
 def replay_rejects() -> None:
     replay_sources()
+
+
+def _shown(context: dg.OpExecutionContext, buckets: Buckets, receipts: Sequence[Receipt]) -> Events:
+    """The events of what some ingests touched, with the checks of its years, and a word about them in log and tags."""
+    for line in noteworthy(receipts):
+        context.log.warning(line)
+    for receipt in receipts:
+        if left_out := without_partition(receipt):
+            context.log.warning(f"{receipt.source} was stored in {', '.join(left_out)}, no partitions in Dagster")
+    stored = sum(receipt.inserted for receipt in receipts)
+    context.log.info(f"{len(receipts):,} sources, {stored:,} new rows")
+    tags = {"stock_pipeline/objects": str(len(receipts)), "stock_pipeline/stored": str(stored)}
+    if receipts:
+        prefix = commonprefix([receipt.source for receipt in receipts])  # noqa: RUF071 (a prefix may end within a name)
+        tags["stock_pipeline/prefix"] = f"s3://{buckets.staging.bucket}/{prefix}"
+    context.instance.add_run_tags(context.run_id, tags)
+    targets = by_target([receipt for receipt in receipts if receipt.etag])
+    events = [materialization(target, own, buckets.staging, buckets.lake) for target, own in targets.items()]
+    yield from events
+    for year in years_of(events):
+        yield from evaluate_year(buckets.lake, context.instance, year)
+
+
+def _fail_where_refused(receipts: Sequence[Receipt]) -> None:
+    """A person who names a file wants to know when it was not taken."""
+    if refused := [receipt for receipt in receipts if receipt.refused]:
+        raise dg.Failure(f"{refused[0].source} was refused: {refused[0].refused}", allow_retries=False)
 
 
 def _sessions(config: BackfillConfig) -> list[date]:

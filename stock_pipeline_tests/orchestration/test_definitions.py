@@ -15,11 +15,12 @@ import yaml
 
 from stock_pipeline.definitions import defs
 from stock_pipeline.orchestration.batch.assets import PRICE_COLUMNS, price_by_date, raw_daily_prices
-from stock_pipeline.orchestration.batch.jobs import after_the_close
+from stock_pipeline.orchestration.batch.jobs import after_the_close, late_after_the_close
 from stock_pipeline.orchestration.partitions import DAILY, YEARLY, daily_sessions, has_year
+from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.stream.reports import LATEST_COLUMNS, TICK_COLUMNS
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, TABLES, Table
-from stock_pipeline.simulate.sessions import sessions
+from stock_pipeline.simulate.sessions import session_times, sessions
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,17 +61,23 @@ def test_everything_is_there_and_loads() -> None:
         ("price_by_date_stream", "rejected_share"),
         ("raw_stream_ticks", "dead_letters_none"),
     ]
-    assert {j.name for j in defs.jobs or ()} == {
-        "simulate_daily_prices",
-        "ingest_daily_prices",
-        "ingest_ticks",
-        "refresh_latest_prices",
-        "check_stream",
-    }
+    assert {j.name for j in defs.jobs or ()} == JOBS
     assert [s.name for s in defs.sensors or ()] == ["daily_price_arrivals", "tick_arrivals"]
-    assert [s.name for s in defs.schedules or ()] == ["after_the_close", "every_quarter_hour"]
+    assert [s.name for s in defs.schedules or ()] == ["after_the_close", "late_after_the_close", "every_quarter_hour"]
 
 
+JOBS = {
+    "simulate_daily_prices",
+    "ingest_daily_prices",
+    "ingest_ticks",
+    "refresh_latest_prices",
+    "check_stream",
+    "check_prices",
+    "backfill_daily_prices",
+    "rebuild_year",
+    "restate_prices",
+    "replay_rejects",
+}
 GROUPS = {
     "batch": {"daily_price_uploads", "raw_daily_prices", "price_by_date"},
     "stream": {"tick_stream", "raw_stream_ticks", "price_by_date_stream", "latest_stream_prices"},
@@ -140,6 +147,45 @@ def test_ticks_are_expected_while_the_exchange_trades_and_after_its_longest_paus
         "0 10-16 * * 1-5",
         "America/New_York",
     )
+
+
+def test_prices_are_expected_by_the_evening_of_each_session() -> None:
+    graph = defs.resolve_asset_graph()
+    for name in ("raw_daily_prices", "price_by_date"):
+        policy = graph.get(dg.AssetKey(name)).freshness_policy
+        assert (policy.deadline_cron, policy.timezone) == ("0 22 * * 1-5", "America/New_York")
+        deadline = datetime(2024, 7, 3, 22, tzinfo=ZoneInfo(policy.timezone))
+        _, closed = session_times(deadline.date() - timedelta(days=1))  # a full session
+        assert deadline - timedelta(days=1) - policy.lower_bound_delta == closed
+
+
+def test_runs_take_turns_at_the_snapshot_and_killed_ones_are_started_again() -> None:
+    instance = yaml.safe_load(resources.files("stock_pipeline").joinpath("orchestration/dagster.yaml").read_text())
+    assert instance["concurrency"]["pools"] == {"granularity": "run", "default_limit": 1}
+    for job in ("ingest_ticks", "refresh_latest_prices"):
+        assert defs.resolve_job_def(job).node_named("stream_prices").definition.pool == "latest_prices"
+    assert instance["run_retries"] == {"enabled": True, "max_retries": 0, "retry_on_asset_or_op_failure": False}
+    again = {job.name for job in map(defs.resolve_job_def, JOBS) if job.tags.get("dagster/max_retries") == "2"}
+    assert again == {"simulate_daily_prices", "backfill_daily_prices", "rebuild_year", "replay_rejects"}
+
+
+@pytest.mark.parametrize(("day", "asks"), [("2024-07-03", "2024"), ("2024-07-04", None), ("2024-12-31", "2024")])
+def test_the_year_is_checked_late_after_each_session(
+    day: str, asks: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STOCK_PIPELINE_LAKE_BUCKET", "lake")
+    evening = datetime.fromisoformat(f"{day}T22:00").replace(tzinfo=ZoneInfo("America/New_York"))
+
+    def asked() -> dg.RunRequest | dg.SkipReason:
+        context = dg.build_schedule_context(scheduled_execution_time=evening, resources={"buckets": Buckets()})
+        answer = late_after_the_close(context)
+        assert isinstance(answer, (dg.RunRequest, dg.SkipReason))
+        return answer
+
+    answer = asked()
+    assert (answer.tags["dagster/asset_partition_range_end"] if isinstance(answer, dg.RunRequest) else None) == asks
+    monkeypatch.delenv("STOCK_PIPELINE_LAKE_BUCKET")
+    assert isinstance(asked(), dg.SkipReason)
 
 
 @pytest.mark.parametrize(
