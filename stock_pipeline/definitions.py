@@ -12,6 +12,8 @@ from stock_pipeline.orchestration.batch.jobs import (
     simulate_daily_prices,
 )
 from stock_pipeline.orchestration.batch.sensor import daily_price_arrivals
+from stock_pipeline.orchestration.lineage.reconcile import every_hour, reconcile
+from stock_pipeline.orchestration.lineage.sensor import lambda_receipts
 from stock_pipeline.orchestration.operations import (
     backfill_daily_prices,
     rebuild_year,
@@ -57,9 +59,10 @@ defs = dg.Definitions(
         rebuild_year,
         restate_prices,
         replay_rejects,
+        reconcile,
     ],
-    schedules=[after_the_close, late_after_the_close, every_quarter_hour],
-    sensors=[daily_price_arrivals, tick_arrivals],
+    schedules=[after_the_close, late_after_the_close, every_quarter_hour, every_hour],
+    sensors=[daily_price_arrivals, tick_arrivals, lambda_receipts],
     resources={"buckets": Buckets()},
     # Steps share the run's process: starting another one for each would take longer than most of them do.
     executor=dg.in_process_executor,

@@ -1,4 +1,4 @@
-"""What a person sees and does in the UI of `stock-pipeline dev`, from an empty home on. The tests are one story, in order.
+"""What a person sees and does in the UI of `stock-pipeline dev`, from an empty home on: one story, in order.
 
 The graph shows everything there is; a file that is dropped becomes rows; a range is backfilled and a year materialized
 from the dialogs; ticks arrive; charts and column schemas are drawn, in the light theme and in the dark one; the sensors
@@ -91,7 +91,7 @@ def ticks_from(dev: Dev, end: datetime) -> str:
     random = np.random.default_rng(7)
     times = np.sort(random.uniform(2, min(900, end.minute * 60 + end.second + 60), TICKS))[::-1]
     times = np.minimum(times, (end - end.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds())
-    prices = {symbol: 100.0 for symbol in DEFAULT_SYMBOLS}
+    prices = dict.fromkeys(DEFAULT_SYMBOLS, 100.0)
     lines = []
     for n, before in enumerate(times):
         symbol = DEFAULT_SYMBOLS[n % len(DEFAULT_SYMBOLS)]

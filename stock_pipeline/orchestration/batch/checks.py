@@ -6,6 +6,7 @@ from functools import cache
 
 import dagster as dg
 import pyarrow as pa
+from pydantic import Field
 
 from stock_pipeline.lake.partitions import partitions
 from stock_pipeline.lake.rejects import read_rejects
@@ -75,6 +76,23 @@ def price_by_date_checks(
     yield from (dg.Output(None, output_name=f"{PRICE_BY_DATE.name}_{name}") for name in asked)
 
 
+class YearsConfig(dg.Config):
+    """Which years are checked."""
+
+    years: list[int] = Field(default=[], description="The years to check. Empty: every stored year.")
+
+
+@dg.op(out={}, description="Evaluates the checks of price_by_date for years that somebody else wrote.")
+def check_years(
+    context: dg.OpExecutionContext, buckets: Buckets, config: YearsConfig
+) -> Iterator[dg.AssetCheckEvaluation]:
+    with told():
+        lake = buckets.lake
+        rejects = _rejects(lake)
+        for year in config.years or _stored_years(lake):
+            yield from evaluate_year(lake, context.instance, year, rejects=rejects)
+
+
 def evaluate_year(
     lake: ObjectStore,
     instance: dg.DagsterInstance,
@@ -101,5 +119,9 @@ def _rejects(lake: ObjectStore) -> Callable[[], pa.Table]:
 def _years(context: dg.AssetCheckExecutionContext, buckets: Buckets) -> list[int]:
     if context.has_partition_key or context.has_partition_key_range:
         return [int(key) for key in context.partition_keys]
-    stored = (int(partition.removeprefix("year=")) for partition in partitions(buckets.lake, PRICE_BY_DATE))
+    return _stored_years(buckets.lake)
+
+
+def _stored_years(lake: ObjectStore) -> list[int]:
+    stored = (int(partition.removeprefix("year=")) for partition in partitions(lake, PRICE_BY_DATE))
     return [year for year in stored if has_year(year)]

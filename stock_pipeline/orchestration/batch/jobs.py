@@ -5,6 +5,7 @@ from datetime import date
 import dagster as dg
 
 from stock_pipeline.orchestration.batch.assets import price_by_date, raw_daily_prices
+from stock_pipeline.orchestration.batch.checks import YearsConfig, check_years
 from stock_pipeline.orchestration.partitions import DAILY, EXCHANGE_TIME
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.simulate.sessions import is_session
@@ -26,14 +27,14 @@ ingest_daily_prices = dg.define_asset_job(
 )
 
 
-check_prices = dg.define_asset_job(
-    "check_prices",
-    selection=dg.AssetSelection.checks_for_assets(price_by_date),
+@dg.job(
     description=(
-        "Check years of price_by_date as they are stored, without materializing anything: those of the run's range, or "
-        "every stored year when it names none."
-    ),
+        "Check years of price_by_date that no run of it wrote: the sensor lambda_receipts asks for those that Lambda "
+        "functions wrote. Started by hand without a config, it checks every stored year."
+    )
 )
+def check_prices() -> None:
+    check_years()
 
 
 # Five past eight in the evening is past midnight UTC all year round, when the session's partition has come into being.
@@ -68,6 +69,8 @@ def late_after_the_close(context: dg.ScheduleEvaluationContext, buckets: Buckets
         return dg.SkipReason(f"{session} is a holiday of XNYS")
     if not buckets.settings.lake_bucket:
         return dg.SkipReason("STOCK_PIPELINE_LAKE_BUCKET is not set: there are no tables to check")
-    year = str(session.year)
-    span = {"dagster/asset_partition_range_start": year, "dagster/asset_partition_range_end": year}
-    return dg.RunRequest(run_key=session.isoformat(), tags={**span, "stock_pipeline/session": session.isoformat()})
+    return dg.RunRequest(
+        run_key=session.isoformat(),
+        run_config=dg.RunConfig(ops={check_years.name: YearsConfig(years=[session.year])}),
+        tags={"stock_pipeline/session": session.isoformat()},
+    )
