@@ -59,7 +59,7 @@ def prices(rows: pa.Table, time: str, price: str, new: pa.Table | None = None) -
     else:
         title = f"{symbols[0]}: {price}"
     captions = [_text(0, 12, f"{title}; green: new"), *_ends(times, dates=pa.types.is_date(rows[time].type))]
-    return _fitting("prices", (_course(times, values, written, bins, band=several) + captions for bins in _BINS))
+    return _fitting("prices", (captions + _course(times, values, written, bins, band=several) for bins in _BINS))
 
 
 def rejected(counts: Mapping[str, int]) -> str | None:
