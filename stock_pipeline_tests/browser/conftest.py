@@ -36,6 +36,8 @@ FLAGS = (
     "--disable-component-update --disable-sync --force-color-profile=srgb --font-render-hinting=none"
 ).split()
 
+BACKFILLS = """{ partitionBackfillsOrError(limit: 1) { ... on PartitionBackfills { results { id status } } } }"""
+
 Theme = Literal["light", "dark"]
 
 
@@ -59,6 +61,17 @@ class Dev:
     def materialized(self, asset: str, *partitions: str) -> bool:
         """Whether these partitions get materialized within some time."""
         return eventually(lambda: all(self.dagster.partitions(asset).get(p) for p in partitions), within=PATIENCE)
+
+
+    def backfill(self) -> str:
+        """The id of the latest backfill, once it has ended well."""
+
+        def latest() -> dict[str, str]:
+            found: dict[str, str] = self.dagster._ask(BACKFILLS)["partitionBackfillsOrError"]["results"][0]
+            return found
+
+        assert eventually(lambda: latest()["status"] == "COMPLETED_SUCCESS", within=PATIENCE), latest()
+        return latest()["id"]
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +129,9 @@ def at(dev: Dev, browser: Browser) -> Iterator[Opener]:
 
 def picture(page: Page, name: str, folder: Path) -> None:
     """Take a picture of a page; it must be one of those that are kept, and small enough."""
-    page.wait_for_load_state("networkidle")
+    expect(page.get_by_text("Loading…")).to_have_count(0)
     page.mouse.move(1, 1)
-    page.wait_for_timeout(700)  # for what fades in
+    page.wait_for_timeout(1_000)  # for what fades in
     keep = bool(os.environ.get("PICTURES"))
     file = (PICTURES if keep else folder) / f"{name}.png"
     file.parent.mkdir(exist_ok=True)

@@ -169,7 +169,7 @@ def test_runs_take_turns_at_the_snapshot_and_killed_ones_are_started_again() -> 
     instance = yaml.safe_load(resources.files("stock_pipeline").joinpath("orchestration/dagster.yaml").read_text())
     assert instance["concurrency"]["pools"] == {"granularity": "run", "default_limit": 1}
     for job in ("ingest_ticks", "refresh_latest_prices"):
-        assert defs.resolve_job_def(job).node_named("stream_prices").definition.pool == "latest_prices"
+        assert defs.resolve_job_def(job).graph.node_named("stream_prices").definition.pool == "latest_prices"
     assert instance["run_retries"] == {"enabled": True, "max_retries": 0, "retry_on_asset_or_op_failure": False}
     again = {job.name for job in map(defs.resolve_job_def, JOBS) if job.tags.get("dagster/max_retries") == "2"}
     assert again == {"simulate_daily_prices", "backfill_daily_prices", "rebuild_year", "replay_rejects"}

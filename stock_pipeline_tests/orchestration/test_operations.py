@@ -166,7 +166,7 @@ def test_defaults_are_sensible(pipeline: Pipeline) -> None:
 @pytest.mark.parametrize("job", OPS)
 def test_every_field_of_a_config_is_explained(job: str) -> None:
     definition = defs.resolve_job_def(job)
-    fields = definition.node_named(OPS[job]).definition.config_schema.config_type.fields
+    fields = definition.graph.node_named(OPS[job]).definition.config_schema.config_type.fields
     assert fields
     assert [name for name, field in fields.items() if not field.description] == []
     assert definition.description
