@@ -21,15 +21,30 @@
     ├── DevError                 `dev` runs already, or one of its processes failed
     └── LocalAwsError            the local AWS could not be started, found or deployed to
 
-An exception from here is for people: the command line prints its message without a traceback.
+An exception from here is for people: the command line prints its message without a traceback. Where a message shows
+what stands in a file, it is `quoted`; so a log, which must hold no contents, can leave that out (`without_contents`).
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stock_pipeline.lake.store import ObjectInfo
+
+_LONGEST_QUOTE = 80
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+
+
+def quoted(text: str) -> str:
+    """What stands in a file, as a message shows it: in quotes, on one line, and short."""
+    return repr(text if len(text) <= _LONGEST_QUOTE else f"{text[: _LONGEST_QUOTE - 3]}...")
+
+
+def without_contents(message: str) -> str:
+    """A message of an exception from here for a log: whatever it quotes is left out."""
+    return _QUOTED.sub("'…'", message)
 
 
 class StockPipelineError(Exception):

@@ -8,10 +8,10 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from stock_pipeline.errors import FileRefused, FileTooLarge
+from stock_pipeline.errors import FileRefused, FileTooLarge, quoted
 from stock_pipeline.settings import MIB
 
 Bytes = bytes | bytearray
@@ -94,7 +94,19 @@ def unpack(data: bytes, max_bytes: int = MAX_BYTES) -> Unpacked:
 
 
 def _gunzip(data: bytes, max_bytes: int) -> bytearray:
-    text, at = bytearray(), 0
+    if int.from_bytes(data[-4:], "little") > max_bytes:
+        # So much text it says to hold. If that is so, it is found here without keeping any of it.
+        for _ in _gunzipped(data, max_bytes):
+            pass
+    text = bytearray()
+    for piece in _gunzipped(data, max_bytes):
+        text += piece
+    return text
+
+
+def _gunzipped(data: bytes, max_bytes: int) -> Iterator[bytes]:
+    """The text of a gzip file of any number of members, in pieces."""
+    size, at = 0, 0
     source = memoryview(data)
     while at < len(source):
         member, pending = zlib.decompressobj(wbits=31), b""
@@ -107,13 +119,13 @@ def _gunzip(data: bytes, max_bytes: int) -> bytearray:
                 raise FileRefused(f"the gzip file is damaged ({error}); upload it again") from error
             if not fed and not piece and not member.eof:
                 raise FileRefused("the gzip file ends in the middle: it was cut off; upload it again")
-            text += piece
+            size += len(piece)
             pending = member.unconsumed_tail
-            _check_size(len(text), len(source), max_bytes)
+            _check_size(size, len(source), max_bytes)
+            yield piece
         at -= len(member.unused_data)
         while at < len(source) and source[at] == 0:  # padding, as gzip itself takes it
             at += 1
-    return text
 
 
 def _unzip(data: bytes, max_bytes: int) -> tuple[bytearray, str]:
@@ -121,14 +133,17 @@ def _unzip(data: bytes, max_bytes: int) -> tuple[bytearray, str]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             member = _only_member(archive.infolist())
+            _check_size(member.file_size, len(data), max_bytes)
             with archive.open(member) as file:
                 while chunk := file.read(_STEP):
                     text += chunk
                     _check_size(len(text), len(data), max_bytes)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
-        raise FileRefused(f"the zip file is damaged ({error}); upload it again") from error
+        raise FileRefused(f"the zip file is damaged ({quoted(str(error))}); upload it again") from error
     except (NotImplementedError, RuntimeError) as error:  # an unknown method; a password
-        raise FileRefused(f"the zip file cannot be read ({error}); pack it without a password, deflated") from error
+        raise FileRefused(
+            f"the zip file cannot be read ({quoted(str(error))}); pack it without a password, deflated"
+        ) from error
     return text, member.filename
 
 
@@ -138,7 +153,7 @@ def _only_member(members: Iterable[zipfile.ZipInfo]) -> zipfile.ZipInfo:
         raise FileRefused(f"this is an Office document (.xlsx), not text: save the sheet as CSV; {_ACCEPTED}")
     texts = [m for m in files if m.filename.lower().endswith((".csv", ".txt", ".tsv"))] or files
     if len(texts) != 1:
-        names = ", ".join(m.filename for m in texts[:5]) or "nothing"
+        names = ", ".join(quoted(m.filename) for m in texts[:5]) or "nothing"
         raise FileRefused(
             f"a zip file must hold exactly one CSV; this one holds {len(texts)} ({names}): upload each alone"
         )
@@ -165,9 +180,11 @@ def _decoded(text: Bytes) -> Bytes:
         if text[: len(mark)] == mark:
             try:
                 text = text.decode(encoding).encode()
-            except UnicodeError as error:
-                raise FileRefused(f"begins like {encoding.upper()} but is not ({error}); save it as UTF-8") from error
-    if text[:3] == b"\xef\xbb\xbf":
+            except UnicodeDecodeError as error:
+                raise FileRefused(
+                    f"begins like {encoding.upper()} but is not ({error.reason}); save it as UTF-8"
+                ) from error
+    while text[:3] == b"\xef\xbb\xbf":  # several, where marked files were written over with a mark
         text = text[3:]
     if b"\0" in text:
         line = text.count(b"\n", 0, text.index(b"\0")) + 1

@@ -62,7 +62,6 @@ class Dev:
         """Whether these partitions get materialized within some time."""
         return eventually(lambda: all(self.dagster.partitions(asset).get(p) for p in partitions), within=PATIENCE)
 
-
     def backfill(self) -> str:
         """The id of the latest backfill, once it has ended well."""
 

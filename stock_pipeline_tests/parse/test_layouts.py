@@ -190,7 +190,7 @@ def test_a_time_beside_the_date_is_no_date():
     [
         ("AAPL,2024-01-02,10.5\nAAPL,2024-01-03,10.6\n", "no header: its first row is data"),
         ("2024-01-02,10.5\n", "no header"),
-        ("Date,AAPL,MSFT,BRK.B\n2024-01-02,1,2,3\n", "wide table with one column a symbol (AAPL, MSFT, BRK.B)"),
+        ("Date,AAPL,MSFT,BRK.B\n2024-01-02,1,2,3\n", "wide table with one column a symbol ('AAPL', 'MSFT', 'BRK.B')"),
         (",AAPL,MSFT\n2024-01-02,1,2\n", "wide table"),
         ("symbol,date,open\nAAPL,2024-01-02,1\n", "no column for close among 'symbol', 'date', 'open'"),
         ("symbol,close\nAAPL,1\n", "no column for date"),
@@ -199,10 +199,13 @@ def test_a_time_beside_the_date_is_no_date():
         ("date,last,price\n2024-01-02,1,2\n", "'last' and 'price' could each be the close"),
         ("date,day,close\n2024-01-02,2024-01-02,2\n", "'date' and 'day' could each be the date"),
         ("ticker,symbol,date,close\nA,A,2024-01-02,2\n", "could each be the symbol"),
-        ("Price,Close,Close\nTicker,AAPL,MSFT\nDate,,\n2024-01-02,1,2\n", "several symbols side by side (AAPL, MSFT)"),
+        (
+            "Price,Close,Close\nTicker,AAPL,MSFT\nDate,,\n2024-01-02,1,2\n",
+            "several symbols side by side ('AAPL', 'MSFT')",
+        ),
         (
             ",close\n0,11.25\n1,12\n",
-            "the first column, which has no name, does not hold dates; name the column of dates 'date'",
+            "the first column, which has no name, does not hold dates; call the column of dates date",
         ),
         ("close,open\n", "no column for date"),
     ],
