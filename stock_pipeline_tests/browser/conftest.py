@@ -6,6 +6,7 @@ the same views are taken, measured and thrown away, so the pictures that are kep
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from stock_pipeline.dev.dagster import Dagster
@@ -29,6 +31,7 @@ __all__ = ["installed"]
 
 PICTURES = DOCS / "pictures"
 MOST_BYTES = 200_000
+COLOURS = 128  # of a picture: a UI has no more, and the file is a third as large
 PATIENCE = 90.0  # seconds, on a machine that does much else
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -134,7 +137,8 @@ def picture(page: Page, name: str, folder: Path) -> None:
     keep = bool(os.environ.get("PICTURES"))
     file = (PICTURES if keep else folder) / f"{name}.png"
     file.parent.mkdir(exist_ok=True)
-    page.screenshot(path=file, animations="disabled")
+    with Image.open(io.BytesIO(page.screenshot(animations="disabled"))) as taken:
+        taken.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
     assert file.stat().st_size < MOST_BYTES
     assert (PICTURES / f"{name}.png").is_file(), f"docs/pictures/{name}.png is missing; `make pictures` takes it"
 
