@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import dagster as dg
@@ -57,6 +57,9 @@ class Target:
     asset: dg.AssetKey
     partition: str | None = None
 
+    def __str__(self) -> str:
+        return f"{self.asset.to_user_string()} {self.partition or ''}".rstrip()
+
     @property
     def order(self) -> tuple[int, str]:
         """Sorts targets as `_ORDER` has the assets."""
@@ -76,10 +79,28 @@ def targets_of(receipt: Receipt) -> list[Target]:
 
 
 def without_partition(receipt: Receipt) -> list[str]:
-    """The years and days of a receipt that are stored but are no partitions in Dagster, in words."""
-    if receipt.table == PRICE_BY_DATE.name:
-        return [str(year) for year in _years(receipt) if not has_year(year)]
-    return [day.isoformat() for day in _days(receipt) if not has_day(day)]
+    """What of a receipt is stored but is no partition in Dagster, in words."""
+    if receipt.table != PRICE_BY_DATE.name:
+        return [day.isoformat() for day in _days(receipt) if not has_day(day)]
+    session = session_of(receipt)
+    unknown = [session.partition] if session and session.partition and not _exists(session) else []
+    return [*unknown, *(str(year) for year in _years(receipt) if not has_year(year))]
+
+
+def session_of(receipt: Receipt) -> Target | None:
+    """The partition of `raw_daily_prices` that a generated object is, which may not exist yet or at all."""
+    found = _SESSION_FOLDER.match(receipt.source) if receipt.table == PRICE_BY_DATE.name else None
+    return Target(raw_daily_prices.key, found[1]) if found else None
+
+
+def is_to_come(receipt: Receipt) -> bool:
+    """Whether a receipt is of a session that is no partition before midnight UTC, hours after its close."""
+    session = session_of(receipt)
+    return bool(session and not _exists(session) and session.partition == f"{datetime.now(UTC):%Y-%m-%d}")
+
+
+def _exists(session: Target) -> bool:
+    return bool(session.partition and DAILY.has_partition_key(session.partition))
 
 
 def by_target(receipts: Iterable[Receipt]) -> dict[Target, list[Receipt]]:
@@ -169,10 +190,10 @@ def _of_day(receipt: Receipt, day: date) -> Receipt:
 
 
 def _raw_prices(receipt: Receipt) -> list[Target]:
-    session = _SESSION_FOLDER.match(receipt.source)
+    session = session_of(receipt)
     if not session:
         return [Target(daily_price_uploads.key)]
-    return [Target(raw_daily_prices.key, session[1])] if DAILY.has_partition_key(session[1]) else []
+    return [session] if _exists(session) else []
 
 
 def _years(receipt: Receipt) -> list[int]:

@@ -50,14 +50,17 @@ def opened(messages: Sequence[Message], check: Callable[[Receipt], object]) -> I
 
 @dataclass
 class Memory:
-    """What a tick leaves to the next: messages whose events are committed by then, and years that want their checks."""
+    """What a tick leaves to the next: the handles of messages whose events are committed by then, years that want their
+    checks, and receipts of sessions that are no partition yet."""
 
     handles: list[str] = field(default_factory=list)
     years: list[int] = field(default_factory=list)
+    sessions: list[Receipt] = field(default_factory=list)
 
     def to_cursor(self) -> str:
         """As a string; a handle takes some 300 bytes of it."""
-        raw = json.dumps({"handles": self.handles, "years": self.years}).encode()
+        sessions = [receipt.to_json() for receipt in self.sessions]
+        raw = json.dumps({"handles": self.handles, "years": self.years, "sessions": sessions}).encode()
         return base64.b64encode(zlib.compress(raw)).decode()
 
     @classmethod
@@ -65,7 +68,9 @@ class Memory:
         """What `to_cursor` wrote; nothing when there is none that can be read, which is safe: messages come again."""
         try:
             record = json.loads(zlib.decompress(base64.b64decode(cursor or "")))
-            return cls([str(handle) for handle in record["handles"]], [int(year) for year in record["years"]])
+            handles = [str(handle) for handle in record["handles"]]
+            sessions = [Receipt.from_json(text) for text in record["sessions"]]
+            return cls(handles, [int(year) for year in record["years"]], sessions)
         except (ValueError, KeyError, TypeError, zlib.error):
             return cls()
 

@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import dagster as dg
 
+from stock_pipeline.errors import StockPipelineError
+from stock_pipeline.lineage import joined
 from stock_pipeline.orchestration.batch.checks import YearsConfig, check_years
 from stock_pipeline.orchestration.batch.jobs import check_prices
 from stock_pipeline.orchestration.lineage.events import (
+    Target,
     by_target,
+    is_to_come,
     materialization,
+    session_of,
     shown,
     targets_of,
     without_partition,
@@ -57,15 +63,60 @@ def lambda_receipts(context: dg.SensorEvaluationContext, buckets: Buckets) -> dg
     if not_deleted := queue.delete(memory.messages()):
         context.log.warning(f"{not_deleted} messages were not deleted and come again, which shows nothing twice")
     requests, unchecked = _checks(context.instance, memory.years)
+    report = Report(context, buckets, begun + REPORTING)
+    sessions = report.sessions(memory.sessions)
     if not queue.waiting():
-        return _result(requests, [], Memory([], unchecked))
+        return _result(requests, report.events, Memory([], unchecked, sessions))
     inbox = opened(queue.receive(MESSAGES), targets_of)
     _log(context, inbox)
-    events, undone = _report(context.instance, inbox.receipts, buckets, begun + REPORTING)
-    done, left = inbox.settled(undone)
-    queue.extend(left, 0)
-    remembered = Memory([message.handle for message in done], sorted({*unchecked, *years_of(events)}))
-    return _result(requests, events, remembered)
+    report.receipts(inbox.receipts)
+    done, left = inbox.settled(report.late | report.failed)
+    queue.extend([message for message in left if inbox.held[message.id] not in report.failed], 0)
+    sessions += [replace(receipt, partitions={}) for receipt in inbox.receipts if is_to_come(receipt)]
+    years = sorted({*unchecked, *years_of(report.events)})
+    return _result(requests, report.events, Memory([message.handle for message in done], years, joined(sessions)))
+
+
+@dataclass
+class Report:
+    """The events of a tick, one for each asset or partition that its receipts touched.
+
+    `late` has the ids of receipts there was no time for, `failed` those of receipts with a partition that cannot be
+    read. What was begun with such a receipt is not lost: when it comes again, its other events are found to be there.
+    """
+
+    context: dg.SensorEvaluationContext
+    buckets: Buckets
+    until: float
+    events: list[dg.AssetMaterialization] = field(default_factory=list)
+    late: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+
+    def receipts(self, receipts: Sequence[Receipt]) -> None:
+        """Show receipts wherever they are not shown yet."""
+        for target, touched in by_target(receipts).items():
+            if self.events and time.monotonic() > self.until:
+                self.late.update(receipt.id for receipt in touched)
+            else:
+                self._show(target, touched)
+
+    def sessions(self, waiting: Sequence[Receipt]) -> list[Receipt]:
+        """Show the raw objects of sessions that have become partitions; returns the receipts of the others."""
+        for receipt in waiting:
+            if (session := session_of(receipt)) and session in targets_of(receipt):
+                self._show(session, [receipt])
+        return [receipt for receipt in waiting if is_to_come(receipt)]
+
+    def _show(self, target: Target, receipts: Sequence[Receipt]) -> None:
+        known = shown(self.context.instance, target, receipts)
+        if not (new := [receipt for receipt in receipts if receipt.id not in known]):
+            return
+        try:
+            self.events.append(materialization(target, new, self.buckets.staging, self.buckets.lake))
+        except Exception as error:  # a partition that cannot be read must not keep the others from being shown
+            self.failed.update(receipt.id for receipt in new)
+            said = str(error) if isinstance(error, StockPipelineError) else type(error).__name__
+            self.context.log.error(f"{target} cannot be shown now, its messages come again: {said}")
 
 
 def _checks(instance: dg.DagsterInstance, years: Sequence[int]) -> tuple[list[dg.RunRequest], list[int]]:
@@ -78,25 +129,6 @@ def _checks(instance: dg.DagsterInstance, years: Sequence[int]) -> tuple[list[dg
         return [], list(years)
     config = dg.RunConfig(ops={check_years.name: YearsConfig(years=list(years))})
     return [dg.RunRequest(run_config=config, tags={"stock_pipeline/years": f"{years[0]} to {years[-1]}"})], []
-
-
-def _report(
-    instance: dg.DagsterInstance, receipts: Sequence[Receipt], buckets: Buckets, until: float
-) -> tuple[list[dg.AssetMaterialization], set[str]]:
-    """The events of receipts that are not shown yet, one a target; and the ids of receipts there was no time for.
-
-    What was begun with such a receipt is not lost: when it comes again, its other targets are found to be shown.
-    """
-    events: list[dg.AssetMaterialization] = []
-    undone: set[str] = set()
-    for target, touched in by_target(receipts).items():
-        if events and time.monotonic() > until:
-            undone.update(receipt.id for receipt in touched)
-            continue
-        known = shown(instance, target, touched)
-        if new := [receipt for receipt in touched if receipt.id not in known]:
-            events.append(materialization(target, new, buckets.staging, buckets.lake))
-    return events, undone
 
 
 def _result(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -12,7 +13,7 @@ from stock_pipeline.definitions import defs
 from stock_pipeline.lineage import messages_of
 from stock_pipeline.orchestration.batch.assets import price_by_date
 from stock_pipeline.orchestration.batch.checks import CHECKS
-from stock_pipeline.orchestration.lineage import sensor
+from stock_pipeline.orchestration.lineage import events, sensor
 from stock_pipeline.orchestration.lineage.events import RECEIPT_IDS
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline_tests.orchestration.lineage.conftest import HEADER, TRIES, Lineage, bar, tick
@@ -93,11 +94,11 @@ def test_messages_are_deleted_only_after_their_events_are_committed(lineage: Lin
     assert lineage.shown() == [("daily_price_uploads", None), ("price_by_date", "2024")]
 
 
-@pytest.mark.parametrize("events", [0, 1, 2, 3, 4])
-def test_a_daemon_that_dies_between_the_events_shows_each_of_them_once(lineage: Lineage, events: int) -> None:
+@pytest.mark.parametrize("committed", [0, 1, 2, 3, 4])
+def test_a_daemon_that_dies_between_the_events_shows_each_of_them_once(lineage: Lineage, committed: int) -> None:
     lineage.arrive(UPLOAD, bar("2022-01-03"), bar("2023-01-03"), bar("2024-01-02"))
-    lineage.commit(lineage.evaluate(), events=events, cursor=False)
-    assert len(lineage.shown()) == events
+    lineage.commit(lineage.evaluate(), events=committed, cursor=False)
+    assert len(lineage.shown()) == committed
     lineage.pass_time()
     lineage.tick()
     lineage.tick()
@@ -229,6 +230,43 @@ def test_a_session_that_dagster_wrote_is_not_shown_as_written_again(lineage: Lin
     lineage.ingest([key])
     lineage.tick()
     assert lineage.shown() == [("price_by_date", "2024"), ("raw_daily_prices", "2024-01-02")]
+
+
+def test_the_session_of_today_is_shown_once_it_is_a_partition(
+    lineage: Lineage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The generator runs after the close; the session becomes a partition at midnight UTC."""
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    lineage.arrive(f"daily_prices/date={today}/prices-1.csv", bar(today))
+    lineage.tick()
+    year = ("price_by_date", today[:4])
+    for _ in range(3):
+        assert lineage.shown() == [year]
+        lineage.tick()
+    assert lineage.held() == 0
+    monkeypatch.setattr(type(events.DAILY), "has_partition_key", lambda self, key, *_, **__: key == today)
+    lineage.commit(lineage.evaluate(), cursor=False)
+    lineage.tick()
+    lineage.tick()
+    assert lineage.shown() == [year, ("raw_daily_prices", today)]
+    assert lineage.materialized("raw_daily_prices")[0]["dagster/row_count"] == 1
+
+
+def test_a_partition_that_cannot_be_read_keeps_nothing_else_from_being_shown(lineage: Lineage) -> None:
+    lineage.arrive("daily_prices/uploads/a.csv", bar("2023-01-03"))
+    lineage.arrive("daily_prices/uploads/b.csv", bar("2024-01-03"))
+    good = lineage.pipeline.lake.get("price_by_date/year=2023/prices.parquet").data
+    lineage.pipeline.lake.put("price_by_date/year=2023/prices.parquet", b"no Parquet")
+    lineage.tick()
+    assert lineage.shown() == [("daily_price_uploads", None), ("price_by_date", "2024")]
+    lineage.tick()
+    assert lineage.held() == 1, "it comes again"
+    lineage.pipeline.lake.put("price_by_date/year=2023/prices.parquet", good)
+    lineage.pass_time()
+    lineage.tick()
+    lineage.tick()
+    assert lineage.shown() == [("daily_price_uploads", None), ("price_by_date", "2023"), ("price_by_date", "2024")]
+    assert lineage.held() == 0
 
 
 def test_many_receipts_become_few_events(lineage: Lineage, monkeypatch: pytest.MonkeyPatch) -> None:
