@@ -31,11 +31,13 @@ dev: setup  ## local AWS, Dagster UI and sensors, until Ctrl-C
 
 test: check unit e2e  ## what must hold before a change is done: check, unit, e2e (CI runs live, too)
 
-check: setup  ## formatting, lint, types, import boundaries, the template
+check: setup  ## formatting, lint, types, import boundaries, the template, security, secrets
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/cfn-lint lambdas/template.yaml
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml stock_pipeline lambdas benchmarks
+	@git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook
 	@$(PYTEST) -q stock_pipeline_tests/test_boundaries.py
 
 unit: setup  ## tests that need no service

@@ -114,7 +114,7 @@ def _tables(settings: Settings) -> Iterator[Finding]:
 def _judged(name: str, settings: Settings) -> Finding:
     if name == STREAM_PRICES_HISTORY.name:
         return _history(settings)
-    rows = int(sql(f"SELECT count(*) AS n FROM {name}", settings=settings)["n"][0].as_py())  # noqa: S608
+    rows = int(sql(f"SELECT count(*) AS n FROM {name}", settings=settings)["n"][0].as_py())  # noqa: S608  # nosec B608
     if name == REJECTED_RECORDS.name and rows:
         return Finding(name, "note", f"{rows:,} rows were not stored", "stock-pipeline rejects list")
     if name == PRICE_BY_DATE.name and not rows:
@@ -126,7 +126,7 @@ def _judged(name: str, settings: Settings) -> Finding:
 def _history(settings: Settings) -> Finding:
     """Ticks since yesterday: all of history may be many objects, and what matters of a stream is that it flows."""
     name, today = STREAM_PRICES_HISTORY.name, datetime.now(UTC).date()
-    of_day = f"SELECT count(*) AS n FROM {name} WHERE year = ? AND month = ? AND day = ?"  # noqa: S608
+    of_day = f"SELECT count(*) AS n FROM {name} WHERE year = ? AND month = ? AND day = ?"  # noqa: S608  # nosec B608
     days = [[day.year, day.month, day.day] for day in (today - timedelta(1), today)]
     ticks = sum(int(sql(of_day, day, settings=settings)["n"][0].as_py()) for day in days)
     if not ticks:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 # Any key does; it must only not be twelve digits, which the emulator takes for an account.
-ACCESS_KEY = SECRET_KEY = "local"  # noqa: S105 - opens nothing
+ACCESS_KEY = SECRET_KEY = "local"  # noqa: S105 - opens nothing  # pragma: allowlist secret  # nosec B105
 
 # What is worth the wait in AWS, where each object costs, is not worth it here.
 _DEFAULTS = {"StreamBufferSeconds": "2"}
@@ -68,7 +68,7 @@ _Loader.add_multi_constructor("!", _short_form)
 def load_template(path: Path = TEMPLATE) -> dict[str, Any]:
     """A CloudFormation template with its intrinsic functions in their long form. Raises LocalAwsError."""
     try:
-        template: dict[str, Any] = yaml.load(path.read_text(), _Loader)  # noqa: S506 - a SafeLoader
+        template: dict[str, Any] = yaml.load(path.read_text(), _Loader)  # noqa: S506 - a SafeLoader  # nosec B506
     except (OSError, yaml.YAMLError) as error:
         raise LocalAwsError(f"cannot read {path}: {error}") from error
     return template

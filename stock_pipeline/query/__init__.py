@@ -144,7 +144,7 @@ def _frame(
     order = ", ".join(dict.fromkeys((*table.sort, *table.key)))
     # Names come from the schema and values go as parameters: nothing of the caller's becomes SQL.
     where = " AND ".join(conditions) or "true"
-    statement = f"SELECT {names} FROM {table.name} WHERE {where} ORDER BY {order}"  # noqa: S608
+    statement = f"SELECT {names} FROM {table.name} WHERE {where} ORDER BY {order}"  # noqa: S608  # nosec B608
     return sql(statement, parameters, settings=settings).to_pandas(date_as_object=False)  # type: ignore[no-any-return]
 
 
