@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from html import escape
 from urllib.parse import quote
-from xml.sax.saxutils import escape
 
 import numpy as np
 import pyarrow as pa
@@ -206,7 +206,7 @@ def _ends(times: Ints, *, dates: bool) -> list[str]:
 
 def _text(x: int, y: int, text: str, *, end: bool = False) -> str:
     anchor = " text-anchor='end'" if end else ""
-    return f"<text x='{x}' y='{y}'{anchor}>{escape(text)}</text>"
+    return f"<text x='{x}' y='{y}'{anchor}>{escape(text, quote=False)}</text>"
 
 
 def _number(value: float) -> str:

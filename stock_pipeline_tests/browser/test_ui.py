@@ -44,7 +44,7 @@ def test_a_backfill_of_a_range_completes_and_the_sensor_brings_it_into_the_table
     assert dev.materialized("raw_daily_prices", *keys)
     backfill = dev.backfill()
     page.goto(f"{dev.url}/runs/b/{backfill}")
-    expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
+    expect(page.get_by_text("Succeeded", exact=True).first).to_be_visible()
     assert dev.materialized("price_by_date", keys[-1][:4])
     page.goto(f"{dev.url}/assets/price_by_date?view=partitions&partition={keys[-1][:4]}")
     expect(page.get_by_text("Materialized", exact=True).first).to_be_visible()

@@ -73,7 +73,7 @@ def price_ranges(span: Span, settings: Settings) -> dict[date, pa.Table]:
     """Of each day with ticks, the lowest and the highest price of each symbol (`symbol`, `low`, `high`)."""
     condition, parameters = span.condition()
     found = sql(
-        "SELECT year, month, day, symbol, min(price) AS low, max(price) AS high "  # noqa: S608 (a constant)
+        "SELECT year, month, day, symbol, min(price) AS low, max(price) AS high "  # noqa: S608  # nosec B608
         f"FROM stream_prices_history WHERE {condition} GROUP BY year, month, day, symbol",
         parameters,
         settings=settings,
