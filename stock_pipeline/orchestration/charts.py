@@ -139,8 +139,9 @@ def _first_of_each(codes: Ints, times: Ints, values: Numbers) -> Numbers:
 
 def _course(times: Ints, values: Numbers, written: Ints, bins: int, *, band: bool) -> list[str]:
     """The line of the medians, the band around it, the mark of what is new, and the highest and lowest value."""
+    wide = bins // 3  # so that weekends tear no holes
     x, (middle,) = _quantiles(times, values, bins, (0.5,))
-    around, (low, high) = _quantiles(times, values, bins // 3, (0.05, 0.95)) if band else (x, (middle, middle))
+    around, (low, high) = _quantiles(times, values, wide, (0.05, 0.95)) if band else (x, (middle, middle))
     bottom, top = float(min(low.min(), middle.min())), float(max(high.max(), middle.max()))
     scale = (_BOTTOM - _TOP) / (top - bottom or 1.0)
 
@@ -148,7 +149,7 @@ def _course(times: Ints, values: Numbers, written: Ints, bins: int, *, band: boo
         return list(zip(at.tolist(), np.round(_BOTTOM - (line - bottom) * scale).astype(int).tolist(), strict=True))
 
     edge = _path(points(around, high) + points(around, low)[::-1])
-    new = "".join(f"M{left} {_BOTTOM + 4}H{right}" for left, right in _stretches(_bin_of(written, times, bins), bins))
+    new = "".join(f"M{left} {_BOTTOM + 4}H{right}" for left, right in _stretches(_bin_of(written, times, wide), wide))
     return [
         f"<path d='{edge}z' fill='{_LINE}' opacity='.3'/>" if band else "",
         f"<path d='{_path(points(x, middle))}h2' fill='none' stroke='{_LINE}' stroke-width='2'/>",

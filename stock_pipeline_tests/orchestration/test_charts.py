@@ -75,7 +75,7 @@ def test_only_what_was_written_is_underlined() -> None:
     assert underline(None) == [0]
     assert underline(rows.slice(0, 0)) == []
     (start,) = underline(new)
-    assert start == pytest.approx(340 * 152 / 199, abs=12)
+    assert start == pytest.approx(340 * 152 / 199, abs=20)
 
 
 def test_ticks_are_drawn_by_their_time() -> None:
