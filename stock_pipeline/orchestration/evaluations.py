@@ -27,13 +27,14 @@ EXAMPLES = 10
 class Finding:
     """What a check found: how many rows or bars are wrong, and the first few of them.
 
-    `error` says whether it is worse or less bad than the check usually is.
+    `error` says whether it is worse or less bad than the check usually is, `said` puts it in words.
     """
 
     wrong: int
     examples: pa.Table | None = None
     counts: Mapping[str, int | float] = field(default_factory=dict)
     error: bool | None = None
+    said: str = ""
 
 
 def last_written(instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str) -> Written | None:
@@ -62,12 +63,13 @@ def evaluation(
         metadata["examples"] = records(finding.examples.slice(0, EXAMPLES))
     if finding.error is not None:
         severity = dg.AssetCheckSeverity.ERROR if finding.error else dg.AssetCheckSeverity.WARN
+    said = finding.said or f"{finding.wrong:,} found in {rows:,} rows"
     return dg.AssetCheckEvaluation(
         asset_key=check.asset_key,
         check_name=check.name,
         passed=not finding.wrong,
         severity=severity,
-        description=f"{partition}: {finding.wrong:,} found in {rows:,} rows" if finding.wrong else None,
+        description=f"{partition}: {said}" if finding.wrong else None,
         metadata=metadata,
         partition=partition,
         target_materialization_data=written,

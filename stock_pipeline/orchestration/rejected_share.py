@@ -46,12 +46,16 @@ class Share:
             "warns_above_percent": settings.rejected_warn_percent,
             "fails_above_percent": settings.rejected_fail_percent,
         }
-        return Finding(self.rejected.num_rows if told else 0, self._by_source(), counts, error)
+        rows = self.rejected.num_rows
+        said = f"{rows:,} of {rows + self.stored:,} rows were rejected"
+        return Finding(rows if told else 0, self._by_source(), counts, error, said)
 
     def _by_source(self) -> pa.Table:
         """How many rows of each source were rejected for each reason, most first."""
         counted = self.rejected.group_by(["source", "reason"]).aggregate([([], "count_all")])
-        return counted.rename_columns({"count_all": "rows"}).sort_by([("rows", "descending"), ("source", "ascending")])
+        return counted.rename_columns({"count_all": "rows"}).sort_by(
+            [("rows", "descending"), ("source", "ascending"), ("reason", "ascending")]
+        )
 
 
 def counted_reasons(rejects: pa.Table) -> pa.Table:

@@ -31,7 +31,6 @@ __all__ = ["installed"]
 
 PICTURES = DOCS / "pictures"
 MOST_BYTES = 200_000
-COLOURS = 128  # of a picture: a UI has no more, and the file is a third as large
 PATIENCE = 90.0  # seconds, on a machine that does much else
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -138,7 +137,9 @@ def picture(page: Page, name: str, folder: Path) -> None:
     file = (PICTURES if keep else folder) / f"{name}.png"
     file.parent.mkdir(exist_ok=True)
     with Image.open(io.BytesIO(page.screenshot(animations="disabled"))) as taken:
-        taken.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
+        taken.convert("RGB").quantize(method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+            file, optimize=True
+        )
     assert file.stat().st_size < MOST_BYTES
     assert (PICTURES / f"{name}.png").is_file(), f"docs/pictures/{name}.png is missing; `make pictures` takes it"
 

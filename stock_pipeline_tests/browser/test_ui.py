@@ -1,8 +1,8 @@
 """What a person sees and does in the UI of `stock-pipeline dev`, from an empty home on: one story, in order.
 
-A range is backfilled and a year materialized from the dialogs; ticks arrive; a file that is dropped becomes rows; the
-graph shows everything there is; charts and column schemas are drawn, in the light theme and in the dark one; sensors
-run; operations have a form with their defaults.
+A range is backfilled and a year materialized from the dialogs; ticks arrive; the graph shows everything there is; a
+file that is dropped becomes rows, and its bad rows fail a check; charts and column schemas are drawn, in the light theme
+and in the dark one; sensors run; operations have a form with their defaults.
 """
 
 from __future__ import annotations
@@ -92,6 +92,16 @@ def ticks_from(dev: Dev, end: datetime) -> str:
     return end.date().isoformat()
 
 
+def test_the_graph_shows_every_asset_in_its_group(at: Opener, tmp_path: Path) -> None:
+    page = at(EXPANDED, width=2000, height=1340)
+    page.get_by_role("button", name="Hide navigation").click()
+    for key in defs.resolve_asset_graph().get_all_asset_keys():
+        expect(page.get_by_text(key.path[-1], exact=True).first).to_be_visible()
+    for group in GROUPS:
+        expect(page.get_by_text(group, exact=True).first).to_be_visible()
+    picture(page, "graph", tmp_path)
+
+
 def test_a_dropped_file_appears_as_rows(dev: Dev, at: Opener, tmp_path: Path) -> None:
     page = at("/assets/price_by_date?view=partitions&partition=2024", height=1180)
     expect(page.get_by_text("No metadata entries")).to_be_visible()
@@ -102,16 +112,6 @@ def test_a_dropped_file_appears_as_rows(dev: Dev, at: Opener, tmp_path: Path) ->
     assert (count_shown(page, "duplicates"), count_shown(page, "conflicts"), count_shown(page, "rejected")) == (1, 1, 4)
     assert is_drawn(page.get_by_alt_text("rejected by reason"))
     picture(page, "dropped-file", tmp_path)
-
-
-def test_the_graph_shows_every_asset_in_its_group(at: Opener, tmp_path: Path) -> None:
-    page = at(EXPANDED, width=2000, height=1340)
-    page.get_by_role("button", name="Hide navigation").click()
-    for key in defs.resolve_asset_graph().get_all_asset_keys():
-        expect(page.get_by_text(key.path[-1], exact=True).first).to_be_visible()
-    for group in GROUPS:
-        expect(page.get_by_text(group, exact=True).first).to_be_visible()
-    picture(page, "graph", tmp_path)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -130,6 +130,7 @@ def test_checks_tell_what_they_found(dev: Dev, at: Opener, tmp_path: Path) -> No
     for check in ("keys_unique", "ohlc_consistent", "price_steps", "rejected_share", "sessions_complete"):
         expect(page.get_by_text(check, exact=True).first).to_be_visible()
     expect(page.get_by_text("rejected_percent", exact=True).first).to_be_visible()
+    expect(page.get_by_text("2024: 4 of 10 rows were rejected").first).to_be_visible()
     expect(page.get_by_text("daily_prices/uploads/ACME.csv").first).to_be_visible()
     picture(page, "checks", tmp_path)
 
