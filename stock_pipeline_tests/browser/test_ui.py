@@ -1,8 +1,8 @@
 """What a person sees and does in the UI of `stock-pipeline dev`, from an empty home on: one story, in order.
 
 A range is backfilled and a year materialized from the dialogs; ticks arrive; the graph shows everything there is; a
-file that is dropped becomes rows, and its bad rows fail a check; charts and column schemas are drawn, in the light theme
-and in the dark one; sensors run; operations have a form with their defaults.
+file that is dropped becomes rows, and its bad rows fail a check; charts and column schemas are drawn, in the light
+theme and in the dark one; sensors run; operations have a form with their defaults.
 """
 
 from __future__ import annotations

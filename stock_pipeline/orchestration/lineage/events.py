@@ -61,6 +61,11 @@ class Target:
         return f"{self.asset.to_user_string()} {self.partition or ''}".rstrip()
 
     @property
+    def years(self) -> list[int]:
+        """The year of `price_by_date` that this is, if it is one: what wants its checks."""
+        return [int(self.partition)] if self.asset == price_by_date.key and self.partition else []
+
+    @property
     def order(self) -> tuple[int, str]:
         """Sorts targets as `_ORDER` has the assets."""
         return _ORDER.index(self.asset), self.partition or ""
@@ -119,11 +124,6 @@ def materialization(
     metadata: dict[str, Any] = dict(_metadata(target, receipts, staging, lake))
     metadata[RECEIPT_IDS] = dg.MetadataValue.json(sorted(receipt.id for receipt in receipts))
     return dg.AssetMaterialization(target.asset, partition=target.partition, metadata=metadata)
-
-
-def years_of(events: Iterable[dg.AssetMaterialization]) -> list[int]:
-    """The years of `price_by_date` among some events: those that want their checks."""
-    return [int(event.partition) for event in events if event.asset_key == price_by_date.key and event.partition]
 
 
 def shown(instance: dg.DagsterInstance, target: Target, receipts: Sequence[Receipt]) -> set[str]:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from stock_pipeline.orchestration.batch.checks import evaluate_year
 from stock_pipeline.orchestration.failures import told
-from stock_pipeline.orchestration.lineage.events import by_target, materialization, without_partition, years_of
+from stock_pipeline.orchestration.lineage.events import by_target, materialization, without_partition
 from stock_pipeline.orchestration.metadata import noteworthy, progress
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.reconcile import AGE, SINCE, Repaired, Unseen, find_unseen, repair
@@ -43,13 +43,12 @@ def ingest_unseen(
         report = progress(context.log.info, "raw objects")
         repaired = repair(unseen, staging=staging, lake=lake, settings=buckets.settings, on_progress=report)
         _log(context, repaired)
-        events = [
-            materialization(target, receipts, staging, lake)
-            for target, receipts in by_target(repaired.receipts).items()
-        ]
-        yield from events
-        for year in years_of(events):
-            yield from evaluate_year(lake, context.instance, year)
+        touched = by_target(repaired.receipts)
+        for target, receipts in touched.items():
+            yield materialization(target, receipts, staging, lake)
+        for target in touched:
+            for year in target.years:
+                yield from evaluate_year(lake, context.instance, year)
     if repaired.failed:
         key, reason = next(iter(repaired.failed.items()))
         raise dg.Failure(f"{len(repaired.failed)} objects were not ingested; {key}: {reason}", allow_retries=False)

@@ -26,7 +26,6 @@ from stock_pipeline.orchestration.lineage.events import (
     shown,
     targets_of,
     without_partition,
-    years_of,
 )
 from stock_pipeline.orchestration.lineage.inbox import Inbox, Memory, opened
 from stock_pipeline.orchestration.metadata import noteworthy
@@ -73,7 +72,7 @@ def lambda_receipts(context: dg.SensorEvaluationContext, buckets: Buckets) -> dg
     done, left = inbox.settled(report.late | report.failed)
     queue.extend([message for message in left if inbox.held[message.id] not in report.failed], 0)
     sessions += [replace(receipt, partitions={}) for receipt in inbox.receipts if is_to_come(receipt)]
-    years = sorted({*unchecked, *years_of(report.events)})
+    years = sorted({*unchecked, *report.years})
     return _result(requests, report.events, Memory([message.handle for message in done], years, joined(sessions)))
 
 
@@ -81,14 +80,16 @@ def lambda_receipts(context: dg.SensorEvaluationContext, buckets: Buckets) -> dg
 class Report:
     """The events of a tick, one for each asset or partition that its receipts touched.
 
-    `late` has the ids of receipts there was no time for, `failed` those of receipts with a partition that cannot be
-    read. What was begun with such a receipt is not lost: when it comes again, its other events are found to be there.
+    `years` are those that want their checks, also where the events were committed by a tick that left no cursor. `late`
+    has the ids of receipts there was no time for, `failed` those of receipts with a partition that cannot be read. What
+    was begun with such a receipt is not lost: when it comes again, its other events are found to be there.
     """
 
     context: dg.SensorEvaluationContext
     buckets: Buckets
     until: float
     events: list[dg.AssetMaterialization] = field(default_factory=list)
+    years: set[int] = field(default_factory=set)
     late: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
 
@@ -109,10 +110,11 @@ class Report:
 
     def _show(self, target: Target, receipts: Sequence[Receipt]) -> None:
         known = shown(self.context.instance, target, receipts)
-        if not (new := [receipt for receipt in receipts if receipt.id not in known]):
-            return
+        new = [receipt for receipt in receipts if receipt.id not in known]
         try:
-            self.events.append(materialization(target, new, self.buckets.staging, self.buckets.lake))
+            if new:
+                self.events.append(materialization(target, new, self.buckets.staging, self.buckets.lake))
+            self.years.update(target.years)
         except Exception as error:  # a partition that cannot be read must not keep the others from being shown
             self.failed.update(receipt.id for receipt in new)
             said = str(error) if isinstance(error, StockPipelineError) else type(error).__name__
