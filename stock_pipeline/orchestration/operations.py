@@ -16,7 +16,7 @@ from stock_pipeline.ingest import rebuild_year as rebuild
 from stock_pipeline.orchestration.batch.assets import raw_daily_prices, session_reports
 from stock_pipeline.orchestration.batch.checks import evaluate_year
 from stock_pipeline.orchestration.failures import told
-from stock_pipeline.orchestration.lineage.events import by_target, materialization, without_partition, years_of
+from stock_pipeline.orchestration.lineage.events import by_target, materialization, without_partition
 from stock_pipeline.orchestration.metadata import noteworthy, progress
 from stock_pipeline.orchestration.partitions import DAILY
 from stock_pipeline.orchestration.resources import Buckets
@@ -190,10 +190,11 @@ def _shown(context: dg.OpExecutionContext, buckets: Buckets, receipts: Sequence[
         tags["stock_pipeline/prefix"] = f"s3://{buckets.staging.bucket}/{prefix}"
     context.instance.add_run_tags(context.run_id, tags)
     targets = by_target([receipt for receipt in receipts if receipt.etag])
-    events = [materialization(target, own, buckets.staging, buckets.lake) for target, own in targets.items()]
-    yield from events
-    for year in years_of(events):
-        yield from evaluate_year(buckets.lake, context.instance, year)
+    for target, own in targets.items():
+        yield materialization(target, own, buckets.staging, buckets.lake)
+    for target in targets:
+        for year in target.years:
+            yield from evaluate_year(buckets.lake, context.instance, year)
 
 
 def _fail_where_refused(receipts: Sequence[Receipt]) -> None:
