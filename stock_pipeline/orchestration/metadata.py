@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stock_pipeline.errors import without_contents
-from stock_pipeline.orchestration import markdown
+from stock_pipeline.orchestration import charts, markdown
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import Table
 
@@ -57,8 +57,25 @@ def records(rows: pa.Table, schema: dg.TableSchema | None = None) -> dg.TableMet
     return dg.MetadataValue.table([dg.TableRecord(record) for record in plain], schema=schema)
 
 
+def number(value: float) -> dg.IntMetadataValue | dg.FloatMetadataValue:
+    """A number that the UI can plot."""
+    return dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.float(value)
+
+
 def _plain(value: object) -> str | int | float | bool | None:
     return value if value is None or isinstance(value, (str, int, float)) else str(value)
+
+
+def chart(name: str, draw: Callable[..., str | None], *arguments: object) -> Metadata:
+    """A chart under a name; nothing when there is nothing to draw.
+
+    Whatever goes wrong in a drawing is told in its place and fails no run: the rows that it is about are stored.
+    """
+    try:
+        drawn = draw(*arguments)
+    except Exception as error:
+        drawn = f"this chart could not be drawn ({type(error).__name__})"
+    return {name: dg.MetadataValue.md(drawn)} if drawn else {}
 
 
 def receipts_metadata(receipts: Sequence[Receipt]) -> Metadata:
@@ -80,7 +97,8 @@ def receipts_metadata(receipts: Sequence[Receipt]) -> Metadata:
         "sources": len(receipts),
         "refused_sources": len(refused),
     }
-    metadata: dict[str, dg.MetadataValue[Any]] = {name: dg.MetadataValue.int(count) for name, count in counts.items()}
+    metadata: dict[str, dg.MetadataValue[Any]] = dict(chart("chart_rejected", charts.rejected, rejected))
+    metadata |= {name: dg.MetadataValue.int(count) for name, count in counts.items()}
     metadata |= {f"rejected/{reason}": dg.MetadataValue.int(count) for reason, count in sorted(rejected.items())}
     if refused:
         metadata["refused"] = dg.MetadataValue.md(
