@@ -1,7 +1,7 @@
 """SQL over the lake: Athena in AWS, DuckDB locally; the same table names, read-only in both.
 
-Here: what callers use (`sql`, and `read_prices`, `read_ticks`, `latest_prices` for pandas or Arrow) and the rule of what
-a statement may be. One module an engine beside it. All times are UTC, in the tables and in every result.
+Here: what callers use (`sql`, and `read_prices`, `read_ticks`, `latest_prices` for pandas or Arrow) and the rule of
+what a statement may be. One module an engine beside it. All times are UTC, in the tables and in every result.
 """
 
 from __future__ import annotations
