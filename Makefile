@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check unit e2e live format lock clean
+.PHONY: help setup demo dev test check unit e2e live docs format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,13 +39,16 @@ check: setup  ## formatting, lint, types, import boundaries, the template
 	@$(PYTEST) -q stock_pipeline_tests/test_boundaries.py
 
 unit: setup  ## tests that need no service
-	@$(PYTEST) -n 2 -m "not e2e and not live" $(ARGS)
+	@$(PYTEST) -n 2 -m "not e2e and not live and not docs" $(ARGS)
 
 e2e: setup  ## tests against the local AWS
 	@$(PYTEST) -n 2 --dist loadgroup -m e2e $(ARGS)
 
 live: setup  ## tests of dev and demo, and of both paths through a running Dagster (some minutes)
 	@$(PYTEST) -n 2 --dist loadgroup -m live $(ARGS)
+
+docs: setup  ## run every command that the docs tell a reader to run, and the notebook (some minutes)
+	@$(PYTEST) -n 2 -m docs $(ARGS)
 
 format: setup  ## format the code and mend what lint can mend
 	@$(BIN)/ruff format .

@@ -41,7 +41,7 @@ def backfill(
 
         stock-pipeline backfill --start 2022-01-01 --end 2024-12-31
         stock-pipeline backfill --start 2024-01-01 --symbols AAPL,MSFT
-        stock-pipeline backfill --start 2024-01-01 --symbols 5000
+        stock-pipeline backfill --start 2024-12-02 --end 2024-12-06 --symbols 5000
         stock-pipeline backfill --start 2024-06-03 --end 2024-06-07 --ticks 500
     """
     from stock_pipeline.simulate.daily import default_symbols, write_raw_daily_prices

@@ -61,8 +61,7 @@ def stream(
 
         stock-pipeline stream --seconds 60
         stock-pipeline stream --rate 1000 --symbols AAPL,MSFT --seconds 30
-        stock-pipeline stream --seconds 30 --faults
-            duplicates=0.1,late=0.1,malformed=0.01
+        stock-pipeline stream --seconds 30 --faults duplicates=0.1,late=0.1
         stock-pipeline stream --file ticks.jsonl.gz --rate 500
     """
     wrong = _faults(faults)

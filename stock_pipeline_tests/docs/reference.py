@@ -22,7 +22,24 @@ REFERENCE = DOCS / "reference.md"
 HEAD = """# Reference
 
 Written from the code by `python -m stock_pipeline_tests.docs.reference`; a test holds it.
+
+<!-- with: local AWS -->
 """
+
+BEFORE = {
+    "dev": "<!-- not run: dev -->",
+    "demo": "<!-- not run: demo -->",
+    "ingest": """<!-- prepare:
+cp docs/samples/ACME.csv AAPL.csv
+cp docs/samples/ACME.csv download.csv
+sed 's/^Date/Symbol,Date/; s/^2024/MSFT,2024/' docs/samples/ACME.csv | tee MSFT.csv corrected.csv | gzip > bars.csv.gz
+printf '{"symbol":"AAPL","price":191.2,"produced_at":"2024-06-28 14:30:00.5"}\\n' | gzip > ticks.jsonl.gz
+-->""",
+    "stream": "<!-- run: for 6 s -->",
+    "watch": "<!-- run: for 10 s -->",
+    "sql": "<!-- prepare: echo 'SELECT symbol, close FROM price_by_date' > query.sql -->",
+}
+"""What the runner of the docs must know of a command's examples; see stock_pipeline_tests/docs/pages.py."""
 
 COMMANDS = """## Commands
 
@@ -113,8 +130,9 @@ def _commands() -> Iterator[str]:
         lines = [f"### stock-pipeline {name}", "", " ".join(summary.split()), ""]
         if body:
             lines += [body, ""]
+        lines += [BEFORE[name]] if name in BEFORE else []
         lines += [
-            "```",
+            "```sh",
             *(line[4:] if line.startswith("    ") else line for line in examples.strip("\n").splitlines()),
             "```",
             "",

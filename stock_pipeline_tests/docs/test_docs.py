@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 
+from stock_pipeline.cli import app
 from stock_pipeline.settings import documented
+from stock_pipeline_tests.docs.pages import commands_of
 from stock_pipeline_tests.docs.reference import DOCS, REFERENCE, commands, render
 
 ROOT = DOCS.parent
@@ -36,18 +39,31 @@ def test_every_setting_is_documented() -> None:
     assert [name for name in documented() if f"| `{name}` | {documented()[name]} |" not in text] == [], REMEDY
 
 
+OPTIONS_BEFORE = {option for parameter in typer.main.get_command(app).params for option in parameter.opts}
+
+
+def global_options(words: list[str]) -> list[str]:
+    """The options with their values that stand before the command's name."""
+    first = next((at for at, word in enumerate(words) if any(word == name.split()[0] for name in commands())), 0)
+    return words[:first]
+
+
 def written_commands() -> Iterator[Any]:
     """Each `stock-pipeline …` line of a code block, with where it is."""
     for page in PAGES:
         for block in re.findall(r"^```[a-z]*\n(.*?)^```", page.read_text(), re.M | re.S):
-            for line in block.replace("\n    ", " ").splitlines():
+            for command in commands_of(block):
+                line = re.sub(r"\s*\n\s*", " ", command).partition(" | ")[0]
+                line = re.sub(r"^([A-Z_]+=\S* )+", "", line)
                 if line.startswith("stock-pipeline "):
                     yield pytest.param(line, id=f"{page.name}: {line}")
 
 
 @pytest.mark.parametrize("line", list(written_commands()))
 def test_a_command_that_is_written_down_parses(line: str) -> None:
-    words = [w for w in shlex.split(line.split(" < ")[0].split(" > ")[0])[1:] if w != "…"]
+    words = shlex.split(line.split(" < ")[0].split(" > ")[0])[1:]
+    words = words[len(before := global_options(words)) :]
+    assert [w for w in before[::2] if w not in OPTIONS_BEFORE] == []
     names = [n for n in commands() if words[: len(n.split())] == n.split()]
     if words == ["rejects"]:  # the one group that does something by itself
         return
