@@ -31,7 +31,7 @@ def ingest(
         list[Path],
         typer.Argument(
             help="Daily prices: .csv, .txt, .gz, .zip. Ticks: .jsonl, .ndjson, .json, or .gz of them.",
-            metavar="FILES...",
+            metavar="FILES",
             exists=True,
             dir_okay=False,
             readable=True,

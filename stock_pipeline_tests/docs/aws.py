@@ -1,4 +1,4 @@
-"""A local AWS beside a page of the docs, in which the functions take what arrives; until Ctrl-C.
+"""A local AWS beside a page of the docs, in which nothing takes what arrives but the commands themselves; until Ctrl-C.
 
 python -m stock_pipeline_tests.docs.aws
 """
@@ -11,6 +11,6 @@ import signal
 from stock_pipeline.local import local_aws
 
 if __name__ == "__main__":
-    with local_aws(processor="lambda"), contextlib.suppress(KeyboardInterrupt):
+    with local_aws(processor="dagster"), contextlib.suppress(KeyboardInterrupt):
         print("ready", flush=True)
         signal.pause()

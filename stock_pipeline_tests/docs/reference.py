@@ -35,8 +35,8 @@ cp docs/samples/ACME.csv download.csv
 sed 's/^Date/Symbol,Date/; s/^2024/MSFT,2024/' docs/samples/ACME.csv | tee MSFT.csv corrected.csv | gzip > bars.csv.gz
 printf '{"symbol":"AAPL","price":191.2,"produced_at":"2024-06-28 14:30:00.5"}\\n' | gzip > ticks.jsonl.gz
 -->""",
-    "stream": "<!-- run: for 6 s -->",
-    "watch": "<!-- run: for 10 s -->",
+    "stream": "<!-- run: for 2 s -->",
+    "watch": "<!-- run: for 2 s -->",
     "sql": "<!-- prepare: echo 'SELECT symbol, close FROM price_by_date' > query.sql -->",
 }
 """What the runner of the docs must know of a command's examples; see stock_pipeline_tests/docs/pages.py."""
@@ -45,7 +45,8 @@ COMMANDS = """## Commands
 
 Results go to stdout, everything else to stderr. Exit status: 0 done, 1 the work failed (the message says what to do),
 2 wrong usage, 130 interrupted with Ctrl-C; `dev`, `demo`, `stream` and `watch` end with 0 on Ctrl-C, as they should.
-`stock-pipeline --debug …` shows the traceback of an error, `stock-pipeline --version` the version.
+`stock-pipeline --debug …` shows the traceback of an error, `stock-pipeline --version` the version. `NO_COLOR=1` turns
+colours off; where there is no terminal there are none, and progress is a line every few seconds.
 
 A command works on the AWS that the environment names by its buckets. If it names none, that is the local AWS: the one
 that `dev` runs, or one that is started for the command's own duration. The data stays where the next command finds it.

@@ -52,7 +52,7 @@ class Reader:
             "GIT_CONFIG_GLOBAL": os.devnull,
             **{f"GIT_{who}_{what}": "reader" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
         }
-        self._shell("git init --quiet && git add --all && git commit --quiet --message start", _STEP_WITHIN)
+        self._shell("git init --quiet && git add --all && git commit --quiet --message start")
 
     def follow(self, steps: Sequence[Step]) -> None:
         """Take the steps in order, and end what they have left running. Raises Failed."""
@@ -87,7 +87,7 @@ class Reader:
             self._run(step, step.text)
 
     def _run(self, step: Step, text: str, seconds: float | None = None) -> None:
-        status, self._output = self._shell(text, seconds, is_bound=seconds is not None)
+        status, self._output = self._shell(text, seconds)
         if status != step.status:
             raise Failed(f"{step}\nended with status {status}, not {step.status}:\n{text}\n{self._output}")
 
@@ -103,16 +103,18 @@ class Reader:
                 start_new_session=True,
             )  # fmt: skip
 
-    def _shell(self, text: str, seconds: float | None, *, is_bound: bool = False) -> tuple[int, str]:
+    def _shell(self, text: str, seconds: float | None = None) -> tuple[int, str]:
         output = self._folder / "output"
         process = self._popen(text, output)
         try:
+            if seconds:  # counted from the first thing that it says: how long it takes to start is the machine's affair
+                eventually(lambda: output.stat().st_size or process.poll() is not None, within=_READY_WITHIN)
             process.wait(seconds or _STEP_WITHIN)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_ENDS_WITHIN)
-            if not is_bound:
+            if not seconds:
                 raise Failed(f"does not end:\n{text}\n{output.read_text()}") from None
         finally:
             _kill(process)

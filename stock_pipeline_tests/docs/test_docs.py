@@ -39,6 +39,19 @@ def test_every_setting_is_documented() -> None:
     assert [name for name in documented() if f"| `{name}` | {documented()[name]} |" not in text] == [], REMEDY
 
 
+def test_every_variable_that_the_code_names_is_a_documented_setting() -> None:
+    files = [p for folder in ("stock_pipeline", "lambdas") for p in (ROOT / folder).rglob("*") if p.suffix in SOURCES]
+    named = {name for p in files for name in re.findall(r"STOCK_PIPELINE_[A-Z_]*[A-Z]", p.read_text())}
+    assert len(files) > 100
+    assert named - set(documented()) == set()
+
+
+def test_every_option_before_a_command_is_documented() -> None:
+    text = REFERENCE.read_text()
+    assert [o for o in sorted(OPTIONS_BEFORE - {"--help"}) if f"stock-pipeline {o}" not in text] == [], REMEDY
+
+
+SOURCES = {".py", ".yaml", ".toml", ".txt", ".in"}
 OPTIONS_BEFORE = {option for parameter in typer.main.get_command(app).params for option in parameter.opts}
 
 
