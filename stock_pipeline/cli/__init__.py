@@ -44,6 +44,7 @@ app = typer.Typer(
     cls=_Commands,
     name="stock-pipeline",
     help="Stock prices, daily files and live ticks, on their way into tables that SQL reads.",
+    epilog="First steps: [bold]stock-pipeline demo[/], or [bold]stock-pipeline ingest FILE[/]; then docs/tutorial.md.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",

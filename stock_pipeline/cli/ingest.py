@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +22,7 @@ UPLOADS = "daily_prices/uploads/"
 TICK_UPLOADS = "stock_stream/uploads/"
 
 _TICKS = (".jsonl", ".ndjson", ".json")  # with or without .gz
+_WIDE = 120  # columns; in a narrower terminal each reason has a line of its own
 _SHOWN = 30  # receipts of tick objects that are shown one by one
 
 
@@ -174,7 +174,7 @@ def show(receipts: Sequence[Receipt]) -> None:
         say("{:,} objects: {:,} rows, {:,} new, {:,} duplicates".format(len(taken), *sums))
     elif taken:
         shown = table(file="left", rows="right", new="right", duplicates="right", conflicts="right", rejected="left")
-        between = "\n" if sys.stdout.isatty() else ", "  # a terminal may be narrow, a log wants one line a file
+        between = "\n" if out().width < _WIDE else ", "
         for r in taken:
             reasons = between.join(f"{count:,} {reason}" for reason, count in r.rejected.items())
             counts = (f"{n:,}" for n in (r.rows, r.inserted, r.duplicates, r.conflicts))

@@ -7,11 +7,13 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import typer.main
 
 from stock_pipeline.cli import app
+from stock_pipeline.schemas import TABLES
 from stock_pipeline.settings import documented
 from stock_pipeline_tests.docs.pages import commands_of
 from stock_pipeline_tests.docs.reference import DOCS, REFERENCE, commands, render
@@ -120,6 +122,36 @@ def test_modules_that_the_architecture_names_exist() -> None:
     ]
     assert len(names) > 10
     assert missing == []
+
+
+def test_the_drawing_has_every_table_and_is_legible_on_light_and_dark_pages() -> None:
+    """It brings its own ground, under all that is drawn, and each colour for both: nothing depends on the page."""
+    drawing = ElementTree.parse(DOCS / "architecture.svg").getroot()
+    shapes = [element for element in drawing if element.tag.endswith(("rect", "text", "path"))]
+    texts = {"".join(element.itertext()) for element in shapes if element.tag.endswith("text")}
+    assert texts >= set(TABLES)
+    assert shapes[0].get("class") == "ground"
+    light, dark = (
+        dict(re.findall(r"(--\w+): (#[0-9a-f]{6})", part))
+        for part in (DOCS / "architecture.svg").read_text().split("@media (prefers-color-scheme: dark)")
+    )
+    assert light.keys() == dark.keys()
+    for colours in (light, dark):
+        for ground in ("--ground", "--box", "--core", "--table"):
+            assert contrast(colours["--ink"], colours[ground]) > 7
+        assert contrast(colours["--soft"], colours["--ground"]) > 4.5
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours as WCAG has it, from 1 to 21."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
 
 
 def test_the_sample_is_what_the_demo_says() -> None:
