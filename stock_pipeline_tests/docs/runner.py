@@ -150,7 +150,7 @@ class Reader:
 def _copy(checkout: Path) -> None:
     """Copy what git knows or would take; times are kept, so that make sees nothing as out of date."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, capture_output=True, check=True,
     )  # fmt: skip
     for name in filter(None, listed.stdout.decode().split("\0")):
