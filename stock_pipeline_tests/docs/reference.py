@@ -45,8 +45,7 @@ COMMANDS = """## Commands
 
 Results go to stdout, everything else to stderr. Exit status: 0 done, 1 the work failed (the message says what to do),
 2 wrong usage, 130 interrupted with Ctrl-C; `dev`, `demo`, `stream` and `watch` end with 0 on Ctrl-C, as they should.
-`stock-pipeline --debug …` shows the traceback of an error, `stock-pipeline --version` the version. `NO_COLOR=1` turns
-colours off; where there is no terminal there are none, and progress is a line every few seconds.
+`NO_COLOR=1` turns colours off; where there is no terminal there are none, and progress is a line every few seconds.
 
 A command works on the AWS that the environment names by its buckets. If it names none, that is the local AWS: the one
 that `dev` runs, or one that is started for the command's own duration. The data stays where the next command finds it.
@@ -101,7 +100,15 @@ return. `rows = inserted + duplicates + conflicts + the sum of rejected + skippe
 
 def render() -> str:
     """The whole page."""
-    parts = [HEAD, COMMANDS, *_commands(), SETTINGS + "\n" + "\n".join(_settings()), AWS_SETTINGS, TABLES_HEAD]
+    parts = [
+        HEAD,
+        COMMANDS,
+        _options_before(),
+        *_commands(),
+        SETTINGS + "\n" + "\n".join(_settings()),
+        AWS_SETTINGS,
+        TABLES_HEAD,
+    ]
     parts += [_table(table) for table in TABLES.values()]
     parts += [
         REASONS_HEAD + "\n" + "\n".join(f"| `{r.value}` | {text} |" for r, text in REASONS.items()) + "\n",
@@ -121,6 +128,11 @@ def commands() -> dict[str, Any]:
                 yield path + name, command
 
     return dict(walk(typer.main.get_command(app), ""))
+
+
+def _options_before() -> str:
+    rows = [_parameter(p) for p in typer.main.get_command(app).params if p.name != "help"]
+    return "\n".join(["Before the command's name:", "", "| | |", "|---|---|", *rows])
 
 
 def _commands() -> Iterator[str]:
@@ -151,7 +163,8 @@ def _paragraphs(text: str) -> str:
 def _parameter(parameter: Any) -> str:
     is_option = parameter.param_type_name == "option"
     name = ", ".join(f"`{o}`" for o in parameter.opts) if is_option else f"`{parameter.name.upper()}`"
-    return f"| {name} | {parameter.help} |"
+    variable = f" The variable `{parameter.envvar}` does the same." if parameter.envvar else ""
+    return f"| {name} | {parameter.help}{variable} |"
 
 
 def _settings() -> Iterator[str]:

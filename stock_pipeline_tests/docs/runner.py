@@ -23,7 +23,7 @@ from stock_pipeline_tests.local_aws import eventually
 _STEP_WITHIN = 240.0  # seconds
 _READY_WITHIN = 180.0
 _ENDS_WITHIN = 90.0
-_DROPPED = ("AWS_", "STOCK_PIPELINE_", "DAGSTER_", "MAKE", "MFLAGS", "PYTEST_", "GIT_", "COV_")
+_DROPPED = ("AWS_", "STOCK_PIPELINE_", "DAGSTER_", "MAKE", "MFLAGS", "ARGS", "PYTEST_", "GIT_", "COV_")
 
 
 class Failed(AssertionError):

@@ -50,7 +50,13 @@ def test_every_variable_that_the_code_names_is_a_documented_setting() -> None:
 
 def test_every_option_before_a_command_is_documented() -> None:
     text = REFERENCE.read_text()
-    assert [o for o in sorted(OPTIONS_BEFORE - {"--help"}) if f"stock-pipeline {o}" not in text] == [], REMEDY
+    assert [o for o in sorted(OPTIONS_BEFORE - {"--help"}) if f"| `{o}` |" not in text] == [], REMEDY
+
+
+def test_every_variable_that_stands_for_an_option_is_documented() -> None:
+    every = [typer.main.get_command(app), *commands().values()]
+    variables = {parameter.envvar for command in every for parameter in command.params if parameter.envvar}
+    assert [name for name in sorted(variables) if f"`{name}`" not in REFERENCE.read_text()] == [], REMEDY
 
 
 SOURCES = {".py", ".yaml", ".toml", ".txt", ".in"}
