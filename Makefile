@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check unit e2e live docs format lock clean
+.PHONY: help setup demo dev test check unit e2e live deployed docs build deploy format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +39,7 @@ check: setup  ## formatting, lint, types, import boundaries, the template
 	@$(PYTEST) -q stock_pipeline_tests/test_boundaries.py
 
 unit: setup  ## tests that need no service
-	@$(PYTEST) -n 2 -m "not e2e and not live and not docs" $(ARGS)
+	@$(PYTEST) -n 2 -m "not e2e and not live and not deployed and not docs" $(ARGS)
 
 e2e: setup  ## tests against the local AWS
 	@$(PYTEST) -n 2 --dist loadgroup -m e2e $(ARGS)
@@ -50,6 +50,33 @@ live: setup  ## tests of dev and demo, and of both paths through a running Dagst
 docs: setup  ## run every command that the docs tell a reader to run, and the notebook (some minutes)
 	@$(PYTEST) -n 2 -m docs $(ARGS)
 
+deployed: setup  ## tests of the stack as deployed by `make deploy`, on a local AWS with IAM enforced (some minutes)
+	@$(MAKE) --no-print-directory build HOST=1
+	@$(PYTEST) -n 2 -m deployed $(ARGS)
+
+# What to build for and to deploy: make build ARCH=arm64 · make build HOST=1 (this machine's own Python, for the local AWS)
+# make deploy STAGE=main REGION=eu-central-1 PARAMS='Symbols=AAPL,MSFT GenerateDaily=on' · ENDPOINT=http://127.0.0.1:4566
+ARCH ?= x86_64
+STAGE ?= main
+TARGET := $(if $(or $(HOST),$(ENDPOINT)),host,$(ARCH))
+DEPLOY = $(if $(REGION),AWS_REGION=$(REGION) AWS_DEFAULT_REGION=$(REGION)) $(if $(ENDPOINT),AWS_ENDPOINT_URL=$(ENDPOINT)) \
+	$(BIN)/python -m stock_pipeline.deploy
+
+.local/sam/.complete: requirements/deploy.txt
+	@echo "Installing the SAM CLI into .local/sam (about half a minute) …"
+	@rm -rf .local/sam
+	@$(PYTHON) -m venv .local/sam
+	@.local/sam/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements/deploy.txt
+	@touch $@
+
+sam: .local/sam/.complete
+
+build: setup .local/sam/.complete  ## the functions' packages, by the SAM CLI (ARCH=arm64, HOST=1: for the local AWS)
+	@$(DEPLOY) build --target $(TARGET)
+
+deploy: build  ## build, and create or update the stack (STAGE, REGION, PARAMS, ENDPOINT; see docs/operations.md)
+	@$(DEPLOY) deploy --target $(TARGET) --stage $(STAGE) --parameters "$(PARAMS)"
+
 format: setup  ## format the code and mend what lint can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
@@ -57,6 +84,7 @@ format: setup  ## format the code and mend what lint can mend
 lock: setup  ## compile the hash-pinned requirement files again (no index lines in them)
 	@$(BIN)/uv pip compile -q $(LOCK) --extra dev pyproject.toml -o requirements/dev.txt
 	@$(BIN)/uv pip compile -q $(LOCK) requirements/local-aws.in -o requirements/local-aws.txt
+	@$(BIN)/uv pip compile -q $(LOCK) requirements/deploy.in -o requirements/deploy.txt
 	@for function in lambdas/*/; do \
 	  (cd $$function && ../../$(BIN)/uv pip compile -q $(LOCK) -c ../../requirements/dev.txt requirements.in -o requirements.txt); \
 	done

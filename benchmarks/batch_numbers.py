@@ -18,10 +18,10 @@ import time
 from datetime import date
 from pathlib import Path
 
+from stock_pipeline.deploy.sources import CHECKOUT
 from stock_pipeline.ingest import ingest_daily_prices
 from stock_pipeline.lake.store import S3Store
 from stock_pipeline.local import local_aws
-from stock_pipeline.local.folders import CHECKOUT
 from stock_pipeline.simulate.daily import default_symbols, simulate_daily_prices, to_csv
 from stock_pipeline.simulate.sessions import sessions
 

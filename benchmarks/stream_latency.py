@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
+from stock_pipeline.deploy.sources import CHECKOUT
 from stock_pipeline.lake.partitions import read_partition
 from stock_pipeline.lake.store import S3Store
 from stock_pipeline.local import local_aws
-from stock_pipeline.local.folders import CHECKOUT
 from stock_pipeline.produce import Sent, check_sent, kinesis_client, produce_live
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY
 from stock_pipeline.settings import DEFAULT_SYMBOLS

@@ -17,6 +17,7 @@
     ├── NotSent                  the stream did not take ticks, or not all of them
     ├── SimulationError          the simulated market cannot give what was asked for (also a ValueError)
     ├── DevError                 `dev` runs already, or one of its processes failed
+    ├── DeployError              the functions cannot be packaged, or a stack cannot be deployed, found or read
     └── LocalAwsError            the local AWS could not be started, found or deployed to
 
 An exception from here is for people: the command line prints its message without a traceback.
@@ -98,6 +99,10 @@ class NotSent(StockPipelineError):
 
 class DevError(StockPipelineError):
     """`stock-pipeline dev` runs already, or one of its processes did not start, ended or refused."""
+
+
+class DeployError(StockPipelineError):
+    """The functions cannot be packaged, or a stack cannot be deployed, found or read; the message says what to do."""
 
 
 class LocalAwsError(StockPipelineError):

@@ -11,21 +11,26 @@ from pathlib import Path
 
 from stock_pipeline.errors import LocalAwsError
 from stock_pipeline.local.folders import LocalFolders
-from stock_pipeline.local.stack import REGION
+from stock_pipeline.local.stack import ACCESS_KEY, REGION, SECRET_KEY
 
-_GATEWAY = Path(__file__).with_name("gateway.py")
+# The folder comes last on the path: no module of it may stand in for one that the emulator imports.
+_PROGRAM = "import sys; sys.path.append(sys.argv.pop(1)); from gateway.__main__ import main; main()"
 _READY = "/_ministack/ready"
 _READY_WITHIN = 30.0  # seconds
 _POLL = 0.02
 _LOG_LINES = 20
 
 
-def spawn(folders: LocalFolders, tools: LocalFolders, listening: socket.socket, port: int) -> subprocess.Popen[bytes]:
+def spawn(
+    folders: LocalFolders, tools: LocalFolders, listening: socket.socket, port: int, *, enforce_iam: bool = False
+) -> subprocess.Popen[bytes]:
     """Start the emulator of some folders with what is installed in `tools`, on a listening socket of its own.
 
-    It gets a process group of its own, which the functions' processes share. Raises LocalAwsError.
+    It gets a process group of its own, which the functions' processes share. With `enforce_iam` each call is held
+    against the policies of the role that makes it. Raises LocalAwsError.
     """
-    command = [str(tools.python), "-P", str(_GATEWAY), "--socket", str(listening.fileno())]
+    command = [str(tools.python), "-P", "-c", _PROGRAM, str(Path(__file__).parent)]
+    command += ["--socket", str(listening.fileno())]
     command += ["--instance-lock", str(folders.instance_lock), "--users-lock", str(folders.users_lock)]
     environ = {
         # A whitelist: the functions inherit it, and must neither see nor need anything of the person's environment.
@@ -44,6 +49,8 @@ def spawn(folders: LocalFolders, tools: LocalFolders, listening: socket.socket, 
         "IOT_MTLS_ENABLED": "0",
         "DOCKER_HOST": "unix:///nonexistent",  # the emulator would look for containers of its own to remove
     }
+    if enforce_iam:
+        environ |= {"AUTH": "true", "AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
     with folders.log.open("wb") as log:
         try:
             return subprocess.Popen(  # noqa: S603 - the emulator's own interpreter and program

@@ -144,13 +144,15 @@ def start(
     stage: str = "local",
     parameters: Mapping[str, str] | None = None,
     installed: Path | None = None,
+    enforce_iam: bool = False,
     on_progress: Report | None = None,
 ) -> LocalAws:
     """Start the local AWS of a root, deploy the stack to it and return it, to be ended with `stop()`.
 
     It also ends by itself once this process and all others that use it are gone. `processor` is who consumes arrivals
     (dagster or lambda), `parameters` are more parameters of the template; symbols and seed come from the environment's
-    settings. `installed` is a root whose installed packages are used (by default the same one).
+    settings. `installed` is a root whose installed packages are used (by default the same one). With `enforce_iam` a
+    role may do what its policies allow and nothing else, as in AWS; `env` has the credentials of the account's owner.
 
     Raises LocalAwsError when one runs already, or with the end of the log when it does not get ready.
     """
@@ -162,7 +164,7 @@ def start(
                                 "use that one, or stop it with Ctrl-C where it was started")  # fmt: skip
         tools = ensure_environment(installed or folders.root, on_progress)
         wanted = {"Processor": processor, **parameters_of_environment(), **(parameters or {})}
-        return _launch(folders, tools, stage, wanted)
+        return _launch(folders, tools, stage, wanted, enforce_iam)
 
 
 @contextmanager
@@ -216,7 +218,9 @@ def _join(folders: LocalFolders) -> LocalAws | None:
         return aws
 
 
-def _launch(folders: LocalFolders, tools: LocalFolders, stage: str, parameters: dict[str, str]) -> LocalAws:
+def _launch(
+    folders: LocalFolders, tools: LocalFolders, stage: str, parameters: dict[str, str], enforce_iam: bool
+) -> LocalAws:
     """Start the emulator and deploy to it; whatever goes wrong, nothing is left running. Needs the start lock."""
     if not _ends(folders):  # one that was told to end may take its time
         raise LocalAwsError(f"a local AWS of {folders.root} runs, but its {folders.state.name} is gone; end the "
@@ -228,7 +232,7 @@ def _launch(folders: LocalFolders, tools: LocalFolders, stage: str, parameters: 
     users = locked(folders.users_lock, fcntl.LOCK_SH)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
-        process = spawn(folders, tools, listening, port)
+        process = spawn(folders, tools, listening, port, enforce_iam=enforce_iam)
     aws = LocalAws(folders.root, process.pid, f"http://127.0.0.1:{port}", parameters["Processor"], stage, {},
                    _users=users, _process=process)  # fmt: skip
     try:

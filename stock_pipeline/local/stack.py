@@ -14,18 +14,17 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-import yaml
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from stock_pipeline.deploy.packages import function_zip
+from stock_pipeline.deploy.template import load_template
 from stock_pipeline.errors import LocalAwsError
 from stock_pipeline.local.environment import dependencies_of
-from stock_pipeline.local.folders import TEMPLATE, LocalFolders
-from stock_pipeline.local.packages import function_zip
+from stock_pipeline.local.folders import LocalFolders
 from stock_pipeline.settings import Settings, variable
 
 if TYPE_CHECKING:
@@ -42,36 +41,6 @@ _DEFAULTS = {"StreamBufferSeconds": "2"}
 _ARTIFACTS = "stock-pipeline-local-artifacts"
 _PATIENCE = 60.0  # seconds
 _POLL = 0.05
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms: `!Ref x` is {"Ref": "x"}, `!GetAtt a.b` is {"Fn::GetAtt": ["a", "b"]}."""
-
-
-def _short_form(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
-    value: Any
-    if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        assert isinstance(node, yaml.MappingNode)
-        value = loader.construct_mapping(node, deep=True)
-    if tag == "GetAtt" and isinstance(value, str):
-        value = value.split(".", 1)
-    return {tag if tag in {"Ref", "Condition"} else f"Fn::{tag}": value}
-
-
-_Loader.add_multi_constructor("!", _short_form)
-
-
-def load_template(path: Path = TEMPLATE) -> dict[str, Any]:
-    """A CloudFormation template with its intrinsic functions in their long form. Raises LocalAwsError."""
-    try:
-        template: dict[str, Any] = yaml.load(path.read_text(), _Loader)  # noqa: S506 - a SafeLoader
-    except (OSError, yaml.YAMLError) as error:
-        raise LocalAwsError(f"cannot read {path}: {error}") from error
-    return template
 
 
 def client(service: Any, endpoint: str) -> Any:

@@ -12,12 +12,12 @@ import pytest
 from cfnlint import api as cfnlint
 
 from stock_pipeline.clean.ticks import FIRST_TIME, MAX_SKEW
+from stock_pipeline.deploy.sources import TEMPLATE, functions
+from stock_pipeline.deploy.template import load_template
 from stock_pipeline.errors import SettingsError
 from stock_pipeline.ingest import RAW_DAILY_PRICES
 from stock_pipeline.ingest_ticks import BUCKET_MINUTES, RAW_TICKS, bucket_of
-from stock_pipeline.local.environment import functions
-from stock_pipeline.local.folders import TEMPLATE
-from stock_pipeline.local.stack import load_template, settings_of
+from stock_pipeline.local.stack import settings_of
 from stock_pipeline.schemas import (
     DATABASE,
     LATEST_PRICES,

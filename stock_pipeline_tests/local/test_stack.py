@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from stock_pipeline.errors import LocalAwsError
+from stock_pipeline.deploy.template import load_template
+from stock_pipeline.errors import DeployError
 from stock_pipeline.local import LocalFolders
-from stock_pipeline.local.stack import deploy, load_template, parameters_of_environment, settings_of
+from stock_pipeline.local.stack import deploy, parameters_of_environment, settings_of
 from stock_pipeline.settings import Settings
 from stock_pipeline_tests.local_aws import NewStack, Stack
 
@@ -86,5 +87,5 @@ def test_a_template_that_cannot_be_read(text: str | None, tmp_path: Path) -> Non
     path = tmp_path / "template.yaml"
     if text:
         path.write_text(text)
-    with pytest.raises(LocalAwsError, match=r"template\.yaml"):
+    with pytest.raises(DeployError, match=r"template\.yaml"):
         load_template(path)

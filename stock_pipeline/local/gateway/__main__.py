@@ -1,0 +1,126 @@
+"""The emulator's program: what it answers, and how it ends.
+
+Runs in the emulator's own environment, so this folder imports nothing of the package that it is in. The process that
+starts it hands over a listening socket and two lock files; see `folders.py` for what the locks mean.
+
+The emulator has no authentication, answers every origin and executes code. So that no web page can reach it through the
+browser of the person who runs it, what a browser sends is refused: any request with an `Origin` or `Sec-Fetch-Site`
+header, and any for a host that is not this machine (a name that an attacker had resolve to 127.0.0.1).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from ministack.app import AUTH
+from ministack.app import app as emulator
+from ministack.core import lambda_runtime
+
+from . import nearer_aws, roles
+from .delivery import Delivery
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+_LOCAL_HOSTS = {"127.0.0.1", "localhost", "[::1]"}
+_OF_A_BROWSER = {b"origin", b"sec-fetch-site"}
+_PATIENCE = 10.0  # seconds for an orderly end
+
+
+async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
+    """The ASGI application: the emulator behind a check of who asks."""
+    if scope["type"] in {"http", "websocket"} and (reason := refusal(scope["headers"])):
+        await _refuse(scope, send, reason)
+    else:
+        await emulator(scope, receive, send)
+
+
+def refusal(headers: list[tuple[bytes, bytes]]) -> str | None:
+    """Why a request with these headers is not answered, or None when it may pass."""
+    for name, _ in headers:
+        if name.lower() in _OF_A_BROWSER:
+            return "the local AWS does not answer browsers"
+    hosts = [value.decode("latin-1").lower() for name, value in headers if name.lower() == b"host"]
+    if len(hosts) != 1 or _without_port(hosts[0]) not in _LOCAL_HOSTS:
+        return "the local AWS answers to 127.0.0.1 and localhost only"
+    return None
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdecimal() else host
+
+
+async def _refuse(scope: Scope, send: Send, reason: str) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": reason.encode()})
+
+
+async def run(descriptor: int, users_lock: str) -> None:
+    """Serve on a listening socket until SIGTERM, or until nobody holds the users' lock any more.
+
+    What Firehose has gathered by then is written, so that it outlasts this process with the other objects.
+    """
+    config = Config()
+    config.bind = [f"fd://{descriptor}"]
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = 3.0
+    config.errorlog = "-"
+
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this, and they stop it
+
+    def wait_for_users() -> None:
+        # Blocks until every user has gone, however they went; the kernel gives the lock of a killed process back.
+        fcntl.flock(os.open(users_lock, os.O_RDWR), fcntl.LOCK_EX)
+        loop.call_soon_threadsafe(ended.set)
+        time.sleep(_PATIENCE)
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    delivery = Delivery(loop)
+    delivery.install()
+    threading.Thread(target=wait_for_users, daemon=True).start()
+    await serve(gateway, config, shutdown_trigger=ended.wait)
+    await delivery.drain()
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--socket", type=int, required=True)
+    arguments.add_argument("--instance-lock", required=True)
+    arguments.add_argument("--users-lock", required=True)
+    given = arguments.parse_args()
+
+    alive = os.open(given.instance_lock, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(alive, fcntl.LOCK_EX)
+    nearer_aws.adopt_stored_buckets()
+    nearer_aws.take_numbers_as_text()
+    nearer_aws.forget_old_records()
+    nearer_aws.look_at_schedules_each_second()
+    nearer_aws.unpack_each_package_once(Path(tempfile.mkdtemp(prefix="packages-")))
+    nearer_aws.queue_invocations(max(2, os.cpu_count() or 2))
+    if AUTH:
+        roles.enforce()
+    try:
+        asyncio.run(run(given.socket, given.users_lock))
+    finally:
+        lambda_runtime.reset()  # ends the processes that functions run in
+        os._exit(0)  # threads that still wait must not keep this process

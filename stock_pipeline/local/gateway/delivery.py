@@ -1,0 +1,99 @@
+"""Firehose's way into S3: what it gathers, and when it writes an object."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+import time
+import uuid
+from collections.abc import Sequence
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
+from typing import Any
+
+from ministack.services import firehose
+from ministack.services import s3 as s3_service
+
+_MIB = 1024 * 1024
+
+log = logging.getLogger("gateway")
+
+
+@dataclass
+class Buffer:
+    """What Firehose has gathered for one object: the records as they came, and since when."""
+
+    stream: dict[str, Any]
+    config: dict[str, Any]
+    context: Context  # whose account and region it is
+    since: time.struct_time
+    timer: asyncio.TimerHandle | None = None
+    records: list[bytes] = field(default_factory=list)
+    size: int = 0
+
+
+class Delivery:
+    """Firehose's way into S3: records are joined as they are until they are large or old enough, whichever is first.
+
+    The emulator would write an object for each. Everything happens on the event loop, which S3 is served from as well.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._buffers: dict[str, Buffer] = {}
+        self._writing: set[asyncio.Task[None]] = set()
+
+    def install(self) -> None:
+        firehose._deliver_records_to_s3 = self.deliver
+
+    def deliver(
+        self, stream: dict[str, Any], destination: dict[str, Any], records: Sequence[tuple[str, bytes]]
+    ) -> None:
+        """Take records; callable from any thread."""
+        destination["records"].clear()  # the emulator would keep every record here for good
+        self._loop.call_soon_threadsafe(self._add, stream, destination["config"], [data for _, data in records])
+
+    async def drain(self) -> None:
+        """Write what is gathered, and wait for it."""
+        for buffer in list(self._buffers.values()):
+            buffer.context.run(self._write, buffer)
+        await asyncio.gather(*self._writing)
+
+    def _add(self, stream: dict[str, Any], config: dict[str, Any], records: Sequence[bytes]) -> None:
+        hints = config.get("BufferingHints", {})
+        for record in records:
+            buffer = self._buffers.get(stream["arn"])
+            if buffer is None:
+                buffer = Buffer(stream, config, copy_context(), time.gmtime())
+                buffer.timer = self._loop.call_later(float(hints.get("IntervalInSeconds", 300)), self._write, buffer)
+                self._buffers[stream["arn"]] = buffer
+            buffer.records.append(record)
+            buffer.size += len(record)
+            if buffer.size >= float(hints.get("SizeInMBs", 5)) * _MIB:
+                self._write(buffer)
+
+    def _write(self, buffer: Buffer) -> None:
+        del self._buffers[buffer.stream["arn"]]
+        if buffer.timer:
+            buffer.timer.cancel()
+        task = self._loop.create_task(self._put(buffer))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def _put(self, buffer: Buffer) -> None:
+        body, stream, config = b"".join(buffer.records), buffer.stream, buffer.config
+        at = firehose._java_time("yyyy-MM-dd-HH-mm-ss", buffer.since)
+        key = firehose._evaluate_prefix(config.get("Prefix", ""), buffer.since)
+        key += f"{stream['name']}-{stream['version']}-{at}-{uuid.uuid4()}"
+        if config.get("CompressionFormat") == "GZIP":
+            body, key = await asyncio.to_thread(gzip.compress, body, 6), f"{key}.gz"
+        path = f"/{firehose._s3_bucket_from_arn(config['BucketARN'])}/{key}"
+        headers = {"content-type": "application/octet-stream", "content-length": str(len(body)), "host": "s3.localhost"}
+        try:
+            status, _, answer = await s3_service.handle_request("PUT", path, headers, body, {}, internal=True)
+        except Exception:
+            log.exception("Firehose %s lost %d records", stream["name"], len(buffer.records))
+            return
+        if status >= 300:
+            log.error("Firehose %s lost %d records: %s", stream["name"], len(buffer.records), answer)

@@ -1,0 +1,104 @@
+"""Where the emulator is made to behave more like AWS: each function here changes one thing in it."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import threading
+import time
+import zipfile
+from bisect import bisect_left
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from ministack.core import lambda_runtime
+from ministack.services import kinesis, lambda_svc, scheduler
+from ministack.services import s3 as s3_service
+from ministack.services.cloudformation import provisioners
+
+_STREAM_KEEPS = 300.0  # seconds
+
+
+def adopt_stored_buckets() -> None:
+    """Let a stack take the buckets whose objects lasted from an earlier run, instead of failing on their names."""
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
+    create = handlers["create"]
+
+    def create_or_adopt(logical_id: str, props: dict[str, Any], stack_name: str) -> Any:
+        name = props.get("BucketName")
+        if name in s3_service._buckets:
+            return handlers["update"](name, {}, props, stack_name)
+        return create(logical_id, props, stack_name)
+
+    handlers["create"] = create_or_adopt
+    provisioners.s3_bucket_name_conflict = lambda _name: None
+
+
+def queue_invocations(at_once: int) -> None:
+    """Run so many functions at once and let the others wait, as AWS does with asynchronous invocations.
+
+    The emulator would start a process for each of a thousand S3 events, or count the ones over its limit as failed.
+    """
+    slots = threading.BoundedSemaphore(at_once)
+    dispatch = lambda_svc._execute_function_dispatch
+
+    def wait_and_dispatch(*arguments: Any) -> Any:
+        with slots:
+            return dispatch(*arguments)
+
+    lambda_svc._execute_function_dispatch = wait_and_dispatch
+
+
+def take_numbers_as_text() -> None:
+    """Let a template's parameter be the bound of a queue's function: CloudFormation hands numbers over as text."""
+    concurrency = lambda_svc._sqs_esm_concurrency
+
+    def as_number(mapping: dict[str, Any], *arguments: Any) -> Any:
+        scaling = {name: int(value) for name, value in (mapping.get("ScalingConfig") or {}).items()}
+        return concurrency({**mapping, "ScalingConfig": scaling}, *arguments)
+
+    lambda_svc._sqs_esm_concurrency = as_number
+
+
+def forget_old_records() -> None:
+    """Keep minutes of a Kinesis stream and not a day: Firehose has read a record before its sender has an answer.
+
+    The emulator holds them in memory, and goes through all of them at each call.
+    """
+
+    def expire(stream: dict[str, Any]) -> None:
+        oldest = time.time() - _STREAM_KEEPS
+        for shard in stream["shards"].values():
+            records = shard["records"]
+            del records[: bisect_left(records, oldest, key=lambda record: record["ApproximateArrivalTimestamp"])]
+
+    kinesis._expire_records = expire
+
+
+def look_at_schedules_each_second() -> None:
+    """Run what is due within a second, not ten."""
+    scheduler._SCHEDULE_TICK_INTERVAL = 1
+
+
+def unpack_each_package_once(folder: Path) -> None:
+    """Keep functions' packages unpacked in a folder, compiled modules too, for all processes that run them.
+
+    The emulator would unpack a package for each process that it starts, and start one after each failed invocation.
+    """
+    unpacking = threading.Lock()
+
+    class Package(zipfile.ZipFile):
+        def extractall(self, path: Any = None, *_: Any, **__: Any) -> None:
+            content = repr([(entry.filename, entry.CRC) for entry in self.infolist()])
+            unpacked = folder / hashlib.sha256(content.encode()).hexdigest()[:16]
+            with unpacking:
+                if not unpacked.exists():
+                    draft = tempfile.mkdtemp(dir=folder)
+                    super().extractall(draft)
+                    Path(draft).rename(unpacked)
+            Path(path).rmdir()
+            Path(path).symlink_to(unpacked)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lambda_runtime.zipfile = SimpleNamespace(ZipFile=Package)

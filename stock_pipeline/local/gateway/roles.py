@@ -1,0 +1,161 @@
+"""What the roles of a stack must allow where AWS itself acts in their name.
+
+With AUTH=true the emulator holds each call of a function against the policies of its role. What AWS does for a
+function, a delivery stream or a schedule in the name of its role is done inside the emulator, which does not ask. Here
+it is asked: each service needs what its documentation lists, and does nothing without it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ministack import app
+from ministack.core.iam_actions import access_denied_response
+from ministack.core.iam_evaluator import EvalContext, _gather_role_policies, caller_arn, evaluate, pin_request_origin
+from ministack.services import eventbridge, firehose, lambda_svc
+from ministack.services import s3 as s3_service
+
+Need = tuple[str, str]
+"""An action and the resource that it is for."""
+
+log = logging.getLogger("gateway")
+
+
+def lacking(role: str, needs: Sequence[Need]) -> list[Need]:
+    """Which of some needs the policies of a role (the ARN of the role, or of its session) do not allow."""
+    _, _, _, _, account, path = role.split(":", 5)
+    name = path.split("/")[1] if path.startswith("assumed-role/") else path.rpartition("/")[2]
+    policies = _gather_role_policies(name, account)
+
+    def allowed(action: str, resource: str) -> bool:
+        asked = EvalContext(
+            principal_arn=f"arn:aws:sts::{account}:assumed-role/{name}/service",
+            principal_type="AssumedRole",
+            principal_account=account,
+            action=action,
+            resource_arn=resource,
+            region="",
+        )
+        return bool(evaluate(asked, policies).decision == "Allow")
+
+    return [need for need in needs if not allowed(*need)]
+
+
+def enforce() -> None:
+    """Let the services ask their roles, and take this machine's connections for encrypted ones.
+
+    The buckets and queues refuse whatever is not sent over TLS, which nothing here is: it does not leave the machine.
+    """
+    app.pin_request_origin = lambda address, _secure: pin_request_origin(address, True)
+    _tell_nothing_missing_to_who_may_not_list()
+    _ask_before_reading_queues()
+    _ask_before_reporting_failures()
+    _ask_before_writing_logs()
+    _ask_before_delivering()
+    _ask_before_running_schedules()
+
+
+def _tell_nothing_missing_to_who_may_not_list() -> None:
+    """S3 answers 403 for an object that is not there, unless the role may list the bucket."""
+    handle = s3_service.handle_request
+
+    async def asked(method: str, path: str, headers: dict[str, str], *rest: Any, **named: Any) -> Any:
+        answer = await handle(method, path, headers, *rest, **named)
+        bucket, _, key = path.lstrip("/").partition("/")
+        role = caller_arn()
+        if answer[0] != 404 or method not in {"GET", "HEAD"} or not key or ":assumed-role/" not in role:
+            return answer
+        if not _refused(role, [("s3:ListBucket", f"arn:aws:s3:::{bucket}")]):
+            return answer
+        return access_denied_response("s3", "s3:ListBucket", role, "", headers=headers)
+
+    s3_service.handle_request = asked
+
+
+def _ask_before_reading_queues() -> None:
+    concurrency = lambda_svc._sqs_esm_concurrency
+
+    def asked(mapping: dict[str, Any], function: dict[str, Any], config: dict[str, Any], *rest: Any) -> Any:
+        actions = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+        queue = mapping["EventSourceArn"]
+        # A queue that may not be read is not: no invocation of it is begun.
+        return 0 if _refused(config["Role"], [(a, queue) for a in actions]) else concurrency(
+            mapping, function, config, *rest
+        )  # fmt: skip
+
+    lambda_svc._sqs_esm_concurrency = asked
+
+
+def _ask_before_reporting_failures() -> None:
+    route = lambda_svc._route_async_failure
+
+    def asked(target: str, name: str, *rest: Any) -> None:
+        if not _refused(lambda_svc._functions[name]["config"]["Role"], [("sqs:SendMessage", target)]):
+            route(target, name, *rest)
+
+    lambda_svc._route_async_failure = asked
+
+
+def _ask_before_writing_logs() -> None:
+    emit = lambda_svc._emit_lambda_logs
+
+    def asked(function: dict[str, Any], *rest: Any, **named: Any) -> None:
+        config = function.get("config") or function
+        _, _, _, region, account, _ = config["FunctionArn"].split(":", 5)
+        group = f"arn:aws:logs:{region}:{account}:log-group:{config['LoggingConfig']['LogGroup']}"
+        needs = [("logs:CreateLogStream", f"{group}:log-stream:any"), ("logs:PutLogEvents", f"{group}:log-stream:any")]
+        if not _refused(config["Role"], needs):
+            emit(function, *rest, **named)
+
+    lambda_svc._emit_lambda_logs = asked
+
+
+def _ask_before_delivering() -> None:
+    ingest = firehose.ingest_from_kinesis_source
+
+    def asked(source: str, records: Any) -> None:
+        for stream in list(firehose._streams.values()):
+            if (stream.get("kinesis_source") or {}).get("KinesisStreamARN") == source and _delivery_refused(stream):
+                return
+        ingest(source, records)
+
+    firehose.ingest_from_kinesis_source = asked
+
+
+def _delivery_refused(stream: Mapping[str, Any]) -> bool:
+    origin, config = stream["kinesis_source"], stream["destinations"][0]["config"]
+    reads = ("kinesis:DescribeStream", "kinesis:GetShardIterator", "kinesis:GetRecords", "kinesis:ListShards")
+    of_bucket = ("s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads")
+    of_object = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject")
+    bucket = config["BucketARN"]
+    prefixes = [config[name].split("!{")[0] for name in ("Prefix", "ErrorOutputPrefix")]
+    needs = [(action, bucket) for action in of_bucket]
+    needs += [(action, f"{bucket}/{prefix}object") for action in of_object for prefix in prefixes]
+    options = config.get("CloudWatchLoggingOptions") or {}
+    if options.get("Enabled"):
+        _, _, _, region, account, _ = stream["arn"].split(":", 5)
+        group = f"arn:aws:logs:{region}:{account}:log-group:{options['LogGroupName']}"
+        needs.append(("logs:PutLogEvents", f"{group}:log-stream:{options['LogStreamName']}"))
+    read = _refused(origin["RoleARN"], [(action, origin["KinesisStreamARN"]) for action in reads])
+    return _refused(config["RoleARN"], needs) or read
+
+
+def _ask_before_running_schedules() -> None:
+    invoke = eventbridge._invoke_target
+
+    def asked(target: dict[str, Any], *rest: Any) -> Any:
+        role = target.get("RoleArn")
+        if role and _refused(role, [("lambda:InvokeFunction", target["Arn"])]):
+            return None
+        return invoke(target, *rest)
+
+    eventbridge._invoke_target = asked
+
+
+def _refused(role: str, needs: Sequence[Need]) -> bool:
+    missing = lacking(role, needs)
+    for action, resource in missing:
+        log.error("%s is not allowed to %s on %s", role, action, resource)
+    return bool(missing)
