@@ -16,10 +16,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from stock_pipeline.local import LocalFolders
 from stock_pipeline_tests.docs.pages import ROOT, Step, commands_of, looks_like
 from stock_pipeline_tests.local_aws import eventually
 
+_INSTALLED = ("venv", "functions", "sam")  # in .local: what the local AWS, the functions and the deployment run on
 _STEP_WITHIN = 240.0  # seconds
 _READY_WITHIN = 180.0
 _ENDS_WITHIN = 90.0
@@ -158,10 +158,10 @@ def _copy(checkout: Path) -> None:
             (checkout / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, checkout / name)
     (checkout / ".venv").symlink_to(ROOT / ".venv")
-    mine, theirs = LocalFolders(checkout), LocalFolders(ROOT)
-    mine.home.mkdir()
-    mine.venv.symlink_to(theirs.venv)
-    mine.dependencies.symlink_to(theirs.dependencies)
+    (checkout / ".local").mkdir()
+    for name in _INSTALLED:
+        if (ROOT / ".local" / name).exists():
+            (checkout / ".local" / name).symlink_to(ROOT / ".local" / name)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
