@@ -3,7 +3,7 @@
 A block of a shell (```` ```sh ````, or no language) or of Python is run, in the order of the page. Comments before a
 block, which a reader of the page does not see but a reader of its source does, say where that is not all:
 
-    <!-- run: for 5 s -->                          Ctrl-C, so long after its first words, ends each command: status 0
+    <!-- run: for 5 s -->                          Ctrl-C, so long after its first words, ends each command cleanly
     <!-- run: exits with 1 -->                     the status that the block ends with
     <!-- run: in the background until "ready" -->  goes on to the end of the page, where Ctrl-C ends it with status 0
     <!-- not run: aws -->                          with a reason of `NOT_RUN`
