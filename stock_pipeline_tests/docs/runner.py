@@ -20,7 +20,7 @@ from stock_pipeline_tests.docs.pages import ROOT, Step, commands_of, looks_like
 from stock_pipeline_tests.local_aws import eventually
 
 _INSTALLED = ("venv", "functions", "sam")  # in .local: what the local AWS, the functions and the deployment run on
-_INTERRUPTED = 130
+_INTERRUPTED = (130, -signal.SIGINT)
 _STEP_WITHIN = 240.0  # seconds
 _READY_WITHIN = 180.0
 _ENDS_WITHIN = 90.0
@@ -89,8 +89,8 @@ class Reader:
 
     def _run(self, step: Step, text: str, seconds: float | None = None) -> None:
         status, self._output = self._shell(text, seconds)
-        # One that was just about to end by itself is interrupted at its end, and says so.
-        wanted = {step.status, _INTERRUPTED} if seconds else {step.status}
+        # One that was just about to end by itself is interrupted at its end, and its status says so.
+        wanted = {step.status, *_INTERRUPTED} if seconds else {step.status}
         if status not in wanted or "Traceback" in self._output:
             raise Failed(f"{step}\nended with status {status}, not {step.status}:\n{text}\n{self._output}")
 

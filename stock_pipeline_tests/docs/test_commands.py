@@ -114,7 +114,10 @@ class TestReader:
             ("```\necho 2\n```\n<!-- output -->\n```text\n1\n```\n", "what came was"),
             ("```python\nassert 1 == 2\n```\n", "AssertionError"),
             ('<!-- run: in the background until "ready" -->\n```\ntrue\n```\n', "has not said 'ready'"),
-            ("<!-- run: for 1 s -->\n```\necho started; sleep 60 || exit 7\n```\n", "ended with status"),
+            (
+                "<!-- run: for 1 s -->\n```\nbash -c 'trap \"exit 3\" INT; echo started; sleep 60'\n```\n",
+                "ended with status 3",
+            ),
         ],
     )
     def test_a_step_that_does_not_do_what_its_page_says_fails(self, reader: Reader, text: str, message: str) -> None:
