@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check unit e2e live browser pictures limits fuzz deployed sam check-template package-test build deploy destroy format lock clean
+.PHONY: help setup demo dev test check unit e2e live docs browser pictures limits fuzz deployed sam check-template package-test build deploy destroy format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,8 +40,11 @@ check: setup  ## formatting, lint, types, import boundaries, the template, secur
 	@git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook
 	@$(PYTEST) -q stock_pipeline_tests/test_boundaries.py
 
+# What a target of its own runs; all else are unit tests.
+MARKED := e2e or live or deployed or package or docs or browser or limits or crash
+
 unit: setup  ## tests that need no service
-	@$(PYTEST) -n 2 -m "not e2e and not live and not deployed and not package and not limits and not browser" $(ARGS)
+	@$(PYTEST) -n 2 -m "not ($(MARKED))" $(ARGS)
 
 e2e: setup  ## tests against the local AWS
 	@$(PYTEST) -n 2 --dist loadgroup -m e2e $(ARGS)
@@ -56,6 +59,9 @@ browser: setup  ## tests of the UI in a headless Chromium (some minutes); instal
 
 pictures: setup  ## take the pictures of the UI in docs/pictures again
 	@PICTURES=1 $(PYTEST) -m browser $(ARGS)
+
+docs: setup  ## run every command that the docs tell a reader to run, and the notebook (some minutes)
+	@$(PYTEST) -n 2 -m docs $(ARGS)
 
 deployed: setup  ## tests of the stack as deployed by `make deploy`, on a local AWS with IAM enforced (some minutes)
 	@$(MAKE) --no-print-directory build HOST=1
