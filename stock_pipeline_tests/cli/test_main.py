@@ -17,7 +17,10 @@ from stock_pipeline.errors import StoreUnavailable
 from stock_pipeline_tests.cli.conftest import Run
 
 COMMAND = Path(sys.executable).with_name("stock-pipeline")
-COMMANDS = ["dev", "demo", "ingest", "backfill", "stream", "watch", "sql", "rejects list", "rejects replay", "doctor"]
+COMMANDS = [
+    *("dev", "demo", "ingest", "backfill", "stream", "watch", "sql"),
+    *("rejects list", "rejects replay", "reconcile", "doctor"),
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
