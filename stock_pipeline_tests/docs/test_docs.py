@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stock_pipeline.settings import documented
+from stock_pipeline.settings import PREFIX, documented
 from stock_pipeline_tests.docs.reference import DOCS, REFERENCE, commands, render
 
 ROOT = DOCS.parent
@@ -48,6 +48,8 @@ def written_commands() -> Iterator[Any]:
 @pytest.mark.parametrize("line", list(written_commands()))
 def test_a_command_that_is_written_down_parses(line: str) -> None:
     words = [w for w in shlex.split(line.split(" < ")[0].split(" > ")[0])[1:] if w != "…"]
+    if words[0] == "--stack":  # stands before every command
+        words = words[2:]
     names = [n for n in commands() if words[: len(n.split())] == n.split()]
     if words == ["rejects"]:  # the one group that does something by itself
         return
@@ -77,7 +79,7 @@ def test_make_targets_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_settings_that_are_named_exist(page: Path) -> None:
     named = set(re.findall(r"STOCK_PIPELINE_[A-Z_]*[A-Z]", page.read_text()))
-    assert named - set(documented()) == set()
+    assert named - set(documented()) - {f"{PREFIX}STACK"} == set()
 
 
 def test_modules_that_the_architecture_names_exist() -> None:
