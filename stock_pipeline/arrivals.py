@@ -176,6 +176,7 @@ def _closed(arrival: Arrival, table: Table, lake: ObjectStore, now: datetime) ->
         source=info.key,
         etag=info.etag,
         table=table.name,
+        bytes=info.size,
         rows=cleaned.rows if cleaned else 0,
         inserted=count[Outcome.INSERTED] + count[Outcome.REPLACED],
         duplicates=count[Outcome.DUPLICATE],
@@ -186,5 +187,6 @@ def _closed(arrival: Arrival, table: Table, lake: ObjectStore, now: datetime) ->
         refused=arrival.refused,
         partitions=dict(sorted(arrival.partitions.items())),
         started_at=arrival.started_at,
+        loaded_at=now,
         seconds=(datetime.now(UTC) - arrival.started_at).total_seconds(),
     )

@@ -46,6 +46,7 @@ class Settings:
     stream_queue_url: str | None = _setting("SQS queue that tells of raw objects of ticks")
     stream_dlq_url: str | None = _setting("SQS queue of the messages that could not be processed at any try")
     lineage_queue_url: str | None = _setting("SQS queue that the Lambda functions send their receipts to")
+    lineage_dlq_url: str | None = _setting("SQS queue of the receipts that Dagster could not make events of")
     tick_bucket_minutes: int = _setting(
         "length of one history object in event time; divides a day, and is fixed once there is history", 5
     )

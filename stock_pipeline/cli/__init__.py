@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from stock_pipeline.cli import backfill, demo, dev, doctor, ingest, rejects, sql, stream, watch
+from stock_pipeline.cli import backfill, demo, dev, doctor, ingest, reconcile, rejects, sql, stream, watch
 from stock_pipeline.cli.console import complain, say
 from stock_pipeline.errors import StockPipelineError
 from stock_pipeline.settings import PREFIX
@@ -96,6 +96,7 @@ app.command("stream")(stream.stream)
 app.command("watch")(watch.watch)
 app.command("sql")(sql.sql)
 app.add_typer(rejects.app, name="rejects")
+app.command("reconcile")(reconcile.reconcile)
 app.command("doctor")(doctor.doctor)
 
 

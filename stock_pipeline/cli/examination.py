@@ -22,6 +22,7 @@ from stock_pipeline.errors import ObjectNotFound, PreconditionFailed, StockPipel
 from stock_pipeline.lake.store import S3Store
 from stock_pipeline.local import LocalFolders, default_root, running
 from stock_pipeline.query import sql
+from stock_pipeline.reconcile import SINCE, find_unseen
 from stock_pipeline.schemas import PRICE_BY_DATE, REJECTED_RECORDS, STREAM_PRICES_HISTORY, TABLES
 from stock_pipeline.settings import Settings, variable
 
@@ -177,6 +178,18 @@ def _queues(settings: Settings) -> Iterator[Finding]:
             yield Finding(queue, "ok", "nothing failed")
 
 
+def _unseen(settings: Settings) -> Iterator[Finding]:
+    """Raw objects of the last days that no table has seen: their events were lost, or wait for a consumer."""
+    staging, lake = S3Store(settings.require("staging_bucket")), S3Store(settings.require("lake_bucket"))
+    unseen = find_unseen(staging=staging, lake=lake)
+    what = f"{len(unseen.objects):,} of {counted(unseen.looked_at, 'object')} of the last {SINCE.days} days unseen"
+    if not unseen.objects:
+        yield Finding("raw objects", "ok", what)
+        return
+    first = unseen.objects[0]
+    yield Finding("raw objects", "note", f"{what}, such as {first.key}", "stock-pipeline reconcile")
+
+
 def _dagster(settings: Settings) -> Iterator[Finding]:
     note = found()
     if note is None:
@@ -230,7 +243,9 @@ _CHECKS: dict[str, Check] = {
     "Athena": _workgroup,
     "stream": examination_stream.stream,
     "queues of ticks": examination_stream.queues,
+    "receipts": examination_stream.lineage,
     "queues": _queues,
+    "raw objects": _unseen,
     "Dagster": _dagster,
     "disk": _disk,
 }

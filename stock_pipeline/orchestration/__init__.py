@@ -8,6 +8,7 @@
     evaluations  which materialization a check's result is for
     batch/       raw_daily_prices → price_by_date: assets, checks, sensor, jobs and schedule
     stream/      raw_stream_ticks → price_by_date_stream → latest_stream_prices: the same, and the queue of arrivals
+    lineage/     what Lambda functions wrote, as events of the assets; the job that reconciles
 
 `stock_pipeline.definitions` puts them together. `dagster.yaml` is the instance that `stock-pipeline dev` runs on.
 """

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import Table
@@ -82,6 +84,34 @@ def receipts_metadata(receipts: Sequence[Receipt]) -> Metadata:
         metadata["refused"] = dg.MetadataValue.md(_table(["source", "why"], [[r.source, r.refused] for r in refused]))
     metadata["receipts"] = dg.MetadataValue.md(_receipts_table(receipts))
     return metadata
+
+
+def stored_by(receipts: Sequence[Receipt], rows: pa.Table) -> pa.Table:
+    """The rows of a table that some ingests stored, whoever ran them.
+
+    Each receipt says when its rows were stored, and from what source. Where a table has no sources (the snapshot), the
+    rows of another object that the same function stored at the same moment are among them.
+    """
+    sources: dict[datetime, list[str]] = defaultdict(list)
+    for receipt in receipts:
+        if receipt.inserted:
+            sources[receipt.loaded_at].append(receipt.source)
+    moments = rows["etl_loading_ts"]
+    rows = rows.filter(pc.is_in(moments, pa.array(sources, moments.type)))
+    if "source" not in rows.schema.names:
+        return rows
+    parts = [rows.slice(0, 0)]
+    for moment, names in sources.items():
+        part = rows.filter(pc.equal(rows["etl_loading_ts"], pa.scalar(moment, moments.type)))
+        parts.append(part.filter(pc.is_in(part["source"].cast(pa.string()), pa.array(names, pa.string()))))
+    return pa.concat_tables(parts)
+
+
+def seconds_of(receipts: Sequence[Receipt]) -> dg.FloatMetadataValue:
+    """From the beginning of the first of some ingests to the end of the last."""
+    ends = [receipt.started_at.timestamp() + receipt.seconds for receipt in receipts]
+    begins = [receipt.started_at.timestamp() for receipt in receipts]
+    return dg.MetadataValue.float(round(max(ends, default=0.0) - min(begins, default=0.0), 3))
 
 
 def noteworthy(receipts: Sequence[Receipt]) -> Iterator[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from stock_pipeline.reconcile import find_unseen
 from stock_pipeline.schemas import TABLES
 from stock_pipeline_tests.cli.conftest import LAKE, STAGING, Run
 from stock_pipeline_tests.local_aws import Stack
@@ -83,6 +84,27 @@ class TestOnADeployedStack:
         done = run("doctor")
         assert done.exit_code == 1
         assert "STOCK_PIPELINE_ATHENA_WORKGROUP" in done.stdout
+
+    def test_objects_that_no_table_has_seen_are_counted_with_the_remedy(
+        self, run: Run, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stack.staging.put("daily_prices/uploads/AAPL.csv", b"Date,Close\n2024-01-02,10\n")
+        later = run("doctor")
+        assert states(later.stdout)["raw objects"] == "ok", "a young object is on its way"
+        monkeypatch.setattr(find_unseen, "__kwdefaults__", {**find_unseen.__kwdefaults__, "age": timedelta(days=-1)})
+        done = run("doctor")
+        assert (done.exit_code, states(done.stdout)["raw objects"]) == (0, "note")
+        assert "1 of 1 object of the last 3 days unseen, such as daily_prices/uploads/AAPL.csv" in done.stdout
+        assert "stock-pipeline reconcile" in done.stdout
+
+    def test_receipts_that_could_not_be_shown_are_broken(self, run: Run, stack: Stack) -> None:
+        sqs = stack.client("sqs")
+        sqs.send_message(QueueUrl=stack.outputs["LineageQueueUrl"], MessageBody="{}")
+        found = states(run("doctor").stdout)
+        assert (found["receipts"], found["dead letters of receipts"]) == ("note", "ok")
+        sqs.send_message(QueueUrl=stack.outputs["LineageDlqUrl"], MessageBody="{}")
+        done = run("doctor")
+        assert (done.exit_code, states(done.stdout)["dead letters of receipts"]) == (1, "broken")
 
 
 @pytest.mark.e2e

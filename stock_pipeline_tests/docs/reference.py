@@ -77,6 +77,7 @@ return. `rows = inserted + duplicates + conflicts + the sum of rejected + skippe
 |---|---|
 | `source`, `etag` | the object's key in staging, and the identity of the content that was read |
 | `table` | the table that it was ingested into |
+| `bytes` | the object's size as it is stored |
 | `rows` | rows that the object holds |
 | `inserted` | rows that are in the table because of this ingest |
 | `duplicates` | rows that were there with the same values, stored or earlier in the same ingest |
@@ -87,6 +88,7 @@ return. `rows = inserted + duplicates + conflicts + the sum of rejected + skippe
 | `refused` | why the object was refused whole, or null; every count is then 0 |
 | `partitions` | rows of this source by partition |
 | `started_at`, `seconds` | when it began, and how long it took |
+| `loaded_at` | the `etl_loading_ts` of the rows that it stored |
 """
 
 

@@ -152,7 +152,8 @@ def test_the_bucket_lengths_on_offer_are_those_that_the_setting_takes() -> None:
 def test_outputs_give_the_settings_of_a_client() -> None:
     given = settings_of(dict.fromkeys(TEMPLATE_DATA["Outputs"], "x"))
     wanted = (
-        "staging_bucket lake_bucket database athena_workgroup processor stream_name stream_queue_url stream_dlq_url"
+        "staging_bucket lake_bucket database athena_workgroup processor stream_name stream_queue_url stream_dlq_url "
+        "lineage_queue_url lineage_dlq_url"
     )
     # Whoever processes ticks beside the function must put them in the same history objects.
     wanted += " tick_bucket_minutes max_clock_skew_seconds"

@@ -55,9 +55,11 @@ def test_everything_is_there_and_loads() -> None:
         "ingest_ticks",
         "refresh_latest_prices",
         "check_stream",
+        "check_prices",
+        "reconcile",
     }
-    assert [s.name for s in defs.sensors or ()] == ["daily_price_arrivals", "tick_arrivals"]
-    assert [s.name for s in defs.schedules or ()] == ["after_the_close", "every_quarter_hour"]
+    assert [s.name for s in defs.sensors or ()] == ["daily_price_arrivals", "tick_arrivals", "lambda_receipts"]
+    assert [s.name for s in defs.schedules or ()] == ["after_the_close", "every_quarter_hour", "every_hour"]
 
 
 def test_every_asset_says_what_it_is() -> None:

@@ -19,6 +19,8 @@ from stock_pipeline.orchestration.metadata import (
     preview,
     progress,
     receipts_metadata,
+    seconds_of,
+    stored_by,
 )
 from stock_pipeline.orchestration.partitions import DAILY, SESSIONS_OF_YEAR, YEARLY, has_year
 from stock_pipeline.orchestration.resources import Buckets
@@ -128,7 +130,7 @@ def price_by_date(context: dg.AssetExecutionContext, buckets: Buckets, config: I
         receipts = _ingest(context, buckets, config, years, now)
         touched = sorted({int(name.removeprefix("year=")) for receipt in receipts for name in receipt.partitions})
         for year in sorted({*years, *touched}):
-            metadata = _year_metadata(buckets.lake, year, receipts, now)
+            metadata = year_metadata(buckets.lake, year, receipts)
             if year in years:
                 context.add_asset_metadata(metadata, partition_key=str(year))
             elif has_year(year):
@@ -172,24 +174,23 @@ def _ingest(
     return receipts
 
 
-def _year_metadata(lake: ObjectStore, year: int, receipts: Sequence[Receipt], now: datetime) -> Metadata:
-    """What the run did to a year, and how the year looks now."""
+def year_metadata(lake: ObjectStore, year: int, receipts: Sequence[Receipt]) -> Metadata:
+    """What some ingests did to a year, whoever ran them, and how the year looks now.
+
+    A refused file has no year: it is shown with each year that is asked for.
+    """
     partition = f"year={year:04d}"
-    # A refused file has no year: it is shown with each year that the run was asked for.
     own = [receipt for receipt in receipts if partition in receipt.partitions or not receipt.partitions]
     rows = read_partition(lake, PRICE_BY_DATE, partition)
     if rows is None:
         rows = PRICE_BY_DATE.schema.empty_table()
-    inserted = pc.sum(
-        pc.equal(rows["etl_loading_ts"], pa.scalar(now, rows.schema.field("etl_loading_ts").type))
-    ).as_py()
     return {
         "dagster/row_count": dg.MetadataValue.int(rows.num_rows),
-        "inserted": dg.MetadataValue.int(inserted or 0),
+        "inserted": dg.MetadataValue.int(stored_by(own, rows).num_rows),
         **receipts_metadata(own),
         "symbols": dg.MetadataValue.int(pc.count_distinct(rows["symbol"].cast(pa.string())).as_py()),
         "preview": preview(rows, PRICE_COLUMNS),
         "dagster/column_schema": dg.MetadataValue.table_schema(PRICE_COLUMNS),
         "dagster/uri": dg.MetadataValue.text(f"s3://{lake.bucket}/{partition_key(PRICE_BY_DATE, partition)}"),
-        "seconds": dg.MetadataValue.float(round((datetime.now(UTC) - now).total_seconds(), 3)),
+        "seconds": seconds_of(own),
     }

@@ -1,6 +1,6 @@
 """Checks of `price_by_date`. They read the stored partition, not what the run had in memory."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -9,8 +9,10 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from stock_pipeline.lake.partitions import partitions, read_partition
+from stock_pipeline.lake.store import ObjectStore
 from stock_pipeline.orchestration.batch.assets import price_by_date
 from stock_pipeline.orchestration.evaluations import Written, last_written
 from stock_pipeline.orchestration.failures import told
@@ -126,19 +128,46 @@ def price_by_date_checks(
     with told():
         lake = buckets.lake
         for year in _years(context, buckets):
-            written = last_written(context.instance, price_by_date.key, str(year))
-            rows = read_partition(lake, PRICE_BY_DATE, f"year={year:04d}")
-            if rows is None:
-                rows = PRICE_BY_DATE.schema.empty_table()
-            for name in asked:
-                yield _evaluation(CHECKS[name], year, rows, written)
+            yield from evaluate_year(lake, context.instance, year, asked)
     yield from (dg.Output(None, output_name=f"{PRICE_BY_DATE.name}_{name}") for name in asked)
+
+
+class YearsConfig(dg.Config):
+    """Which years are checked."""
+
+    years: list[int] = Field(default=[], description="The years to check. Empty: every stored year.")
+
+
+@dg.op(out={}, description="Evaluates the checks of price_by_date for years that somebody else wrote.")
+def check_years(
+    context: dg.OpExecutionContext, buckets: Buckets, config: YearsConfig
+) -> Iterator[dg.AssetCheckEvaluation]:
+    with told():
+        lake = buckets.lake
+        for year in config.years or _stored_years(lake):
+            yield from evaluate_year(lake, context.instance, year)
+
+
+def evaluate_year(
+    lake: ObjectStore, instance: dg.DagsterInstance, year: int, names: Iterable[str] = tuple(CHECKS)
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """The results of checks for a stored year, each for the year's latest materialization."""
+    written = last_written(instance, price_by_date.key, str(year))
+    rows = read_partition(lake, PRICE_BY_DATE, f"year={year:04d}")
+    if rows is None:
+        rows = PRICE_BY_DATE.schema.empty_table()
+    for name in names:
+        yield _evaluation(CHECKS[name], year, rows, written)
 
 
 def _years(context: dg.AssetCheckExecutionContext, buckets: Buckets) -> list[int]:
     if context.has_partition_key or context.has_partition_key_range:
         return [int(key) for key in context.partition_keys]
-    stored = (int(partition.removeprefix("year=")) for partition in partitions(buckets.lake, PRICE_BY_DATE))
+    return _stored_years(buckets.lake)
+
+
+def _stored_years(lake: ObjectStore) -> list[int]:
+    stored = (int(partition.removeprefix("year=")) for partition in partitions(lake, PRICE_BY_DATE))
     return [year for year in stored if has_year(year)]
 
 

@@ -5,6 +5,7 @@ from datetime import date
 import dagster as dg
 
 from stock_pipeline.orchestration.batch.assets import price_by_date, raw_daily_prices
+from stock_pipeline.orchestration.batch.checks import check_years
 from stock_pipeline.orchestration.partitions import DAILY
 from stock_pipeline.simulate.sessions import is_session
 
@@ -24,6 +25,16 @@ ingest_daily_prices = dg.define_asset_job(
         "the objects to take, restate from them, or rebuild the years from nothing."
     ),
 )
+
+
+@dg.job(
+    description=(
+        "Check years of price_by_date that no run of it wrote: the sensor lambda_receipts asks for those that Lambda "
+        "functions wrote. Started by hand without a config, it checks every stored year."
+    )
+)
+def check_prices() -> None:
+    check_years()
 
 
 # Five past eight in the evening is past midnight UTC all year round, when the session's partition has come into being.

@@ -12,12 +12,13 @@ from os.path import commonprefix
 import dagster as dg
 from pydantic import Field
 
+from stock_pipeline.isolation import ingest_each
 from stock_pipeline.orchestration.batch.assets import OWNERS
 from stock_pipeline.orchestration.failures import RETRIES, told
 from stock_pipeline.orchestration.metadata import noteworthy, progress
 from stock_pipeline.orchestration.partitions import DAYS, has_day
 from stock_pipeline.orchestration.resources import Buckets
-from stock_pipeline.orchestration.stream.arrivals import ingest_each, ingest_with, named_in, settled
+from stock_pipeline.orchestration.stream.arrivals import ingest_with, named_in, settled
 from stock_pipeline.orchestration.stream.history import Span, counted, raw_keys
 from stock_pipeline.orchestration.stream.queue import Message, kept_hidden
 from stock_pipeline.orchestration.stream.reports import (
@@ -165,7 +166,7 @@ def _take_arrivals(context: dg.AssetExecutionContext, buckets: Buckets) -> Resul
         for message in messages:
             if message.id in left:
                 context.log.warning(f"message {message.id} is left at try {message.tries}: {left[message.id]}")
-        yield from _results(context, buckets, receipts, [], now)
+        yield from _results(context, buckets, receipts, [])
         # Last of all: should anything before this fail, the messages come back, and what they name is there already.
         if not_deleted := queue.delete(done):
             context.log.warning(f"{not_deleted} messages were not deleted and come again, which adds nothing twice")
@@ -180,16 +181,16 @@ def _converge(context: dg.AssetExecutionContext, buckets: Buckets, config: Ticks
     _log(context, receipts)
     if missing := [receipt.source for receipt in receipts if not receipt.etag]:
         context.log.warning(f"{len(missing)} of the raw objects do not exist: {', '.join(missing[:10])}")
-    yield from _results(context, buckets, receipts, days, now)
+    yield from _results(context, buckets, receipts, days)
 
 
 def _recompute(context: dg.AssetExecutionContext, buckets: Buckets, config: TicksConfig) -> Results:
     """Recompute the snapshot from history through SQL and merge it in, or swap it in to rebuild it."""
-    lake, now = buckets.lake, datetime.now(UTC)
+    lake = buckets.lake
     difference = (rebuild if config.rebuild else refresh)(buckets.settings, lake)
     if not difference.equal:
         context.log.warning("the snapshot and history differed; see the metadata of this materialization")
-    metadata = {**snapshot_report(stored_snapshot(lake), lake, now), **comparison_report(difference)}
+    metadata = {**snapshot_report(stored_snapshot(lake), lake, []), **comparison_report(difference)}
     yield dg.MaterializeResult(asset_key=latest_stream_prices.key, metadata=metadata)
 
 
@@ -198,7 +199,6 @@ def _results(
     buckets: Buckets,
     receipts: Sequence[Receipt],
     days: Sequence[date],
-    now: datetime,
 ) -> Results:
     """Report each day that was touched, or that a person asked for (`days`), and the snapshot, if ticks came.
 
@@ -206,13 +206,13 @@ def _results(
     reported beside it.
     """
     lake = buckets.lake
-    reports = day_reports(lake, receipts, now)
+    reports = day_reports(lake, receipts)
     counts = counted(Span.of(days), buckets.settings) if days else {}
     own = {date.fromisoformat(key) for key in context.partition_keys}
     if not own <= {*reports, *days}:
         own = set()
     for day in sorted({*reports, *days}):
-        metadata = reports.get(day) or empty_day(lake, day, now)
+        metadata = reports.get(day) or empty_day(lake, day)
         if day in days:
             metadata = {"dagster/row_count": dg.MetadataValue.int(counts.get(day, {}).get("rows", 0)), **metadata}
         if day in own:
@@ -227,7 +227,7 @@ def _results(
         yield dg.MaterializeResult(asset_key=price_by_date_stream.key)
     if not (reports or days):
         return
-    snapshot = snapshot_report(stored_snapshot(lake), lake, now)
+    snapshot = snapshot_report(stored_snapshot(lake), lake, receipts)
     if latest_stream_prices.key in context.selected_asset_keys:
         yield dg.MaterializeResult(asset_key=latest_stream_prices.key, metadata=snapshot)
     elif reports:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -25,6 +25,8 @@ from stock_pipeline.orchestration.metadata import (
     preview,
     receipts_metadata,
     records,
+    seconds_of,
+    stored_by,
 )
 from stock_pipeline.orchestration.stream.history import day_of
 from stock_pipeline.orchestration.stream.snapshot import Comparison
@@ -48,10 +50,10 @@ class _Written:
     newest: pa.Table
 
 
-def day_reports(lake: ObjectStore, receipts: Sequence[Receipt], now: datetime) -> dict[date, Metadata]:
-    """What became of the ticks of each day that a run touched. `now` is what the run gave to its ingest.
+def day_reports(lake: ObjectStore, receipts: Sequence[Receipt]) -> dict[date, Metadata]:
+    """What some ingests, whoever ran them, did with the ticks of each day that they touched.
 
-    Only the history objects that the run merged into are read, so this costs by the run and not by the day. Counts of
+    Only the history objects that were merged into are read, so this costs by the ingest and not by the day. Counts of
     receipts are over whole sources, whichever days these hold; a source without a stored tick is shown with each day.
     """
     buckets: dict[date, set[str]] = defaultdict(set)
@@ -61,19 +63,19 @@ def day_reports(lake: ObjectStore, receipts: Sequence[Receipt], now: datetime) -
     reports: dict[date, Metadata] = {}
     with ThreadPoolExecutor(_READERS) as threads:
         for day, names in sorted(buckets.items()):
-            written = list(threads.map(lambda name: _written(lake, name, now), sorted(names)))
             own = [r for r in receipts if not r.partitions or not names.isdisjoint(r.partitions)]
-            reports[day] = _day_report(lake, day, written, own, now)
+            written = list(threads.map(lambda name, own=own: _written(lake, name, own), sorted(names)))
+            reports[day] = _day_report(lake, day, written, own)
     return reports
 
 
-def empty_day(lake: ObjectStore, day: date, now: datetime) -> Metadata:
+def empty_day(lake: ObjectStore, day: date) -> Metadata:
     """The report of a day for which the run found nothing."""
-    return _day_report(lake, day, [], [], now)
+    return _day_report(lake, day, [], [])
 
 
-def snapshot_report(rows: pa.Table, lake: ObjectStore, now: datetime) -> Metadata:
-    """The snapshot as it is, newest ticks first, and how many symbols have a tick of the ingest at `now` in it."""
+def snapshot_report(rows: pa.Table, lake: ObjectStore, receipts: Sequence[Receipt]) -> Metadata:
+    """The snapshot as it is, newest ticks first, and how many symbols have a tick of some ingests in it."""
     span = pc.min_max(rows["produced_at"]).as_py()
     times = {
         name: dg.MetadataValue.timestamp(at)
@@ -82,7 +84,7 @@ def snapshot_report(rows: pa.Table, lake: ObjectStore, now: datetime) -> Metadat
     }
     return {
         "dagster/row_count": dg.MetadataValue.int(rows.num_rows),
-        "updated": dg.MetadataValue.int(_of_now(rows, now).num_rows),
+        "updated": dg.MetadataValue.int(stored_by(receipts, rows).num_rows),
         **times,
         "preview": preview(rows, LATEST_COLUMNS, by="produced_at"),
         "dagster/column_schema": dg.MetadataValue.table_schema(LATEST_COLUMNS),
@@ -103,23 +105,17 @@ def comparison_report(difference: Comparison) -> Metadata:
     return metadata
 
 
-def _written(lake: ObjectStore, partition: str, now: datetime) -> _Written:
-    rows = read_partition(lake, STREAM_PRICES_HISTORY, partition, _SHOWN)
+def _written(lake: ObjectStore, partition: str, receipts: Sequence[Receipt]) -> _Written:
+    rows = read_partition(lake, STREAM_PRICES_HISTORY, partition)
     if rows is None:
-        rows = STREAM_PRICES_HISTORY.schema.empty_table().select(_SHOWN)
-    new = _of_now(rows, now)
+        rows = STREAM_PRICES_HISTORY.schema.empty_table()
+    new = stored_by(receipts, rows)
     produced, stored = (new[name].cast(pa.int64()).to_numpy() for name in ("produced_at", "etl_loading_ts"))
-    newest = rows.sort_by([("produced_at", "descending")]).slice(0, PREVIEW_ROWS)
+    newest = rows.select(_SHOWN).sort_by([("produced_at", "descending")]).slice(0, PREVIEW_ROWS)
     return _Written(stored - produced, frozenset(pc.unique(new["symbol"].cast(pa.string())).to_pylist()), newest)
 
 
-def _of_now(rows: pa.Table, now: datetime) -> pa.Table:
-    return rows.filter(pc.equal(rows["etl_loading_ts"], pa.scalar(now, rows.schema.field("etl_loading_ts").type)))
-
-
-def _day_report(
-    lake: ObjectStore, day: date, written: Sequence[_Written], receipts: Sequence[Receipt], now: datetime
-) -> Metadata:
+def _day_report(lake: ObjectStore, day: date, written: Sequence[_Written], receipts: Sequence[Receipt]) -> Metadata:
     lags = np.concatenate([part.lags for part in written]) if written else np.zeros(0, np.int64)
     newest = pa.concat_tables([STREAM_PRICES_HISTORY.schema.empty_table().select(_SHOWN), *(w.newest for w in written)])
     metadata: dict[str, dg.MetadataValue[Any]] = {
@@ -135,5 +131,5 @@ def _day_report(
         "preview": preview(newest, TICK_COLUMNS, by="produced_at"),
         "dagster/column_schema": dg.MetadataValue.table_schema(TICK_COLUMNS),
         "dagster/uri": dg.MetadataValue.text(f"s3://{lake.bucket}/{prefix}"),
-        "seconds": dg.MetadataValue.float(round((datetime.now(UTC) - now).total_seconds(), 3)),
+        "seconds": seconds_of(receipts),
     }
