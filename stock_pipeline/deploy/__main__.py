@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stock_pipeline.deploy import sam
 from stock_pipeline.deploy.dependencies import TARGETS
 from stock_pipeline.deploy.destroy import destroy
-from stock_pipeline.deploy.stack import outputs_of, stack_of
+from stock_pipeline.deploy.stack import client_of, outputs_of, stack_of
 from stock_pipeline.errors import DeployError
 
 _LOOPBACK_KEY = "local"  # opens nothing
@@ -69,11 +69,13 @@ def _deploy(given: argparse.Namespace) -> None:
     width = max(map(len, outputs))
     for name, value in sorted(outputs.items()):
         _say(f"  {name:{width}}  {value}")
-    endpoint = os.environ.get("AWS_ENDPOINT_URL")
-    prefix = f"AWS_ENDPOINT_URL={endpoint} " if endpoint else ""
     _say("\nnext:")
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
+        key = os.environ.get("AWS_ACCESS_KEY_ID")
+        _say(f"  export AWS_ENDPOINT_URL={endpoint} AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY=…")
+    _say(f"  export AWS_REGION={client_of('cloudformation').meta.region_name}")
     for command in ("doctor", "ingest docs/samples/ACME.csv", 'sql "SELECT count(*) FROM price_by_date"'):
-        _say(f"  {prefix}.venv/bin/stock-pipeline --stack {stack} {command}")
+        _say(f"  .venv/bin/stock-pipeline --stack {stack} {command}")
 
 
 def _confirm(given: argparse.Namespace) -> None:

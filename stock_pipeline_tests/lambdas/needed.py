@@ -40,11 +40,13 @@ _NEEDED: dict[str, Needed] = {
     | _on("staging", LISTS),
     "ProcessBatchStockDataRole": _function("ProcessBatchStockDataLogs")
     | _reading("daily_prices")
-    | _merging("price_by_date", "rejected_records"),
+    | _merging("price_by_date", "rejected_records")
+    | _on("LineageReceipts", "sqs:SendMessage"),
     "WriteRecordsToStreamRole": _function("WriteRecordsToStreamLogs") | _on("TickStream", "kinesis:PutRecords"),
     "ProcessStockStreamDataRole": _function("ProcessStockStreamDataLogs")
     | _reading("stock_stream")
     | _merging("price_by_date_stream", "latest_stream_prices", "rejected_records")
+    | _on("LineageReceipts", "sqs:SendMessage")
     | _on("StreamArrivals", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
     # What AWS documents for a stream of ours as source and a bucket as destination.
     "TickDeliveryRole": _on(
@@ -61,14 +63,7 @@ _NEEDED: dict[str, Needed] = {
     "ProduceTicksScheduleRole": _on("WriteRecordsToStream", "lambda:InvokeFunction"),
 }
 
-# Receipts, where the stack has the queue for them.
-_LINEAGE = {
-    "ProcessBatchStockDataRole": _on("LineageReceipts", "sqs:SendMessage"),
-    "ProcessStockStreamDataRole": _on("LineageReceipts", "sqs:SendMessage"),
-}
 
-
-def needed_by(role: str, resources: set[str]) -> Needed:
-    """What a role of a template with these resources must be allowed, and no more."""
-    lineage = _LINEAGE.get(role, set()) if "LineageReceipts" in resources else set()
-    return _NEEDED.get(role, set()) | lineage
+def needed_by(role: str) -> Needed:
+    """What a role must be allowed, and no more."""
+    return _NEEDED.get(role, set())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -12,9 +11,9 @@ import pyarrow as pa
 import pytest
 from cfnlint import api as cfnlint
 
-from stock_pipeline import reporting
 from stock_pipeline.clean.ticks import FIRST_TIME, MAX_SKEW
 from stock_pipeline.deploy.dependencies import LAMBDA_PYTHON, TARGETS
+from stock_pipeline.deploy.packages import code_of
 from stock_pipeline.deploy.sources import TEMPLATE, functions
 from stock_pipeline.deploy.stack import settings_of
 from stock_pipeline.deploy.template import load_template
@@ -309,9 +308,8 @@ def test_alarms_look_at_metrics_that_the_functions_send() -> None:
     for function in {function for _, function in own}:
         variables = FUNCTIONS[function]["Environment"]["Variables"]
         assert variables["POWERTOOLS_SERVICE_NAME"] == FUNCTIONS[function]["FunctionName"]  # the metrics' dimension
-        handler = (TEMPLATE.parent / FUNCTIONS[function]["CodeUri"] / "handler.py").read_text()
-        assert "from stock_pipeline.reporting import" in handler
-    assert all(f'"{name}"' in inspect.getsource(reporting) for name in sent)
+        code = "".join(path.read_text() for path in code_of(FUNCTIONS[function]["CodeUri"].rstrip("/")).values())
+        assert all(f'"{name}"' in code for name in sent)
 
 
 @pytest.mark.parametrize(
