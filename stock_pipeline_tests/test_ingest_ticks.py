@@ -109,6 +109,16 @@ def test_a_redelivered_object_adds_nothing_and_writes_nothing(feed: Feed) -> Non
     assert feed.rejects() == [("a", 4, "malformed_json")]
 
 
+def test_a_record_of_a_tick_from_the_future_is_written_once(feed: Feed) -> None:
+    key = feed.drop("a", tick("e1"), tick("ahead", second=360 * 86400))
+    for hours in range(3):
+        (receipt,) = feed.ingest(key, now=NOW + timedelta(hours=hours))
+        assert receipt.rejected == {"future_timestamp": 1}
+    assert [key for key in feed.lake.puts if key.startswith("rejected_records/")] == feed.lake.puts[1:2]
+    (record,) = read_rejects(feed.lake, STREAM_PRICES_HISTORY).to_pylist()
+    assert record["detail"] == "2025-05-29T13:30:00.000000 is more than 300 s ahead of the clock"
+
+
 def test_one_event_with_two_prices_is_a_conflict(feed: Feed) -> None:
     feed.ingest(feed.drop("a", tick("e1", price=1)))
     (receipt,) = feed.ingest(feed.drop("b", tick("e1", price=2, second=9)))
