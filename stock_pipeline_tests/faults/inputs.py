@@ -18,7 +18,7 @@ from urllib.parse import quote_plus
 OPEN = datetime(2024, 6, 3, 14, 28)  # noqa: DTZ001 - the text of a tick has no offset, and means UTC
 HEADER = "symbol,date,open,high,low,close,volume"
 SYMBOLS = ("AAPL", "BRK.B", "NA")
-SESSIONS = (date(2023, 12, 28), date(2023, 12, 29), date(2024, 1, 2), date(2024, 1, 3))
+SESSIONS = (date(2023, 12, 29), date(2024, 1, 2), date(2024, 1, 3))
 AWKWARD = ("plain", "a b", "50%25 off", "ü+ö", "x&y=z")
 """Names that a notification encodes, and that some consumer decodes twice or not at all."""
 
@@ -76,7 +76,7 @@ def daily_source(choose: random.Random, key: str, rows: int) -> Source:
 
 def _daily_record(choose: random.Random, line: int) -> Record:
     symbol, day = choose.choice(SYMBOLS), choose.choice(SESSIONS)
-    close, volume = choose.choice((1.5, 1.5, 2.5)), choose.choice((100, 100, None))
+    close, volume = choose.choice((1.5, 2.5)), choose.choice((100, 100, None))
     text = f"{symbol},{day},,,,{close},{volume or ''}"
     bad = {
         "bad_number": f"{symbol},{day},,,,x{line},",
@@ -106,26 +106,26 @@ def _tick_record(choose: random.Random, line: int, serial: int) -> Record:
     if kind < 0.06:
         return Record(line, "{broken", reason="malformed_json")
     if kind < 0.12:
-        return Record(line, _message("bad", "AAPL", -float(line), None, OPEN), reason="non_positive_price")
+        return Record(line, message("bad", "AAPL", -float(line), None, OPEN), reason="non_positive_price")
     if kind < 0.18:
         ahead = OPEN + timedelta(days=400)
-        return Record(line, _message(f"ahead{line}", "AAPL", 1.0, None, ahead), reason="future_timestamp")
+        return Record(line, message(f"ahead{line}", "AAPL", 1.0, None, ahead), reason="future_timestamp")
     if kind < 0.22:
         return Record(line, '{"T":"q","S":"AAPL","bp":1,"t":"2024-06-03T13:30:00Z"}')
     if kind < 0.3:
-        number = choose.randrange(12)
+        number = choose.randrange(9)
         symbol, price = SYMBOLS[number % 3], 1000.0 + serial * 100 + line
-        return Record(line, _message(None, symbol, price, 1.0, _moment(number)), None, (symbol, price, 1.0, _moment(number)))
+        return Record(line, message(None, symbol, price, 1.0, _moment(number)), None, (symbol, price, 1.0, _moment(number)))
     return _good_tick(choose, line)
 
 
 def _good_tick(choose: random.Random, line: int) -> Record:
-    number = choose.randrange(12)
+    number = choose.randrange(9)
     symbol, at = SYMBOLS[number % 3], _moment(number)
-    price = 10.0 + number + (0.25 if choose.random() < 0.2 else 0.0)
+    price = 10.0 + number + (0.25 if choose.random() < 0.35 else 0.0)
     size = None if number % 4 == 0 else 2.0
     event = f"e{number:02}"
-    return Record(line, _message(event, symbol, price, size, at), (event,), (symbol, price, size, at))
+    return Record(line, message(event, symbol, price, size, at), (event,), (symbol, price, size, at))
 
 
 def _moment(number: int) -> datetime:
@@ -133,7 +133,8 @@ def _moment(number: int) -> datetime:
     return OPEN + timedelta(seconds=(number * 5 % 12) // 2 * 60)
 
 
-def _message(event: str | None, symbol: str, price: float, size: float | None, at: datetime) -> str:
+def message(event: str | None, symbol: str, price: float, size: float | None, at: datetime) -> str:
+    """A tick as its producer writes it."""
     message: dict[str, Any] = {"event_id": event, "symbol": symbol, "price": price, "size": size}
     message["produced_at"] = f"{at:%Y-%m-%d %H:%M:%S.%f}"
     return json.dumps({name: value for name, value in message.items() if value is not None})

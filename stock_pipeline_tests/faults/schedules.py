@@ -48,7 +48,7 @@ def run(seed: int) -> Outcome:
         if choose.random() >= rate * (2 if operation == "put" else 1):
             return None
         # What only sending again would mend in one try is less telling than what the pipeline itself must bear.
-        return choose.choice((*sorted(POSSIBLE[operation]), Fault.OUTAGE, Fault.SLOW, Fault.SLOW))
+        return choose.choice((*sorted(POSSIBLE[operation]), Fault.OUTAGE, Fault.OUTAGE, Fault.SLOW, Fault.SLOW))
 
     world.log.pick = pick
     if daily:
@@ -76,11 +76,11 @@ def run(seed: int) -> Outcome:
 def _daily(world: World, choose: random.Random, restated: bool) -> None:
     names = [f"daily_prices/uploads/{name}.csv" for name in choose.sample(AWKWARD, choose.randint(1, 3))]
     sources = [daily_source(choose, name, choose.randint(1, 5)) for name in names]
-    sources += _rewritten(choose, 0.25, [daily_source(choose, name, choose.randint(1, 5)) for name in names])
+    sources += _rewritten(choose, 0.5, [daily_source(choose, name, choose.randint(1, 5)) for name in names])
     if restated:
         key = "daily_prices/uploads/restated.csv"
         world.ledger.restated.add(key)
-        sources.insert(choose.randint(0, len(sources)), daily_source(choose, key, choose.randint(1, 4)))
+        sources.insert(choose.randint(1, len(sources)), daily_source(choose, key, choose.randint(3, 6)))
         world.act("restater", lambda: _restating(world, key))
     world.act("vendor", lambda: world.drop(sources, patience=choose.choice(HURRIES)))
     for number in range(choose.randint(1, 3)):
@@ -103,7 +103,7 @@ def _restating(world: World, key: str) -> None:
 def _ticks(world: World, choose: random.Random) -> None:
     names = [f"stock_stream/2024/06/03/14/{name}" for name in choose.sample(AWKWARD, choose.randint(2, 4))]
     sources = [tick_source(choose, name, choose.randint(1, 5), n) for n, name in enumerate(names)]
-    sources += _rewritten(choose, 0.08, [tick_source(choose, name, 3, n + 10) for n, name in enumerate(names)])
+    sources += _rewritten(choose, 0.15, [tick_source(choose, name, 3, n + 10) for n, name in enumerate(names)])
     world.act("firehose", lambda: world.drop(sources, patience=choose.choice(HURRIES)))
     for number in range(choose.randint(1, 3)):
         world.keep(f"stream{number}", world.serve_stream)

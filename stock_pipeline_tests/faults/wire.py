@@ -48,7 +48,7 @@ class Fault(StrEnum):
 
 GETS = frozenset(Fault) - {Fault.CONFLICT, Fault.PRECONDITION, Fault.STALE_LIST, Fault.OUTAGE_AFTER}
 PUTS = frozenset(Fault) - {Fault.TRUNCATED, Fault.STALE_LIST}
-LISTS = frozenset(Fault) - {Fault.CONFLICT, Fault.PRECONDITION, Fault.OUTAGE_AFTER}
+LISTS = frozenset(Fault) - {Fault.TRUNCATED, Fault.CONFLICT, Fault.PRECONDITION, Fault.OUTAGE_AFTER}
 POSSIBLE = {"get": GETS, "put": PUTS, "list": LISTS}
 
 STATUS = {Fault.THROTTLED: 429, Fault.INTERNAL: 500, Fault.UNAVAILABLE: 503, Fault.CONFLICT: 409,
@@ -105,7 +105,8 @@ class Wire:
             raise Status(fault)
         if fault in (Fault.RESET, Fault.TIMEOUT, Fault.OUTAGE):
             raise NoReply(fault, final=fault is Fault.OUTAGE)
-        if fault is Fault.SLOW:
+        late = self._hub.random.random() < 0.5  # a slow request, or a slow reply: of the past, when it comes
+        if fault is Fault.SLOW and not late:
             self._hub.pause(self._hub.random.uniform(0.1, 90))
         try:
             result = effect()
@@ -118,8 +119,8 @@ class Wire:
             self.kill()
         if fault in _AFTER or fault is Fault.TRUNCATED:
             raise NoReply(fault, final=fault in (Fault.OUTAGE_AFTER, Fault.TRUNCATED))
-        if fault is Fault.SLOW:
-            self._hub.pause(self._hub.random.uniform(0, 5))
+        if fault is Fault.SLOW and late:
+            self._hub.pause(self._hub.random.uniform(0.1, 90))
         if fault is Fault.STALE_LIST:
             return self._hub.random.choice(self._listings[-4:])
         return result
