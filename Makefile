@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check unit e2e live format lock clean
+.PHONY: help setup demo dev test check unit e2e live faults coverage format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,18 @@ e2e: setup  ## tests against the local AWS
 
 live: setup  ## tests of dev and demo, and of both paths through a running Dagster (some minutes)
 	@$(PYTEST) -n 2 --dist loadgroup -m live $(ARGS)
+
+SCHEDULES ?= 2000
+SEED ?= 1
+faults: setup  ## schedules of faults (SCHEDULES=10000 SEED=1), pairs of faults in each ingest, planted bugs
+	@$(BIN)/python -m stock_pipeline_tests.faults --schedules $(SCHEDULES) --seed $(SEED) --pairs --mutants
+
+coverage: setup  ## branch coverage of what keeps the promise (merge, lake, ingest, arrivals, clean) must be whole
+	@COVERAGE_FILE=.local/coverage $(BIN)/coverage run --branch --source=stock_pipeline -m pytest -q \
+	  stock_pipeline_tests/test_merge.py stock_pipeline_tests/test_ingest.py stock_pipeline_tests/test_ingest_ticks.py \
+	  stock_pipeline_tests/lake stock_pipeline_tests/clean -k "not a_million_ticks"
+	@COVERAGE_FILE=.local/coverage $(BIN)/coverage report --show-missing --fail-under=100 \
+	  --include='stock_pipeline/merge.py,stock_pipeline/lake/*,stock_pipeline/ingest*.py,stock_pipeline/arrivals.py,stock_pipeline/clean/*'
 
 format: setup  ## format the code and mend what lint can mend
 	@$(BIN)/ruff format .

@@ -20,7 +20,7 @@ from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.lake.rejects import read_rejects
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
-from stock_pipeline.settings import DEFAULT_SYMBOLS
+from stock_pipeline.settings import DEFAULT_SYMBOLS, Settings
 from stock_pipeline.simulate.ticks import simulate_ticks, to_json_lines
 from stock_pipeline_tests.memory_store import MemoryStore
 
@@ -174,6 +174,25 @@ def test_who_says_stop_gets_the_receipts_of_what_is_done(feed: Feed, monkeypatch
     assert [r.source for r in receipts] == keys[:3]
     assert feed.ids() == ["e0", "e1", "e2"]
     assert feed.latest() == feed.greatest()
+
+
+def test_groups_that_are_just_full_leave_nothing_behind(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [tick(f"e{n}", second=n) for n in range(4)]
+    monkeypatch.setattr(module, "GROUP_BYTES", len(lines[0]) + len(lines[1]))
+    keys = [feed.drop(f"{n:03}", line) for n, line in enumerate(lines)]
+    progress: list[tuple[int, int]] = []
+    receipts = feed.ingest(*keys, on_progress=lambda done, total: progress.append((done, total)))
+    assert [r.inserted for r in receipts] == [1, 1, 1, 1]
+    assert progress == [(2, 4), (4, 4)]
+
+
+def test_the_settings_say_where_ticks_go_which_are_rejected_and_how_large_an_object_may_be() -> None:
+    settings = Settings(tick_bucket_minutes=15, max_clock_skew_seconds=30, max_object_mb=7)
+    assert module.options_of(settings) == {
+        "bucket_minutes": 15,
+        "max_skew": timedelta(seconds=30),
+        "max_bytes": 7 * 1024 * 1024,
+    }
 
 
 def test_what_is_refused_or_gone_is_told_and_the_others_go_on(feed: Feed) -> None:

@@ -42,7 +42,7 @@ def write_rejects(
     """
     partition = rejects_partition(table, source.key)
     target = partition_key(REJECTED_RECORDS, partition)
-    for _ in attempts(target):
+    for _ in attempts(target):  # pragma: no branch - it ends by raising
         recorded, etag, recorded_modified = _recorded(store, target)
         modified = max(source.modified.isoformat(), recorded_modified)
         stale = recorded_modified > source.modified.isoformat()

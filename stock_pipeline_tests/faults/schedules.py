@@ -15,7 +15,7 @@ from stock_pipeline_tests.faults.world import World
 RATES = (0.0, 0.05, 0.15, 0.3)
 """The share of reads that meet a fault; a schedule has one. Of writes twice as many do."""
 
-HURRIES = (0.5, 0.5, 5, 30)
+HURRIES = (0.1, 0.1, 2, 30)
 """Within so many seconds of each other objects and their notifications come: at once, or one after the other."""
 
 
@@ -38,7 +38,7 @@ def run(seed: int) -> Outcome:
     choose = random.Random(seed)
     daily, ticks = choose.choice(((True, False), (False, True), (False, True), (True, True)))
     restated = daily and choose.random() < 0.5
-    world = World(choose, once=not restated)
+    world = World(choose, once=not restated, greed=choose.choice((1, 1, 3, 6)))
     rate, budget = choose.choice(RATES), choose.randint(20, 120)
 
     def pick(number: int, operation: str, key: str) -> Fault | None:
@@ -83,7 +83,7 @@ def _daily(world: World, choose: random.Random, restated: bool) -> None:
         sources.insert(choose.randint(1, len(sources)), daily_source(choose, key, choose.randint(3, 6)))
         world.act("restater", lambda: _restating(world, key))
     world.act("vendor", lambda: world.drop(sources, patience=choose.choice(HURRIES)))
-    for number in range(choose.randint(1, 3)):
+    for number in range(choose.choice((1, 2, 3, 3))):
         world.keep(f"batch{number}", world.serve_batch)
     if choose.random() < 0.2:
         world.batch.send('{"Records": "no event"}')
@@ -105,7 +105,7 @@ def _ticks(world: World, choose: random.Random) -> None:
     sources = [tick_source(choose, name, choose.randint(1, 5), n) for n, name in enumerate(names)]
     sources += _rewritten(choose, 0.15, [tick_source(choose, name, 3, n + 10) for n, name in enumerate(names)])
     world.act("firehose", lambda: world.drop(sources, patience=choose.choice(HURRIES)))
-    for number in range(choose.randint(1, 3)):
+    for number in range(choose.choice((1, 2, 3, 3))):
         world.keep(f"stream{number}", world.serve_stream)
     if choose.random() < 0.2:
         world.stream.send("no event")

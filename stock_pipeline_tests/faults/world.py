@@ -37,6 +37,9 @@ START = datetime(2024, 6, 3, 20, tzinfo=UTC)
 _UNDONE = (StoreUnavailable, MergeContention, RowsWouldBeLost)
 """What a person answers with another try; the last of a rebuild that saw a stale list."""
 
+SHORTEST, LONGEST = 0.05, 10.0
+"""Seconds that a worker waits before it asks its queue again."""
+
 Connect = Callable[[Wire], ObjectStore]
 
 
@@ -47,6 +50,7 @@ class World:
     random: random.Random
     once: bool = True
     connect: Connect = WireStore
+    greed: int = 10  # so many messages a function of the stream is given at most
     careful: bool = False  # queues that neither duplicate nor lose, and workers that never stop early
     crashes: int = 0
     ingests: int = 0
@@ -119,11 +123,12 @@ class World:
 
     def serve_stream(self) -> None:
         """SQS calls the function with a group of messages, and deletes those that it does not name as failed."""
+        idle = SHORTEST
         while not self.stopping:
-            messages = self.stream.receive(10 if self.careful else self.random.randint(1, 6))
+            messages = self.stream.receive(self.random.randint(1, self.greed))
             if messages:
                 self._call_stream(messages)
-            self.hub.pause(self.random.uniform(0.5, 5))
+            idle = self._rest(idle, bool(messages))
 
     def _call_stream(self, messages: list[Message]) -> None:
         records = [{"messageId": m.id, "body": m.body, "eventSource": "aws:sqs"} for m in messages]
@@ -137,8 +142,10 @@ class World:
 
     def serve_batch(self) -> None:
         """Lambda calls the function with an event, and calls again with what failed."""
+        idle = SHORTEST
         while not self.stopping:
-            for message in self.batch.receive(1):
+            messages = self.batch.receive(1)
+            for message in messages:
                 try:
                     handlers.batch_handler()(json.loads(message.body), None)
                 except StockPipelineError:
@@ -146,7 +153,12 @@ class World:
                 else:
                     self._between(0.03)
                     self.batch.delete(message)
-            self.hub.pause(self.random.uniform(0.5, 5))
+            idle = self._rest(idle, bool(messages))
+
+    def _rest(self, idle: float, worked: bool) -> float:
+        """Wait before asking the queue again, longer each time that there was nothing; returns the next wait."""
+        self.hub.pause(self.random.uniform(0, SHORTEST if worked else idle))
+        return SHORTEST if worked else min(2 * idle, LONGEST)
 
     def restate(self, key: str) -> None:
         """Somebody ingests an object as a restatement, and tries again until it is done."""

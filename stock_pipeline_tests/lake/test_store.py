@@ -105,3 +105,10 @@ def test_access_denied_and_a_missing_bucket_name_the_remedy(store: S3Store) -> N
     answering(store, 403, "AccessDenied")
     with pytest.raises(StoreError, match="permission"):
         store.get("k")
+
+
+def test_any_other_refusal_is_told_as_it_is_and_is_no_reason_to_try_again(store: S3Store) -> None:
+    answering(store, 400, "EntityTooLarge")
+    with pytest.raises(StoreError, match="s3://lake/k: S3 answered 400 EntityTooLarge") as told:
+        store.put("k", b"")
+    assert type(told.value) is StoreError
