@@ -163,7 +163,6 @@ def test_a_few_rows_over_a_century_are_merged_by_their_keys() -> None:
     assert merged.table.num_rows == 101
 
 
-
 LATEST = Table(
     name="latest",
     prefix="latest/",

@@ -1,8 +1,8 @@
 """The command behind `make faults`: schedules by seed, the pairs of the matrix, and the planted bugs.
 
-    python -m stock_pipeline_tests.faults --schedules 10000 --seed 1     seeds 1 to 10000
-    python -m stock_pipeline_tests.faults --replay 4711                  one seed, call by call
-    python -m stock_pipeline_tests.faults --pairs --mutants              the rest of `make faults`
+python -m stock_pipeline_tests.faults --schedules 10000 --seed 1     seeds 1 to 10000
+python -m stock_pipeline_tests.faults --replay 4711                  one seed, call by call
+python -m stock_pipeline_tests.faults --pairs --mutants              the rest of `make faults`
 """
 
 from __future__ import annotations

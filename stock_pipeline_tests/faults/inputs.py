@@ -14,7 +14,6 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import quote_plus
 
-
 OPEN = datetime(2024, 6, 3, 14, 28)  # noqa: DTZ001 - the text of a tick has no offset, and means UTC
 HEADER = "symbol,date,open,high,low,close,volume"
 SYMBOLS = ("AAPL", "BRK.B", "NA")
@@ -115,7 +114,9 @@ def _tick_record(choose: random.Random, line: int, serial: int) -> Record:
     if kind < 0.3:
         number = choose.randrange(9)
         symbol, price = SYMBOLS[number % 3], 1000.0 + serial * 100 + line
-        return Record(line, message(None, symbol, price, 1.0, _moment(number)), None, (symbol, price, 1.0, _moment(number)))
+        return Record(
+            line, message(None, symbol, price, 1.0, _moment(number)), None, (symbol, price, 1.0, _moment(number))
+        )
     return _good_tick(choose, line)
 
 

@@ -17,7 +17,12 @@ import pyarrow.parquet as pq
 from stock_pipeline_tests.faults.inputs import Record, Source
 from stock_pipeline_tests.memory_store import MemoryStore
 
-PRICES, HISTORY, SNAPSHOT, REJECTS = "price_by_date/", "price_by_date_stream/", "latest_stream_prices/", "rejected_records/"
+PRICES, HISTORY, SNAPSHOT, REJECTS = (
+    "price_by_date/",
+    "price_by_date_stream/",
+    "latest_stream_prices/",
+    "rejected_records/",
+)
 Row = dict[str, Any]
 Place = tuple[str, datetime]  # the provenance of a row: its source and its loading time
 

@@ -64,14 +64,18 @@ def _ticks(name: str, *rows: tuple[str | None, str, float, int]) -> Source:
         at = OPEN.replace(minute=28 + minute)
         text = message(event, symbol, price, None, at)
         records.append(Record(line, text, event and (event,), (symbol, price, None, at)))  # type: ignore[arg-type]
-    return Source(f"stock_stream/2024/06/03/14/{name}", "".join(r.text + "\n" for r in records).encode(), tuple(records))
+    return Source(
+        f"stock_stream/2024/06/03/14/{name}", "".join(r.text + "\n" for r in records).encode(), tuple(records)
+    )
 
 
 _LATE, _EARLY = date(2024, 1, 2), date(2023, 12, 29)
 _FULL = _daily("full", ("AAPL", _LATE, 1.5), ("BRK.B", _LATE, 3.5), ("AAPL", _EARLY, 1.0))
 _OTHER = _daily("a b+c", ("AAPL", _LATE, 2.5), ("BRK.B", _LATE, 3.5), ("NA", _LATE, 4.5), ("NA", _EARLY, 4.0))
 _FIRST = _ticks("first", ("e1", "AAPL", 10.5, 0), ("e2", "NA", 20.5, 3), (None, "NA", 21.5, 1))
-_SECOND = _ticks("ü 2", ("e1", "AAPL", 11.5, 0), ("e3", "AAPL", 12.5, 4), (None, "NA", 22.5, 1), ("e3", "AAPL", 12.5, 4))
+_SECOND = _ticks(
+    "ü 2", ("e1", "AAPL", 11.5, 0), ("e3", "AAPL", 12.5, 4), (None, "NA", 22.5, 1), ("e3", "AAPL", 12.5, 4)
+)
 
 
 def _deliver(source: Source) -> Callable[[World], None]:

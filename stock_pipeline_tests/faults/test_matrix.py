@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+
 import pytest
 
 from stock_pipeline_tests.faults import handlers, http

@@ -1,4 +1,4 @@
-"""The planted bugs: there are enough, each still finds its place, and one that cannot be told from the original is missed.
+"""The planted bugs: there are enough, each still finds its place, and what is no bug is not taken for one.
 
 That every one of them is found is shown by `make faults`, which runs schedules on a copy for each.
 """
@@ -30,7 +30,7 @@ def test_there_are_enough_of_them() -> None:
 
 
 def test_a_bug_whose_place_is_gone_fails_loudly() -> None:
-    with pytest.raises(AssertionError, match="its text is 0 times in .*merge.py, not once; write the mutant anew"):
+    with pytest.raises(AssertionError, match=r"its text is 0 times in .*merge\.py, not once; write the mutant anew"):
         hunt(replace(MUTANTS[0], file="stock_pipeline/merge.py", old="no such text"))
 
 

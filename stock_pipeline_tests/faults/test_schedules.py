@@ -61,7 +61,9 @@ def test_a_failing_schedule_prints_the_command_that_replays_it(
     monkeypatch.setattr(campaign, "run", broken)
     assert run_schedules(7, 3, processes=1) == 1
     told = capsys.readouterr().out
-    assert "seed 8: 1 violations, first: a row is gone\n  replay: .venv/bin/python -m stock_pipeline_tests.faults" in told
+    assert (
+        "seed 8: 1 violations, first: a row is gone\n  replay: .venv/bin/python -m stock_pipeline_tests.faults" in told
+    )
     assert "--replay 8\n" in told
     assert replay(8) == 1
     assert "batch0.1 get staging/x\nVIOLATION a row is gone" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""What must be true once a schedule is over: `input = stored + exact duplicates + conflicts + rejected`, contents and all.
+"""What must be true in the end: `input = stored + exact duplicates + conflicts + rejected`, contents and all.
 
 Receipts are judged when they come, as what they say cannot be changed later.
 """

@@ -18,8 +18,8 @@ from stock_pipeline.lake.store import ObjectInfo, StoredObject
 from stock_pipeline_tests.faults.hub import Hub, Killed
 from stock_pipeline_tests.memory_store import MemoryStore
 
-ATTEMPTS = 5
-"""How often S3Store's client sends a request."""
+ATTEMPTS = 6
+"""How often S3Store's client sends a request: botocore counts its `max_attempts` without the first."""
 
 PAGE = 3
 """So many objects a page of a listing: small, so that listings take several requests."""
@@ -185,5 +185,3 @@ class WireStore:
                 if attempt == ATTEMPTS:
                     raise StoreUnavailable(key, f"{key}: answered {error}") from None
         raise AssertionError("every attempt returns or raises")
-
-

@@ -1,7 +1,7 @@
 """Buckets, queues, workers and readers of one schedule.
 
-Workers are the Lambda functions' handlers, called as Lambda calls them; a restatement is the ingest that the command line
-calls. A worker that is killed is started again after a while, and knows nothing of what it did.
+Workers are the Lambda functions' handlers, called as Lambda calls them; a restatement is the ingest that the command
+line calls. A worker that is killed is started again after a while, and knows nothing of what it did.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class World:
                 lives += 1
                 worker = Worker(f"{name}.{lives}")
                 task = self.hub.spawn(worker, work)
-                self.hub.pause(until=lambda: task not in self.hub.tasks)
+                self.hub.pause(until=lambda task=task: task not in self.hub.tasks)
                 if worker.alive:
                     return
                 self.crashes += 1
@@ -259,7 +259,7 @@ class World:
             yield
 
     def _ingesting(self, work: Callable[..., list[Receipt]], keys: Sequence[str], **options: Any) -> list[Receipt]:
-        """Every ingest goes through here: it has its time, its receipts are judged, and what it must not raise is told."""
+        """Every ingest goes through here: it has its time, its receipts are judged, and no bug is swallowed."""
         now = options["now"] = options.get("now") or self.clock()
         self.ingests += 1
         try:
@@ -277,5 +277,3 @@ class World:
 
 def _no_fault(number: int, operation: str, key: str) -> None:
     return None
-
-
