@@ -39,7 +39,8 @@ def summary(done: list[Outcome]) -> str:
     bad = sum(bool(outcome.problems) for outcome in done)
     lines = [
         f"{len(done):,} schedules: {sum(o.ingests for o in done):,} ingests, "
-        f"{sum(o.requests for o in done):,} requests, {sum(o.redelivered for o in done):,} redeliveries, {faults.total():,} faults, "
+        f"{sum(o.requests for o in done):,} requests, {sum(o.redelivered for o in done):,} redeliveries, "
+        f"{faults.total():,} faults, "
         f"{sum(o.crashes for o in done):,} workers killed, {bad} schedules with violations",
         *(f"  {count:7,}  {fault}" for fault, count in sorted(faults.items(), key=lambda item: -item[1])),
     ]
