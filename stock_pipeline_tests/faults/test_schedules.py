@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pytest
 
+from stock_pipeline.local.folders import CHECKOUT
 from stock_pipeline_tests.faults.campaign import replay, replay_command, run_schedules, summary
 from stock_pipeline_tests.faults.schedules import Outcome, run
 
@@ -46,7 +47,9 @@ def test_a_seed_replays_its_schedule_call_by_call_in_any_process() -> None:
     here = trace_of(range(1, 13))
     code = f"from {__name__} import trace_of; print(trace_of(range(1, 13)))"
     environment = os.environ | {"PYTHONHASHSEED": "7"}
-    there = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    there = subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=250
+    )
     assert there.stdout.strip() == here == trace_of(range(1, 13)), there.stderr
 
 
