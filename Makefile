@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check unit e2e live docs browser pictures limits fuzz deployed sam check-template package-test build deploy destroy format lock clean
+.PHONY: help setup demo dev test check unit e2e live faults coverage docs browser pictures limits fuzz deployed sam check-template package-test build deploy destroy format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -111,6 +111,18 @@ limits: setup  ## tests of the memory that the largest and the worst objects tak
 
 fuzz: setup  ## cases of bad input for the parsers (CASES=1000000 SEED=1), the smallest failing one kept
 	@$(BIN)/python -m stock_pipeline_tests.fuzz --cases $(or $(CASES),10000) --seed $(or $(SEED),1)
+
+SCHEDULES ?= 2000
+SEED ?= 1
+faults: setup  ## schedules of faults (SCHEDULES=10000 SEED=1), pairs of faults in each ingest, planted bugs
+	@$(BIN)/python -m stock_pipeline_tests.faults --schedules $(SCHEDULES) --seed $(SEED) --pairs --mutants
+
+coverage: setup  ## branch coverage of what keeps the promise (merge, lake, ingest, arrivals, clean) must be whole
+	@COVERAGE_FILE=.local/coverage $(BIN)/coverage run --branch --source=stock_pipeline -m pytest -q \
+	  stock_pipeline_tests/test_merge.py stock_pipeline_tests/test_ingest.py stock_pipeline_tests/test_ingest_ticks.py \
+	  stock_pipeline_tests/lake stock_pipeline_tests/clean -k "not a_million_ticks"
+	@COVERAGE_FILE=.local/coverage $(BIN)/coverage report --show-missing --fail-under=100 \
+	  --include='stock_pipeline/merge.py,stock_pipeline/lake/*,stock_pipeline/ingest*.py,stock_pipeline/arrivals.py,stock_pipeline/clean/*'
 
 format: setup  ## format the code and mend what lint can mend
 	@$(BIN)/ruff format .
