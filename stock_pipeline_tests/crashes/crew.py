@@ -20,7 +20,7 @@ LONGEST_LIFE = 0.5  # seconds after its first message that a worker lives at mos
 def forkserver() -> ForkServerContext:
     """Processes that are forked from one that has imported everything and done nothing."""
     context = multiprocessing.get_context("forkserver")
-    modules = ("worker", "watchers")
+    modules = ("worker", "watchers", "test_commits")
     context.set_forkserver_preload(["pytest", *(f"stock_pipeline_tests.crashes.{name}" for name in modules)])
     return context
 
