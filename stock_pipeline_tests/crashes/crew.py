@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import random
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,9 @@ from typing import Any
 
 from stock_pipeline_tests.crashes.worker import PHASES, STARTING, Post, work
 
-LONGEST_LIFE = 0.5  # seconds after its first message that a worker lives at most, while there is killing to do
+LONGEST_LIFE = 120
+"""A worker is killed after so many steps at most from its first message on; a group of messages takes about 40. Not
+seconds: on a busy machine few workers would then get anything done, and on an idle one few would be killed in time."""
 
 
 def forkserver() -> ForkServerContext:
@@ -39,11 +40,10 @@ class Crew:
 
     def __post_init__(self) -> None:
         self._context = forkserver()
-        self._phase, self._done = self._context.RawArray("b", self.size), self._context.RawArray("q", self.size)
-        self._busy = self._context.RawArray("d", self.size)
+        self._phase, self._steps, self._busy, self._done = (self._context.RawArray(k, self.size) for k in "bqdq")
         self._stop = self._context.Event()
         self._workers: list[Any] = [None] * self.size
-        self._life = [0.0] * self.size
+        self._life = [0] * self.size
 
     def __enter__(self) -> Crew:
         for at in range(self.size):
@@ -58,19 +58,18 @@ class Crew:
             worker.join()
 
     def _hire(self, at: int) -> None:
-        self._phase[at], self._busy[at], self._done[at] = STARTING, 0.0, 0
-        self._life[at] = self.chance.uniform(0, LONGEST_LIFE)
-        post = Post(self._phase, self._busy, self._done, at)
+        self._phase[at], self._steps[at], self._busy[at], self._done[at] = STARTING, 0, 0.0, 0
+        self._life[at] = self.chance.randrange(LONGEST_LIFE)
+        post = Post(self._phase, self._steps, self._busy, self._done, at)
         self._workers[at] = self._context.Process(
             target=work, args=(dict(self.env), self.bars_queue, post, self._stop, self.most, str(self.log))
         )
         self._workers[at].start()
 
     def kill_who_is_due(self) -> None:
-        """SIGKILL the workers that have had messages for as long as they were given, and hire others."""
-        now = time.monotonic()
+        """SIGKILL the workers that have come as far as they were given, and hire others."""
         for at, worker in enumerate(self._workers):
-            if self._busy[at] and now > self._busy[at] + self._life[at]:
+            if self._busy[at] and self._steps[at] >= self._life[at]:
                 phase = PHASES[self._phase[at]]
                 worker.kill()
                 worker.join()

@@ -126,28 +126,28 @@ def run(aws: LocalAws, load: Load, workers: int, group: int, log: Path) -> Figur
     deliveries = _drop(aws, load)
     dropped = time.monotonic()
     context = forkserver()
-    stop, arrays = context.Event(), [context.RawArray(kind, workers + 1) for kind in "bdqqq"]
-    post = [Post(arrays[0], arrays[1], arrays[2], at) for at in range(workers)]
+    stop, arrays = context.Event(), [context.RawArray(kind, workers + 1) for kind in "bqdqqq"]
+    post = [Post(*arrays[:4], at) for at in range(workers)]
     env = dict(aws.environ())
     processes = [
         context.Process(target=_consume, args=(env, post[at], arrays[3], stop, group, str(log)))
         for at in range(workers)
     ]
-    processes.append(context.Process(target=_watch, args=(env, arrays[3], arrays[4], stop, str(log))))
+    processes.append(context.Process(target=_watch, args=(env, arrays[5], stop, str(log))))
     for process in processes:
         process.start()
-    while sum(arrays[2]) < deliveries:
+    while sum(arrays[3]) < deliveries:
         ended = [process.exitcode for process in processes if process.exitcode is not None]
         assert not ended, log.read_text()[-3000:]
         time.sleep(0.1)
-    seconds = time.monotonic() - min(at for at in arrays[1] if at)
+    seconds = time.monotonic() - min(at for at in arrays[2] if at)
     stop.set()
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0] * len(processes), log.read_text()[-3000:]
     _assert_exact(S3Store(aws.env["STOCK_PIPELINE_LAKE_BUCKET"], client("s3", aws.endpoint)), load)
-    reads, changes = arrays[4][0], arrays[4][1]
-    return Figures(load, workers, deliveries, seconds, dropped - began, list(arrays[3][:workers]), reads, changes)
+    reads, changes = arrays[5][0], arrays[5][1]
+    return Figures(load, workers, deliveries, seconds, dropped - began, list(arrays[4][:workers]), reads, changes)
 
 
 def _drop(aws: LocalAws, load: Load) -> int:
@@ -181,7 +181,7 @@ def _consume(env: Mapping[str, str], post: Post, peaks: Any, stop: Any, group: i
         peaks[post.at] = next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmHWM"))
 
 
-def _watch(env: Mapping[str, str], peaks: Any, counts: Any, stop: Any, output: str) -> None:
+def _watch(env: Mapping[str, str], counts: Any, stop: Any, output: str) -> None:
     sys.stdout = sys.stderr = Path(output).open("a", buffering=1)  # noqa: SIM115 (for as long as the process lives)
     os.environ.update(env)
     lake, snapshot = S3Store(env["STOCK_PIPELINE_LAKE_BUCKET"]), Watch(LATEST_PRICES, SNAPSHOT)

@@ -44,16 +44,19 @@ for _service in ("s3", "sqs"):
 class Post:
     """Where a worker leaves word of itself, in memory that it shares with who watches it.
 
-    `phase` is an index into PHASES, `busy` when it first had messages, `done` how many it has acknowledged.
+    `phase` is an index into PHASES and `steps` counts its changes; `busy` is when the worker first had messages, `done`
+    how many it has acknowledged.
     """
 
     phase: Any
+    steps: Any
     busy: Any
     done: Any
     at: int
 
     def enter(self, phase: int) -> None:
         self.phase[self.at] = phase
+        self.steps[self.at] += 1
 
 
 @dataclass
@@ -69,7 +72,8 @@ class Consumer:
         messages = self.queue.receive(most)
         if not messages:
             return 0
-        post.busy[post.at] = post.busy[post.at] or time.monotonic()
+        if not post.busy[post.at]:
+            post.busy[post.at], post.steps[post.at] = time.monotonic(), 0
         post.enter(WORKING)
         with kept_hidden(self.queue, messages, print):
             failed = self.handle(messages)
