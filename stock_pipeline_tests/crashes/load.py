@@ -129,10 +129,7 @@ def run(aws: LocalAws, load: Load, workers: int, group: int, log: Path) -> Figur
     stop, arrays = context.Event(), [context.RawArray(kind, workers + 1) for kind in "bqdqqq"]
     post = [Post(*arrays[:4], at) for at in range(workers)]
     env = dict(aws.environ())
-    processes = [
-        context.Process(target=_consume, args=(env, post[at], arrays[3], stop, group, str(log)))
-        for at in range(workers)
-    ]
+    processes = [context.Process(target=_consume, args=(env, each, arrays[4], stop, group, str(log))) for each in post]
     processes.append(context.Process(target=_watch, args=(env, arrays[5], stop, str(log))))
     for process in processes:
         process.start()
