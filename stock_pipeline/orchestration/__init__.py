@@ -5,6 +5,7 @@
     metadata     what runs show in the UI: column schemas, previews, receipts, progress
     ledger       which objects of a bucket have been handed over, in a cursor of fixed size
     failures     which errors are worth a retry, and how the others are told
+    launcher     runs as processes of this machine, found dead when they are
     evaluations  which materialization a check's result is for
     batch/       raw_daily_prices → price_by_date: assets, checks, sensor, jobs and schedule
     stream/      raw_stream_ticks → price_by_date_stream → latest_stream_prices: the same, and the queue of arrivals
