@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check unit e2e live format lock clean
+.PHONY: help setup demo dev test check unit e2e live crash load postgres format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,19 @@ e2e: setup  ## tests against the local AWS
 
 live: setup  ## tests of dev and demo, and of both paths through a running Dagster (some minutes)
 	@$(PYTEST) -n 2 --dist loadgroup -m live $(ARGS)
+
+crash: setup postgres  ## kill processes, race them, load the queues, let Dagster die (KILLS= READS= ROUNDS= TICKS= OBJECTS= FILES= SEED=)
+	@$(foreach amount,KILLS READS ROUNDS TICKS OBJECTS FILES SEED,CRASH_$(amount)=$($(amount))) \
+	  $(PYTEST) -n 2 --dist load -m crash $(ARGS)
+
+load: setup  ## ticks through real queues and four workers, the result compared tick by tick (TICKS=10000000 OBJECTS=10000)
+	@$(BIN)/python -m stock_pipeline_tests.crashes.load --ticks $(or $(TICKS),10000000) --objects $(or $(OBJECTS),10000)
+
+postgres:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null; } || \
+	  echo "PostgreSQL is missing and cannot be installed here: what needs it is skipped"
 
 format: setup  ## format the code and mend what lint can mend
 	@$(BIN)/ruff format .

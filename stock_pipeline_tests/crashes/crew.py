@@ -68,14 +68,18 @@ class Crew:
 
     def kill_who_is_due(self) -> None:
         """SIGKILL the workers that have come as far as they were given, and hire others."""
-        for at, worker in enumerate(self._workers):
+        for at in range(self.size):
             if self._busy[at] and self._steps[at] >= self._life[at]:
-                phase = PHASES[self._phase[at]]
-                worker.kill()
-                worker.join()
-                assert worker.exitcode == -9, f"a worker ended by itself: {worker.exitcode}; see {self.log}"
-                self.kills[phase] += 1
-                self._hire(at)
+                self.kill(at)
+
+    def kill(self, at: int = 0) -> None:
+        """SIGKILL one worker, and hire another."""
+        phase, worker = PHASES[self._phase[at]], self._workers[at]
+        worker.kill()
+        worker.join()
+        assert worker.exitcode == -9, f"a worker ended by itself: {worker.exitcode}; see {self.log}"
+        self.kills[phase] += 1
+        self._hire(at)
 
     def check(self) -> None:
         ended = [worker.exitcode for worker in self._workers if worker.exitcode is not None]

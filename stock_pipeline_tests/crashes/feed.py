@@ -32,6 +32,7 @@ class Feed:
     stack: Stack
     bars_queue: str
     chance: random.Random
+    twice: float = TWICE
     ticks: Model = field(default_factory=Model)
     bars: Model = field(default_factory=Model)
     told: int = 0
@@ -53,7 +54,7 @@ class Feed:
     def _drop(self, key: str, lines: list[Line], header: str, queue: str, *, told_by_s3: bool) -> None:
         text = "\n".join([*([header] if header else []), *(line.text for line in lines)]) + "\n"
         self.stack.staging.put(key, text.encode())
-        again = self.chance.random() < TWICE
+        again = self.chance.random() < self.twice
         for _ in range(again + (not told_by_s3)):
             self.sqs.send_message(QueueUrl=queue, MessageBody=event_of(key, bucket=self.stack.staging.bucket))
         self.told += 1 + again

@@ -22,6 +22,7 @@ from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_H
 from stock_pipeline_tests.crashes.conftest import Amounts
 from stock_pipeline_tests.crashes.crew import Crew, forkserver
 from stock_pipeline_tests.crashes.feed import Feed
+from stock_pipeline_tests.crashes.gate import Gate
 from stock_pipeline_tests.crashes.model import Values, latest
 from stock_pipeline_tests.crashes.watchers import watch
 from stock_pipeline_tests.local_aws import NewStack, Stack, eventually
@@ -197,3 +198,29 @@ def test_killed_workers_lose_nothing_and_write_nothing_by_halves(
             f"{feed.told:,} messages, {queues.redriven} redriven; {rows:,} rows; "
             f"{sum(reading.reads):,} reads, {sum(reading.changes):,} of changed objects"
         )
+
+
+def test_a_message_whose_worker_dies_five_times_waits_for_the_operator_and_loses_nothing(
+    stack: Stack, queues: Queues, tmp_path: Path
+) -> None:
+    """A kill counts as a try, as SQS cannot tell it from poison; redriven, the message is stored and acknowledged."""
+    chance = random.Random(1)
+    feed = Feed(stack, queues.bars, chance, twice=0)
+    with Gate(stack.aws.endpoint) as gate:
+        env = {**stack.aws.environ(), "AWS_ENDPOINT_URL": gate.url}
+        with Crew(env, queues.bars, chance, 1, AT_ONCE, tmp_path / "workers.log") as crew:
+            for tries in range(1, TRIES + 1):
+                with gate.holding("PUT", f"/{STREAM_PRICES_HISTORY.prefix}") as held:
+                    if tries == 1:
+                        feed.drop_ticks()
+                    held.reached()
+                    assert queues.held(queues.pairs[0][0]) > 0, "nothing is acknowledged before it is stored"
+                    crew.kill()
+            assert eventually(lambda: queues.held(queues.pairs[0][1]) == 1, within=60), "in the dead-letter queue"
+            assert partitions(stack.lake, STREAM_PRICES_HISTORY) == [], "no write had come through"
+            queues.redrive()
+            assert eventually(lambda: not any(queues.held(queue) for queue in queues.pairs[0]), within=60)
+    feed.ticks.check(stored(stack, STREAM_PRICES_HISTORY), rejected(stack, STREAM_PRICES_HISTORY))
+    assert snapshot(stack) == latest(stored(stack, STREAM_PRICES_HISTORY))
+    assert crew.kills.total() == TRIES
+    assert queues.redriven == feed.told == 1
