@@ -24,7 +24,7 @@ import stock_pipeline
 DEBIAN = Path("/usr/lib/postgresql")
 SERVER_USER = "postgres"
 MONITOR_SECONDS = 2  # in the place of 15: a test does not want to wait
-START_SECONDS = 45  # in the place of 180, for the same reason
+START_SECONDS = 90  # in the place of 180, for the same reason
 TICK_SECONDS = 10  # in the place of 60
 
 

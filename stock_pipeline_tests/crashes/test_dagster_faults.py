@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(1200)]
 
 BATCH = "daily_price_arrivals"
 HIDDEN = 5  # seconds
+PATIENCE = 400.0  # seconds: several processes start one after the other, and failed runs wait before their next try
 LISTING = "prefix=daily_prices"
 OPEN = datetime(2024, 6, 3, 13, 30, tzinfo=UTC)
 FINISHED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE}
@@ -150,7 +151,7 @@ def test_a_dagster_that_dies_anywhere_ends_with_the_same_tables(
                       if run.status not in FINISHED]  # fmt: skip
         return not unfinished and not drops.held("StreamQueueUrl") and drops.stored_bars() == drops.bars
 
-    assert eventually(settled, within=400), daemon.tail()
+    assert eventually(settled, within=PATIENCE), daemon.tail()
     assert drops.stored_bars() == drops.bars
     assert drops.stored_ticks() == drops.ticks
     assert drops.snapshot() == drops.latest()
@@ -171,7 +172,7 @@ def a_daemon_killed_in_a_tick(daemon: Daemon, gate: Gate, drops: Drops) -> None:
         held.reached()
         daemon.kill()
     daemon.start()
-    assert eventually(lambda: drops.stored_bars() == drops.bars, within=150), daemon.tail()
+    assert eventually(lambda: drops.stored_bars() == drops.bars, within=PATIENCE), daemon.tail()
 
 
 def a_tick_that_times_out(daemon: Daemon, gate: Gate, drops: Drops) -> None:
@@ -179,14 +180,14 @@ def a_tick_that_times_out(daemon: Daemon, gate: Gate, drops: Drops) -> None:
     drops.file(2024)
     with gate.holding("GET", LISTING) as held:
         held.reached()
-        assert eventually(lambda: any(tick.status is TickStatus.FAILURE for tick in daemon.ticks(BATCH)), within=120), (
-            daemon.tail()
-        )
+        assert eventually(
+            lambda: any(tick.status is TickStatus.FAILURE for tick in daemon.ticks(BATCH)), within=PATIENCE
+        ), daemon.tail()
     (failed, *_) = (tick for tick in daemon.ticks(BATCH) if tick.status is TickStatus.FAILURE)
     assert failed.error
     assert "timed out" in failed.error.to_string() or "DEADLINE_EXCEEDED" in failed.error.to_string()
     assert not failed.run_ids
-    assert eventually(lambda: drops.stored_bars() == drops.bars, within=150), daemon.tail()
+    assert eventually(lambda: drops.stored_bars() == drops.bars, within=PATIENCE), daemon.tail()
 
 
 def runs_killed_in_mid_merge(daemon: Daemon, gate: Gate, drops: Drops) -> None:
@@ -198,14 +199,16 @@ def runs_killed_in_mid_merge(daemon: Daemon, gate: Gate, drops: Drops) -> None:
         assert drops.snapshot() == {}
         run = the_started_run(daemon, "ingest_ticks")
         daemon.kill_run(run)
-    assert eventually(lambda: drops.snapshot() == drops.latest(), within=150), daemon.tail()
+    assert eventually(lambda: drops.snapshot() == drops.latest(), within=PATIENCE), daemon.tail()
 
     drops.file(2024)
     with gate.holding("PUT", f"/{PRICE_BY_DATE.prefix}", after=True) as held:
         held.reached()
         killed = the_started_run(daemon, "ingest_daily_prices")
         daemon.kill_run(killed)
-    assert eventually(lambda: daemon.instance.get_run_by_id(killed).status is dg.DagsterRunStatus.FAILURE, within=60)  # type: ignore[union-attr]
+    assert eventually(
+        lambda: daemon.instance.get_run_by_id(killed).status is dg.DagsterRunStatus.FAILURE, within=PATIENCE
+    )  # type: ignore[union-attr]
 
 
 def all_killed_at_once_in_mid_merge(daemon: Daemon, gate: Gate, drops: Drops) -> None:
@@ -228,8 +231,8 @@ def all_killed_at_once_in_mid_merge(daemon: Daemon, gate: Gate, drops: Drops) ->
         found = [daemon.instance.get_run_by_id(run.run_id) for run in orphans]
         return all(run is not None and run.status is dg.DagsterRunStatus.FAILURE for run in found)
 
-    assert eventually(ended, within=120), daemon.tail()
-    assert eventually(lambda: drops.stored_ticks() == drops.ticks, within=150), daemon.tail()
+    assert eventually(ended, within=PATIENCE), daemon.tail()
+    assert eventually(lambda: drops.stored_ticks() == drops.ticks, within=PATIENCE), daemon.tail()
 
 
 def a_random_kill(daemon: Daemon, drops: Drops, chance: random.Random) -> None:
@@ -237,7 +240,7 @@ def a_random_kill(daemon: Daemon, drops: Drops, chance: random.Random) -> None:
     drops.file(2021)
     drops.object()
     before = len(daemon.ticks(BATCH))
-    assert eventually(lambda: len(daemon.ticks(BATCH)) > before, within=120), daemon.tail()
+    assert eventually(lambda: len(daemon.ticks(BATCH)) > before, within=PATIENCE), daemon.tail()
     time.sleep(chance.uniform(0, 8))
     daemon.kill()
     daemon.start()
