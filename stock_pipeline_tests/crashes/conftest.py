@@ -22,6 +22,7 @@ class Amounts:
     ticks: int = 200_000
     objects: int = 400
     files: int = 20_000
+    daemon_kills: int = 0
     seed: int = 1
 
 

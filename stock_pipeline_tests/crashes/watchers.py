@@ -21,6 +21,7 @@ from stock_pipeline.lake.store import S3Store
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
 
 LIST_EACH = 200  # reads
+OF_SNAPSHOT = 0.75  # of all reads
 Rows = dict[Any, tuple[Any, ...]]
 
 
@@ -60,7 +61,7 @@ class Watch:
 
 
 def watch(env: Mapping[str, str], at: int, reads: Any, changes: Any, stop: Event, output: str) -> None:
-    """Read one object after the other until told to stop; half of all reads are of the snapshot."""
+    """Read one object after the other until told to stop; most reads are of the snapshot, which changes most."""
     sys.stdout = sys.stderr = Path(output).open("a", buffering=1)  # noqa: SIM115 (for as long as the process lives)
     os.environ.update(env)
     lake, chance = S3Store(env["STOCK_PIPELINE_LAKE_BUCKET"]), random.Random(at)
@@ -71,7 +72,7 @@ def watch(env: Mapping[str, str], at: int, reads: Any, changes: Any, stop: Event
                 for table in (STREAM_PRICES_HISTORY, PRICE_BY_DATE):
                     for name in partitions(lake, table):
                         others.setdefault((table.name, name), Watch(table, name))
-            one = snapshot if chance.random() < 0.5 or not others else chance.choice(list(others.values()))
+            one = snapshot if chance.random() < OF_SNAPSHOT or not others else chance.choice(list(others.values()))
             if not others:
                 time.sleep(0.05)
             changes[at] += one.read(lake)
