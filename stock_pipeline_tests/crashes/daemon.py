@@ -7,7 +7,6 @@ import pwd
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,11 +19,11 @@ import pytest
 import yaml
 
 import stock_pipeline
+from stock_pipeline.dev.processes import Lifeline, Service, spawn
 
 DEBIAN = Path("/usr/lib/postgresql")
 SERVER_USER = "postgres"
 MONITOR_SECONDS = 2  # in the place of 15: a test does not want to wait
-START_SECONDS = 90  # in the place of 180, for the same reason
 TICK_SECONDS = 10  # in the place of 60
 
 
@@ -36,14 +35,14 @@ class Daemon:
     environ: Mapping[str, str]
     storage: Mapping[str, Any] | None
     starts: int = 0
-    process: subprocess.Popen[bytes] | None = field(default=None)
+    service: Service | None = None
+    _lifeline: Lifeline = field(default_factory=Lifeline)
 
     def __post_init__(self) -> None:
         """The project's own configuration, but for the storage and for times that a test would wait for."""
         text = (Path(stock_pipeline.__file__).parent / "orchestration" / "dagster.yaml").read_text()
         settings = yaml.safe_load(text)
         settings["run_monitoring"]["poll_interval_seconds"] = MONITOR_SECONDS
-        settings["run_monitoring"]["start_timeout_seconds"] = START_SECONDS
         settings["freshness"] = {"enabled": False}
         if self.storage:
             settings["storage"] = self.storage
@@ -60,30 +59,28 @@ class Daemon:
         return self.home / "daemon.log"
 
     def start(self) -> None:
-        assert self.process is None
-        command = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(self.home / "workspace.yaml")]
+        assert self.service is None
+        command = ["dagster._daemon", "run", "-w", str(self.home / "workspace.yaml")]
         environ = {
             **self.environ,
             "DAGSTER_HOME": str(self.home),
             "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": str(TICK_SECONDS),
             "PYTHONUNBUFFERED": "1",
         }
-        with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
-                command, env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-            )
+        self.service = spawn("daemon", command, environ=environ, log=self.log, cwd=self.home, lifeline=self._lifeline)
         self.starts += 1
 
     def kill(self) -> None:
         """SIGKILL to the daemon, its code server and its runs: as when the machine loses its power."""
-        assert self.process
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self.process = None
+        assert self.service
+        os.killpg(self.service.process.pid, signal.SIGKILL)
+        self.service.process.wait()
+        self.service = None
 
     def stop(self) -> None:
-        if self.process:
+        if self.service:
             self.kill()
+        self._lifeline.close()
         self.instance.dispose()
 
     def tail(self) -> str:

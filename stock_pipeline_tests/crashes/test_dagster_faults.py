@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(1200)]
 
 BATCH = "daily_price_arrivals"
 HIDDEN = 5  # seconds
-PATIENCE = 400.0  # seconds: several processes start one after the other, and failed runs wait before their next try
+PATIENCE = 500.0  # seconds: several processes start one after the other, and failed runs wait before their next try
 LISTING = "prefix=daily_prices"
 OPEN = datetime(2024, 6, 3, 13, 30, tzinfo=UTC)
 FINISHED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE}
