@@ -49,7 +49,7 @@ live: setup  ## tests of dev and demo, and of both paths through a running Dagst
 
 crash: setup postgres  ## kill processes, race them, load the queues, let Dagster die (KILLS= READS= ROUNDS= TICKS= …)
 	@$(foreach amount,KILLS READS ROUNDS TICKS OBJECTS FILES DAEMON_KILLS SEED,CRASH_$(amount)=$($(amount))) \
-	  $(PYTEST) -n 3 --dist load -m crash $(ARGS)
+	  $(PYTEST) -n 3 --dist worksteal -m crash $(ARGS)
 
 load: setup  ## ticks through real queues and four workers, the result compared tick by tick (TICKS=10000000 OBJECTS=10000)
 	@$(BIN)/python -m stock_pipeline_tests.crashes.load --ticks $(or $(TICKS),10000000) --objects $(or $(OBJECTS),10000)
