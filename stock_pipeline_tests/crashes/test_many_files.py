@@ -30,13 +30,14 @@ from stock_pipeline_tests.crashes.conftest import Amounts
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1800)]
 
 START = datetime(2026, 1, 5, tzinfo=UTC).timestamp()
-FIRST, DAYS, YEARS = date(1985, 1, 1), 365 * 40, 40
+FIRST, YEARS = date(1985, 1, 1), 40
 ARRIVALS = 3_000  # a tick, at most
 OLD, REWRITTEN, DELETED = 5e-4, 5e-4, 2e-4  # of all arrivals
 TICK_LOST, SUBMISSION_LOST, RUN_FAILS, RUN_GOES_ON = 0.1, 0.05, 0.15, 0.2
 FAILED_AT_MOST = 3  # times in a row; after five the sensor gives up, and says so
 MOST_TICKS = 2_000
-LONGEST_CURSOR = 16_384 + 12 * HANDED_AT_ONCE
+LONGEST_CURSOR = 16_384 + 12 * HANDED_AT_ONCE + 200 * 2 * YEARS
+"""Of fixed size, but for what is in runs: so many bytes an object, and a batch a year for first and for further tries."""
 
 
 @dataclass
@@ -137,7 +138,7 @@ def arrive(number: int, chance: random.Random, now: float) -> None:
         return
     if chance.random() < OLD:  # an upload in parts appears with the time at which it began
         at -= timedelta(seconds=chance.randrange(1, 3600))
-    day = FIRST + timedelta(days=number % DAYS)
+    day = FIRST + timedelta(days=number % (365 * YEARS))
     key = f"daily_prices/date={day}/{number}.csv"
     STAGING.objects[key] = ObjectInfo(key, f"{number:032x}", 100, at)
 
