@@ -140,6 +140,10 @@ def runs(daemon: Daemon, job: str, *statuses: dg.DagsterRunStatus) -> list[dg.Da
     return list(daemon.instance.get_runs(dg.RunsFilter(job_name=job, statuses=list(statuses) or None)))
 
 
+def succeeded(daemon: Daemon) -> list[dg.DagsterRun]:
+    return runs(daemon, "ingest_daily_prices", dg.DagsterRunStatus.SUCCESS)
+
+
 def the_started_run(daemon: Daemon, job: str) -> str:
     (run,) = runs(daemon, job, dg.DagsterRunStatus.STARTED)
     return run.run_id
@@ -214,7 +218,10 @@ def runs_killed_in_mid_merge(daemon: Daemon, gate: Gate, drops: Drops) -> None:
         held.reached()
         killed = the_started_run(daemon, "ingest_daily_prices")
         daemon.kill_run(killed)
-    assert soon(lambda: daemon.instance.get_run_by_id(killed).status is dg.DagsterRunStatus.FAILURE)  # type: ignore[union-attr]
+    assert soon(lambda: any(run.tags.get("stock_pipeline/attempt") == "2" for run in succeeded(daemon))), daemon.tail()
+    ended = daemon.instance.get_run_by_id(killed)
+    assert ended
+    assert ended.status is dg.DagsterRunStatus.FAILURE
 
 
 def all_killed_at_once_in_mid_merge(daemon: Daemon, gate: Gate, drops: Drops) -> None:

@@ -37,7 +37,7 @@ TICK_LOST, SUBMISSION_LOST, RUN_FAILS, RUN_GOES_ON = 0.1, 0.05, 0.15, 0.2
 FAILED_AT_MOST = 3  # times in a row; after five the sensor gives up, and says so
 MOST_TICKS = 2_000
 LONGEST_CURSOR = 16_384 + 12 * HANDED_AT_ONCE + 200 * 2 * YEARS
-"""Of fixed size, but for what is in runs: so many bytes an object, and a batch a year for first and for further tries."""
+"""Of fixed size, but for what is in runs: so many bytes an object, and a batch a year for first and further tries."""
 
 
 @dataclass

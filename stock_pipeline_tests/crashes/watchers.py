@@ -8,10 +8,13 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from stock_pipeline.errors import ObjectNotFound
 from stock_pipeline.ingest_ticks import SNAPSHOT
@@ -22,7 +25,6 @@ from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_H
 
 LIST_EACH = 200  # reads
 OF_SNAPSHOT = 0.75  # of all reads
-Rows = dict[Any, tuple[Any, ...]]
 
 
 @dataclass
@@ -32,32 +34,43 @@ class Watch:
     table: Table
     partition: str
     etag: str | None = None
-    rows: Rows = field(default_factory=dict)
+    rows: pa.Table | None = None
 
     def read(self, lake: S3Store) -> bool:
         """Read the object whole; returns whether it had changed. Raises AssertionError when it went backwards."""
+        name = f"{self.partition} of {self.table.name}"
         try:
             found = lake.get(partition_key(self.table, self.partition))
         except ObjectNotFound:
-            assert self.etag is None, f"{self.partition} of {self.table.name} has vanished"
+            assert self.etag is None, f"{name} has vanished"
             return False
-        table = decode(found.data, self.table)
+        rows = self._comparable(decode(found.data, self.table))
+        assert pc.count_distinct(rows["key"]).as_py() == rows.num_rows, f"{name} has a key twice"
         if found.info.etag == self.etag:
             return False
-        names = (*self.table.key, *self.table.values)
-        keys = list(zip(*(table[name].to_pylist() for name in self.table.key), strict=True))
-        rows = dict(zip(keys, zip(*(table[name].to_pylist() for name in names), strict=True), strict=True))
-        assert len(rows) == table.num_rows, f"{self.partition} of {self.table.name} has a key twice"
-        if self.table.keep == "greatest":
-            order = [names.index(name) for name in self.table.order]
-            for key, before in self.rows.items():
-                assert key in rows, f"{key} has left the snapshot"
-                then, now = (tuple(row[at] for at in order) for row in (before, rows[key]))
-                assert now > then or rows[key] == before, f"{key} went from {then} to {now}"
-        else:
-            assert self.rows.items() <= rows.items(), f"{self.partition} of {self.table.name} lost or changed rows"
+        if self.rows is not None:
+            at = pc.index_in(self.rows["key"], value_set=rows["key"])
+            assert at.null_count == 0, f"{name} has lost {at.null_count} keys"
+            self._assert_forward(self.rows, rows.take(at), name)
         self.etag, self.rows = found.info.etag, rows
         return True
+
+    def _comparable(self, rows: pa.Table) -> pa.Table:
+        """The rows without provenance and without dictionaries, which may differ, and with their key in one column."""
+        rows = rows.select([*self.table.key, *self.table.values])
+        plain = [column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column for column in rows.columns]
+        rows = pa.table(plain, rows.column_names)
+        key = pc.binary_join_element_wise(*(rows[name].cast(pa.string()) for name in self.table.key), " ")
+        return rows.append_column("key", key)
+
+    def _assert_forward(self, before: pa.Table, after: pa.Table, name: str) -> None:
+        """Row by row the same, or, where the greatest is kept, the same or greater."""
+        if self.table.keep != "greatest":
+            assert before.combine_chunks().equals(after.combine_chunks()), f"{name} has changed rows"
+            return
+        for then, now in zip(before.to_pylist(), after.to_pylist(), strict=True):
+            greater = tuple(now[column] for column in self.table.order) > tuple(then[c] for c in self.table.order)
+            assert greater or now == then, f"{name} went from {then} to {now}"
 
 
 def watch(env: Mapping[str, str], at: int, reads: Any, changes: Any, stop: Event, output: str) -> None:
