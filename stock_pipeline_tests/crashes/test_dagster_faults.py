@@ -116,16 +116,16 @@ def gate(stack: Stack) -> Iterator[Gate]:
 def daemon(request: pytest.FixtureRequest, stack: Stack, gate: Gate, tmp_path: Path) -> Iterator[Daemon]:
     environ = {**stack.aws.environ(), "AWS_ENDPOINT_URL": gate.url, "STOCK_PIPELINE_HOME": str(tmp_path)}
     environ = {name: value for name, value in environ.items() if not name.startswith("DAGSTER_")}
+    if request.param == "sqlite":
+        yield from running(Daemon(tmp_path / "dagster", environ, None))
+        return
     # A socket's path has about 100 characters at most, and its user must be able to enter every folder above it.
-    sockets = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="stock-pipeline-"))
     try:
-        if request.param == "postgres":
-            with postgres(sockets) as storage:
-                yield from running(Daemon(tmp_path / "dagster", environ, storage))
-        else:
-            yield from running(Daemon(tmp_path / "dagster", environ, None))
+        with postgres(folder) as storage:
+            yield from running(Daemon(tmp_path / "dagster", environ, storage))
     finally:
-        shutil.rmtree(sockets, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def running(daemon: Daemon) -> Iterator[Daemon]:
