@@ -40,6 +40,6 @@ def _lives(pid: int, since: float) -> bool:
     """Whether a process that was there at a time (seconds since the epoch) still is; another may have its number."""
     try:
         process = psutil.Process(pid)
-        return process.create_time() < since + _CLOCKS_DIFFER and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.create_time() < since + _CLOCKS_DIFFER and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
