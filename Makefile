@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check unit e2e live faults coverage docs browser pictures limits fuzz deployed sam check-template package-test build deploy destroy format lock clean
+.PHONY: help setup demo dev test check unit e2e live faults crash load postgres coverage docs browser pictures limits fuzz deployed sam check-template package-test build deploy destroy format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -123,6 +123,19 @@ coverage: setup  ## branch coverage of what keeps the promise (merge, lake, inge
 	  stock_pipeline_tests/lake stock_pipeline_tests/clean -k "not a_million_ticks"
 	@COVERAGE_FILE=.local/coverage $(BIN)/coverage report --show-missing --fail-under=100 \
 	  --include='stock_pipeline/merge.py,stock_pipeline/lake/*,stock_pipeline/ingest*.py,stock_pipeline/arrivals.py,stock_pipeline/clean/*'
+
+crash: setup postgres  ## kill processes, race them, load the queues, let Dagster die (KILLS= READS= ROUNDS= TICKS= …)
+	@$(foreach amount,KILLS READS ROUNDS TICKS OBJECTS FILES DAEMON_KILLS SEED,CRASH_$(amount)=$($(amount))) \
+	  $(PYTEST) -n 3 --dist worksteal -m crash $(ARGS)
+
+load: setup  ## ticks through real queues and four workers, the result compared tick by tick (TICKS=10000000 OBJECTS=10000)
+	@$(BIN)/python -m stock_pipeline_tests.crashes.load --ticks $(or $(TICKS),10000000) --objects $(or $(OBJECTS),10000)
+
+postgres:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null; } || \
+	  echo "PostgreSQL is missing and cannot be installed here: what needs it is skipped"
 
 format: setup  ## format the code and mend what lint can mend
 	@$(BIN)/ruff format .
