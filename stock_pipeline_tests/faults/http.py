@@ -30,7 +30,7 @@ _ENVIRONMENT = {
     "AWS_ENDPOINT_URL": ENDPOINT,
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",  # pragma: allowlist secret
 }
 _CODES = {429: "TooManyRequests", 500: "InternalError", 503: "SlowDown", 409: "ConditionalRequestConflict",
           412: "PreconditionFailed", 404: "NoSuchKey"}  # fmt: skip

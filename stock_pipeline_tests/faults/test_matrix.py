@@ -82,7 +82,7 @@ def test_the_store_in_memory_does_as_the_real_one(operation: str, fault: Fault, 
 @pytest.mark.parametrize(
     ("fault", "times", "told", "stored"),
     [
-        (Fault.THROTTLED, ATTEMPTS - 1, "22af645d1859cb5ca6da0c484f1f37ea", b"new"),
+        (Fault.THROTTLED, ATTEMPTS - 1, "22af645d1859cb5ca6da0c484f1f37ea", b"new"),  # pragma: allowlist secret
         (Fault.THROTTLED, ATTEMPTS, "StoreUnavailable", b"ok"),
         (Fault.INTERNAL, ATTEMPTS, "StoreUnavailable", b"ok"),
         (Fault.UNAVAILABLE, ATTEMPTS, "StoreUnavailable", b"ok"),
