@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check unit e2e live deployed sam check-template package-test build deploy destroy format lock clean
+.PHONY: help setup demo dev test check unit e2e live faults crash load postgres coverage docs browser pictures limits fuzz deployed sam check-template package-test build deploy destroy format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,21 +31,37 @@ dev: setup  ## local AWS, Dagster UI and sensors, until Ctrl-C
 
 test: check unit e2e  ## what must hold before a change is done: check, unit, e2e (CI runs live, too)
 
-check: setup  ## formatting, lint, types, import boundaries, the template
+check: setup  ## formatting, lint, types, import boundaries, the template, security, secrets
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/cfn-lint lambdas/template.yaml
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml stock_pipeline lambdas benchmarks
+	@git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook
 	@$(PYTEST) -q stock_pipeline_tests/test_boundaries.py
 
+# What a target of its own runs; all else are unit tests.
+MARKED := e2e or live or deployed or package or docs or browser or limits or crash
+
 unit: setup  ## tests that need no service
-	@$(PYTEST) -n 2 -m "not e2e and not live and not deployed and not package" $(ARGS)
+	@$(PYTEST) -n 2 -m "not ($(MARKED))" $(ARGS)
 
 e2e: setup  ## tests against the local AWS
 	@$(PYTEST) -n 2 --dist loadgroup -m e2e $(ARGS)
 
 live: setup  ## tests of dev and demo, and of both paths through a running Dagster (some minutes)
 	@$(PYTEST) -n 2 --dist loadgroup -m live $(ARGS)
+
+browser: setup  ## tests of the UI in a headless Chromium (some minutes); installs Debian's where it is missing and may be
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qqy --no-install-recommends install chromium fonts-dejavu-core >/dev/null; } || true
+	@$(PYTEST) -m browser $(ARGS)
+
+pictures: setup  ## take the pictures of the UI in docs/pictures again
+	@PICTURES=1 $(PYTEST) -m browser $(ARGS)
+
+docs: setup  ## run every command that the docs tell a reader to run, and the notebook (some minutes)
+	@$(PYTEST) -n 2 -m docs $(ARGS)
 
 deployed: setup  ## tests of the stack as deployed by `make deploy`, on a local AWS with IAM enforced (some minutes)
 	@$(MAKE) --no-print-directory build HOST=1
@@ -89,6 +105,37 @@ deploy: build  ## build, and create or update the stack (STAGE, REGION, PARAMS, 
 
 destroy: setup  ## delete the stack but for its buckets (STAGE, REGION, ENDPOINT; DATA=delete: these too; FORCE=1: do not ask)
 	@$(DEPLOY) destroy --stage $(STAGE) $(if $(filter delete,$(DATA)),--delete-data) $(if $(FORCE),--force)
+
+limits: setup  ## tests of the memory that the largest and the worst objects take
+	@$(PYTEST) -n 2 -m limits $(ARGS)
+
+fuzz: setup  ## cases of bad input for the parsers (CASES=1000000 SEED=1), the smallest failing one kept
+	@$(BIN)/python -m stock_pipeline_tests.fuzz --cases $(or $(CASES),10000) --seed $(or $(SEED),1)
+
+SCHEDULES ?= 2000
+SEED ?= 1
+faults: setup  ## schedules of faults (SCHEDULES=10000 SEED=1), pairs of faults in each ingest, planted bugs
+	@$(BIN)/python -m stock_pipeline_tests.faults --schedules $(SCHEDULES) --seed $(SEED) --pairs --mutants
+
+coverage: setup  ## branch coverage of what keeps the promise (merge, lake, ingest, arrivals, clean) must be whole
+	@COVERAGE_FILE=.local/coverage $(BIN)/coverage run --branch --source=stock_pipeline -m pytest -q \
+	  stock_pipeline_tests/test_merge.py stock_pipeline_tests/test_ingest.py stock_pipeline_tests/test_ingest_ticks.py \
+	  stock_pipeline_tests/lake stock_pipeline_tests/clean -k "not a_million_ticks"
+	@COVERAGE_FILE=.local/coverage $(BIN)/coverage report --show-missing --fail-under=100 \
+	  --include='stock_pipeline/merge.py,stock_pipeline/lake/*,stock_pipeline/ingest*.py,stock_pipeline/arrivals.py,stock_pipeline/clean/*'
+
+crash: setup postgres  ## kill processes, race them, load the queues, let Dagster die (KILLS= READS= ROUNDS= TICKS= …)
+	@$(foreach amount,KILLS READS ROUNDS TICKS OBJECTS FILES DAEMON_KILLS SEED,CRASH_$(amount)=$($(amount))) \
+	  $(PYTEST) -n 3 --dist worksteal -m crash $(ARGS)
+
+load: setup  ## ticks through real queues and four workers, the result compared tick by tick (TICKS=10000000 OBJECTS=10000)
+	@$(BIN)/python -m stock_pipeline_tests.crashes.load --ticks $(or $(TICKS),10000000) --objects $(or $(OBJECTS),10000)
+
+postgres:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null; } || \
+	  echo "PostgreSQL is missing and cannot be installed here: what needs it is skipped"
 
 format: setup  ## format the code and mend what lint can mend
 	@$(BIN)/ruff format .

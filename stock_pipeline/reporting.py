@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from stock_pipeline.errors import without_contents
 from stock_pipeline.lineage import send, sqs_client
 from stock_pipeline.receipts import Receipt
 
@@ -34,13 +35,14 @@ class Reporter:
             if receipt.refused is None:
                 self._logger.info("ingested", receipt=receipt.to_record())
             else:
-                self._logger.warning("refused", key=receipt.source, reason=receipt.refused)
+                self._logger.warning("refused", key=receipt.source, reason=without_contents(receipt.refused))
             self._count(receipt)
         if self._sqs is None or not self._queue_url or not receipts:
             return
         not_sent = send(receipts, self._sqs, self._queue_url)
         for receipt, reason in not_sent:
-            self._logger.error("the receipt was not sent", receipt=receipt.to_record(), reason=reason)
+            shown = receipt.to_record() | {"refused": receipt.refused and without_contents(receipt.refused)}
+            self._logger.error("the receipt was not sent", receipt=shown, reason=reason)
         self._metrics.add_metric("ReceiptsNotSent", MetricUnit.Count, len(not_sent))
 
     def _count(self, receipt: Receipt) -> None:

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 
 from stock_pipeline.cli import backfill, demo, dev, doctor, ingest, reconcile, rejects, sql, stream, watch
 from stock_pipeline.cli.console import complain, say
-from stock_pipeline.errors import StockPipelineError
+from stock_pipeline.errors import StockPipelineError, StoreUnavailable
 from stock_pipeline.settings import PREFIX
 
 _AWS_REMEDY = "check AWS_PROFILE, AWS_REGION and your credentials, or run `stock-pipeline doctor`"
@@ -47,6 +47,7 @@ app = typer.Typer(
     cls=_Commands,
     name="stock-pipeline",
     help="Stock prices, daily files and live ticks, on their way into tables that SQL reads.",
+    epilog="First steps: [bold]stock-pipeline demo[/], or [bold]stock-pipeline ingest FILE[/]; then docs/tutorial.md.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -101,7 +102,7 @@ app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:
-    """Run the command line; the entry point `stock-pipeline`."""
+    """Run the command line."""
     # In the background of a script SIGINT is ignored by default, and then Ctrl-C or kill -INT could not stop `dev`.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminated)
@@ -125,6 +126,8 @@ def _is_for_typer(error: Exception) -> bool:
 
 
 def _told(error: Exception) -> str:
+    if isinstance(error, StoreUnavailable):
+        return f"{error}; try again, and see `stock-pipeline doctor`"
     if isinstance(error, StockPipelineError):
         return str(error)
     if type(error).__module__.startswith("botocore"):

@@ -62,7 +62,7 @@ def write_rejects(
     """
     partition = rejects_partition(table, source.key)
     target = partition_key(REJECTED_RECORDS, partition)
-    for _ in attempts(target):
+    for _ in attempts(target):  # pragma: no branch - it ends by raising
         recorded = _recorded(store, target)
         stale = recorded.modified > source.modified.isoformat()
         keep = recorded.rows if add or stale else _replaced(recorded.rows)
@@ -91,12 +91,18 @@ def is_judged(store: ObjectStore, table: Table, source: ObjectInfo) -> bool:
     return _recorded(store, target).is_of(source)
 
 
-def read_rejects(store: ObjectStore, table: Table, source: str | None = None) -> pa.Table:
-    """The rejected records of a table, or of one source object of it (schema REJECTED_RECORDS), newest first."""
+def read_rejects(
+    store: ObjectStore, table: Table, source: str | None = None, *, since: datetime | None = None
+) -> pa.Table:
+    """The rejected records of a table, or of one source object of it (schema REJECTED_RECORDS), newest first.
+
+    With `since` (UTC), only of the sources whose records were written at that time or later.
+    """
     if source is not None:
         partitions = [partition_key(REJECTED_RECORDS, rejects_partition(table, source))]
     else:
-        partitions = [info.key for info in store.list(f"{REJECTED_RECORDS.prefix}table={table.name}/")]
+        listed = store.list(f"{REJECTED_RECORDS.prefix}table={table.name}/")
+        partitions = [info.key for info in listed if since is None or info.modified >= since]
 
     def rows(key: str) -> pa.Table:
         try:

@@ -15,7 +15,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stock_pipeline.errors import ObjectNotFound, PreconditionFailed, StoreError, StoreUnavailable
+from stock_pipeline.errors import ObjectNotFound, ObjectTooLarge, PreconditionFailed, StoreError, StoreUnavailable
+from stock_pipeline.settings import MIB
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -53,8 +54,11 @@ class ObjectStore(Protocol):
 
     bucket: str
 
-    def get(self, key: str, *, version_id: str | None = None) -> StoredObject:
-        """The object; raises ObjectNotFound, StoreUnavailable."""
+    def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
+        """The object; raises ObjectNotFound, StoreUnavailable.
+
+        Raises ObjectTooLarge for an object of more than `max_bytes`, before any of it is in memory.
+        """
         ...
 
     def put(self, key: str, data: bytes, *, if_match: str | None = None, if_none_match: bool = False) -> str:
@@ -70,6 +74,15 @@ class ObjectStore(Protocol):
         ...
 
 
+def too_large(bucket: str, info: ObjectInfo, max_bytes: int) -> ObjectTooLarge:
+    """The error for an object of more than `max_bytes`."""
+    return ObjectTooLarge(
+        info,
+        f"s3://{bucket}/{info.key} has {info.size / MIB:,.1f} MiB, over the limit of {max_bytes / MIB:g} MiB for "
+        "one object; split the file, or raise STOCK_PIPELINE_MAX_OBJECT_MB",
+    )
+
+
 class S3Store:
     """A bucket in S3 (or whatever AWS_ENDPOINT_URL names). Safe to share between threads."""
 
@@ -77,14 +90,17 @@ class S3Store:
         self.bucket = bucket
         self._client: S3Client = client or boto3.client("s3", config=_CONFIG)
 
-    def get(self, key: str, *, version_id: str | None = None) -> StoredObject:
+    def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
         which: dict[str, Any] = {"VersionId": version_id} if version_id else {}
         try:
             reply = self._client.get_object(Bucket=self.bucket, Key=key, **which)
+            info = ObjectInfo(key, reply["ETag"].strip('"'), reply["ContentLength"], reply["LastModified"])
+            if max_bytes is not None and info.size > max_bytes:
+                reply["Body"].close()  # the headers came, the content need not
+                raise too_large(self.bucket, info, max_bytes)
             data = reply["Body"].read()
         except (ClientError, BotoCoreError) as error:
             raise self._translated(error, key) from error
-        info = ObjectInfo(key, reply["ETag"].strip('"'), len(data), reply["LastModified"])
         return StoredObject(info, data, reply.get("VersionId"))
 
     def put(self, key: str, data: bytes, *, if_match: str | None = None, if_none_match: bool = False) -> str:

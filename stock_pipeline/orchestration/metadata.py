@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stock_pipeline.errors import without_contents
+from stock_pipeline.orchestration import charts, markdown
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import Table
 
@@ -55,8 +57,25 @@ def records(rows: pa.Table, schema: dg.TableSchema | None = None) -> dg.TableMet
     return dg.MetadataValue.table([dg.TableRecord(record) for record in plain], schema=schema)
 
 
+def number(value: float) -> dg.IntMetadataValue | dg.FloatMetadataValue:
+    """A number that the UI can plot."""
+    return dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.float(value)
+
+
 def _plain(value: object) -> str | int | float | bool | None:
     return value if value is None or isinstance(value, (str, int, float)) else str(value)
+
+
+def chart(name: str, draw: Callable[..., str | None], *arguments: object) -> Metadata:
+    """A chart under a name; nothing when there is nothing to draw.
+
+    Whatever goes wrong in a drawing is told in its place and fails no run: the rows that it is about are stored.
+    """
+    try:
+        drawn = draw(*arguments)
+    except Exception as error:
+        drawn = f"this chart could not be drawn ({type(error).__name__})"
+    return {name: dg.MetadataValue.md(drawn)} if drawn else {}
 
 
 def receipts_metadata(receipts: Sequence[Receipt]) -> Metadata:
@@ -78,10 +97,13 @@ def receipts_metadata(receipts: Sequence[Receipt]) -> Metadata:
         "sources": len(receipts),
         "refused_sources": len(refused),
     }
-    metadata: dict[str, dg.MetadataValue[Any]] = {name: dg.MetadataValue.int(count) for name, count in counts.items()}
+    metadata: dict[str, dg.MetadataValue[Any]] = dict(chart("chart_rejected", charts.rejected, rejected))
+    metadata |= {name: dg.MetadataValue.int(count) for name, count in counts.items()}
     metadata |= {f"rejected/{reason}": dg.MetadataValue.int(count) for reason, count in sorted(rejected.items())}
     if refused:
-        metadata["refused"] = dg.MetadataValue.md(_table(["source", "why"], [[r.source, r.refused] for r in refused]))
+        metadata["refused"] = dg.MetadataValue.md(
+            markdown.table(["source", "why"], [[r.source, r.refused] for r in refused])
+        )
     metadata["receipts"] = dg.MetadataValue.md(_receipts_table(receipts))
     return metadata
 
@@ -118,7 +140,7 @@ def noteworthy(receipts: Sequence[Receipt]) -> Iterator[str]:
     """A line for the log about each source that was refused, or of which not every row is stored."""
     for receipt in receipts:
         if receipt.refused:
-            yield f"{receipt.source} was refused: {receipt.refused}"
+            yield f"{receipt.source} was refused: {without_contents(receipt.refused)}"
         elif receipt.rejected or receipt.conflicts:
             reasons = receipt.rejected | ({"conflict": receipt.conflicts} if receipt.conflicts else {})
             yield f"{receipt.source}: not stored: {', '.join(f'{count:,} {why}' for why, count in reasons.items())}"
@@ -127,17 +149,9 @@ def noteworthy(receipts: Sequence[Receipt]) -> Iterator[str]:
 def _receipts_table(receipts: Sequence[Receipt]) -> str:
     shown = sorted(receipts, key=lambda r: (r.inserted + r.rejected_rows == 0, r.source))[:LISTED_SOURCES]
     rows = [[r.source, r.rows, r.inserted, r.duplicates, r.conflicts, r.rejected_rows, r.skipped] for r in shown]
-    text = _table(["source", "rows", "new", "duplicates", "conflicts", "rejected", "skipped"], rows)
+    text = markdown.table(["source", "rows", "new", "duplicates", "conflicts", "rejected", "skipped"], rows)
     more = len(receipts) - len(shown)
     return text + (f"\n\nand {more:,} more" if more else "")
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    def cell(value: object) -> str:
-        return f"{value:,}" if isinstance(value, int) else str(value).replace("|", "\\|").replace("\n", " ")
-
-    lines = [header, ["---"] * len(header), *([cell(value) for value in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def progress(log: Callable[[str], object], what: str) -> Callable[[int, int], None]:

@@ -20,7 +20,7 @@ from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline_tests.lambdas.conftest import LAKE, STAGING
 
 HEADER = "symbol,date,open,high,low,close,volume\n"
-SECRET_ROW = "SECRET,2024-05-01,10,12,9,11,424242\n"
+SECRET_ROW = "SECRET,2024-05-01,10,12,9,11,424242\n"  # pragma: allowlist secret
 
 KEYS = [
     "daily_prices/uploads/AAPL.csv",

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import dagster as dg
@@ -18,9 +18,11 @@ from stock_pipeline.ingest_ticks import SNAPSHOT
 from stock_pipeline.lake.partitions import partition_key, read_partition
 from stock_pipeline.lake.store import ObjectStore
 from stock_pipeline.merge import Ints
+from stock_pipeline.orchestration import charts
 from stock_pipeline.orchestration.metadata import (
     PREVIEW_ROWS,
     Metadata,
+    chart,
     column_schema,
     preview,
     receipts_metadata,
@@ -38,15 +40,16 @@ LATEST_COLUMNS = column_schema(LATEST_PRICES)
 
 _READERS = 8
 _SECOND = 1_000_000  # microseconds
+_DRAWN = ["symbol", "produced_at", "price"]
 _SHOWN = [name for name in STREAM_PRICES_HISTORY.schema.names if name != "source"]
 
 
 @dataclass(frozen=True)
 class _Written:
-    """What a run wrote into one history object: how late each tick came (in microseconds), of which symbols."""
+    """What a run wrote into one history object: how late each tick came (in microseconds), and its price."""
 
     lags: Ints
-    symbols: frozenset[str]
+    new: pa.Table
     newest: pa.Table
 
 
@@ -82,8 +85,11 @@ def snapshot_report(rows: pa.Table, lake: ObjectStore, receipts: Sequence[Receip
         for name, at in (("newest_tick", span["max"]), ("oldest_tick", span["min"]))
         if at
     }
+    ages = (datetime.now(UTC).timestamp() * _SECOND - rows["produced_at"].cast(pa.int64()).to_numpy()) / _SECOND
     return {
+        **chart("chart_age", charts.lags, ages, "age of the latest price of each symbol"),
         "dagster/row_count": dg.MetadataValue.int(rows.num_rows),
+        **({"freshness_lag_seconds": dg.MetadataValue.float(round(float(ages.min()), 3))} if len(ages) else {}),
         "updated": dg.MetadataValue.int(stored_by(receipts, rows).num_rows),
         **times,
         "preview": preview(rows, LATEST_COLUMNS, by="produced_at"),
@@ -112,15 +118,18 @@ def _written(lake: ObjectStore, partition: str, receipts: Sequence[Receipt]) -> 
     new = stored_by(receipts, rows)
     produced, stored = (new[name].cast(pa.int64()).to_numpy() for name in ("produced_at", "etl_loading_ts"))
     newest = rows.select(_SHOWN).sort_by([("produced_at", "descending")]).slice(0, PREVIEW_ROWS)
-    return _Written(stored - produced, frozenset(pc.unique(new["symbol"].cast(pa.string())).to_pylist()), newest)
+    return _Written(stored - produced, new.select(_DRAWN), newest)
 
 
 def _day_report(lake: ObjectStore, day: date, written: Sequence[_Written], receipts: Sequence[Receipt]) -> Metadata:
     lags = np.concatenate([part.lags for part in written]) if written else np.zeros(0, np.int64)
     newest = pa.concat_tables([STREAM_PRICES_HISTORY.schema.empty_table().select(_SHOWN), *(w.newest for w in written)])
+    new = pa.concat_tables([STREAM_PRICES_HISTORY.schema.empty_table().select(_DRAWN), *(w.new for w in written)])
     metadata: dict[str, dg.MetadataValue[Any]] = {
+        **chart("chart_prices", charts.prices, new, "produced_at", "price"),
+        **chart("chart_arrival_lag", charts.lags, lags / _SECOND, "from the trade to the table"),
         "inserted": dg.MetadataValue.int(len(lags)),
-        "symbols": dg.MetadataValue.int(len(frozenset().union(*(part.symbols for part in written)))),
+        "symbols": dg.MetadataValue.int(pc.count_distinct(new["symbol"].cast(pa.string())).as_py()),
     }
     if len(lags):
         metadata["arrival_lag_median_seconds"] = dg.MetadataValue.float(round(float(np.median(lags)) / _SECOND, 3))
