@@ -41,8 +41,8 @@ class Reporter:
             return
         not_sent = send(receipts, self._sqs, self._queue_url)
         for receipt, reason in not_sent:
-            record = receipt.to_record() | {"refused": receipt.refused and without_contents(receipt.refused)}
-            self._logger.error("the receipt was not sent", receipt=record, reason=reason)
+            shown = receipt.to_record() | {"refused": receipt.refused and without_contents(receipt.refused)}
+            self._logger.error("the receipt was not sent", receipt=shown, reason=reason)
         self._metrics.add_metric("ReceiptsNotSent", MetricUnit.Count, len(not_sent))
 
     def _count(self, receipt: Receipt) -> None:

@@ -52,7 +52,11 @@ class Settings:
         "length of one history object in event time; divides a day, and is fixed once there is history", 5
     )
     max_clock_skew_seconds: int = _setting("how far ahead of the clock a tick's time may lie", 300)
-    max_object_mb: int = _setting("largest raw object taken, decompressed, in MiB; larger ones are refused", 1024)
+    max_object_mb: int = _setting(
+        "largest raw object taken, decompressed, in MiB; larger ones are refused. One takes up to nine times its size "
+        "in memory",
+        1024,
+    )
     rejected_warn_percent: float = _setting("share of rejected rows, in percent, above which the check warns", 1.0)
     rejected_fail_percent: float = _setting("share of rejected rows, in percent, above which the check fails", 5.0)
     price_step_percent: float = _setting(

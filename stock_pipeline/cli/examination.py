@@ -30,6 +30,15 @@ _PROBE = ".doctor/never-written"
 _NO_ETAG = "0" * 32
 _LITTLE_DISK, _NO_DISK = 1 << 30, 100 << 20  # bytes
 
+_ASK_AWS = "see that AWS answers and that you may ask it: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL"
+_REMEDIES = {  # of what a check did not expect; what it does expect has its remedy where it is found
+    "tables": "see the permissions s3:GetObject on the lake bucket, glue:GetTable and, with Athena, on the workgroup",
+    "stream": "see the permissions kinesis:DescribeStreamSummary and firehose:DescribeDeliveryStream",
+    "queues of ticks": "see the permission sqs:GetQueueAttributes",
+    "queues": "see .local/aws.log, or start `stock-pipeline dev` again",
+    "Dagster": "see .local/logs; stop `stock-pipeline dev` and start it again",
+}
+
 Check = Callable[[Settings], Iterator[Finding]]
 
 
@@ -40,7 +49,7 @@ def examine(settings: Settings) -> list[Finding]:
         try:
             findings += check(settings)
         except (StockPipelineError, ClientError, BotoCoreError) as error:
-            findings.append(Finding(name, "broken", str(error), "see the message; `--debug` shows where"))
+            findings.append(Finding(name, "broken", str(error), _REMEDIES.get(name, _ASK_AWS)))
         if name == "access" and findings[-1].state == "broken":
             findings += _disk(settings)
             break

@@ -9,9 +9,19 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
-from stock_pipeline.deploy.dependencies import TARGETS, Target, folder_of, install
+from stock_pipeline.deploy.dependencies import (
+    STAMP,
+    TARGETS,
+    Target,
+    add_to_zip,
+    folder_of,
+    forget_stale,
+    install,
+    zipped,
+)
 from stock_pipeline.deploy.packages import code_of
 from stock_pipeline.deploy.sources import CHECKOUT, functions, requirements_of
 from stock_pipeline.errors import DeployError
@@ -27,12 +37,29 @@ def build(function: str, folder: Path, target: Target, cache: Path = CACHE) -> N
     requirements = requirements_of(function)
     dependencies = cache / folder_of(requirements, target)
     install(requirements, target, dependencies)
+    forget_stale(cache, target, {cache / folder_of(requirements_of(name), target) for name in functions()})
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(dependencies, folder, ignore=shutil.ignore_patterns(".installed-from"))
+    shutil.copytree(dependencies, folder, ignore=shutil.ignore_patterns("__pycache__"))  # the local AWS's functions ran
+    (folder / STAMP).write_text(str(dependencies))  # for `pack`, which removes it
     for name, source in code_of(function).items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, file)
+
+
+def pack(folder: Path) -> Path:
+    """Zip a package that `build` made, beside it; the same package gives the same bytes."""
+    dependencies = Path((folder / STAMP).read_text())
+    (folder / STAMP).unlink()
+    file = folder.with_suffix(".zip")
+    shutil.copyfile(zipped(dependencies), file)
+    with zipfile.ZipFile(file, "a") as archive:
+        packed = set(archive.namelist())
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            name = str(path.relative_to(folder))
+            if name not in packed:
+                add_to_zip(archive, name, path)
+    return file
 
 
 def main() -> None:

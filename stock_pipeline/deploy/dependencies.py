@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,8 +26,12 @@ from stock_pipeline.errors import DeployError
 LAMBDA_PYTHON = "3.13"
 """The Python of the functions in AWS; a test holds the template's Runtime against it."""
 
-_STAMP = ".installed-from"
+STAMP = ".installed"
+"""A file that is there once an installation is whole."""
+
 _LOG_LINES = 15
+_SAME_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
+_LEVEL = 4  # of compression: a third of the time of the usual 6, and 3 % larger
 # These would lead pip, or the interpreter that it installs for, somewhere else.
 _NOT_FOR_PIP = {"PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_PYTHON"}
 
@@ -54,7 +59,7 @@ _UNREACHED = {
         # A library lies there under three names; the one that others are linked to is libx.so.<version>.
         *("libarrow*.so", "libparquet*.so", "*.so.*.*.*"),
     ),
-    "numpy": ("f2py", "distutils", "_pyinstaller", "_core/lib"),
+    "numpy": ("f2py", "distutils", "_pyinstaller", "_core/lib", "_core/_simd.*"),
     "aws_lambda_powertools": ("event_handler",),
 }
 
@@ -110,7 +115,7 @@ _RULES = repr((_NEVER_RUN, _UNREACHED)).encode()
 
 def is_installed(folder: Path) -> bool:
     """Whether an installation is whole."""
-    return (folder / _STAMP).is_file()
+    return (folder / STAMP).is_file()
 
 
 def install(requirements: Path, target: Target, folder: Path, python: Path | str = sys.executable) -> None:
@@ -132,13 +137,35 @@ def install(requirements: Path, target: Target, folder: Path, python: Path | str
              "--requirement", str(wanted)])  # fmt: skip
         folder.mkdir(exist_ok=True)  # there may be nothing to install
         prune(folder)
-        (folder / _STAMP).touch()
+        (folder / STAMP).touch()
         wanted.unlink()
+
+
+def zipped(folder: Path) -> Path:
+    """An installation as a zip, made once; the same installation gives the same bytes."""
+    file = folder.with_suffix(".zip")
+    with _alone(folder.with_suffix(".lock")):
+        if not file.is_file():
+            draft = folder.with_suffix(".draft")
+            with zipfile.ZipFile(draft, "w") as archive:
+                for path in sorted(folder.rglob("*")):
+                    if path.is_file() and path.name != STAMP and path.suffix != ".pyc":
+                        add_to_zip(archive, str(path.relative_to(folder)), path)
+            draft.replace(file)
+    return file
+
+
+def add_to_zip(archive: zipfile.ZipFile, name: str, path: Path) -> None:
+    """Add a file as a function's package has it: without its time, and readable for whom Lambda runs functions as."""
+    entry = zipfile.ZipInfo(name, _SAME_TIME)
+    entry.external_attr = 0o755 << 16
+    archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED, _LEVEL)
 
 
 def forget_stale(folder: Path, target: Target, wanted: set[Path]) -> None:
     """Remove the installations for a target that are not wanted any more."""
-    for stale in set(folder.glob(f"{target.name}-*")) - wanted - {path.with_suffix(".lock") for path in wanted}:
+    kept = {path.name for path in wanted}
+    for stale in (path for path in folder.glob(f"{target.name}-*") if path.name.split(".")[0] not in kept):
         if stale.is_dir():
             shutil.rmtree(stale, ignore_errors=True)
         else:
@@ -148,7 +175,7 @@ def forget_stale(folder: Path, target: Target, wanted: set[Path]) -> None:
 def applying(requirements: str, target: Target) -> Iterator[str]:
     """The requirements of a file that apply to a target: pip judges markers by the interpreter that it runs on."""
     for requirement in requirements.replace("\\\n", " ").splitlines():
-        text = requirement.split(" #")[0].strip()
+        text = " ".join(requirement.split(" #")[0].split())
         name, _, rest = text.partition(" ; ")
         if not text or text.startswith("#"):
             continue

@@ -12,10 +12,10 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from stock_pipeline.deploy.dependencies import add_to_zip
 from stock_pipeline.deploy.sources import CHECKOUT, TEMPLATE
 
 _PACKAGE = "stock_pipeline"
-_SAME_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold: the same code makes the same bytes
 
 
 def code_of(function: str) -> dict[str, Path]:
@@ -29,9 +29,9 @@ def code_of(function: str) -> dict[str, Path]:
 def function_zip(function: str) -> bytes:
     """A function's code as a deployment package without its dependencies; the same code gives the same bytes."""
     sink = io.BytesIO()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(sink, "w") as archive:
         for name, path in code_of(function).items():
-            archive.writestr(zipfile.ZipInfo(name, _SAME_TIME), path.read_bytes())
+            add_to_zip(archive, name, path)
     return sink.getvalue()
 
 

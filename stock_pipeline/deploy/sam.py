@@ -11,26 +11,23 @@ import shlex
 import shutil
 import subprocess
 import sys
-import zipfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from stock_pipeline.deploy.build import pack
 from stock_pipeline.deploy.dependencies import TARGETS
 from stock_pipeline.deploy.sources import CHECKOUT, TEMPLATE
+from stock_pipeline.deploy.stack import client_of, described, exists, stack_of
 from stock_pipeline.errors import DeployError
 
 SAM = CHECKOUT / ".local" / "sam" / "bin" / "sam"
 BUILT = CHECKOUT / "build"
 
-_SAME_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold: the same package makes the same bytes
-_LEVEL = 4  # a third of the time of the usual 6, for 3 % more
-_NOT_IN_AWS = "local"  # any key opens the local AWS
 _LOOPBACK = ("http://127.0.0.1", "http://localhost")
-
-
-def stack_of(stage: str) -> str:
-    """The name of a stage's stack."""
-    return f"stock-pipeline-{stage}"
+_CAPABILITIES = ["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
+_LOG_LINES = 20
 
 
 def build(target: str, into: Path | None = None) -> Path:
@@ -39,11 +36,11 @@ def build(target: str, into: Path | None = None) -> Path:
     machine = "arm64" if target == "arm64" else "x86_64"
     environ = os.environ | {"PYTHON": sys.executable, "TARGET": TARGETS[target].name}
     command = ["build", "--template", str(TEMPLATE), "--build-dir", str(folder), "--parallel"]
-    _sam([*command, "--parameter-overrides", f"Architecture={machine}"], environ, cwd=TEMPLATE.parent)
+    _sam([*command, "--parameter-overrides", f"Architecture={machine}"], environ, TEMPLATE.parent, quiet=True)
     template = folder / "template.yaml"
     text = template.read_text()
     for package in sorted(path for path in folder.iterdir() if path.is_dir()):
-        _zip(package, package.with_suffix(".zip"))
+        pack(package)
         shutil.rmtree(package)
         text = text.replace(f"CodeUri: {package.name}\n", f"CodeUri: {package.name}.zip\n")
     template.write_text(text)
@@ -53,16 +50,71 @@ def build(target: str, into: Path | None = None) -> Path:
 def deploy(built: Path, stage: str, parameters: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> None:
     """Create or update a stage's stack from a built template; SAM's own report goes to stdout.
 
-    Parameters that are not given keep what the stack has, or their default. `environ` says which AWS. Raises
-    DeployError; a stack that could not be made is rolled back.
+    Parameters that are not given keep what the stack has, or their default. Buckets that an earlier stack of the stage
+    left behind are taken over. `environ` says which AWS. Raises DeployError; what was there is then as it was.
     """
-    stack = stack_of(stage)
+    if not built.is_file():
+        raise DeployError(f"there is no {built}; run `make build` first")
+    stack, given = stack_of(stage), {"Stage": stage, **parameters}
+    if described(stack, client_of("cloudformation", environ)) is None and (left := buckets_left(stage, environ)):
+        print(f"taking over {' and '.join(left)}, which an earlier stack left behind", flush=True)  # noqa: T201
+        _adopt(built, stack, given, environ)
+        return
     command = ["deploy", "--template-file", str(built), "--stack-name", stack, "--resolve-s3", "--s3-prefix", stack]
-    command += ["--capabilities", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
-    command += ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
-    given = {"Stage": stage, **parameters}
-    command += ["--parameter-overrides", *(f'{name}="{value}"' for name, value in given.items())]
-    _sam(command, environ, cwd=built.parent)
+    command += ["--capabilities", *_CAPABILITIES, "--no-confirm-changeset", "--no-fail-on-empty-changeset"]
+    command += ["--no-progressbar", "--parameter-overrides", *(f'{name}="{value}"' for name, value in given.items())]
+    _sam(command, environ, built.parent)
+
+
+def buckets_left(stage: str, environ: Mapping[str, str]) -> list[str]:
+    """The buckets of a stage that exist."""
+    account = client_of("sts", environ).get_caller_identity()["Account"]
+    names = [f"{stack_of(stage)}-{kind}-{account}" for kind in ("staging", "lake")]
+    return [name for name in names if exists(name, client_of("s3", environ))]
+
+
+def _adopt(built: Path, stack: str, parameters: Mapping[str, str], environ: Mapping[str, str]) -> None:
+    """Create a stack that takes over what is there under its names already, which `sam deploy` cannot."""
+    packaged = built.with_name("packaged.yaml")
+    command = ["package", "--template-file", str(built), "--resolve-s3", "--s3-prefix", stack, "--no-progressbar"]
+    _sam([*command, "--output-template-file", str(packaged)], environ, built.parent, quiet=True)
+    cloudformation, s3 = client_of("cloudformation", environ), client_of("s3", environ)
+    artifacts = artifacts_bucket(cloudformation)
+    key = f"{stack}/packaged.yaml"
+    s3.upload_file(str(packaged), artifacts, key)
+    request: dict[str, Any] = {
+        "StackName": stack,
+        "ChangeSetName": f"adopt-{int(time.time())}",
+        "ChangeSetType": "CREATE",
+        "ImportExistingResources": True,
+        "TemplateURL": f"{s3.meta.endpoint_url}/{artifacts}/{key}",
+        "Parameters": [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
+        "Capabilities": _CAPABILITIES,
+    }
+    name = cloudformation.create_change_set(**request)["Id"]
+    _wait(cloudformation, "change_set_create_complete", stack, ChangeSetName=name)
+    cloudformation.execute_change_set(ChangeSetName=name)
+    _wait(cloudformation, "stack_create_complete", stack, StackName=stack)
+
+
+def artifacts_bucket(cloudformation: Any) -> str | None:
+    """The bucket that SAM keeps packages in, if it has made one."""
+    managed = described("aws-sam-cli-managed-default", cloudformation)
+    outputs = (managed or {}).get("Outputs", [])
+    return next((output["OutputValue"] for output in outputs if output["OutputKey"] == "SourceBucket"), None)
+
+
+def _wait(cloudformation: Any, waiter: str, stack: str, **what: str) -> None:
+    from botocore.exceptions import WaiterError
+
+    patience = {"Delay": 2, "MaxAttempts": 900}
+    try:
+        cloudformation.get_waiter(waiter).wait(**what, WaiterConfig=patience)
+    except WaiterError as error:
+        events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
+        failed = [e for e in reversed(events) if e.get("ResourceStatus", "").endswith("_FAILED")]
+        why = "; ".join(f"{e['LogicalResourceId']}: {e.get('ResourceStatusReason', '')}" for e in failed)
+        raise DeployError(f"the stack {stack} could not be made: {why or error}") from error
 
 
 def parameters_of(text: str) -> dict[str, str]:
@@ -79,27 +131,19 @@ def parameters_of(text: str) -> dict[str, str]:
     return given
 
 
-def _sam(command: list[str], environ: Mapping[str, str], cwd: Path) -> None:
+def _sam(command: list[str], environ: Mapping[str, str], cwd: Path, *, quiet: bool = False) -> None:
+    """Run the SAM CLI; with `quiet` what it says is shown only if it fails."""
     if not SAM.is_file():
         raise DeployError(f"the SAM CLI is not there ({SAM}); `make sam` installs it")
-    ours = {"SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "5", "__SAM_CLI_APP_DIR": str(SAM.parents[2] / "sam-home")}
-    endpoint = environ.get("AWS_ENDPOINT_URL", "")
-    if endpoint.startswith(_LOOPBACK):
+    ours = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(SAM.parents[2] / "sam-home")}
+    if environ.get("AWS_ENDPOINT_URL", "").startswith(_LOOPBACK):
         ours |= {"SAM_CLI_POLL_DELAY": "0.2"}
-        ours |= {name: environ.get(name, _NOT_IN_AWS) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    said = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if quiet else {}
     try:
-        done = subprocess.run([str(SAM), *command], env={**environ, **ours}, cwd=cwd, stdin=subprocess.DEVNULL)  # noqa: S603
+        done = subprocess.run([str(SAM), *command], env={**environ, **ours}, cwd=cwd, stdin=subprocess.DEVNULL,  # noqa: S603
+                              text=True, check=False, **said)  # type: ignore[call-overload] # fmt: skip
     except OSError as error:
         raise DeployError(f"cannot run {SAM} ({error.strerror}); delete {SAM.parents[1]} and try again") from error
     if done.returncode:
-        raise DeployError(f"`sam {command[0]}` failed; what it says above is why")
-
-
-def _zip(folder: Path, file: Path) -> None:
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                entry = zipfile.ZipInfo(str(path.relative_to(folder)), _SAME_TIME)
-                entry.external_attr = 0o755 << 16  # readable for the user that Lambda runs functions as
-                entry.compress_type = zipfile.ZIP_DEFLATED
-                archive.writestr(entry, path.read_bytes(), compresslevel=_LEVEL)
+        why = "\n" + "\n".join(done.stdout.splitlines()[-_LOG_LINES:]) if quiet else "; what it says above is why"
+        raise DeployError(f"`sam {command[0]}` failed{why}")

@@ -62,7 +62,7 @@ def write_rejects(
     """
     partition = rejects_partition(table, source.key)
     target = partition_key(REJECTED_RECORDS, partition)
-    for _ in attempts(target):
+    for _ in attempts(target):  # pragma: no branch - it ends by raising
         recorded = _recorded(store, target)
         stale = recorded.modified > source.modified.isoformat()
         keep = recorded.rows if add or stale else _replaced(recorded.rows)

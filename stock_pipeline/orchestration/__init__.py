@@ -7,6 +7,7 @@
     charts       small drawings in that metadata: prices, rejected rows by reason, lags
     ledger       which objects of a bucket have been handed over, in a cursor of fixed size
     failures     which errors are worth a retry, and how the others are told
+    launcher     runs as processes of this machine, found dead when they are
     evaluations  what checks find, and the results that Dagster gets of it
     rejected_share  how large a part of the rows that came was rejected
     batch/       raw_daily_prices → price_by_date: assets, checks, sensor, jobs and schedule

@@ -121,7 +121,7 @@ def _gunzipped(data: bytes, max_bytes: int) -> Iterator[bytes]:
                 raise FileRefused("the gzip file ends in the middle: it was cut off; upload it again")
             size += len(piece)
             pending = member.unconsumed_tail
-            _check_size(size, len(source), max_bytes)
+            _check_size(size, at, max_bytes)
             yield piece
         at -= len(member.unused_data)
         while at < len(source) and source[at] == 0:  # padding, as gzip itself takes it
@@ -133,7 +133,7 @@ def _unzip(data: bytes, max_bytes: int) -> tuple[bytearray, str]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             member = _only_member(archive.infolist())
-            _check_size(member.file_size, len(data), max_bytes)
+            _check_size(member.file_size, member.compress_size, max_bytes)
             with archive.open(member) as file:
                 while chunk := file.read(_STEP):
                     text += chunk
@@ -161,6 +161,7 @@ def _only_member(members: Iterable[zipfile.ZipInfo]) -> zipfile.ZipInfo:
 
 
 def _check_size(size: int, packed: int, max_bytes: int) -> None:
+    """Refuse too much text, and text that came of far too few bytes: `packed` of them so far."""
     if size > max_bytes:
         raise _too_large(max_bytes)
     if size > _BOMB_BYTES and size > _BOMB_RATIO * packed:

@@ -306,6 +306,24 @@ def reports_failures(output: str) -> Observation:
     return observe
 
 
+def sends_receipts(output: str, new_object: Callable[[], tuple[str, str, bytes]]) -> Observation:
+    """Whether the receipt of what a function stored comes to the lineage queue."""
+
+    def observe(account: Account, within: float) -> bool:
+        key, _, data = new_object()
+        account.staging.put(key, data)
+        account.invoke(output, account.arrival(key))
+        kept: list[dict[str, Any]] = []
+
+        def arrived() -> bool:
+            kept.extend(account.messages("LineageQueueUrl"))
+            return any(receipt["source"] == key for receipt in kept)
+
+        return eventually(arrived, within=within)
+
+    return observe
+
+
 def _run_now(account: Account, schedule: str, event: dict[str, Any]) -> None:
     """Let a schedule with the target and the role of one of the stack's fall due now."""
     scheduler = account.client("scheduler")

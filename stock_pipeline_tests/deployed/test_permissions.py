@@ -33,6 +33,12 @@ OBSERVATIONS: dict[tuple[str, str], Observation] = {
     ("ProcessStockStreamDataRole", "ReadRawObjects"): see.ingests_ticks,
     ("ProcessStockStreamDataRole", "MergeIntoTables"): see.ingests_ticks,
     ("ProcessStockStreamDataRole", "TakeArrivals"): see.is_called_by_the_queue,
+    ("ProcessBatchStockDataRole", "SendReceipts"): see.sends_receipts(
+        "ProcessBatchStockDataFunction", see.new_daily_file
+    ),
+    ("ProcessStockStreamDataRole", "SendReceipts"): see.sends_receipts(
+        "ProcessStockStreamDataFunction", see.new_tick_object
+    ),
 }
 for _function in ("GenerateStockBatchData", "ProcessBatchStockData", "WriteRecordsToStream", "ProcessStockStreamData"):
     OBSERVATIONS[f"{_function}Role", "WriteLogs"] = see.writes_logs(f"{_function}Function")

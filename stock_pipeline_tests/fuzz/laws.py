@@ -130,7 +130,7 @@ def _lines(kind: str, data: bytes) -> list[str] | None:
             text = data.decode("cp1252" if kind == "daily" else "latin-1")
     if kind == "daily":
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    elif text.lstrip("\ufeff \t\r\n")[:1] == "[" or re.search(r"^\s*[\[{]+\s*$", text, re.MULTILINE):
+    elif text.lstrip("\ufeff \t\r\n")[:1] == "[" or re.search(r"^\s*[\[{]+\s*$", text.lstrip("\ufeff"), re.MULTILINE):
         return None  # a document: its records are counted, not its lines
     return text.lstrip("\ufeff").split("\n")
 
@@ -143,11 +143,9 @@ def _every_row(lines: list[str], rows: int, numbers: list[int], rejected: list[d
     if not any('"' in line for line in lines):
         missing = set(filled[1:]) - set(numbers)
         above = set(filled[1:3])  # a header of three levels
-        if (
-            (missing and missing != above)
-            or len(numbers) != len(set(numbers))
-            or rows != len(filled) - 1 - len(missing)
-        ):
+        tabs = {number for number, line in enumerate(lines, 1) if "\t" in line and not line.strip()}  # maybe cells
+        expected = len(filled) - 1 - len(missing) + len(tabs & set(numbers))
+        if (missing and missing != above) or len(numbers) != len(set(numbers)) or rows != expected:
             raise Broken(f"lines {sorted(missing)} are not accounted for; {rows} rows of {len(filled)} lines")
         if any(lines[row["line"] - 1] != row["raw"] for row in rejected):
             raise Broken("the record of a rejected row is not the row as it came")

@@ -123,3 +123,10 @@ def test_an_object_over_the_limit_is_told_by_its_size_and_not_fetched(store: S3S
     assert (caught.value.info.etag, caught.value.info.size, read) == (etag, 3_000_000, [])
     assert store.get("big", max_bytes=3_000_000).data == b"x" * 3_000_000
     assert read
+
+
+def test_any_other_refusal_is_told_as_it_is_and_is_no_reason_to_try_again(store: S3Store) -> None:
+    answering(store, 400, "EntityTooLarge")
+    with pytest.raises(StoreError, match="s3://lake/k: S3 answered 400 EntityTooLarge") as told:
+        store.put("k", b"")
+    assert type(told.value) is StoreError

@@ -77,6 +77,11 @@ VENDORS = {
         "brk-b.us.csv",
         [bar("BRK-B.US", **OHLC, volume=1000)],
     ),
+    "Stooq, in Polish": (
+        "Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie,Wolumen\r\n2024-01-02,10,12.5,9,11.25,1000\r\n",
+        "PKN.csv",
+        [bar("PKN", **OHLC, volume=1000)],
+    ),
     "Alpha Vantage": (
         "timestamp,open,high,low,close,adjusted_close,volume,dividend_amount,split_coefficient\n"
         "2024-01-03,10,12.5,9,11.25,11.1,1000,0.0000,1.0\n2024-01-02,10,12.5,9,11.25,11.1,900,0.0000,1.0\n",
