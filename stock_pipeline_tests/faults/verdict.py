@@ -61,6 +61,23 @@ def judge_tables(ledger: Ledger, *, once: bool) -> None:
     for versions in ledger.sources.values():
         _judge_rejects(ledger, list(versions.values()), once)
     _judge_snapshot(ledger)
+    for key in sorted(ledger.notified):
+        if (key, list(ledger.sources[key])[-1]) not in ledger.told:
+            ledger.problem(f"{key} was acknowledged, and no receipt of its last version is in the lineage queue")
+
+
+def outlived_records(ledger: Ledger) -> set[str]:
+    """The records of rejects whose source has none any more: a late worker put back those of an earlier version.
+
+    That is a known limit; they go when the source is ingested again.
+    """
+    return {
+        key
+        for key, rows in ledger.tables.items()
+        if key.startswith(REJECTS)
+        and rows
+        and not _expected(ledger, list(ledger.sources[rows[0]["source"]].values())[-1])
+    }
 
 
 def _judge_keys(ledger: Ledger) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from stock_pipeline import arrivals, ingest, ingest_ticks
+from stock_pipeline import arrivals, ingest, ingest_ticks, raw_objects, reporting
 from stock_pipeline.errors import MergeContention, RowsWouldBeLost, StockPipelineError, StoreUnavailable
 from stock_pipeline.lake import partitions, rejects
 from stock_pipeline.lake.store import ObjectStore
@@ -28,6 +28,7 @@ from stock_pipeline_tests.faults import handlers
 from stock_pipeline_tests.faults.hub import Hub, Pool, Worker
 from stock_pipeline_tests.faults.inputs import Source, notification
 from stock_pipeline_tests.faults.ledger import Ledger
+from stock_pipeline_tests.faults.lineage import Lineage
 from stock_pipeline_tests.faults.queues import Message, Queue
 from stock_pipeline_tests.faults.verdict import judge_receipt
 from stock_pipeline_tests.faults.wire import Log, Wire, WireStore
@@ -114,6 +115,7 @@ class World:
 
     def notify(self, key: str, patience: float = 0.0) -> None:
         queue = self.stream if key.startswith(ingest_ticks.RAW_TICKS) else self.batch
+        self.ledger.notified.add(key)
         event = notification(handlers.STAGING, key)
         staged = [other for other in self.ledger.sources if other.partition("/")[0] == key.partition("/")[0]]
         if not self.careful and self.random.random() < 0.2:  # S3 may tell of several objects in one message
@@ -239,21 +241,25 @@ class World:
 
     @contextmanager
     def installed(self, **small: int) -> Iterator[None]:
-        """The pipeline on this world's buckets, pools and clock. `small` sets GROUP_BYTES and GROUP_ROWS."""
+        """The pipeline on this world's buckets, pools and clock. `small` sets GROUP_BYTES, GROUP_ROWS and ALONE."""
         pool = {"ThreadPoolExecutor": partial(Pool, self.hub)}
-        buckets = {"STAGING": self.staging, "LAKE": self.lake} | handlers.SILENT
+        lineage = Lineage(self.ledger, partial(self._between, 0.02))
+        with handlers.patched((reporting, {"sqs_client": lambda: lineage})):
+            reporter = reporting.Reporter(handlers.SILENT, handlers.SILENT, "lineage")
+        function = {"STAGING": self.staging, "LAKE": self.lake, "reporter": reporter}
+        function |= {"logger": handlers.SILENT, "metrics": handlers.SILENT}
         time = SimpleNamespace(sleep=self.hub.pause)
         daily = partial(self._ingesting, ingest.ingest_daily_prices)
         ticks = partial(self._ingesting, ingest_ticks.ingest_ticks)
-        sizes = ((m, {n: v}) for n, v in small.items() for m in (ingest, ingest_ticks) if hasattr(m, n))
+        sizes = ((m, {n: v}) for n, v in small.items() for m in (ingest, ingest_ticks, raw_objects) if hasattr(m, n))
         with handlers.patched(
             (arrivals, pool),
-            (ingest, pool | {"ingest_daily_prices": daily}),
-            (ingest_ticks, pool),
+            (raw_objects, pool),
+            (ingest, {"ingest_daily_prices": daily}),
             (rejects, pool),
             (partitions, {"time": time, "random": self.random}),
-            (handlers.batch(), buckets | {"ingest_daily_prices": daily}),
-            (handlers.stream(), buckets | {"ingest_ticks": ticks}),
+            (handlers.batch(), function | {"ingest_daily_prices": daily}),
+            (handlers.stream(), function | {"ingest_ticks": ticks}),
             *sizes,
         ):
             yield
@@ -269,6 +275,7 @@ class World:
         except Exception as error:  # lost races too: so few workers never lose that often
             self.ledger.problem(f"ingesting {keys} raised {type(error).__name__}: {error}")
             raise
+        self.ledger.receipts |= {receipt.id: receipt for receipt in receipts}
         if not self.ledger.rebuilt:
             for receipt in receipts:
                 judge_receipt(self.ledger, receipt, now, once=self.once)
