@@ -20,10 +20,10 @@ import pyarrow as pa
 
 from stock_pipeline import arrivals, ingest, ingest_ticks, raw_objects, reporting
 from stock_pipeline.errors import MergeContention, RowsWouldBeLost, StockPipelineError, StoreUnavailable
-from stock_pipeline.lake import partitions, rejects
+from stock_pipeline.lake import parquet, partitions, rejects
 from stock_pipeline.lake.store import ObjectStore
 from stock_pipeline.receipts import Receipt
-from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY
+from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
 from stock_pipeline_tests.faults import handlers
 from stock_pipeline_tests.faults.hub import Hub, Pool, Worker
 from stock_pipeline_tests.faults.inputs import Source, notification
@@ -249,6 +249,7 @@ class World:
         function = {"STAGING": self.staging, "LAKE": self.lake, "reporter": reporter}
         function |= {"logger": handlers.SILENT, "metrics": handlers.SILENT}
         time = SimpleNamespace(sleep=self.hub.pause)
+        decode = partial(_decoded, {})
         daily = partial(self._ingesting, ingest.ingest_daily_prices)
         ticks = partial(self._ingesting, ingest_ticks.ingest_ticks)
         sizes = ((m, {n: v}) for n, v in small.items() for m in (ingest, ingest_ticks, raw_objects) if hasattr(m, n))
@@ -256,8 +257,8 @@ class World:
             (arrivals, pool),
             (raw_objects, pool),
             (ingest, {"ingest_daily_prices": daily}),
-            (rejects, pool),
-            (partitions, {"time": time, "random": self.random}),
+            (rejects, pool | {"decode": decode}),
+            (partitions, {"time": time, "random": self.random, "decode": decode}),
             (handlers.batch(), function | {"ingest_daily_prices": daily}),
             (handlers.stream(), function | {"ingest_ticks": ticks}),
             *sizes,
@@ -280,6 +281,14 @@ class World:
             for receipt in receipts:
                 judge_receipt(self.ledger, receipt, now, once=self.once)
         return receipts
+
+
+def _decoded(known: dict[object, pa.Table], data: bytes, table: Table, columns: list[str] | None = None) -> pa.Table:
+    """What `parquet.decode` says of these bytes; most are read several times, and cost as much each time."""
+    what = (data, table.name, columns and tuple(columns))
+    if what not in known:
+        known[what] = parquet.decode(data, table, columns)
+    return known[what]
 
 
 def _no_fault(number: int, operation: str, key: str) -> None:
