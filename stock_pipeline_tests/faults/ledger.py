@@ -126,6 +126,15 @@ class Ledger:
         for row in before:
             if row["reason"] == "replaced" and (row["line"], row["raw"]) not in kept:
                 self.problem(f"{key}: the replaced value {row['raw']} is no longer on record")
+        was, is_ = self._recorded_versions(before), self._recorded_versions(now)
+        if was and is_ and max(is_) < min(was):
+            self.problem(f"{key}: the rejected records of a later version gave way to those of an earlier one")
+
+    def _recorded_versions(self, rows: list[Row]) -> list[int]:
+        """The versions of a source, counted in their order, that have exactly these rejected rows."""
+        versions = self.sources.get(rows[0]["source"], {}).values() if rows else ()
+        bad = {(row["line"], row["reason"]) for row in rows if row["reason"] not in ("replaced", "conflict")}
+        return [at for at, version in enumerate(versions) if version.rejected == bad]
 
 
 def read(data: bytes) -> list[Row]:

@@ -103,16 +103,16 @@ def _judge_rejects(ledger: Ledger, versions: list[Source], once: bool) -> None:
     for row in recorded:
         if row["reason"] == "replaced" and row["raw"] not in {as_text(values) for values in ledger.once_stored}:
             ledger.problem(f"{source}: {row['raw']} is on record as replaced, and was never stored")
+    # A version without rejects leaves no record of itself, so a late worker's record of an older one may stay.
     if once:
         expected = [_expected(ledger, version) for version in versions]
-        # A version without rejects leaves no record of itself, so a late worker's record of an older one may stay.
         allowed = expected if not expected[-1] else expected[-1:]
         if standing not in allowed:
             ledger.problem(f"{source}: {dict(standing)} is on record, not {dict(expected[-1])}")
         return
-    bad = Counter((r.line, str(r.reason)) for r in versions[-1].records or () if r.reason)
-    if versions[-1].records is not None and Counter({k: n for k, n in standing.items() if k[1] != "conflict"}) != bad:
-        ledger.problem(f"{source}: {dict(standing)} is on record, not {dict(bad)} and conflicts")
+    bad = [Counter(version.rejected) for version in versions]
+    if Counter({k: n for k, n in standing.items() if k[1] != "conflict"}) not in (bad if not bad[-1] else bad[-1:]):
+        ledger.problem(f"{source}: {dict(standing)} is on record, not {dict(bad[-1])} and conflicts")
     for record in versions[-1].good:
         if _stored_otherwise(ledger, record) and not (standing[record.line, "conflict"] or _replaced(ledger, record)):
             ledger.problem(f"{source}: {record.text} is neither stored nor on record")

@@ -57,6 +57,7 @@ class World:
     ingests: int = 0
     stopping: bool = False
     log: Log = field(default_factory=Log)
+    rewritten: set[str] = field(default_factory=set)  # objects that come a second time under their key
 
     def __post_init__(self) -> None:
         self.hub = Hub(self.random)
@@ -107,10 +108,17 @@ class World:
 
     def drop(self, sources: Sequence[Source], *, patience: float) -> None:
         """Stage objects one after the other, and notify of each, sometimes twice, sometimes late."""
+        gets, staged = self.ledger.staging.gets, dict[str, int]()
         for source in sources:
-            again = source.key in self.ledger.sources  # then give the earlier version time to be read
-            self.hub.pause(self.random.uniform(0, 40 if again else patience))
+            if source.key not in staged:
+                self.hub.pause(self.random.uniform(0, patience))
+            elif self.random.random() < 0.3:
+                self.hub.pause(self.random.uniform(0, 40))
+            else:  # rewritten while somebody is at work on what was there before
+                since, latest = staged[source.key], self.hub.now + 40
+                self.hub.pause(until=lambda: source.key in gets[since:] or self.hub.now > latest)  # noqa: B023
             self.ledger.stage(source)
+            staged[source.key] = len(gets)
             self.notify(source.key, patience)
 
     def notify(self, key: str, patience: float = 0.0) -> None:
