@@ -7,7 +7,7 @@ otherwise, so a count that does not add up is found where it is made.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
@@ -64,7 +64,8 @@ class Receipt:
     def to_record(self) -> dict[str, Any]:
         """The receipt as plain data: times in ISO 8601 with their offset, `seconds` rounded to milliseconds."""
         times = {name: getattr(self, name).isoformat() for name in _TIMES}
-        return asdict(self) | times | {"seconds": round(self.seconds, 3)}
+        counts = {"rejected": dict(self.rejected), "partitions": dict(self.partitions)}
+        return vars(self) | times | counts | {"seconds": round(self.seconds, 3)}
 
     def to_json(self) -> str:
         """`to_record` as one line of JSON."""

@@ -9,6 +9,7 @@ number generator, so a seed replays a schedule exactly.
     wire.py        the store as a worker sees it: requests that meet faults, sent again as S3's client does
     http.py        the same requests from the real S3Store: botocore's replies, errors and its own sending again
     queues.py      SQS and Lambda's event queue: duplicates, disorder, redelivery, dead letters
+    lineage.py     the queue of receipts: what is sent there must be true
     inputs.py      objects of daily prices and of ticks whose every record has a known fate
     world.py       buckets, queues, workers and readers of one schedule, and what they did
     ledger.py      what every commit did to the tables, judged as it happens by a model in plain Python

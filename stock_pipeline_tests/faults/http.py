@@ -10,6 +10,7 @@ import io
 import os
 from collections.abc import Iterator
 from email.utils import format_datetime
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -19,6 +20,7 @@ from xml.sax.saxutils import escape
 import botocore.endpoint
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
+from botocore.retries import quota
 
 from stock_pipeline.errors import ObjectNotFound, PreconditionFailed
 from stock_pipeline.lake.store import ObjectInfo, S3Store, StoredObject
@@ -42,11 +44,23 @@ class _Raw(io.BytesIO):
 
 
 def connect(wire: Wire) -> S3Store:
-    """The real store, as a Lambda function makes it, on a wire."""
-    with patch.dict(os.environ, _ENVIRONMENT):
-        store = S3Store(wire.bucket.bucket)
-    store._client.meta.events.register_first("before-send.s3", _Answers(wire).answer)
+    """The real store, as a Lambda function makes it, on a wire; only one for each bucket at a time."""
+    store = _store(wire.bucket.bucket)
+    events = store._client.meta.events
+    events.unregister("before-send.s3", unique_id="wire")
+    events.register_first("before-send.s3", _Answers(wire).answer, unique_id="wire")
     return store
+
+
+@cache
+def _store(bucket: str) -> S3Store:
+    """One client serves many worlds, as making one takes longer than most of their ingests.
+
+    botocore allows a client a number of repeated requests that one world never comes near; many together must not.
+    """
+    unlimited = partial(quota.RetryQuota, initial_capacity=10**9)
+    with patch.dict(os.environ, _ENVIRONMENT), patch.object(quota, "RetryQuota", unlimited):
+        return S3Store(bucket)
 
 
 def waiting(hub: Hub) -> tuple[object, dict[str, Any]]:

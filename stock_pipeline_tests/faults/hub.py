@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import greenlet
@@ -130,7 +131,20 @@ class _Reply(Future[Any]):
     def result(self, timeout: float | None = None) -> Any:
         if not self.done():
             self._hub.pause(until=self.done)
-        return super().result(0)
+        try:
+            return super().result(0)
+        finally:
+            del self  # else it and its exception hold each other, and whatever frames the exception came through
+
+
+def _answer(reply: _Reply, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    try:
+        if reply.set_running_or_notify_cancel():
+            reply.set_result(fn(*args, **kwargs))
+    except BaseException as error:
+        reply.set_exception(error)
+    finally:
+        del reply, fn, args, kwargs  # what an exception holds would else be let go at any time, by whoever runs then
 
 
 class Pool(Executor):
@@ -144,18 +158,7 @@ class Pool(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         reply = _Reply(self._hub)
-
-        def work() -> None:
-            if not reply.set_running_or_notify_cancel():
-                return
-            try:
-                result = fn(*args, **kwargs)
-            except BaseException as error:
-                reply.set_exception(error)
-            else:
-                reply.set_result(result)
-
-        self._waiting.append(work)
+        self._waiting.append(partial(_answer, reply, fn, args, kwargs))
         if self._running < self._free:
             self._running += 1
             self._hub.spawn(self._worker, self._serve)

@@ -57,6 +57,13 @@ class Source:
         return [record for record in self.records or () if record.good]
 
     @property
+    def rejected(self) -> set[tuple[int, str]]:
+        """The lines that are rejected for what they are, with their reasons; line 0 is the object itself."""
+        if self.records is None:
+            return {(0, "file_refused")}
+        return {(record.line, record.reason) for record in self.records if record.reason}
+
+    @property
     def firsts(self) -> list[Record]:
         """The good records that are the first of their key."""
         first: dict[object, Record] = {}

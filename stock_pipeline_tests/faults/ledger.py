@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from stock_pipeline.receipts import Receipt
 from stock_pipeline_tests.faults.inputs import Record, Source
 from stock_pipeline_tests.memory_store import MemoryStore
 
@@ -40,8 +41,11 @@ class Ledger:
     tables: dict[str, list[Row]] = field(default_factory=dict)  # by key of the object
     versions: dict[str, list[list[Row]]] = field(default_factory=dict)
     inserted: Counter[Place] = field(default_factory=Counter)
-    commits: int = 0
+    commits: Counter[str] = field(default_factory=Counter)  # by key of the object
     once_stored: set[tuple[Any, ...]] = field(default_factory=set)
+    receipts: dict[str, Receipt] = field(default_factory=dict)  # those that ingests returned, by id
+    notified: set[str] = field(default_factory=set)
+    told: set[tuple[str, str]] = field(default_factory=set)  # object and ETag of the receipts in the lineage queue
 
     def __post_init__(self) -> None:
         self.lake.after_put = self._committed
@@ -59,7 +63,7 @@ class Ledger:
         self.problems.append(text)
 
     def _committed(self, key: str) -> None:
-        self.commits += 1
+        self.commits[key] += 1
         before, now = self.tables.get(key, []), read(self.lake.objects[key].data)
         self.tables[key] = now
         self.versions.setdefault(key, []).append(now)
@@ -122,6 +126,15 @@ class Ledger:
         for row in before:
             if row["reason"] == "replaced" and (row["line"], row["raw"]) not in kept:
                 self.problem(f"{key}: the replaced value {row['raw']} is no longer on record")
+        was, is_ = self._recorded_versions(before), self._recorded_versions(now)
+        if was and is_ and max(is_) < min(was):
+            self.problem(f"{key}: the rejected records of a later version gave way to those of an earlier one")
+
+    def _recorded_versions(self, rows: list[Row]) -> list[int]:
+        """The versions of a source, counted in their order, that have exactly these rejected rows."""
+        versions = self.sources.get(rows[0]["source"], {}).values() if rows else ()
+        bad = {(row["line"], row["reason"]) for row in rows if row["reason"] not in ("replaced", "conflict")}
+        return [at for at, version in enumerate(versions) if version.rejected == bad]
 
 
 def read(data: bytes) -> list[Row]:

@@ -27,16 +27,16 @@ COPIED = ("stock_pipeline", "stock_pipeline_tests/faults", "stock_pipeline_tests
           "stock_pipeline_tests/memory_store.py", "lambdas")  # fmt: skip
 
 RUN = f"""
-import sys
+import os
 import pyarrow as pa
 pa.set_cpu_count(1)
 from stock_pipeline_tests.faults.schedules import run
 for seed in range({FIRST}, {FIRST + SCHEDULES}):
     problems = run(seed).problems
     if problems:
-        print(seed, problems[0])
-        sys.exit(0)
-sys.exit(3)
+        print(seed, problems[0], flush=True)
+        os._exit(0)  # at once: Arrow's threads may abort a process that ends while they still begin
+os._exit(3)
 """
 
 
@@ -63,7 +63,11 @@ _MERGE, _PARTITIONS, _REJECTS = (
     "stock_pipeline/lake/partitions.py",
     "stock_pipeline/lake/rejects.py",
 )
-_ARRIVALS, _TICKS, _DAILY = "stock_pipeline/arrivals.py", "stock_pipeline/ingest_ticks.py", "stock_pipeline/ingest.py"
+_ARRIVALS, _TICKS, _RAW = (
+    "stock_pipeline/arrivals.py",
+    "stock_pipeline/ingest_ticks.py",
+    "stock_pipeline/raw_objects.py",
+)
 _EVENTS = "stock_pipeline/arrival_events.py"
 _STREAM = "lambdas/process_stock_stream_data/handler.py"
 _BATCH = "lambdas/process_batch_stock_data/handler.py"
@@ -106,14 +110,14 @@ MUTANTS = (
            "    _update_snapshot(rows, lake)\n    receipts, outcomes = merge_group(\n"),
     Mutant("conflicts reach the snapshot", _TICKS, "rows.filter(booleans(outcomes != Outcome.CONFLICT))", "rows"),
     Mutant("only new ticks reach the snapshot", _TICKS, "outcomes != Outcome.CONFLICT", "outcomes == Outcome.INSERTED"),
-    Mutant("an id by the time of loading", _TICKS, '@{found.info.etag}")', '@{now.timestamp()}")'),
-    Mutant("an id that forgets the object", _TICKS, 'f"{bucket}/{found.info.key}@{found.info.etag}"', 'bucket'),
-    Mutant("a rejected record is added, never replaced", _REJECTS, "keep = recorded if add or stale else _replaced(recorded)",
-           "keep = recorded"),
-    Mutant("replaced values are forgotten", _REJECTS, "keep = recorded if add or stale else _replaced(recorded)",
-           "keep = recorded if add or stale else recorded.slice(0, 0)"),
+    Mutant("an id by the time of loading", _TICKS, '@{raw.info.etag}")', '@{now.timestamp()}")'),
+    Mutant("an id that forgets the object", _TICKS, 'f"{bucket}/{raw.info.key}@{raw.info.etag}"', 'bucket'),
+    Mutant("a rejected record is added, never replaced", _REJECTS, "keep = recorded.rows if add or stale else _replaced(recorded.rows)",
+           "keep = recorded.rows"),
+    Mutant("replaced values are forgotten", _REJECTS, "keep = recorded.rows if add or stale else _replaced(recorded.rows)",
+           "keep = recorded.rows if add or stale else recorded.rows.slice(0, 0)"),
     Mutant("a late worker brings back an old version's rejects", _REJECTS,
-           "stale = recorded_modified > source.modified.isoformat()", "stale = False"),
+           "stale = recorded.modified > source.modified.isoformat()", "stale = False"),
     Mutant("rejected records of one source go under another's", _REJECTS, "hashlib.sha256(source.encode())",
            "hashlib.sha256(source[:13].encode())"),
     Mutant("replaced values are put on record after the commit", _ARRIVALS,
@@ -134,9 +138,15 @@ MUTANTS = (
            "    receipts = ingest_daily_prices(arrivals.keys, staging=STAGING, lake=LAKE, max_bytes=SETTINGS.max_object_mb * MIB)\n",
            "    try:\n        receipts = ingest_daily_prices(arrivals.keys, staging=STAGING, lake=LAKE)\n"
            "    except Exception:\n        receipts = []\n"),
-    Mutant("an object that does not answer is taken for one that is gone", _DAILY,
-           "        except ObjectNotFound as error:\n            return Arrival(ObjectInfo(key",
-           "        except Exception as error:\n            return Arrival(ObjectInfo(key"),
+    Mutant("a function of the batch tells of no receipt", _BATCH,
+           "    reporter.report([receipt for receipt in receipts if receipt.etag])\n", ""),
+    Mutant("a function of the stream tells only of what it stored", _STREAM,
+           "if receipt.source not in failures]", "if receipt.source not in failures and receipt.inserted]"),
+    Mutant("a large object is not read again alone", _RAW,
+           "result = attempt(key, max_bytes)", 'result = refused(ObjectInfo(key, "", 0, now), "large")'),
+    Mutant("an object that does not answer is taken for one that is gone", _RAW,
+           "        except ObjectNotFound as error:\n            return refused(ObjectInfo(key",
+           "        except Exception as error:\n            return refused(ObjectInfo(key"),
 )  # fmt: skip
 
 

@@ -139,8 +139,8 @@ class Wire:
         etag: str = self.request("put", key, effect)
         return etag
 
-    def get(self, key: str) -> StoredObject:
-        found: StoredObject = self.request("get", key, lambda: self.bucket.get(key))
+    def get(self, key: str, max_bytes: int | None = None) -> StoredObject:
+        found: StoredObject = self.request("get", key, lambda: self.bucket.get(key, max_bytes=max_bytes))
         return found
 
     def page(self, prefix: str, start_after: str) -> tuple[list[ObjectInfo], bool]:
@@ -156,8 +156,8 @@ class WireStore:
     def __init__(self, wire: Wire) -> None:
         self.bucket, self._wire = wire.bucket.bucket, wire
 
-    def get(self, key: str, *, version_id: str | None = None) -> StoredObject:
-        found: StoredObject = self._sent(key, lambda: self._wire.get(key))
+    def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
+        found: StoredObject = self._sent(key, lambda: self._wire.get(key, max_bytes))
         return found
 
     def put(self, key: str, data: bytes, *, if_match: str | None = None, if_none_match: bool = False) -> str:

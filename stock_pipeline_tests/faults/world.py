@@ -18,16 +18,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from stock_pipeline import arrivals, ingest, ingest_ticks
+from stock_pipeline import arrivals, ingest, ingest_ticks, raw_objects, reporting
 from stock_pipeline.errors import MergeContention, RowsWouldBeLost, StockPipelineError, StoreUnavailable
-from stock_pipeline.lake import partitions, rejects
+from stock_pipeline.lake import parquet, partitions, rejects
 from stock_pipeline.lake.store import ObjectStore
 from stock_pipeline.receipts import Receipt
-from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY
+from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
 from stock_pipeline_tests.faults import handlers
 from stock_pipeline_tests.faults.hub import Hub, Pool, Worker
 from stock_pipeline_tests.faults.inputs import Source, notification
 from stock_pipeline_tests.faults.ledger import Ledger
+from stock_pipeline_tests.faults.lineage import Lineage
 from stock_pipeline_tests.faults.queues import Message, Queue
 from stock_pipeline_tests.faults.verdict import judge_receipt
 from stock_pipeline_tests.faults.wire import Log, Wire, WireStore
@@ -56,6 +57,7 @@ class World:
     ingests: int = 0
     stopping: bool = False
     log: Log = field(default_factory=Log)
+    rewritten: set[str] = field(default_factory=set)  # objects that come a second time under their key
 
     def __post_init__(self) -> None:
         self.hub = Hub(self.random)
@@ -106,14 +108,22 @@ class World:
 
     def drop(self, sources: Sequence[Source], *, patience: float) -> None:
         """Stage objects one after the other, and notify of each, sometimes twice, sometimes late."""
+        gets, staged = self.ledger.staging.gets, dict[str, int]()
         for source in sources:
-            again = source.key in self.ledger.sources  # then give the earlier version time to be read
-            self.hub.pause(self.random.uniform(0, 40 if again else patience))
+            if source.key not in staged:
+                self.hub.pause(self.random.uniform(0, patience))
+            elif self.random.random() < 0.3:
+                self.hub.pause(self.random.uniform(0, 40))
+            else:  # rewritten while somebody is at work on what was there before
+                since, latest = staged[source.key], self.hub.now + 40
+                self.hub.pause(until=lambda: source.key in gets[since:] or self.hub.now > latest)  # noqa: B023
             self.ledger.stage(source)
+            staged[source.key] = len(gets)
             self.notify(source.key, patience)
 
     def notify(self, key: str, patience: float = 0.0) -> None:
         queue = self.stream if key.startswith(ingest_ticks.RAW_TICKS) else self.batch
+        self.ledger.notified.add(key)
         event = notification(handlers.STAGING, key)
         staged = [other for other in self.ledger.sources if other.partition("/")[0] == key.partition("/")[0]]
         if not self.careful and self.random.random() < 0.2:  # S3 may tell of several objects in one message
@@ -239,21 +249,26 @@ class World:
 
     @contextmanager
     def installed(self, **small: int) -> Iterator[None]:
-        """The pipeline on this world's buckets, pools and clock. `small` sets GROUP_BYTES and GROUP_ROWS."""
+        """The pipeline on this world's buckets, pools and clock. `small` sets GROUP_BYTES, GROUP_ROWS and ALONE."""
         pool = {"ThreadPoolExecutor": partial(Pool, self.hub)}
-        buckets = {"STAGING": self.staging, "LAKE": self.lake} | handlers.SILENT
+        lineage = Lineage(self.ledger, partial(self._between, 0.02))
+        with handlers.patched((reporting, {"sqs_client": lambda: lineage})):
+            reporter = reporting.Reporter(handlers.SILENT, handlers.SILENT, "lineage")
+        function = {"STAGING": self.staging, "LAKE": self.lake, "reporter": reporter}
+        function |= {"logger": handlers.SILENT, "metrics": handlers.SILENT}
         time = SimpleNamespace(sleep=self.hub.pause)
+        decode = partial(_decoded, {})
         daily = partial(self._ingesting, ingest.ingest_daily_prices)
         ticks = partial(self._ingesting, ingest_ticks.ingest_ticks)
-        sizes = ((m, {n: v}) for n, v in small.items() for m in (ingest, ingest_ticks) if hasattr(m, n))
+        sizes = ((m, {n: v}) for n, v in small.items() for m in (ingest, ingest_ticks, raw_objects) if hasattr(m, n))
         with handlers.patched(
             (arrivals, pool),
-            (ingest, pool | {"ingest_daily_prices": daily}),
-            (ingest_ticks, pool),
-            (rejects, pool),
-            (partitions, {"time": time, "random": self.random}),
-            (handlers.batch(), buckets | {"ingest_daily_prices": daily}),
-            (handlers.stream(), buckets | {"ingest_ticks": ticks}),
+            (raw_objects, pool),
+            (ingest, {"ingest_daily_prices": daily}),
+            (rejects, pool | {"decode": decode}),
+            (partitions, {"time": time, "random": self.random, "decode": decode}),
+            (handlers.batch(), function | {"ingest_daily_prices": daily}),
+            (handlers.stream(), function | {"ingest_ticks": ticks}),
             *sizes,
         ):
             yield
@@ -269,10 +284,19 @@ class World:
         except Exception as error:  # lost races too: so few workers never lose that often
             self.ledger.problem(f"ingesting {keys} raised {type(error).__name__}: {error}")
             raise
+        self.ledger.receipts |= {receipt.id: receipt for receipt in receipts}
         if not self.ledger.rebuilt:
             for receipt in receipts:
                 judge_receipt(self.ledger, receipt, now, once=self.once)
         return receipts
+
+
+def _decoded(known: dict[object, pa.Table], data: bytes, table: Table, columns: list[str] | None = None) -> pa.Table:
+    """What `parquet.decode` says of these bytes; most are read several times, and cost as much each time."""
+    what = (data, table.name, columns and tuple(columns))
+    if what not in known:
+        known[what] = parquet.decode(data, table, columns)
+    return known[what]
 
 
 def _no_fault(number: int, operation: str, key: str) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 
 from stock_pipeline.clean import REJECTED
-from stock_pipeline.lake.rejects import read_rejects, rejects_partition, write_rejects
+from stock_pipeline.lake.rejects import is_judged, read_rejects, rejects_partition, write_judged, write_rejects
 from stock_pipeline.lake.store import ObjectInfo
 from stock_pipeline.schemas import PRICE_BY_DATE, REJECTED_RECORDS
 from stock_pipeline_tests.memory_store import MemoryStore
@@ -16,8 +16,12 @@ NOW = datetime(2024, 5, 1, tzinfo=UTC)
 HOSTILE = "daily_prices/uploads/../../x'; DROP TABLE t; --<script>.csv"
 
 
-def source(key: str = "daily_prices/uploads/a.csv", modified: datetime = NOW) -> ObjectInfo:
-    return ObjectInfo(key, "etag", 1, modified)
+def source(key: str = "daily_prices/uploads/a.csv", modified: datetime = NOW, etag: str = "etag") -> ObjectInfo:
+    return ObjectInfo(key, etag, 1, modified)
+
+
+EARLIER = source(modified=NOW - timedelta(hours=1), etag="earlier")
+LATER = source(modified=NOW + timedelta(hours=1), etag="later")
 
 
 def rejected(*rows: tuple[int, str]) -> pa.Table:
@@ -115,6 +119,51 @@ def test_two_writers_of_one_source_lose_no_replaced_value() -> None:
     store.before_put = another
     write_rejects(store, PRICE_BY_DATE, source(), rejected((9, "replaced")), NOW, add=True)
     assert lines(store) == [(8, "replaced"), (9, "replaced")]
+
+
+def judged(store: MemoryStore) -> list[bool]:
+    return [is_judged(store, PRICE_BY_DATE, version) for version in (EARLIER, source(), LATER)]
+
+
+def test_a_version_without_rejects_is_on_record_as_judged_and_so_are_those_before_it() -> None:
+    store = MemoryStore()
+    assert judged(store) == [False, False, False]
+    write_judged(store, PRICE_BY_DATE, source(), NOW)
+    assert judged(store) == [True, True, False]
+    assert lines(store) == []
+
+
+def test_what_is_on_record_of_the_version_or_a_later_one_says_already_that_it_was_judged() -> None:
+    store = MemoryStore()
+    write_rejects(store, PRICE_BY_DATE, source(), rejected((1, "bad_date")), NOW)
+    for version in (EARLIER, source()):
+        write_judged(store, PRICE_BY_DATE, version, NOW)
+    assert len(store.puts) == 1
+    assert judged(store) == [True, True, False]
+
+
+def test_to_judge_a_later_version_keeps_what_an_ingest_of_it_left_on_record() -> None:
+    store = MemoryStore()
+    write_rejects(store, PRICE_BY_DATE, source(), rejected((1, "bad_date"), (2, "replaced")), NOW)
+    write_judged(store, PRICE_BY_DATE, LATER, NOW)
+    assert lines(store) == [(1, "bad_date"), (2, "replaced")]
+    assert judged(store) == [True, True, True]
+    # And from now on a worker that is late with the version before changes nothing.
+    write_rejects(store, PRICE_BY_DATE, source(), rejected((7, "bad_symbol")), NOW)
+    assert lines(store) == [(1, "bad_date"), (2, "replaced")]
+
+
+def test_an_ingest_that_comes_between_loses_no_rejects_to_the_word_that_a_version_was_judged() -> None:
+    store = MemoryStore()
+
+    def another(key: str) -> None:
+        store.before_put = lambda key: None
+        write_rejects(store, PRICE_BY_DATE, source(), rejected((8, "bad_date")), NOW)
+
+    store.before_put = another
+    write_judged(store, PRICE_BY_DATE, LATER, NOW)
+    assert lines(store) == [(8, "bad_date")]
+    assert judged(store) == [True, True, True]
 
 
 def test_a_hostile_key_never_becomes_part_of_an_objects_name() -> None:
