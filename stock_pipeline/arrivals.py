@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stock_pipeline.clean import REJECTED, Cleaned
+from stock_pipeline.lake.objects import ObjectInfo, ObjectStore
 from stock_pipeline.lake.partitions import merge_into_partition
 from stock_pipeline.lake.rejects import write_rejects
-from stock_pipeline.lake.store import ObjectInfo, ObjectStore
 from stock_pipeline.merge import Merged, Outcome, differences
 from stock_pipeline.parse.buffers import Codes, Ints, as_arrow, strings
 from stock_pipeline.receipts import Receipt

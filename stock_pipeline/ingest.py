@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 from stock_pipeline.arrivals import Arrival, merge_group, with_provenance
 from stock_pipeline.clean.daily import clean_daily_prices
 from stock_pipeline.errors import FileRefused, ObjectNotFound, RowsWouldBeLost
+from stock_pipeline.lake.objects import ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.lake.partitions import attempts, partition_key, read_version, swap
 from stock_pipeline.lake.rejects import read_rejects
-from stock_pipeline.lake.store import ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.parse.buffers import Ints
 from stock_pipeline.parse.daily import parse_daily_prices
 from stock_pipeline.receipts import Receipt

@@ -16,8 +16,8 @@ import pyarrow as pa
 from stock_pipeline.arrivals import Arrival, merge_group, with_provenance
 from stock_pipeline.clean.ticks import MAX_SKEW, clean_tick_objects
 from stock_pipeline.errors import ObjectNotFound
+from stock_pipeline.lake.objects import ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.lake.partitions import merge_into_partition
-from stock_pipeline.lake.store import ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.merge import Outcome, merge
 from stock_pipeline.parse.buffers import Ints, booleans
 from stock_pipeline.parse.ticks import parse_tick_objects

@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 
 from stock_pipeline.clean import REJECTED
 from stock_pipeline.errors import ObjectNotFound
+from stock_pipeline.lake.objects import ObjectInfo, ObjectStore
 from stock_pipeline.lake.parquet import decode, encode, footer
 from stock_pipeline.lake.partitions import attempts, partition_key, swap
-from stock_pipeline.lake.store import ObjectInfo, ObjectStore
 from stock_pipeline.schemas import REJECTED_RECORDS, Reason, Table
 
 _MODIFIED = "source_modified"
