@@ -92,8 +92,8 @@ def merge_group(
         disputes = _disputes(merged, incoming, chosen, group, ends, table)
         owners = np.searchsorted(ends, chosen, side="right")
         outcomes[chosen] = merged.outcome
-        counts = np.zeros((len(group), len(Outcome)), np.int64)
-        np.add.at(counts, (owners, merged.outcome), 1)
+        cells = owners * len(Outcome) + merged.outcome
+        counts = np.bincount(cells, minlength=len(group) * len(Outcome)).reshape(len(group), len(Outcome))
         with accounts:
             for owner in np.flatnonzero(counts.any(axis=1)).tolist():
                 group[owner].outcomes += counts[owner]
