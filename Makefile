@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check unit e2e live format lock clean
+.PHONY: help setup demo dev test check unit e2e live bench format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,15 @@ e2e: setup  ## tests against the local AWS
 live: setup  ## tests of dev and demo, and of both paths through a running Dagster (some minutes)
 	@$(PYTEST) -n 2 --dist loadgroup -m live $(ARGS)
 
+bench: setup .local/bench-venv/.complete  ## speed, memory and cost against peers and the floor (SIZE=small|full, ARGS="--only batch ticks")
+	@$(BIN)/python -m benchmarks --size $(or $(SIZE),small) $(ARGS)
+
+.local/bench-venv/.complete: requirements/bench.txt .venv/.complete
+	@echo "Making the environment of the libraries to compare with …"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .local/bench-venv
+	@$(BIN)/uv pip sync --quiet --require-hashes --python .local/bench-venv/bin/python $<
+	@touch $@
+
 format: setup  ## format the code and mend what lint can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
@@ -54,6 +63,7 @@ format: setup  ## format the code and mend what lint can mend
 lock: setup  ## compile the hash-pinned requirement files again (no index lines in them)
 	@$(BIN)/uv pip compile -q $(LOCK) --extra dev pyproject.toml -o requirements/dev.txt
 	@$(BIN)/uv pip compile -q $(LOCK) requirements/local-aws.in -o requirements/local-aws.txt
+	@$(BIN)/uv pip compile -q $(LOCK) requirements/bench.in -o requirements/bench.txt
 	@for function in lambdas/*/; do \
 	  (cd $$function && ../../$(BIN)/uv pip compile -q $(LOCK) -c ../../requirements/dev.txt requirements.in -o requirements.txt); \
 	done
