@@ -114,11 +114,11 @@ def ticks(folder: Path, number: int, objects: int) -> None:
     text = b"".join(broken)
     (folder / "malformed.ndjson").write_bytes(text)
     (folder / "malformed.ndjson.gz").write_bytes(gzip.compress(text, 6))
-    many = folder / "many"
-    many.mkdir()
-    for n in range(objects):
-        part = broken[n * number // objects : (n + 1) * number // objects]
-        (many / f"{n:05}.ndjson").write_bytes(b"".join(part))
+    for name, all_lines in (("many", broken), ("many-clean", lines)):
+        (folder / name).mkdir()
+        for n in range(objects):
+            part = all_lines[n * number // objects : (n + 1) * number // objects]
+            (folder / name / f"{n:05}.ndjson").write_bytes(b"".join(part))
     (folder / "reordered.ndjson").write_bytes(b"".join(_reordered(lines, [(4, 3, 0, 2, 1)])))
     (folder / "shuffled.ndjson").write_bytes(b"".join(_reordered(lines, list(itertools.permutations(range(5))))))
     day = simulate_ticks(default_symbols(16), TICK_DAY, SEED, number // 16)

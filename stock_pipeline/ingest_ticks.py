@@ -30,7 +30,7 @@ RAW_TICKS = "stock_stream/"
 
 BUCKET_MINUTES = 5
 MAX_BYTES = 1024 * MIB
-GROUP_BYTES = 64 * MIB
+GROUP_BYTES = 128 * MIB
 """Objects are merged together up to so many bytes (as stored), whatever their number."""
 
 SNAPSHOT = "latest"

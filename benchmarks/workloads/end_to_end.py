@@ -11,7 +11,7 @@ CASES = ((1000, 0.0), (1000, 0.2), (10_000, 0.0), (10_000, 0.2))
 
 def run_all(bench: Bench) -> list[Table]:
     """All tables of the subject."""
-    seconds = bench.pick(5, 60)
+    seconds = bench.pick(5, 40)
     how = (
         f"{seconds} s of ticks of 500 symbols through Kinesis, Firehose (2 s), S3, SQS, the function and Parquet in the "
         "local AWS, once each. Lag is from sending to a row that can be read. Written ÷ stored: bytes of all versions of "

@@ -44,6 +44,7 @@ def _forms(bench: Bench, made: Path, number: int, objects: int) -> Table:
         "clean": ("clean.ndjson", "clean"),
         "1 % malformed": ("malformed.ndjson", "malformed"),
         "1 % malformed, gzip": ("malformed.ndjson.gz", "malformed"),
+        f"clean, {objects:,} objects together": ("many-clean/", "clean"),
         f"1 % malformed, {objects:,} objects together": ("many/", "malformed"),
         "keys in another order": ("reordered.ndjson", "clean"),
         "keys in a random order in each line": ("shuffled.ndjson", "clean"),
