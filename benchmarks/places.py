@@ -21,7 +21,12 @@ OWN = sys.executable
 FUNCTIONS = ROOT / ".local" / "venv" / "bin" / "python"
 """The interpreter that the local AWS runs the functions on; with their packages it is what is deployed."""
 
-_CODE = ("benchmarks", "stock_pipeline/simulate", "stock_pipeline/schemas.py", "stock_pipeline/lake/parquet.py")
+_CODE = (
+    "benchmarks/inputs.py",
+    "stock_pipeline/simulate",
+    "stock_pipeline/schemas.py",
+    "stock_pipeline/lake/parquet.py",
+)
 
 
 def as_deployed(function: str) -> dict[str, str]:

@@ -33,8 +33,8 @@ def sensor(waiting: int) -> dict[str, Any]:
     os.environ.update({"STOCK_PIPELINE_STAGING_BUCKET": "staging", "STOCK_PIPELINE_LAKE_BUCKET": "lake"})
     with tempfile.TemporaryDirectory() as folder, dg.DagsterInstance.ephemeral() as instance:
         staging = FolderStore(Path(folder))
-        resources._store = lambda bucket, aws: staging  # type: ignore[assignment]
-        batch_sensor._state = lambda instance, key: "succeeded"  # as if each run asked for had been done at once
+        resources._store = lambda *_: staging  # type: ignore[assignment]
+        batch_sensor._state = lambda *_: "succeeded"  # as if each run asked for had been done at once
         for number in range(waiting):
             year, day = 1990 + number // 250 % 30, number % 250
             key = f"daily_prices/date={year}-{1 + day // 25:02}-{1 + day % 25:02}/prices-{number}.csv"

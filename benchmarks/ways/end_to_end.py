@@ -1,9 +1,9 @@
 """Ticks through the whole local AWS: `end_to_end.py RATE SECONDS LATE`; the figures in its last line.
 
-Kinesis, Firehose, S3, SQS, the function, Parquet. LATE is the share of the ticks whose time lies up to a day back. A tick
-has arrived when a history object that holds it has been read; lag is counted from its sending. What is written to the
-lake is seen by listing it again and again: every new version of an object is its size in bytes written. CPU is that of
-the emulator with the functions that it runs.
+Kinesis, Firehose, S3, SQS, the function, Parquet. LATE is the share of the ticks whose time lies up to a day back. A
+tick has arrived when a history object that holds it has been read; lag is counted from its sending. What is written to
+the lake is seen by listing it again and again: every new version of an object is its size in bytes written. CPU is that
+of the emulator with the functions that it runs.
 """
 
 from __future__ import annotations

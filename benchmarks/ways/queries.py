@@ -1,4 +1,4 @@
-"""Queries that an analyst runs, by DuckDB over one layout of the same rows: `queries.py FOLDER`; each in a line of JSON.
+"""Queries that an analyst runs, by DuckDB over one layout of the same rows: `queries.py FOLDER`.
 
 Each query runs once to open the files, then `ROUNDS` times; CPU is the process's, so that all threads count.
 """
@@ -19,8 +19,8 @@ QUERIES = {
     "one symbol, ten years": "SELECT date, close, volume FROM prices WHERE symbol = 'NVDA' ORDER BY date",
     "all symbols, last month": "SELECT symbol, avg(close), sum(volume) FROM prices WHERE year = 2024 AND date >= "
     "DATE '2024-12-01' GROUP BY symbol ORDER BY symbol",
-    "latest 20 rows of a symbol": "SELECT date, close FROM prices WHERE symbol = 'NVDA' AND year = 2024 ORDER BY date DESC "
-    "LIMIT 20",
+    "latest 20 rows of a symbol": "SELECT date, close FROM prices WHERE symbol = 'NVDA' AND year = 2024 ORDER BY date "
+    "DESC LIMIT 20",
 }
 
 

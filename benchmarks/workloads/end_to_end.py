@@ -1,4 +1,4 @@
-"""Ticks through the whole local AWS: how long they take, what they cost, and how often what is stored is written again."""
+"""Ticks through the whole local AWS: how long they take, what they cost, how often what is stored is written again."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ def run_all(bench: Bench) -> list[Table]:
     """All tables of the subject."""
     seconds = bench.pick(5, 40)
     how = (
-        f"{seconds} s of ticks of 500 symbols through Kinesis, Firehose (2 s), S3, SQS, the function and Parquet in the "
-        "local AWS, once each. Lag is from sending to a row that can be read. Written ÷ stored: bytes of all versions of "
-        "the history and snapshot objects over the bytes of history at the end. CPU is that of the emulator and the "
+        f"{seconds} s of ticks of 500 symbols through Kinesis, Firehose (2 s), S3, SQS, the function and Parquet in "
+        "the local AWS, once each. Lag is from sending to a row that can be read. Written ÷ stored: bytes of all "
+        "versions of the history and snapshot objects over the bytes of history at the end. CPU is that of the emulator and the "
         "functions."
     )
     columns = [

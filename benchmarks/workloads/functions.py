@@ -47,9 +47,9 @@ def run_all(bench: Bench) -> list[Table]:
     runs = interleaved(ways, 2 * bench.rounds)
     how = (
         "A fresh interpreter imports the handler, which makes its clients, against one that imports what the function "
-        "cannot avoid (boto3 with its client, Arrow, the logger) and nothing else. On the functions' own packages; boto3 "
-        "is beside them, as in the Lambda runtime. Size: what requirements.txt installs with our code, unzipped and "
-        "without bytecode."
+        "cannot avoid (boto3 with its client, Arrow, the logger) and nothing else. On the functions' own packages; "
+        "boto3 is beside them, as in the Lambda runtime. Size: what requirements.txt installs with our code, unzipped "
+        "and without bytecode."
     )
     columns = ["function", "CPU ÷ bare imports", "wall ÷ bare imports", "CPU ms", "peak MB", "package, MiB"]
     table = Table("Functions: cold start and size", how, columns)

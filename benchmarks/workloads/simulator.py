@@ -20,7 +20,7 @@ def run_all(bench: Bench) -> list[Table]:
            "AWS_SECRET_ACCESS_KEY": "bench"}  # fmt: skip
     ways = [Way(case, [OWN, "-m", "benchmarks.ways.making", case], env) for case in CASES]
     runs = interleaved(ways, bench.rounds)
-    table = Table("Simulator and producer", "Per second of CPU, so of one core; two CPU seconds of each in every round.",
+    table = Table("Simulator and producer", "Per second of CPU, so of one core; two CPU seconds of each in a round.",
                   ["what", "per second and core", "unit"])  # fmt: skip
     for case, mine in runs.items():
         rate = Spread.of([run.said["per_cpu_second"] for run in mine])

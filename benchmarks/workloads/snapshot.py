@@ -1,4 +1,4 @@
-"""The latest prices: an update beside a growing history, against rewriting the snapshot; and the whole of it recomputed."""
+"""The latest prices: an update beside a growing history, against rewriting the snapshot; and all of it recomputed."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def run_all(bench: Bench) -> list[Table]:
 
 def _updates(runs: dict[str, list[Run]]) -> Table:
     how = (
-        f"A snapshot of {SYMBOLS:,} symbols. Ingest: an object of 1,000 ticks into history and snapshot, from the bytes to "
-        "both commits. Update: 1,000 new latest ticks merged into the snapshot alone. Rewrite: the snapshot read and "
+        f"A snapshot of {SYMBOLS:,} symbols. Ingest: an object of 1,000 ticks into history and snapshot, from bytes "
+        "to both commits. Update: 1,000 new latest ticks merged into the snapshot alone. Rewrite: it is read and "
         "written. CPU in a running process, medians of 40 in each of the rounds."
     )
     columns = ["history", "ingest, ms", "÷ the smallest history", "update, ms", "rewrite, ms", "update ÷ rewrite"]
@@ -52,7 +52,8 @@ def _recomputed(bench: Bench, millions: int) -> Table:
     runs = interleaved(ways, bench.rounds)
     how = (
         f"{millions} M ticks of {SYMBOLS:,} symbols in an object an hour. Scan: symbol and time of all of them read; "
-        "recompute: the snapshot out of history, as the weekly job and the check do it. CPU without the interpreter's start."
+        "recompute: the snapshot out of history, as the weekly job and the check do it. CPU without the "
+        "interpreter's start."
     )
     table = Table(f"Snapshot: recomputed from {millions} M ticks", how, ["way", "CPU ÷ scan", "CPU s", "peak MB"])
     for name, mine in runs.items():

@@ -34,7 +34,8 @@ def _against_peers(bench: Bench, made: Path, number: int) -> Table:
     how = (
         f"{number:,} ticks as they arrive at 5,000 a second ({source.stat().st_size / 1e6:.0f} MB of NDJSON in one "
         "object, 1 % of the lines broken or with a price below zero). Floor: pyarrow.json with the schema given on "
-        "clean input, then the write, unsorted. All but the floor left the same history, snapshot and number of rejected lines."
+        "clean input, then the write, unsorted. All but the floor left the same history, snapshot and number of "
+        "rejected lines."
     )
     return comparison(f"Ticks: {number:,} in one object, 1 % malformed", how, runs, FLOOR, per=number, unit="ticks")
 
