@@ -7,10 +7,10 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check unit e2e live bench format lock clean
+.PHONY: help setup demo dev test check unit e2e live bench faults crash load postgres coverage docs browser pictures limits fuzz deployed sam check-template package-test build deploy destroy format lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.complete  ## make .venv and the local AWS's own environment (the other targets do it when needed)
 
@@ -31,15 +31,20 @@ dev: setup  ## local AWS, Dagster UI and sensors, until Ctrl-C
 
 test: check unit e2e  ## what must hold before a change is done: check, unit, e2e (CI runs live, too)
 
-check: setup  ## formatting, lint, types, import boundaries, the template
+check: setup  ## formatting, lint, types, import boundaries, the template, security, secrets
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/cfn-lint lambdas/template.yaml
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml stock_pipeline lambdas benchmarks
+	@git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook
 	@$(PYTEST) -q stock_pipeline_tests/test_boundaries.py
 
+# What a target of its own runs; all else are unit tests.
+MARKED := e2e or live or deployed or package or docs or browser or limits or crash
+
 unit: setup  ## tests that need no service
-	@$(PYTEST) -n 2 -m "not e2e and not live" $(ARGS)
+	@$(PYTEST) -n 2 -m "not ($(MARKED))" $(ARGS)
 
 e2e: setup  ## tests against the local AWS
 	@$(PYTEST) -n 2 --dist loadgroup -m e2e $(ARGS)
@@ -56,6 +61,91 @@ bench: setup .local/bench-venv/.complete  ## speed, memory and cost against peer
 	@$(BIN)/uv pip sync --quiet --require-hashes --python .local/bench-venv/bin/python $<
 	@touch $@
 
+browser: setup  ## tests of the UI in a headless Chromium (some minutes); installs Debian's where it is missing and may be
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qqy --no-install-recommends install chromium fonts-dejavu-core >/dev/null; } || true
+	@$(PYTEST) -m browser $(ARGS)
+
+pictures: setup  ## take the pictures of the UI in docs/pictures again
+	@PICTURES=1 $(PYTEST) -m browser $(ARGS)
+
+docs: setup  ## run every command that the docs tell a reader to run, and the notebook (some minutes)
+	@$(PYTEST) -n 2 -m docs $(ARGS)
+
+deployed: setup  ## tests of the stack as deployed by `make deploy`, on a local AWS with IAM enforced (some minutes)
+	@$(MAKE) --no-print-directory build HOST=1
+	@$(PYTEST) -n 2 -m deployed $(ARGS)
+
+# What to build for and to deploy: make build ARCH=arm64 · make build HOST=1 (this machine's own Python, for the local AWS)
+# make deploy STAGE=main REGION=eu-central-1 PARAMS='Symbols=AAPL,MSFT GenerateDaily=on' · ENDPOINT=http://127.0.0.1:4566
+ARCH ?= x86_64
+STAGE ?= main
+TARGET := $(if $(or $(HOST),$(ENDPOINT)),host,$(ARCH))
+DEPLOY = $(if $(REGION),AWS_REGION=$(REGION) AWS_DEFAULT_REGION=$(REGION)) $(if $(ENDPOINT),AWS_ENDPOINT_URL=$(ENDPOINT)) \
+	$(BIN)/python -m stock_pipeline.deploy
+
+.local/sam/.complete: requirements/deploy.txt
+	@echo "Installing the SAM CLI into .local/sam (about half a minute) …"
+	@rm -rf .local/sam
+	@$(PYTHON) -m venv .local/sam
+	@.local/sam/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements/deploy.txt
+	@touch $@
+
+sam: .local/sam/.complete
+
+.local/checkov/.complete: requirements/checkov.txt
+	@echo "Installing checkov into .local/checkov (about half a minute) …"
+	@rm -rf .local/checkov
+	@$(PYTHON) -m venv .local/checkov
+	@.local/checkov/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements/checkov.txt
+	@touch $@
+
+check-template: .local/checkov/.complete  ## checkov over the template, offline; what it is told to skip, and why, stands there
+	@.local/checkov/bin/checkov --file lambdas/template.yaml --framework cloudformation --skip-download --quiet --compact
+
+package-test: setup .local/sam/.complete check-template  ## the packages as built, deployed, updated and destroyed by make, on the local AWS
+	@$(PYTEST) -m package $(ARGS)
+
+build: setup .local/sam/.complete  ## the functions' packages, by the SAM CLI (ARCH=arm64, HOST=1: for the local AWS)
+	@$(DEPLOY) build --target $(TARGET)
+
+deploy: build  ## build, and create or update the stack (STAGE, REGION, PARAMS, ENDPOINT; see docs/operations.md)
+	@$(DEPLOY) deploy --target $(TARGET) --stage $(STAGE) --parameters "$(PARAMS)"
+
+destroy: setup  ## delete the stack but for its buckets (STAGE, REGION, ENDPOINT; DATA=delete: these too; FORCE=1: do not ask)
+	@$(DEPLOY) destroy --stage $(STAGE) $(if $(filter delete,$(DATA)),--delete-data) $(if $(FORCE),--force)
+
+limits: setup  ## tests of the memory that the largest and the worst objects take
+	@$(PYTEST) -n 2 -m limits $(ARGS)
+
+fuzz: setup  ## cases of bad input for the parsers (CASES=1000000 SEED=1), the smallest failing one kept
+	@$(BIN)/python -m stock_pipeline_tests.fuzz --cases $(or $(CASES),10000) --seed $(or $(SEED),1)
+
+SCHEDULES ?= 2000
+SEED ?= 1
+faults: setup  ## schedules of faults (SCHEDULES=10000 SEED=1), pairs of faults in each ingest, planted bugs
+	@$(BIN)/python -m stock_pipeline_tests.faults --schedules $(SCHEDULES) --seed $(SEED) --pairs --mutants
+
+coverage: setup  ## branch coverage of what keeps the promise (merge, lake, ingest, arrivals, clean) must be whole
+	@COVERAGE_FILE=.local/coverage $(BIN)/coverage run --branch --source=stock_pipeline -m pytest -q \
+	  stock_pipeline_tests/test_merge.py stock_pipeline_tests/test_ingest.py stock_pipeline_tests/test_ingest_ticks.py \
+	  stock_pipeline_tests/lake stock_pipeline_tests/clean -k "not a_million_ticks"
+	@COVERAGE_FILE=.local/coverage $(BIN)/coverage report --show-missing --fail-under=100 \
+	  --include='stock_pipeline/merge.py,stock_pipeline/lake/*,stock_pipeline/ingest*.py,stock_pipeline/arrivals.py,stock_pipeline/clean/*'
+
+crash: setup postgres  ## kill processes, race them, load the queues, let Dagster die (KILLS= READS= ROUNDS= TICKS= …)
+	@$(foreach amount,KILLS READS ROUNDS TICKS OBJECTS FILES DAEMON_KILLS SEED,CRASH_$(amount)=$($(amount))) \
+	  $(PYTEST) -n 3 --dist worksteal -m crash $(ARGS)
+
+load: setup  ## ticks through real queues and four workers, the result compared tick by tick (TICKS=10000000 OBJECTS=10000)
+	@$(BIN)/python -m stock_pipeline_tests.crashes.load --ticks $(or $(TICKS),10000000) --objects $(or $(OBJECTS),10000)
+
+postgres:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null; } || \
+	  echo "PostgreSQL is missing and cannot be installed here: what needs it is skipped"
+
 format: setup  ## format the code and mend what lint can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
@@ -64,6 +154,9 @@ lock: setup  ## compile the hash-pinned requirement files again (no index lines 
 	@$(BIN)/uv pip compile -q $(LOCK) --extra dev pyproject.toml -o requirements/dev.txt
 	@$(BIN)/uv pip compile -q $(LOCK) requirements/local-aws.in -o requirements/local-aws.txt
 	@$(BIN)/uv pip compile -q $(LOCK) requirements/bench.in -o requirements/bench.txt
+	@for name in deploy checkov; do \
+	  $(BIN)/uv pip compile -q $(LOCK) requirements/$$name.in -o requirements/$$name.txt; \
+	done
 	@for function in lambdas/*/; do \
 	  (cd $$function && ../../$(BIN)/uv pip compile -q $(LOCK) -c ../../requirements/dev.txt requirements.in -o requirements.txt); \
 	done

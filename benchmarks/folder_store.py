@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 
 from stock_pipeline.errors import ObjectNotFound, PreconditionFailed
-from stock_pipeline.lake.objects import ObjectInfo, StoredObject
+from stock_pipeline.lake.objects import ObjectInfo, StoredObject, too_large
 
 
 class FolderStore:
@@ -23,11 +23,14 @@ class FolderStore:
         self.written = 0
         """Bytes of all puts."""
 
-    def get(self, key: str, *, version_id: str | None = None) -> StoredObject:
+    def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
         assert version_id is None
         try:
             with open(f"{self._folder}/{key}", "rb", buffering=0) as file:  # noqa: PTH123
-                return StoredObject(_info(key, os.fstat(file.fileno())), file.read())
+                info = _info(key, os.fstat(file.fileno()))
+                if max_bytes is not None and info.size > max_bytes:
+                    raise too_large(self.bucket, info, max_bytes)
+                return StoredObject(info, file.read())
         except FileNotFoundError:
             raise ObjectNotFound(key, f"{key} does not exist") from None
 

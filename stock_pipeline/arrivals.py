@@ -39,14 +39,16 @@ class Arrival:
     """One source object, read and judged, on its way into a table.
 
     `cleaned` is None when the object was refused (`refused` says why) or was gone before it could be read (`info` then
-    has no ETag). The rest is filled in by the merge: how many rows met each outcome, how many rows each partition got,
-    and the rows of `clean.REJECTED` for conflicts and replaced values.
+    has no ETag). `held` is how many bytes of text are kept in memory with it, for the record of what is not stored. The
+    rest is filled in by the merge: how many rows met each outcome, how many rows each partition got, and the rows of
+    `clean.REJECTED` for conflicts and replaced values.
     """
 
     info: ObjectInfo
     started_at: datetime
     cleaned: Cleaned | None = None
     refused: str | None = None
+    held: int = 0
     outcomes: Ints = field(default_factory=lambda: np.zeros(len(Outcome), np.int64))
     partitions: dict[str, int] = field(default_factory=dict)
     disputes: list[pa.Table] = field(default_factory=list)
@@ -176,6 +178,7 @@ def _closed(arrival: Arrival, table: Table, lake: ObjectStore, now: datetime) ->
         source=info.key,
         etag=info.etag,
         table=table.name,
+        bytes=info.size,
         rows=cleaned.rows if cleaned else 0,
         inserted=count[Outcome.INSERTED] + count[Outcome.REPLACED],
         duplicates=count[Outcome.DUPLICATE],
@@ -186,5 +189,6 @@ def _closed(arrival: Arrival, table: Table, lake: ObjectStore, now: datetime) ->
         refused=arrival.refused,
         partitions=dict(sorted(arrival.partitions.items())),
         started_at=arrival.started_at,
+        loaded_at=now,
         seconds=(datetime.now(UTC) - arrival.started_at).total_seconds(),
     )

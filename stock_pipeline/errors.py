@@ -3,8 +3,10 @@
     StockPipelineError
     ├── SettingsError            a setting is missing or malformed; the message names it and the remedy
     ├── FileRefused              a whole source object is not what its prefix promises
+    │   └── FileTooLarge         it has more text than the caller takes
     ├── StoreError               the object store said no
     │   ├── ObjectNotFound       there is no object under that key
+    │   ├── ObjectTooLarge       the object is larger than the caller takes; nothing of it was fetched
     │   ├── PreconditionFailed   somebody else wrote first (HTTP 412 or 409): read again and merge again
     │   └── StoreUnavailable     throttled, timed out or broken (HTTP 429, 5xx, no reply): trying again may help
     ├── MergeContention          compare-and-swap lost more often than the retry limit allows
@@ -17,12 +19,33 @@
     ├── NotSent                  the stream did not take ticks, or not all of them
     ├── SimulationError          the simulated market cannot give what was asked for (also a ValueError)
     ├── DevError                 `dev` runs already, or one of its processes failed
+    ├── DeployError              the functions cannot be packaged, or a stack cannot be deployed, found or read
     └── LocalAwsError            the local AWS could not be started, found or deployed to
 
-An exception from here is for people: the command line prints its message without a traceback.
+An exception from here is for people: the command line prints its message without a traceback. Where a message shows
+what stands in a file, it is `quoted`; so a log, which must hold no contents, can leave that out (`without_contents`).
 """
 
 from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stock_pipeline.lake.store import ObjectInfo
+
+_LONGEST_QUOTE = 80
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+
+
+def quoted(text: str) -> str:
+    """What stands in a file, as a message shows it: in quotes, on one line, and short."""
+    return repr(text if len(text) <= _LONGEST_QUOTE else f"{text[: _LONGEST_QUOTE - 3]}...")
+
+
+def without_contents(message: str) -> str:
+    """A message of an exception from here for a log: whatever it quotes is left out."""
+    return _QUOTED.sub("'…'", message)
 
 
 class StockPipelineError(Exception):
@@ -40,6 +63,10 @@ class FileRefused(StockPipelineError):
     """
 
 
+class FileTooLarge(FileRefused):
+    """A source object has more text, once unpacked, than the caller takes."""
+
+
 class StoreError(StockPipelineError):
     """The object store answered with an error."""
 
@@ -50,6 +77,14 @@ class StoreError(StockPipelineError):
 
 class ObjectNotFound(StoreError):
     """There is no object under that key."""
+
+
+class ObjectTooLarge(StoreError):
+    """The object is larger than the caller takes; nothing of it was fetched. `info` says which version it is."""
+
+    def __init__(self, info: ObjectInfo, message: str) -> None:
+        super().__init__(info.key, message)
+        self.info = info
 
 
 class PreconditionFailed(StoreError):
@@ -98,6 +133,10 @@ class NotSent(StockPipelineError):
 
 class DevError(StockPipelineError):
     """`stock-pipeline dev` runs already, or one of its processes did not start, ended or refused."""
+
+
+class DeployError(StockPipelineError):
+    """The functions cannot be packaged, or a stack cannot be deployed, found or read; the message says what to do."""
 
 
 class LocalAwsError(StockPipelineError):

@@ -6,7 +6,7 @@ History first, then the snapshot: whoever is stopped in between delivers again, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypedDict
 
@@ -15,12 +15,13 @@ import pyarrow as pa
 
 from stock_pipeline.arrivals import Arrival, merge_group, with_provenance
 from stock_pipeline.clean.ticks import MAX_SKEW, clean_tick_objects
-from stock_pipeline.errors import ObjectNotFound
 from stock_pipeline.lake.objects import ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.lake.partitions import merge_into_partition
 from stock_pipeline.merge import Outcome, merge
 from stock_pipeline.parse.buffers import Ints, as_numpy, booleans
+from stock_pipeline.parse.files import Unpacked, unpack
 from stock_pipeline.parse.ticks import parse_tick_objects
+from stock_pipeline.raw_objects import each_raw_object
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
 from stock_pipeline.settings import MIB, Settings
@@ -31,7 +32,7 @@ RAW_TICKS = "stock_stream/"
 BUCKET_MINUTES = 5
 MAX_BYTES = 1024 * MIB
 GROUP_BYTES = 128 * MIB
-"""Objects are merged together up to so many bytes (as stored), whatever their number."""
+"""Objects are merged together up to so many bytes (unpacked), whatever their number."""
 
 SNAPSHOT = "latest"
 """The one partition of `latest_prices`."""
@@ -66,8 +67,9 @@ def ingest_ticks(
     """
     now = now or datetime.now(UTC)
     receipts: list[Receipt] = []
-    for group in _read(list(dict.fromkeys(keys)), staging, now):
-        receipts += _ingest_group(group, staging.bucket, lake, bucket_minutes, max_skew, max_bytes, now)
+    for group in _read(list(dict.fromkeys(keys)), staging, max_bytes, now):
+        receipts += _ingest_group(group, staging.bucket, lake, bucket_minutes, max_skew, now)
+        del group  # else the next one is read while this one is still held
         if on_progress:
             on_progress(len(receipts), len(keys))
         if not go_on():
@@ -102,47 +104,50 @@ def bucket_of(rows: pa.Table, minutes: int) -> tuple[Ints, list[str]]:
     return codes, [f"year={at:%Y}/month={at:%m}/day={at:%d}/{at:%H%M}" for at in moments]
 
 
-def _read(keys: Sequence[str], staging: ObjectStore, now: datetime) -> Iterator[list[StoredObject]]:
+@dataclass(frozen=True)
+class _Raw:
+    """An object of ticks, unpacked, or the reason why it is refused."""
+
+    info: ObjectInfo
+    text: Unpacked
+    refused: str | None = None
+
+
+def _read(keys: Sequence[str], staging: ObjectStore, max_bytes: int, now: datetime) -> Iterator[list[_Raw]]:
     """The objects in the order of the keys, in groups of GROUP_BYTES; one that is gone has no ETag."""
 
-    def read(key: str) -> StoredObject:
-        try:
-            return staging.get(key)
-        except ObjectNotFound:
-            return StoredObject(ObjectInfo(key, "", 0, now), b"")
+    def unpacked(found: StoredObject, limit: int) -> _Raw:
+        return _Raw(found.info, unpack(found.data, limit))
 
-    group: list[StoredObject] = []
-    with ThreadPoolExecutor(_READERS) as threads:
-        for start in range(0, len(keys), _READERS):
-            for found in threads.map(read, keys[start : start + _READERS]):
-                group.append(found)
-                if sum(len(member.data) for member in group) >= GROUP_BYTES:
-                    yield group
-                    group = []
+    def refused(info: ObjectInfo, reason: str) -> _Raw:
+        return _Raw(info, Unpacked(b""), reason)
+
+    group: list[_Raw] = []
+    size = 0
+    for raw in each_raw_object(keys, staging, unpacked, refused, max_bytes=max_bytes, readers=_READERS, now=now):
+        group.append(raw)
+        size += len(raw.text.data)
+        del raw  # a group that is done is let go before the next object is read
+        if size >= GROUP_BYTES:
+            yield group
+            group, size = [], 0
     if group:
         yield group
 
 
 def _ingest_group(
-    group: list[StoredObject],
-    bucket: str,
-    lake: ObjectStore,
-    minutes: int,
-    max_skew: timedelta,
-    max_bytes: int,
-    now: datetime,
+    group: list[_Raw], bucket: str, lake: ObjectStore, minutes: int, max_skew: timedelta, now: datetime
 ) -> list[Receipt]:
     started_at = datetime.now(UTC)
     # The content's ETag is part of the identity: a rewritten key is another object, a redelivered one is the same.
-    objects = [(found.data, f"{bucket}/{found.info.key}@{found.info.etag}") for found in group]
-    ticks = clean_tick_objects(parse_tick_objects(objects, max_bytes=max_bytes), now, max_skew=max_skew)
+    objects = [(raw.text, f"{bucket}/{raw.info.key}@{raw.info.etag}") for raw in group]
+    ticks = clean_tick_objects(parse_tick_objects(objects), now, max_skew=max_skew)
     arrivals = []
-    for at, found in enumerate(group):
-        refused = ticks.refused.get(at) if found.info.etag else f"s3://{bucket}/{found.info.key} does not exist"
-        cleaned = None if refused is not None else ticks.of(at)
-        arrivals.append(Arrival(found.info, started_at, cleaned, refused))
+    for at, raw in enumerate(group):
+        refused = raw.refused or ticks.refused.get(at)
+        arrivals.append(Arrival(raw.info, started_at, None if refused else ticks.of(at), refused))
 
-    sources = [found.info.key for found in group]
+    sources = [raw.info.key for raw in group]
     rows = with_provenance(ticks.good, sources, ticks.objects, STREAM_PRICES_HISTORY, now)
     receipts, outcomes = merge_group(
         arrivals, rows, STREAM_PRICES_HISTORY, lambda rows: bucket_of(rows, minutes), lake, now

@@ -209,9 +209,10 @@ def pack(rows: pa.Table, columns: tuple[str, ...], *, ordered: bool = True) -> t
     packed, span = np.zeros(rows.num_rows, np.int64), 1
     for name in columns:
         codes, distinct = _ranks(rows.column(name), ordered)
-        if span * max(distinct, 1) >= 2**62:  # make room: as many codes as there are distinct prefixes
+        if span * max(distinct, 1) >= 2**62:  # make room: no more codes than there are distinct prefixes and values
             prefixes, packed = np.unique(packed, return_inverse=True)
-            span = len(prefixes)
+            values, codes = np.unique(codes, return_inverse=True)
+            span, distinct = len(prefixes), len(values)
         packed, span = packed * distinct + codes, span * max(distinct, 1)
     return packed, span
 

@@ -9,7 +9,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any
+
+_TIMES = ("started_at", "loaded_at")
+_COUNTS = ("bytes", "rows", "inserted", "duplicates", "conflicts", "skipped", "replaced")
 
 
 @dataclass(frozen=True)
@@ -19,12 +23,14 @@ class Receipt:
     `inserted` counts the rows that are now in the table because of this ingest, and `replaced` how many of those took
     the place of other values (only a restatement does that). `partitions` counts the rows of this source by the
     partition they belong to, whether they were inserted, duplicates or conflicts. `refused` is the reason, in words,
-    when the whole object was refused; every count is then 0.
+    when the whole object was refused; every count is then 0. `bytes` is the size of the object as it is stored, and
+    `loaded_at` the `etl_loading_ts` of the rows that this ingest stored: by it and the source they can be found.
     """
 
     source: str
     etag: str
     table: str
+    bytes: int = 0
     rows: int = 0
     inserted: int = 0
     duplicates: int = 0
@@ -35,6 +41,7 @@ class Receipt:
     refused: str | None = None
     partitions: dict[str, int] = field(default_factory=dict)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
@@ -48,10 +55,20 @@ class Receipt:
     def rejected_rows(self) -> int:
         return sum(self.rejected.values())
 
+    @property
+    def id(self) -> str:
+        """What tells this ingest from every other one, in 16 characters; a copy of the receipt has the same."""
+        ingest = (self.table, self.source, self.etag, self.started_at.isoformat())
+        return blake2b("\n".join(ingest).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+    def to_record(self) -> dict[str, Any]:
+        """The receipt as plain data: times in ISO 8601 with their offset, `seconds` rounded to milliseconds."""
+        times = {name: getattr(self, name).isoformat() for name in _TIMES}
+        return asdict(self) | times | {"seconds": round(self.seconds, 3)}
+
     def to_json(self) -> str:
-        """One line of JSON; `started_at` in ISO 8601 with its offset, `seconds` rounded to milliseconds."""
-        record = asdict(self) | {"started_at": self.started_at.isoformat(), "seconds": round(self.seconds, 3)}
-        return json.dumps(record, ensure_ascii=False)
+        """`to_record` as one line of JSON."""
+        return json.dumps(self.to_record(), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Receipt:
@@ -61,6 +78,23 @@ class Receipt:
         """
         try:
             record: dict[str, Any] = json.loads(text)
-            return cls(**record | {"started_at": datetime.fromisoformat(record["started_at"])})
-        except (TypeError, KeyError, AttributeError) as error:
+            _check_types(record)
+            times = {name: datetime.fromisoformat(record[name]) for name in _TIMES}
+            if naive := [name for name, at in times.items() if at.tzinfo is None]:
+                raise TypeError(f"{naive[0]} has no offset from UTC")
+            return cls(**record | times)
+        except (TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"not a receipt: {error}") from error
+
+
+def _check_types(record: dict[str, Any]) -> None:
+    """Raise TypeError for a value that no receipt can have: what reads receipts would trip over it much later."""
+    kinds: dict[str, tuple[type, ...]] = dict.fromkeys(_COUNTS, (int,))
+    kinds |= dict.fromkeys(("source", "etag", "table", *_TIMES), (str,))
+    kinds |= {"refused": (str, type(None)), "seconds": (int, float), "rejected": (dict,), "partitions": (dict,)}
+    for name, value in record.items():
+        if name in kinds and (isinstance(value, bool) or not isinstance(value, kinds[name])):
+            raise TypeError(f"{name} is of the wrong kind")
+    for name in ("rejected", "partitions"):
+        if any(type(count) is not int for count in record.get(name, {}).values()):
+            raise TypeError(f"{name} holds what is no count")

@@ -7,6 +7,7 @@ AWS_REGION, …), which boto3 reads.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -46,11 +47,22 @@ class Settings:
     stream_queue_url: str | None = _setting("SQS queue that tells of raw objects of ticks")
     stream_dlq_url: str | None = _setting("SQS queue of the messages that could not be processed at any try")
     lineage_queue_url: str | None = _setting("SQS queue that the Lambda functions send their receipts to")
+    lineage_dlq_url: str | None = _setting("SQS queue of the receipts that Dagster could not make events of")
     tick_bucket_minutes: int = _setting(
         "length of one history object in event time; divides a day, and is fixed once there is history", 5
     )
     max_clock_skew_seconds: int = _setting("how far ahead of the clock a tick's time may lie", 300)
-    max_object_mb: int = _setting("largest raw object taken, decompressed, in MiB; larger ones are refused", 1024)
+    max_object_mb: int = _setting(
+        "largest raw object taken, decompressed, in MiB; larger ones are refused. One takes up to nine times its size "
+        "in memory",
+        1024,
+    )
+    rejected_warn_percent: float = _setting("share of rejected rows, in percent, above which the check warns", 1.0)
+    rejected_fail_percent: float = _setting("share of rejected rows, in percent, above which the check fails", 5.0)
+    price_step_percent: float = _setting(
+        "move of a price, in percent, above which the check of price steps warns", 50.0
+    )
+    stale_sessions: int = _setting("after so many sessions without a bar, the check of stale symbols warns", 5)
     home: str | None = _setting("folder whose .local holds the local AWS and its data; default: the source tree")
 
     @classmethod
@@ -112,6 +124,16 @@ def _whole(low: int) -> Any:
     return read
 
 
+def _percent(name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < math.inf:
+        raise SettingsError(f"{name} is {text!r}; it takes a number from 0, in percent")
+    return number
+
+
 def _minutes(name: str, text: str) -> int:
     minutes = int(_whole(1)(name, text))
     if _DAY_MINUTES % minutes:
@@ -138,6 +160,10 @@ def _symbols(name: str, text: str) -> tuple[str, ...] | int:
 
 
 _READERS: dict[str, Any] = {
+    "rejected_warn_percent": _percent,
+    "rejected_fail_percent": _percent,
+    "price_step_percent": _percent,
+    "stale_sessions": _whole(1),
     "processor": _one_of("dagster", "lambda"),
     "sql_engine": _one_of("athena", "duckdb"),
     "symbols": _symbols,

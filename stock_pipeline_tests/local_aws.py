@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 import pytest
 
+from stock_pipeline.deploy.sources import CHECKOUT
 from stock_pipeline.lake.store import S3Store
 from stock_pipeline.local import LocalAws, LocalFolders, ensure_environment, local_aws
-from stock_pipeline.local.folders import CHECKOUT
 from stock_pipeline.local.stack import client, deploy
 from stock_pipeline.settings import Settings
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from stock_pipeline.errors import ObjectNotFound, PreconditionFailed
-from stock_pipeline.lake.store import ObjectInfo, StoredObject
+from stock_pipeline.lake.store import ObjectInfo, StoredObject, too_large
 
 
 class MemoryStore:
@@ -24,19 +24,22 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._clock = datetime(2024, 1, 1, tzinfo=UTC)
 
-    def get(self, key: str, *, version_id: str | None = None) -> StoredObject:
+    def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
         with self._lock:
             self.gets.append(key)
             if key not in self.objects:
-                raise ObjectNotFound(key, f"{key} does not exist")
-            return self.objects[key]
+                raise ObjectNotFound(key, f"s3://{self.bucket}/{key} does not exist")
+            found = self.objects[key]
+            if max_bytes is not None and found.info.size > max_bytes:
+                raise too_large(self.bucket, found.info, max_bytes)
+            return found
 
     def put(self, key: str, data: bytes, *, if_match: str | None = None, if_none_match: bool = False) -> str:
         self.before_put(key)
         with self._lock:
             there = self.objects.get(key)
             if if_match is not None and there is None:
-                raise ObjectNotFound(key, f"{key} does not exist")
+                raise ObjectNotFound(key, f"s3://{self.bucket}/{key} does not exist")
             if (if_none_match and there) or (if_match is not None and there and there.info.etag != if_match):
                 raise PreconditionFailed(key, f"{key} was written by somebody else")
             self.puts.append(key)

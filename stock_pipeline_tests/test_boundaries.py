@@ -18,6 +18,7 @@ PROCESSING = (
     "stock_pipeline.settings",
     "stock_pipeline.receipts",
     "stock_pipeline.ingest",
+    "stock_pipeline.reporting",
 )
 
 

@@ -20,7 +20,7 @@ from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.lake.rejects import read_rejects
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
-from stock_pipeline.settings import DEFAULT_SYMBOLS
+from stock_pipeline.settings import DEFAULT_SYMBOLS, Settings
 from stock_pipeline.simulate.ticks import simulate_ticks, to_json_lines
 from stock_pipeline_tests.memory_store import MemoryStore
 
@@ -109,6 +109,16 @@ def test_a_redelivered_object_adds_nothing_and_writes_nothing(feed: Feed) -> Non
     assert feed.rejects() == [("a", 4, "malformed_json")]
 
 
+def test_a_record_of_a_tick_from_the_future_is_written_once(feed: Feed) -> None:
+    key = feed.drop("a", tick("e1"), tick("ahead", second=360 * 86400))
+    for hours in range(3):
+        (receipt,) = feed.ingest(key, now=NOW + timedelta(hours=hours))
+        assert receipt.rejected == {"future_timestamp": 1}
+    assert [key for key in feed.lake.puts if key.startswith("rejected_records/")] == feed.lake.puts[1:2]
+    (record,) = read_rejects(feed.lake, STREAM_PRICES_HISTORY).to_pylist()
+    assert record["detail"] == "2025-05-29T13:30:00.000000 is more than 300 s ahead of the clock"
+
+
 def test_one_event_with_two_prices_is_a_conflict(feed: Feed) -> None:
     feed.ingest(feed.drop("a", tick("e1", price=1)))
     (receipt,) = feed.ingest(feed.drop("b", tick("e1", price=2, second=9)))
@@ -164,6 +174,25 @@ def test_who_says_stop_gets_the_receipts_of_what_is_done(feed: Feed, monkeypatch
     assert [r.source for r in receipts] == keys[:3]
     assert feed.ids() == ["e0", "e1", "e2"]
     assert feed.latest() == feed.greatest()
+
+
+def test_groups_that_are_just_full_leave_nothing_behind(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [tick(f"e{n}", second=n) for n in range(4)]
+    monkeypatch.setattr(module, "GROUP_BYTES", len(lines[0]) + len(lines[1]))
+    keys = [feed.drop(f"{n:03}", line) for n, line in enumerate(lines)]
+    progress: list[tuple[int, int]] = []
+    receipts = feed.ingest(*keys, on_progress=lambda done, total: progress.append((done, total)))
+    assert [r.inserted for r in receipts] == [1, 1, 1, 1]
+    assert progress == [(2, 4), (4, 4)]
+
+
+def test_the_settings_say_where_ticks_go_which_are_rejected_and_how_large_an_object_may_be() -> None:
+    settings = Settings(tick_bucket_minutes=15, max_clock_skew_seconds=30, max_object_mb=7)
+    assert module.options_of(settings) == {
+        "bucket_minutes": 15,
+        "max_skew": timedelta(seconds=30),
+        "max_bytes": 7 * 1024 * 1024,
+    }
 
 
 def test_what_is_refused_or_gone_is_told_and_the_others_go_on(feed: Feed) -> None:

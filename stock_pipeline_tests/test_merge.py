@@ -143,6 +143,26 @@ def test_packed_keys_sort_as_the_rows_do(keys: list[tuple[str, date]]) -> None:
     assert [k for _, k in sorted(zip(packed.tolist(), keys, strict=True))] == sorted(keys)
 
 
+def test_keys_far_apart_are_packed_without_running_over() -> None:
+    """Thousands of symbols times sixty years of microseconds are more than a 64-bit integer counts."""
+    moments = [datetime(1990 + n % 60, 1, 1, microsecond=n, tzinfo=UTC) for n in range(5000)]
+    rows = pa.table({"symbol": [f"S{n * 7919 % 5000:04}" for n in range(5000)], "at": pa.array(moments, TIMESTAMP)})
+    packed, span = pack(rows, ("symbol", "at"))
+    assert 0 <= packed.min() <= packed.max() < span < 2**63
+    assert rows.take(packed.argsort()).equals(rows.sort_by([("symbol", "ascending"), ("at", "ascending")]))
+
+
+def test_a_few_rows_over_a_century_are_merged_by_their_keys() -> None:
+    """So few among so many possible keys that they are numbered by sorting."""
+    days = [date(1924 + year, 1, 2) for year in range(100)]
+    stored = table(*(bar(f"S{n}") | {"date": day} for n, day in enumerate(days)))
+    again = table(*(bar(f"S{n}") | {"date": day} for n, day in enumerate(days)), bar("NEW"))
+    merged = merge(stored, again, PRICE_BY_DATE)
+    assert merged.outcome.tolist() == [Outcome.INSERTED] * 101  # of one source and time: stored by this very ingest
+    assert merged.table is not None
+    assert merged.table.num_rows == 101
+
+
 LATEST = Table(
     name="latest",
     prefix="latest/",

@@ -34,6 +34,10 @@ def test_blank_counts_as_unset() -> None:
         ),
         ("tick_bucket_minutes", "1440", 1440),
         ("max_clock_skew_seconds", "0", 0),
+        ("rejected_warn_percent", "0", 0.0),
+        ("rejected_fail_percent", "2.5", 2.5),
+        ("price_step_percent", "1e2", 100.0),
+        ("stale_sessions", "1", 1),
     ],
 )
 def test_each_setting_is_read(name: str, text: str, value: object) -> None:
@@ -54,6 +58,11 @@ def test_each_setting_is_read(name: str, text: str, value: object) -> None:
         ("tick_bucket_minutes", "7"),
         ("tick_bucket_minutes", "2880"),
         ("max_clock_skew_seconds", "-1"),
+        ("rejected_warn_percent", "few"),
+        ("rejected_fail_percent", "-1"),
+        ("price_step_percent", "nan"),
+        ("price_step_percent", "inf"),
+        ("stale_sessions", "0"),
     ],
 )
 def test_a_malformed_setting_is_named_with_what_it_held_and_what_it_takes(name: str, text: str) -> None:

@@ -15,8 +15,8 @@ def run_all(bench: Bench) -> list[Table]:
     how = (
         f"{seconds} s of ticks of 500 symbols through Kinesis, Firehose (2 s), S3, SQS, the function and Parquet in "
         "the local AWS, once each. Lag is from sending to a row that can be read. Written ÷ stored: bytes of all "
-        "versions of the history and snapshot objects over the bytes of history at the end. CPU is that of the emulator and the "
-        "functions."
+        "versions of the history and snapshot objects over the bytes of history at the end. CPU is that of the "
+        "emulator and the functions."
     )
     columns = [
         "ticks a second",

@@ -3,24 +3,24 @@
 The event names any number of objects. The answer holds a receipt for each. When the work could not be done (the store
 does not answer, other writers were always faster) the function fails, so that Lambda calls it again with the same
 event; that is safe at any point. An object that is not daily prices is refused with its reason on record, which is no
-failure.
+failure. The receipts go to the lineage queue too, once all is stored; if that does not take them, this is logged and
+counted, and no failure either.
 
-Environment: STOCK_PIPELINE_STAGING_BUCKET and STOCK_PIPELINE_LAKE_BUCKET; optional STOCK_PIPELINE_MAX_OBJECT_MB.
+Environment: STOCK_PIPELINE_STAGING_BUCKET and STOCK_PIPELINE_LAKE_BUCKET; optional STOCK_PIPELINE_MAX_OBJECT_MB and
+STOCK_PIPELINE_LINEAGE_QUEUE_URL.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from stock_pipeline.arrival_events import arrivals_of
 from stock_pipeline.ingest import RAW_DAILY_PRICES, ingest_daily_prices
 from stock_pipeline.lake.store import S3Store
-from stock_pipeline.receipts import Receipt
+from stock_pipeline.reporting import Reporter
 from stock_pipeline.settings import MIB, Settings
 
 # Read while the function starts: a missing setting stops it there, named, and not in the middle of an event.
@@ -30,6 +30,7 @@ LAKE = S3Store(SETTINGS.require("lake_bucket"))
 
 logger = Logger()
 metrics = Metrics(namespace="StockPipeline")
+reporter = Reporter(logger, metrics, SETTINGS.lineage_queue_url)
 
 
 @logger.inject_lambda_context
@@ -44,23 +45,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         logger.info("passed over", key=key, reason=reason)
     receipts = ingest_daily_prices(arrivals.keys, staging=STAGING, lake=LAKE, max_bytes=SETTINGS.max_object_mb * MIB)
     for receipt in receipts:
-        _report(receipt)
-    return {"receipts": [json.loads(receipt.to_json()) for receipt in receipts]}
-
-
-def _report(receipt: Receipt) -> None:
-    if not receipt.etag:
-        logger.info("passed over: the object was deleted meanwhile", key=receipt.source)
-        return
-    if receipt.refused is None:
-        logger.info("ingested", receipt=json.loads(receipt.to_json()))
-    else:
-        logger.warning("refused", key=receipt.source, reason=receipt.refused)
-    for name, count in (
-        ("RowsInserted", receipt.inserted),
-        ("RowsDuplicate", receipt.duplicates),
-        ("RowsConflicting", receipt.conflicts),
-        ("RowsRejected", receipt.rejected_rows),
-        ("FilesRefused", int(receipt.refused is not None)),
-    ):
-        metrics.add_metric(name, MetricUnit.Count, count)
+        if not receipt.etag:
+            logger.info("passed over: the object was deleted meanwhile", key=receipt.source)
+    reporter.report([receipt for receipt in receipts if receipt.etag])
+    return {"receipts": [receipt.to_record() for receipt in receipts]}

@@ -5,15 +5,15 @@ together, and the answer names the messages that failed: only these come back, a
 five tries. A message fails when the work on one of its objects could not be done, when such an object is gone, and when
 it is no S3 event. From S3 directly the answer holds a receipt for each object, and the function fails as a whole, so
 that Lambda calls it again. Either is safe at any point. An object that is not ticks is refused with its reason on
-record, which is no failure.
+record, which is no failure. The receipts of what is stored go to the lineage queue too; if that does not take them,
+this is logged and counted, and no failure either.
 
 Environment: STOCK_PIPELINE_STAGING_BUCKET and STOCK_PIPELINE_LAKE_BUCKET; optional STOCK_PIPELINE_MAX_OBJECT_MB,
-STOCK_PIPELINE_TICK_BUCKET_MINUTES and STOCK_PIPELINE_MAX_CLOCK_SKEW_SECONDS.
+STOCK_PIPELINE_TICK_BUCKET_MINUTES, STOCK_PIPELINE_MAX_CLOCK_SKEW_SECONDS and STOCK_PIPELINE_LINEAGE_QUEUE_URL.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -26,6 +26,7 @@ from stock_pipeline.errors import ArrivalsFailed, EventError, StockPipelineError
 from stock_pipeline.ingest_ticks import RAW_TICKS, ingest_ticks, options_of
 from stock_pipeline.lake.store import S3Store
 from stock_pipeline.receipts import Receipt
+from stock_pipeline.reporting import Reporter
 from stock_pipeline.settings import Settings
 
 # Read while the function starts: a missing setting stops it there, named, and not in the middle of an event.
@@ -38,6 +39,7 @@ KEPT_BACK = 30_000  # milliseconds
 
 logger = Logger()
 metrics = Metrics(namespace="StockPipeline")
+reporter = Reporter(logger, metrics, SETTINGS.lineage_queue_url)
 
 Failures = dict[str, str]
 """Why each of some keys failed."""
@@ -64,7 +66,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     if failures:
         key, reason = next(iter(failures.items()))
         raise ArrivalsFailed(f"{len(failures)} of {len(arrivals.keys)} objects failed; {key}: {reason}")
-    return {"receipts": [json.loads(receipt.to_json()) for receipt in receipts]}
+    return {"receipts": [receipt.to_record() for receipt in receipts]}
 
 
 def process_messages(records: Iterable[dict[str, Any]], go_on: Callable[[], bool]) -> list[str]:
@@ -103,9 +105,7 @@ def process(keys: Sequence[str], go_on: Callable[[], bool]) -> tuple[list[Receip
             failures[key] = done[key].refused or "the object does not exist"
         elif key not in done and key not in failures:
             failures[key] = "no time was left for it"
-    for receipt in receipts:
-        if receipt.source not in failures:
-            _report(receipt)
+    reporter.report([receipt for receipt in receipts if receipt.source not in failures])
     return receipts, failures
 
 
@@ -144,18 +144,3 @@ def _said(error: Exception) -> str:
 def _log_passed_over(arrivals: Arrivals) -> None:
     for key, reason in arrivals.passed_over:
         logger.info("passed over", key=key, reason=reason)
-
-
-def _report(receipt: Receipt) -> None:
-    if receipt.refused is None:
-        logger.info("ingested", receipt=json.loads(receipt.to_json()))
-    else:
-        logger.warning("refused", key=receipt.source, reason=receipt.refused)
-    for name, count in (
-        ("RowsInserted", receipt.inserted),
-        ("RowsDuplicate", receipt.duplicates),
-        ("RowsConflicting", receipt.conflicts),
-        ("RowsRejected", receipt.rejected_rows),
-        ("FilesRefused", int(receipt.refused is not None)),
-    ):
-        metrics.add_metric(name, MetricUnit.Count, count)

@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from stock_pipeline.clean import REJECTED, Cleaned
+from stock_pipeline.errors import FileRefused
 from stock_pipeline.parse.buffers import Bools, Codes, Floats, Ints, as_arrow, strings
 from stock_pipeline.parse.daily import Coded, DailyRows
 from stock_pipeline.parse.layouts import NUMBERS, PRICES
@@ -32,6 +33,9 @@ from stock_pipeline.parse.symbols import canonical
 from stock_pipeline.schemas import PRICE_BY_DATE, Reason
 
 FIRST_DATE = date(1900, 1, 1)
+MAX_REJECTED = 1_000_000
+"""A file with more rejected rows than this, and fewer good ones, is refused whole."""
+
 _LARGEST_EXACT = 2.0**53  # from here on not every whole number is a double
 _EPOCH = date(1970, 1, 1).toordinal()
 
@@ -69,11 +73,24 @@ class _Judged:
 
 
 def clean_daily_prices(rows: DailyRows, today: date) -> Cleaned:
-    """Judge the rows of a file of daily prices by the rules above; `today` is the current date (UTC)."""
+    """Judge the rows of a file of daily prices by the rules above; `today` is the current date (UTC).
+
+    Raises FileRefused when most rows break a rule and there are more than `MAX_REJECTED` of these: the file is not such
+    a table, and the record of each row would be larger than the file.
+    """
     forms = [canonical(text) for text in rows.symbols.texts]
     rules = _symbol_rules(rows.symbols.texts, forms), _date_rules(rows, today)
     symbols = _placed(forms)
-    judged = [_judge(rows, block, *rules, *symbols) for block in range(len(rows.records))]
+    judged: list[_Judged] = []
+    good, bad = 0, len(rows.misfits.records)
+    for block in range(len(rows.records)):
+        judged.append(_judge(rows, block, *rules, *symbols))
+        good, bad = good + len(judged[-1].records), bad + len(judged[-1].rejected)
+        if bad > max(MAX_REJECTED, good):
+            raise FileRefused(
+                f"more than {MAX_REJECTED:,} rows break a rule, and fewer keep them; one of them: "
+                f"{judged[-1].reasons[0] if judged[-1].reasons else Reason.RAGGED_ROW}"
+            )
     return Cleaned(
         good=pa.Table.from_batches([j.good for j in judged], schema=SCHEMA),
         lines=rows.lines.numbers(_joined([j.records for j in judged])),

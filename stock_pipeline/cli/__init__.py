@@ -15,9 +15,10 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from stock_pipeline.cli import backfill, demo, dev, doctor, ingest, rejects, sql, stream, watch
+from stock_pipeline.cli import backfill, demo, dev, doctor, ingest, reconcile, rejects, sql, stream, watch
 from stock_pipeline.cli.console import complain, say
-from stock_pipeline.errors import StockPipelineError
+from stock_pipeline.errors import StockPipelineError, StoreUnavailable
+from stock_pipeline.settings import PREFIX
 
 _AWS_REMEDY = "check AWS_PROFILE, AWS_REGION and your credentials, or run `stock-pipeline doctor`"
 
@@ -27,6 +28,8 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
+            if (stack := ctx.params.get("stack")) and "--help" not in ctx.args:
+                _work_on(stack)
             return super().invoke(ctx)
         except KeyboardInterrupt:
             say("interrupted")
@@ -44,11 +47,19 @@ app = typer.Typer(
     cls=_Commands,
     name="stock-pipeline",
     help="Stock prices, daily files and live ticks, on their way into tables that SQL reads.",
+    epilog="First steps: [bold]stock-pipeline demo[/], or [bold]stock-pipeline ingest FILE[/]; then docs/tutorial.md.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+
+
+def _work_on(stack: str) -> None:
+    """Let the outputs of a stack take the place of this process's settings. Raises DeployError."""
+    from stock_pipeline.deploy.stack import outputs_of, settings_of
+
+    os.environ.update(settings_of(outputs_of(stack)))
 
 
 def _version(wanted: bool) -> None:
@@ -61,6 +72,15 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    stack: Annotated[
+        str | None,
+        typer.Option(
+            "--stack",
+            metavar="NAME",
+            envvar=f"{PREFIX}STACK",
+            help="Work on this stack in AWS (stock-pipeline-main); its outputs take the place of the settings.",
+        ),
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
@@ -77,11 +97,12 @@ app.command("stream")(stream.stream)
 app.command("watch")(watch.watch)
 app.command("sql")(sql.sql)
 app.add_typer(rejects.app, name="rejects")
+app.command("reconcile")(reconcile.reconcile)
 app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:
-    """Run the command line; the entry point `stock-pipeline`."""
+    """Run the command line."""
     # In the background of a script SIGINT is ignored by default, and then Ctrl-C or kill -INT could not stop `dev`.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminated)
@@ -105,6 +126,8 @@ def _is_for_typer(error: Exception) -> bool:
 
 
 def _told(error: Exception) -> str:
+    if isinstance(error, StoreUnavailable):
+        return f"{error}; try again, and see `stock-pipeline doctor`"
     if isinstance(error, StockPipelineError):
         return str(error)
     if type(error).__module__.startswith("botocore"):

@@ -3,52 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stock_pipeline.cli.console import complain, out, progress, say, table
-from stock_pipeline.cli.ingest import ingest_keys
-from stock_pipeline.cli.options import Symbols, with_symbols
+from stock_pipeline.cli.ingest import TICK_UPLOADS, ingest_keys, ingest_tick_keys
+from stock_pipeline.cli.options import Symbols, day, with_symbols
 from stock_pipeline.cli.place import aws
 
 if TYPE_CHECKING:
+    from stock_pipeline.lake.store import ObjectStore
     from stock_pipeline.receipts import Receipt
-
-_DAY = ["%Y-%m-%d"]
 
 
 def backfill(
-    start: Annotated[datetime, typer.Option(help="First day.", formats=_DAY)],
+    start: Annotated[date, typer.Option(help="First day.", parser=day, metavar="YYYY-MM-DD")],
     end: Annotated[
-        datetime | None, typer.Option(help="Last day; by default the last closed session.", formats=_DAY)
+        date | None,
+        typer.Option(help="Last day; by default the last closed session.", parser=day, metavar="YYYY-MM-DD"),
     ] = None,
     symbols: Symbols = None,
+    ticks: Annotated[
+        int | None,
+        typer.Option(help="Also ticks, which agree with the bars: so many of each symbol and session.", min=4),
+    ] = None,
 ) -> None:
     """Simulate the trading sessions of a range and ingest them.
 
     Writes one raw CSV object a session to staging and brings them all into
     price_by_date, as materializing the same partitions in the Dagster UI does.
-    What is there already stays as it is.
+    What is there already stays as it is. With --ticks one raw object of ticks a
+    session goes the same way into stream_prices_history and latest_prices.
 
     Examples:
 
         stock-pipeline backfill --start 2022-01-01 --end 2024-12-31
         stock-pipeline backfill --start 2024-01-01 --symbols AAPL,MSFT
-        stock-pipeline backfill --start 2024-01-01 --symbols 5000
+        stock-pipeline backfill --start 2024-12-02 --end 2024-12-06 --symbols 5000
+        stock-pipeline backfill --start 2024-06-03 --end 2024-06-07 --ticks 500
     """
     from stock_pipeline.simulate.daily import default_symbols, write_raw_daily_prices
-    from stock_pipeline.simulate.sessions import last_closed_session, sessions
 
-    last = last_closed_session(datetime.now(UTC))
-    first, until = start.date(), end.date() if end else last
-    if until < first:
-        raise typer.BadParameter(f"{until} lies before {first}", param_hint="--end")
-    if until > last:
-        raise typer.BadParameter(f"{until} has not closed yet; the last closed session is {last}", param_hint="--end")
-    if not (days := sessions(first, until)):
-        say(f"there is no session of XNYS from {first} to {until}; nothing to do")
+    days = _sessions(start, end)
+    if not days:
+        say(f"there is no session of XNYS from {start} to {end}; nothing to do")
         return
     with aws() as settings:
         from stock_pipeline.lake.store import S3Store
@@ -58,11 +58,44 @@ def backfill(
         with progress(f"simulating {len(names):,} symbols") as report:
             raw = write_raw_daily_prices(staging, days, names, settings.seed, on_progress=report)
         receipts = ingest_keys([r.key for r in raw], staging, lake, settings)
+        keys = _write_ticks(staging, days, names, settings.seed, ticks) if ticks else []
+        of_ticks = ingest_tick_keys(keys, staging, lake, settings) if keys else []
     show_years(receipts)
     say(f"{sum(r.written for r in raw):,} of {len(raw):,} raw objects were new or changed")
-    if refused := [r for r in receipts if r.refused]:
+    if of_ticks:
+        say(f"{sum(r.rows for r in of_ticks):,} ticks, {sum(r.inserted for r in of_ticks):,} of them new")
+    if refused := [r for r in (*receipts, *of_ticks) if r.refused]:
         complain(f"{refused[0].source}: {refused[0].refused}")
         raise typer.Exit(1)
+
+
+def _sessions(start: date, end: date | None) -> list[date]:
+    """The sessions of a range that have closed; raises typer.BadParameter for a range that cannot be meant."""
+    from stock_pipeline.simulate.sessions import last_closed_session, sessions
+
+    last = last_closed_session(datetime.now(UTC))
+    until = end or last
+    if until < start:
+        raise typer.BadParameter(f"{until} lies before {start}", param_hint="--end" if end else "--start")
+    if until > last:
+        raise typer.BadParameter(f"{until} has not closed yet; the last closed session is {last}", param_hint="--end")
+    return sessions(start, until)
+
+
+def _write_ticks(
+    staging: ObjectStore, days: Sequence[date], symbols: Sequence[str], seed: int, of_each: int
+) -> list[str]:
+    """Write a raw object of simulated ticks for each session, with progress; returns their keys."""
+    from stock_pipeline.simulate.ticks import simulate_ticks, to_json_lines
+
+    keys = []
+    with progress("simulating ticks") as report:
+        for done, session in enumerate(days, 1):
+            key = f"{TICK_UPLOADS}date={session}/ticks-{of_each}-seed-{seed}.jsonl"
+            staging.put(key, b"".join(to_json_lines(simulate_ticks(symbols, session, seed, of_each))))
+            keys.append(key)
+            report(done, len(days))
+    return keys
 
 
 def show_years(receipts: Sequence[Receipt]) -> None:

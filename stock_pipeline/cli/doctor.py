@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-import typer
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from stock_pipeline.cli.console import out, table, text, working
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from stock_pipeline.cli.console import out, say, text, working
 from stock_pipeline.cli.place import aws
 
-_STYLES = {"ok": "green", "note": "yellow", "broken": "bold red"}
+if TYPE_CHECKING:
+    from stock_pipeline.cli.findings import Finding, State
+
+_STYLES: dict[State, str] = {"broken": "bold red", "note": "yellow", "ok": "green"}
+_CHECK_WIDTH = 22
 
 
 def doctor() -> None:
@@ -25,11 +36,21 @@ def doctor() -> None:
 
     with aws() as settings, working("examining"):
         findings = examine(settings)
-    shown = table(check="left", state="left", what="left", remedy="left")
-    for finding in findings:
-        shown.add_row(
-            finding.check, f"[{_STYLES[finding.state]}]{finding.state}[/]", text(finding.what), text(finding.remedy)
-        )
-    out().print(shown)
-    if any(finding.state == "broken" for finding in findings):
+    out().print(_listed(findings))
+    counts = Counter(finding.state for finding in findings)
+    say(", ".join(f"{counts[state]} {state}" for state in _STYLES if counts[state]))
+    if counts["broken"]:
         raise typer.Exit(1)
+
+
+def _listed(findings: Sequence[Finding]) -> Table:
+    """A line a finding, with the remedy below it: legible at 80 columns, where four columns side by side are not."""
+    shown = Table.grid(padding=(0, 2))
+    shown.add_column(no_wrap=True)
+    shown.add_column(overflow="fold", max_width=_CHECK_WIDTH if sys.stdout.isatty() else None)
+    shown.add_column(overflow="fold")
+    for finding in findings:
+        shown.add_row(Text(finding.state, _STYLES[finding.state]), text(finding.check), text(finding.what))
+        if finding.remedy:
+            shown.add_row("", "", text(f"→ {finding.remedy}"))
+    return shown

@@ -22,12 +22,22 @@ from stock_pipeline.errors import ObjectNotFound, PreconditionFailed, StockPipel
 from stock_pipeline.lake.store import S3Store
 from stock_pipeline.local import LocalFolders, default_root, running
 from stock_pipeline.query import sql
+from stock_pipeline.reconcile import SINCE, find_unseen
 from stock_pipeline.schemas import PRICE_BY_DATE, REJECTED_RECORDS, STREAM_PRICES_HISTORY, TABLES
 from stock_pipeline.settings import Settings, variable
 
 _PROBE = ".doctor/never-written"
 _NO_ETAG = "0" * 32
 _LITTLE_DISK, _NO_DISK = 1 << 30, 100 << 20  # bytes
+
+_ASK_AWS = "see that AWS answers and that you may ask it: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL"
+_REMEDIES = {  # of what a check did not expect; what it does expect has its remedy where it is found
+    "tables": "see the permissions s3:GetObject on the lake bucket, glue:GetTable and, with Athena, on the workgroup",
+    "stream": "see the permissions kinesis:DescribeStreamSummary and firehose:DescribeDeliveryStream",
+    "queues of ticks": "see the permission sqs:GetQueueAttributes",
+    "queues": "see .local/aws.log, or start `stock-pipeline dev` again",
+    "Dagster": "see .local/logs; stop `stock-pipeline dev` and start it again",
+}
 
 Check = Callable[[Settings], Iterator[Finding]]
 
@@ -39,7 +49,7 @@ def examine(settings: Settings) -> list[Finding]:
         try:
             findings += check(settings)
         except (StockPipelineError, ClientError, BotoCoreError) as error:
-            findings.append(Finding(name, "broken", str(error), "see the message; `--debug` shows where"))
+            findings.append(Finding(name, "broken", str(error), _REMEDIES.get(name, _ASK_AWS)))
         if name == "access" and findings[-1].state == "broken":
             findings += _disk(settings)
             break
@@ -113,7 +123,7 @@ def _tables(settings: Settings) -> Iterator[Finding]:
 def _judged(name: str, settings: Settings) -> Finding:
     if name == STREAM_PRICES_HISTORY.name:
         return _history(settings)
-    rows = int(sql(f"SELECT count(*) AS n FROM {name}", settings=settings)["n"][0].as_py())  # noqa: S608
+    rows = int(sql(f"SELECT count(*) AS n FROM {name}", settings=settings)["n"][0].as_py())  # noqa: S608  # nosec B608
     if name == REJECTED_RECORDS.name and rows:
         return Finding(name, "note", f"{rows:,} rows were not stored", "stock-pipeline rejects list")
     if name == PRICE_BY_DATE.name and not rows:
@@ -125,7 +135,7 @@ def _judged(name: str, settings: Settings) -> Finding:
 def _history(settings: Settings) -> Finding:
     """Ticks since yesterday: all of history may be many objects, and what matters of a stream is that it flows."""
     name, today = STREAM_PRICES_HISTORY.name, datetime.now(UTC).date()
-    of_day = f"SELECT count(*) AS n FROM {name} WHERE year = ? AND month = ? AND day = ?"  # noqa: S608
+    of_day = f"SELECT count(*) AS n FROM {name} WHERE year = ? AND month = ? AND day = ?"  # noqa: S608  # nosec B608
     days = [[day.year, day.month, day.day] for day in (today - timedelta(1), today)]
     ticks = sum(int(sql(of_day, day, settings=settings)["n"][0].as_py()) for day in days)
     if not ticks:
@@ -175,6 +185,18 @@ def _queues(settings: Settings) -> Iterator[Finding]:
             )
         else:
             yield Finding(queue, "ok", "nothing failed")
+
+
+def _unseen(settings: Settings) -> Iterator[Finding]:
+    """Raw objects of the last days that no table has seen: their events were lost, or wait for a consumer."""
+    staging, lake = S3Store(settings.require("staging_bucket")), S3Store(settings.require("lake_bucket"))
+    unseen = find_unseen(staging=staging, lake=lake)
+    what = f"{len(unseen.objects):,} of {counted(unseen.looked_at, 'object')} of the last {SINCE.days} days unseen"
+    if not unseen.objects:
+        yield Finding("raw objects", "ok", what)
+        return
+    first = unseen.objects[0]
+    yield Finding("raw objects", "note", f"{what}, such as {first.key}", "stock-pipeline reconcile")
 
 
 def _dagster(settings: Settings) -> Iterator[Finding]:
@@ -230,7 +252,9 @@ _CHECKS: dict[str, Check] = {
     "Athena": _workgroup,
     "stream": examination_stream.stream,
     "queues of ticks": examination_stream.queues,
+    "receipts": examination_stream.lineage,
     "queues": _queues,
+    "raw objects": _unseen,
     "Dagster": _dagster,
     "disk": _disk,
 }

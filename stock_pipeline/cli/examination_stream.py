@@ -57,28 +57,58 @@ def _firehose(name: str, settings: Settings) -> Finding:
     return Finding("Firehose", "ok", where)
 
 
+def lineage(settings: Settings) -> Iterator[Finding]:
+    """Receipts of the functions that wait to be shown in Dagster, and messages that were none."""
+    if settings.processor == "dagster" and not settings.lineage_queue_url:
+        return
+    sqs: Any = boto3.client("sqs", config=IMPATIENT)
+    for check, setting, output in (
+        ("receipts", "lineage_queue_url", "LineageQueueUrl"),
+        ("dead letters of receipts", "lineage_dlq_url", "LineageDlqUrl"),
+    ):
+        found = _depth(sqs, check, setting, output, settings)
+        if isinstance(found, Finding):
+            yield found
+            continue
+        waiting, hidden, arn = found
+        if setting == "lineage_queue_url":
+            what = f"{counted(waiting, 'receipt')} to be shown in Dagster, {hidden:,} being worked on"
+            remedy = "the sensor lambda_receipts shows them: stock-pipeline dev"
+            yield Finding(check, "note" if waiting else "ok", what, remedy if waiting else "")
+        elif dead := waiting + hidden:
+            what = f"{counted(dead, 'message')} could not be shown; what they tell of is stored"
+            yield Finding(check, "broken", what, f"see the ticks of lambda_receipts for why; redrive or purge {arn}")
+        else:
+            yield Finding(check, "ok", "nothing failed")
+
+
 def queues(settings: Settings) -> Iterator[Finding]:
     """What waits to be processed, and what failed at every try."""
     sqs: Any = boto3.client("sqs", config=IMPATIENT)
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "QueueArn"]
     for check, setting, output in (
         ("arrivals of ticks", "stream_queue_url", "StreamQueueUrl"),
         ("dead letters of ticks", "stream_dlq_url", "StreamDlqUrl"),
     ):
-        url = getattr(settings, setting)
-        if not url:
-            yield _not_set(check, setting, output)
-            continue
-        try:
-            found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-        except ClientError as error:
-            yield Finding(check, "broken", _said(error, url), f"check {variable(setting)}, or {DEPLOY}")
-            continue
-        waiting, hidden = int(found[names[0]]), int(found[names[1]])
-        if setting == "stream_queue_url":
-            yield _arrivals(check, waiting, hidden, settings)
+        found = _depth(sqs, check, setting, output, settings)
+        if isinstance(found, Finding):
+            yield found
+        elif setting == "stream_queue_url":
+            yield _arrivals(check, *found[:2], settings)
         else:
-            yield _dead_letters(check, waiting + hidden, found["QueueArn"], settings)
+            yield _dead_letters(check, found[0] + found[1], found[2], settings)
+
+
+def _depth(sqs: Any, check: str, setting: str, output: str, settings: Settings) -> tuple[int, int, str] | Finding:
+    """How many messages of a queue wait and are hidden, and its ARN; or why that cannot be told."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "QueueArn"]
+    url = getattr(settings, setting)
+    if not url:
+        return _not_set(check, setting, output)
+    try:
+        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    except ClientError as error:
+        return Finding(check, "broken", _said(error, url), f"check {variable(setting)}, or {DEPLOY}")
+    return int(found[names[0]]), int(found[names[1]]), found["QueueArn"]
 
 
 def _arrivals(check: str, waiting: int, hidden: int, settings: Settings) -> Finding:
@@ -106,8 +136,9 @@ def _dead_letters(check: str, dead: int, arn: str, settings: Settings) -> Findin
 
 
 def _not_set(check: str, setting: str, output: str) -> Finding:
+    work = "what the functions did" if setting.startswith("lineage") else "ticks"
     return Finding(
-        check, "note", f"{variable(setting)} is not set", f"set it to your stack's output {output}, to work with ticks"
+        check, "note", f"{variable(setting)} is not set", f"set it to your stack's output {output}, to work with {work}"
     )
 
 

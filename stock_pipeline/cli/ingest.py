@@ -22,6 +22,7 @@ UPLOADS = "daily_prices/uploads/"
 TICK_UPLOADS = "stock_stream/uploads/"
 
 _TICKS = (".jsonl", ".ndjson", ".json")  # with or without .gz
+_WIDE = 120  # columns; in a narrower terminal each reason has a line of its own
 _SHOWN = 30  # receipts of tick objects that are shown one by one
 
 
@@ -30,6 +31,7 @@ def ingest(
         list[Path],
         typer.Argument(
             help="Daily prices: .csv, .txt, .gz, .zip. Ticks: .jsonl, .ndjson, .json, or .gz of them.",
+            metavar="FILES",
             exists=True,
             dir_okay=False,
             readable=True,
@@ -64,32 +66,21 @@ def ingest(
         stock-pipeline ingest *.csv.gz --json > receipts.jsonl
         stock-pipeline ingest ticks.jsonl.gz
     """
-    _refuse_one_name_twice(files)
-    if (symbol is not None or replace) and (ticks := [file for file in files if _holds_ticks(file)]):
-        raise typer.BadParameter(f"{ticks[0].name} holds ticks; --symbol and --replace are for daily prices")
-    if replace and stage_only:
-        raise typer.BadParameter("what comes later cannot know of --replace; leave one of the two out")
-    folder = UPLOADS if symbol is None else f"{UPLOADS}symbol={_canonical(symbol)}/"
+    folder = _folder(files, symbol, replace=replace, stage_only=stage_only)
     with aws() as settings:
         from stock_pipeline.lake.store import S3Store
 
         staging, lake = S3Store(settings.require("staging_bucket")), S3Store(settings.require("lake_bucket"))
-        refused = 0
-        keys: list[str] = []
-        for file in files:
-            try:
-                keys.append(upload(file, TICK_UPLOADS if _holds_ticks(file) else folder, staging, settings))
-            except FileRefused as error:
-                complain(f"{file}: {error}")
-                refused += 1
+        keys = _staged(files, folder, staging, settings)
+        refused = len(keys) < len(files)
         if stage_only:
             for key in keys:
-                out().print(f"s3://{staging.bucket}/{key}", markup=False)
+                out().print(f"s3://{staging.bucket}/{key}", markup=False, soft_wrap=True)
         else:
             prices = [key for key in keys if not key.startswith(TICK_UPLOADS)]
             receipts = ingest_keys(prices, staging, lake, settings, replace=replace)
             receipts += ingest_tick_keys([key for key in keys if key not in prices], staging, lake, settings)
-            refused += sum(r.refused is not None for r in receipts)
+            refused = refused or any(r.refused is not None for r in receipts)
             if as_json:
                 for receipt in receipts:
                     typer.echo(receipt.to_json())
@@ -97,6 +88,29 @@ def ingest(
                 show(receipts)
     if refused:
         raise typer.Exit(1)
+
+
+def _folder(files: Sequence[Path], symbol: str | None, *, replace: bool, stage_only: bool) -> str:
+    """The folder of staging that files of daily prices go to; raises typer.BadParameter for what cannot be meant."""
+    _refuse_one_name_twice(files)
+    if (symbol is not None or replace) and (ticks := [file for file in files if _holds_ticks(file)]):
+        raise typer.BadParameter(f"{ticks[0].name} holds ticks; --symbol and --replace are for daily prices")
+    if replace and stage_only:
+        raise typer.BadParameter("what comes later cannot know of --replace; leave one of the two out")
+    return UPLOADS if symbol is None else f"{UPLOADS}symbol={_canonical(symbol)}/"
+
+
+def _staged(files: Sequence[Path], folder: str, staging: ObjectStore, settings: Settings) -> list[str]:
+    """Upload files, with progress; returns the keys of those that are not too large, and complains of the others."""
+    keys: list[str] = []
+    with progress("uploading") as report:
+        for done, file in enumerate(files, 1):
+            try:
+                keys.append(upload(file, TICK_UPLOADS if _holds_ticks(file) else folder, staging, settings))
+            except FileRefused as error:
+                complain(f"{file}: {error}")
+            report(done, len(files))
+    return keys
 
 
 def upload(file: Path, folder: str, staging: ObjectStore, settings: Settings) -> str:
@@ -160,8 +174,9 @@ def show(receipts: Sequence[Receipt]) -> None:
         say("{:,} objects: {:,} rows, {:,} new, {:,} duplicates".format(len(taken), *sums))
     elif taken:
         shown = table(file="left", rows="right", new="right", duplicates="right", conflicts="right", rejected="left")
+        between = "\n" if out().width < _WIDE else ", "
         for r in taken:
-            reasons = ", ".join(f"{count:,} {reason}" for reason, count in r.rejected.items())
+            reasons = between.join(f"{count:,} {reason}" for reason, count in r.rejected.items())
             counts = (f"{n:,}" for n in (r.rows, r.inserted, r.duplicates, r.conflicts))
             shown.add_row(text(_name(r)), *counts, reasons or "0")
         out().print(shown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from typing import Annotated
 
 import typer
@@ -24,3 +25,11 @@ def with_symbols(settings: Settings, symbols: str | None) -> Settings:
     if not symbols.strip():
         raise typer.BadParameter("it names no symbol", param_hint="--symbols")
     return replace(settings, symbols=Settings.from_env({variable("symbols"): symbols}).symbols)
+
+
+def day(text: str) -> date:
+    """A day that an option names; raises typer.BadParameter that says how one is written."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no day; write it as 2024-01-31") from None

@@ -14,8 +14,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
 
-from stock_pipeline.cli.console import out, say, table, text, working
+from stock_pipeline.cli.console import harmless, out, say, table, text, working
 from stock_pipeline.cli.place import aws
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 100  # rows of a table for people
 _BATCH = 10_000
+_ANY_WIDTH = 100_000
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
@@ -37,14 +41,18 @@ class Format(StrEnum):
 
 def sql(
     statement: Annotated[
-        str, typer.Argument(help="One SELECT, WITH, DESCRIBE, SHOW or EXPLAIN; - reads it from stdin.")
+        str,
+        typer.Argument(help="One SELECT, WITH, DESCRIBE, SHOW or EXPLAIN; - reads it from stdin.", metavar="STATEMENT"),
     ],
     format_: Annotated[
         Format, typer.Option("--format", help="table for people, csv, or json: an array of objects.")
     ] = Format.TABLE,
     param: Annotated[
         list[str] | None,
-        typer.Option(help='The value of the next ?: a number, a day (2024-01-31), else a text; in "" always a text.'),
+        typer.Option(
+            help='The value of the next ?: a number, a day (2024-01-31), else a text; in "" always a text.',
+            metavar="VALUE",
+        ),
     ] = None,
 ) -> None:
     """Query the tables: Athena in AWS, DuckDB on the local AWS.
@@ -100,16 +108,36 @@ def value_of(text: str) -> str | int | float | date:
 
 
 def show_rows(rows: pa.Table, title: str | None = None) -> None:
-    """Rows as a table for people: the first hundred, with a note when there are more."""
+    """Rows for people: the first hundred, with a note when there are more.
+
+    As a table; where a terminal is too narrow for one, as a block a row.
+    """
     numbers = {f.name for f in rows.schema if _is_number(f.type)}
     shown = table(title)
     for name in rows.column_names:
         shown.add_column(text(name), justify="right" if name in numbers else "left", overflow="fold")
     for row in _rows(rows.slice(0, _SHOWN)):
         shown.add_row(*(_cell(v) for v in row))
-    out().print(shown)
+    console = out()
+    wanted = console.measure(shown, options=console.options.update(max_width=_ANY_WIDTH)).maximum
+    if sys.stdout.isatty() and wanted > console.width:
+        _show_blocks(rows.slice(0, _SHOWN))
+    else:
+        console.print(shown)
     if rows.num_rows > _SHOWN:
         say(f"{_SHOWN} of {rows.num_rows:,} rows; --format csv prints them all")
+
+
+def _show_blocks(rows: pa.Table) -> None:
+    console = out()
+    for number, row in enumerate(_rows(rows), 1):
+        block = Table.grid(padding=(0, 2))
+        block.add_column(no_wrap=True)
+        block.add_column(overflow="fold")
+        for name, value in zip(rows.column_names, row, strict=True):
+            block.add_row(Text(harmless(name), "bold"), _cell(value))
+        console.print(Rule(f"row {number:,}", align="left", style="dim"))
+        console.print(block)
 
 
 def _csv(rows: pa.Table) -> None:

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Timer
 from typing import TYPE_CHECKING, Annotated
@@ -60,8 +61,7 @@ def stream(
 
         stock-pipeline stream --seconds 60
         stock-pipeline stream --rate 1000 --symbols AAPL,MSFT --seconds 30
-        stock-pipeline stream --seconds 30 --faults
-            duplicates=0.1,late=0.1,malformed=0.01
+        stock-pipeline stream --seconds 30 --faults duplicates=0.1,late=0.1
         stock-pipeline stream --file ticks.jsonl.gz --rate 500
     """
     wrong = _faults(faults)
@@ -73,27 +73,40 @@ def stream(
     own = starts_one()
     with aws(processor="lambda") as settings:
         from stock_pipeline.cli.passage import Passage
-        from stock_pipeline.produce import check_sent, kinesis_client, produce_live, replay
-        from stock_pipeline.simulate.daily import default_symbols
+        from stock_pipeline.produce import check_sent
 
         settings = with_symbols(settings, symbols)
-        name, seeds = settings.require("stream_name"), settings.seed if seed is None else seed
+        settings = settings if seed is None else replace(settings, seed=seed)
         passage = Passage(settings)
-        started_at = time.monotonic()
-        with _ended_by_sigterm(), _stopping(seconds) as stop, live("sending") as show:
-            progress = _progress(show, started_at, seconds)
-            if file:
-                sent = replay(kinesis_client(), name, file, rate=rate, faults=wrong, seed=seeds,
-                              on_progress=progress, stop=stop)  # fmt: skip
-            else:
-                sent = produce_live(kinesis_client(), name, default_symbols(settings.symbols), seed=seeds,
-                                    rate=rate or RATE, seconds=seconds, faults=wrong, on_progress=progress)  # fmt: skip
-        out().print(f"sent {summary(sent)} in {time.monotonic() - started_at:.1f} s to {name}", markup=False)
+        sent = _send(settings, file, rate, seconds, wrong)
         if own and sent.lines:
             with working("waiting until the tables have them"):
                 passage.wait_for(sent)
     _say_where_they_are(settings, own)
     check_sent(sent)
+
+
+def _send(
+    settings: Settings, file: Path | None, rate: float | None, seconds: float | None, faults: Faults | None
+) -> Sent:
+    """Send ticks until they end, the time is up or Ctrl-C, showing how many; prints what came of it."""
+    from stock_pipeline.produce import kinesis_client, produce_live, replay
+    from stock_pipeline.simulate.daily import default_symbols
+
+    name, kinesis, started_at = settings.require("stream_name"), kinesis_client(), time.monotonic()
+    with _ended_by_sigterm(), _stopping(seconds) as stop, live("sending") as show:
+        progress = _progress(show, started_at, seconds)
+        if file:
+            sent = replay(
+                kinesis, name, file, rate=rate, faults=faults, seed=settings.seed, on_progress=progress, stop=stop
+            )
+        else:
+            sent = produce_live(
+                kinesis, name, default_symbols(settings.symbols), seed=settings.seed, rate=rate or RATE,
+                seconds=seconds, faults=faults, on_progress=progress,
+            )  # fmt: skip
+    out().print(f"sent {summary(sent)} in {time.monotonic() - started_at:.1f} s to {name}", markup=False)
+    return sent
 
 
 def summary(sent: Sent) -> str:

@@ -15,10 +15,10 @@ from stock_pipeline.cli.console import out, progress, say, table, working
 from stock_pipeline.cli.ingest import UPLOADS, ingest_keys, show, upload
 from stock_pipeline.cli.sql import show_rows
 from stock_pipeline.cli.tour_stream import StreamTour
+from stock_pipeline.deploy.sources import CHECKOUT
 from stock_pipeline.dev.dagster import Dagster
 from stock_pipeline.errors import DevError
 from stock_pipeline.lake.store import S3Store
-from stock_pipeline.local.folders import CHECKOUT
 from stock_pipeline.query import sql
 from stock_pipeline.settings import Settings
 from stock_pipeline.simulate.daily import default_symbols

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from stock_pipeline.errors import ObjectTooLarge
+from stock_pipeline.settings import MIB
+
 
 @dataclass(frozen=True)
 class ObjectInfo:
@@ -35,8 +38,11 @@ class ObjectStore(Protocol):
 
     bucket: str
 
-    def get(self, key: str, *, version_id: str | None = None) -> StoredObject:
-        """The object; raises ObjectNotFound, StoreUnavailable."""
+    def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
+        """The object; raises ObjectNotFound, StoreUnavailable.
+
+        Raises ObjectTooLarge for an object of more than `max_bytes`, before any of it is in memory.
+        """
         ...
 
     def put(self, key: str, data: bytes, *, if_match: str | None = None, if_none_match: bool = False) -> str:
@@ -50,3 +56,12 @@ class ObjectStore(Protocol):
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
         """The objects under a prefix in the order of their keys."""
         ...
+
+
+def too_large(bucket: str, info: ObjectInfo, max_bytes: int) -> ObjectTooLarge:
+    """The error for an object of more than `max_bytes`."""
+    return ObjectTooLarge(
+        info,
+        f"s3://{bucket}/{info.key} has {info.size / MIB:,.1f} MiB, over the limit of {max_bytes / MIB:g} MiB for "
+        "one object; split the file, or raise STOCK_PIPELINE_MAX_OBJECT_MB",
+    )

@@ -16,16 +16,17 @@ ROW_GROUP = 128 * 1024
 
 def encode(rows: pa.Table, table: Table, metadata: dict[str, str] | None = None) -> bytes:
     """The rows as one Parquet file; `metadata` goes into the footer."""
-    rows = rows.replace_schema_metadata(metadata)
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        rows,
+    with pq.ParquetWriter(
         sink,
+        rows.schema,
         compression="zstd",
-        row_group_size=ROW_GROUP,
         use_dictionary=[n for n in (*table.dictionary, "date") if n in table.schema.names],
         sorting_columns=pq.SortingColumn.from_ordering(rows.schema, [(name, "ascending") for name in table.sort]),
-    )
+        store_schema=False,  # by it Arrow would read symbols as a dictionary, whose bounds it skips no row group by
+    ) as writer:
+        writer.write_table(rows, row_group_size=ROW_GROUP)
+        writer.add_key_value_metadata(metadata or {})
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
@@ -39,5 +40,5 @@ def decode(data: bytes, table: Table, columns: list[str] | None = None) -> pa.Ta
 
 def footer(data: bytes) -> dict[str, str]:
     """The metadata that `encode` put into the footer."""
-    metadata = pq.ParquetFile(pa.BufferReader(data)).schema_arrow.metadata or {}
-    return {k.decode(): v.decode() for k, v in metadata.items()}
+    metadata = pq.ParquetFile(pa.BufferReader(data)).metadata.metadata or {}
+    return {k.decode(): v.decode() for k, v in metadata.items() if k != b"ARROW:schema"}

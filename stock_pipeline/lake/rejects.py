@@ -2,12 +2,17 @@
 
 What a restatement replaced is the exception: those values exist nowhere else once the partition is written, so they are
 put on record before it and stay through every later ingest of the source.
+
+A record says which version of its source it is of. One without a row says of that version that all of it was judged and
+nothing rejected. An ingest does not write such a record, as the rows themselves tell of their source; `reconcile` does,
+where no row is left to tell.
 """
 
 from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -21,7 +26,22 @@ from stock_pipeline.lake.parquet import decode, encode, footer
 from stock_pipeline.lake.partitions import attempts, partition_key, swap
 from stock_pipeline.schemas import REJECTED_RECORDS, Reason, Table
 
-_MODIFIED = "source_modified"
+_MODIFIED, _ETAG = "source_modified", "source_etag"
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What is on record for a source: its rows (schema `clean.REJECTED`), the ETag of the record, and of which version
+    of the source it is. `modified` is empty where nothing is on record."""
+
+    rows: pa.Table
+    version: str | None
+    modified: str
+    etag: str
+
+    def is_of(self, source: ObjectInfo) -> bool:
+        """Whether this version of the source, or a later one, has been judged."""
+        return self.etag == source.etag or self.modified > source.modified.isoformat()
 
 
 def rejects_partition(table: Table, source: str) -> str:
@@ -42,25 +62,47 @@ def write_rejects(
     """
     partition = rejects_partition(table, source.key)
     target = partition_key(REJECTED_RECORDS, partition)
-    for _ in attempts(target):
-        recorded, etag, recorded_modified = _recorded(store, target)
-        modified = max(source.modified.isoformat(), recorded_modified)
-        stale = recorded_modified > source.modified.isoformat()
-        keep = recorded if add or stale else _replaced(recorded)
+    for _ in attempts(target):  # pragma: no branch - it ends by raising
+        recorded = _recorded(store, target)
+        stale = recorded.modified > source.modified.isoformat()
+        keep = recorded.rows if add or stale else _replaced(recorded.rows)
         rows = _distinct(pa.concat_tables([keep, _replaced(rejected) if stale else rejected]))
-        if rows.equals(recorded):
+        if rows.equals(recorded.rows):
             return
-        data = encode(_as_table(rows, table, source.key, now), REJECTED_RECORDS, {_MODIFIED: modified})
-        if swap(store, target, data, etag):
+        if _put(store, target, rows, table, source, recorded, now):
             return
 
 
-def read_rejects(store: ObjectStore, table: Table, source: str | None = None) -> pa.Table:
-    """The rejected records of a table, or of one source object of it (schema REJECTED_RECORDS), newest first."""
+def write_judged(store: ObjectStore, table: Table, source: ObjectInfo, now: datetime) -> None:
+    """Put on record that this version of a source was judged whole, if its record does not say so.
+
+    To be called when an ingest of it has ended: what that rejected is on record already and stays.
+    """
+    target = partition_key(REJECTED_RECORDS, rejects_partition(table, source.key))
+    for _ in attempts(target):
+        recorded = _recorded(store, target)
+        if recorded.is_of(source) or _put(store, target, recorded.rows, table, source, recorded, now):
+            return
+
+
+def is_judged(store: ObjectStore, table: Table, source: ObjectInfo) -> bool:
+    """Whether it is on record that this version of a source, or a later one, was judged."""
+    target = partition_key(REJECTED_RECORDS, rejects_partition(table, source.key))
+    return _recorded(store, target).is_of(source)
+
+
+def read_rejects(
+    store: ObjectStore, table: Table, source: str | None = None, *, since: datetime | None = None
+) -> pa.Table:
+    """The rejected records of a table, or of one source object of it (schema REJECTED_RECORDS), newest first.
+
+    With `since` (UTC), only of the sources whose records were written at that time or later.
+    """
     if source is not None:
         partitions = [partition_key(REJECTED_RECORDS, rejects_partition(table, source))]
     else:
-        partitions = [info.key for info in store.list(f"{REJECTED_RECORDS.prefix}table={table.name}/")]
+        listed = store.list(f"{REJECTED_RECORDS.prefix}table={table.name}/")
+        partitions = [info.key for info in listed if since is None or info.modified >= since]
 
     def rows(key: str) -> pa.Table:
         try:
@@ -73,14 +115,24 @@ def read_rejects(store: ObjectStore, table: Table, source: str | None = None) ->
     return found.unify_dictionaries().sort_by([("etl_loading_ts", "descending"), ("line", "ascending")])
 
 
-def _recorded(store: ObjectStore, key: str) -> tuple[pa.Table, str | None, str]:
-    """What is on record for a source: its rows (schema `clean.REJECTED`), their ETag and the source's own time."""
+def _recorded(store: ObjectStore, key: str) -> _Record:
     try:
         found = store.get(key)
     except ObjectNotFound:
-        return REJECTED.empty_table(), None, ""
+        return _Record(REJECTED.empty_table(), None, "", "")
     rows = decode(found.data, REJECTED_RECORDS, REJECTED.names).cast(REJECTED).combine_chunks()
-    return rows, found.info.etag, footer(found.data).get(_MODIFIED, "")
+    said = footer(found.data)
+    return _Record(rows, found.info.etag, said.get(_MODIFIED, ""), said.get(_ETAG, ""))
+
+
+def _put(
+    store: ObjectStore, key: str, rows: pa.Table, table: Table, source: ObjectInfo, before: _Record, now: datetime
+) -> bool:
+    """Swap a record in over the one that was there before; it is of the later of the two versions of the source."""
+    read, known = (source.modified.isoformat(), source.etag), (before.modified, before.etag)
+    modified, etag = known if known[0] > read[0] else read
+    data = encode(_as_table(rows, table, source.key, now), REJECTED_RECORDS, {_MODIFIED: modified, _ETAG: etag})
+    return swap(store, key, data, before.version)
 
 
 def _replaced(rows: pa.Table) -> pa.Table:

@@ -13,12 +13,12 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stock_pipeline.errors import ObjectNotFound, PreconditionFailed, StoreError, StoreUnavailable
-from stock_pipeline.lake.objects import ObjectInfo, ObjectStore, StoredObject
+from stock_pipeline.lake.objects import ObjectInfo, ObjectStore, StoredObject, too_large
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["ObjectInfo", "ObjectStore", "S3Store", "StoredObject"]
+__all__ = ["ObjectInfo", "ObjectStore", "S3Store", "StoredObject", "too_large"]
 
 # Requests for the small objects of a stream overlap in threads; the default pool of 10 would queue them.
 _CONFIG = Config(
@@ -36,14 +36,17 @@ class S3Store:
         self.bucket = bucket
         self._client: S3Client = client or boto3.client("s3", config=_CONFIG)
 
-    def get(self, key: str, *, version_id: str | None = None) -> StoredObject:
+    def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
         which: dict[str, Any] = {"VersionId": version_id} if version_id else {}
         try:
             reply = self._client.get_object(Bucket=self.bucket, Key=key, **which)
+            info = ObjectInfo(key, reply["ETag"].strip('"'), reply["ContentLength"], reply["LastModified"])
+            if max_bytes is not None and info.size > max_bytes:
+                reply["Body"].close()  # the headers came, the content need not
+                raise too_large(self.bucket, info, max_bytes)
             data = reply["Body"].read()
         except (ClientError, BotoCoreError) as error:
             raise self._translated(error, key) from error
-        info = ObjectInfo(key, reply["ETag"].strip('"'), len(data), reply["LastModified"])
         return StoredObject(info, data, reply.get("VersionId"))
 
     def put(self, key: str, data: bytes, *, if_match: str | None = None, if_none_match: bool = False) -> str:

@@ -9,13 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from stock_pipeline.deploy.sources import CHECKOUT, TEMPLATE
 from stock_pipeline.errors import LocalAwsError
 from stock_pipeline.settings import Settings
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-"""The folder of the source tree: lambdas/ and requirements/ are read from it."""
-
-TEMPLATE = CHECKOUT / "lambdas" / "template.yaml"
 REQUIREMENTS = CHECKOUT / "requirements" / "local-aws.txt"
 
 

@@ -25,11 +25,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stock_pipeline.deploy.stack import settings_of
 from stock_pipeline.errors import LocalAwsError
 from stock_pipeline.local.emulator import spawn, wait_until_ready
 from stock_pipeline.local.environment import Report, ensure_environment
 from stock_pipeline.local.folders import LocalFolders, default_root, exclusive, is_held, locked
-from stock_pipeline.local.stack import ACCESS_KEY, REGION, SECRET_KEY, deploy, parameters_of_environment, settings_of
+from stock_pipeline.local.stack import ACCESS_KEY, REGION, SECRET_KEY, deploy, parameters_of_environment
 
 _STOP_WITHIN = 12.0  # seconds
 _POLL = 0.02

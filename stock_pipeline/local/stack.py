@@ -1,8 +1,4 @@
-"""The project's stack on the local AWS: lambdas/template.yaml, deployed as it is but for what `_for_here` changes.
-
-The outputs of a deployed stack are named after the settings that they are the values of: StagingBucket is
-STOCK_PIPELINE_STAGING_BUCKET.
-"""
+"""The project's stack on the local AWS: lambdas/template.yaml, deployed as it is but for what `_for_here` changes."""
 
 from __future__ import annotations
 
@@ -10,23 +6,20 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import time
 from collections.abc import Mapping
-from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-import yaml
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from stock_pipeline.deploy.packages import function_zip
+from stock_pipeline.deploy.template import load_template
 from stock_pipeline.errors import LocalAwsError
 from stock_pipeline.local.environment import dependencies_of
-from stock_pipeline.local.folders import TEMPLATE, LocalFolders
-from stock_pipeline.local.packages import function_zip
-from stock_pipeline.settings import Settings, variable
+from stock_pipeline.local.folders import LocalFolders
+from stock_pipeline.settings import variable
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -34,7 +27,7 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 # Any key does; it must only not be twelve digits, which the emulator takes for an account.
-ACCESS_KEY = SECRET_KEY = "local"  # noqa: S105 - opens nothing
+ACCESS_KEY = SECRET_KEY = "local"  # noqa: S105 - opens nothing  # pragma: allowlist secret  # nosec B105
 
 # What is worth the wait in AWS, where each object costs, is not worth it here.
 _DEFAULTS = {"StreamBufferSeconds": "2"}
@@ -42,36 +35,6 @@ _DEFAULTS = {"StreamBufferSeconds": "2"}
 _ARTIFACTS = "stock-pipeline-local-artifacts"
 _PATIENCE = 60.0  # seconds
 _POLL = 0.05
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms: `!Ref x` is {"Ref": "x"}, `!GetAtt a.b` is {"Fn::GetAtt": ["a", "b"]}."""
-
-
-def _short_form(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
-    value: Any
-    if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        assert isinstance(node, yaml.MappingNode)
-        value = loader.construct_mapping(node, deep=True)
-    if tag == "GetAtt" and isinstance(value, str):
-        value = value.split(".", 1)
-    return {tag if tag in {"Ref", "Condition"} else f"Fn::{tag}": value}
-
-
-_Loader.add_multi_constructor("!", _short_form)
-
-
-def load_template(path: Path = TEMPLATE) -> dict[str, Any]:
-    """A CloudFormation template with its intrinsic functions in their long form. Raises LocalAwsError."""
-    try:
-        template: dict[str, Any] = yaml.load(path.read_text(), _Loader)  # noqa: S506 - a SafeLoader
-    except (OSError, yaml.YAMLError) as error:
-        raise LocalAwsError(f"cannot read {path}: {error}") from error
-    return template
 
 
 def client(service: Any, endpoint: str) -> Any:
@@ -89,26 +52,22 @@ def deploy(endpoint: str, folders: LocalFolders, *, stage: str, parameters: Mapp
     is deployed does nothing.
     Raises LocalAwsError with the reason of each resource that failed.
     """
-    template = _for_here(load_template(), endpoint, folders)
+    location = _for_here(load_template(), endpoint, folders)
     stack = f"stock-pipeline-{stage}"
     given = {"Stage": stage, **_DEFAULTS, **parameters}
     request: list[ParameterTypeDef] = [{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()]
     cloudformation: CloudFormationClient = client("cloudformation", endpoint)
     try:
-        _put_stack(cloudformation, stack, json.dumps(template), request)
+        _put_stack(cloudformation, stack, location, request)
         return _outputs(cloudformation, stack)
     except ClientError as error:
         raise LocalAwsError(f"the stack {stack} was refused: {error.response['Error'].get('Message')}") from error
 
 
-def settings_of(outputs: Mapping[str, str]) -> dict[str, str]:
-    """The settings that a stack's outputs stand for: {"LakeBucket": …} → {"STOCK_PIPELINE_LAKE_BUCKET": …}."""
-    names = {re.sub(r"(?:^|_)(.)", lambda m: m[1].upper(), f.name): f.name for f in fields(Settings)}
-    return {variable(names[key]): value for key, value in outputs.items() if key in names}
+def _for_here(template: dict[str, Any], endpoint: str, folders: LocalFolders) -> str:
+    """Upload each function's code, and the template with its dependencies taken from where they are installed.
 
-
-def _for_here(template: dict[str, Any], endpoint: str, folders: LocalFolders) -> dict[str, Any]:
-    """The template with each function's code uploaded, and its dependencies taken from where they are installed.
+    Returns where the template is: it is too large to be sent as it is (51,200 bytes).
 
     The lake keeps no old versions: the emulator has no lifecycle to remove them, and every merge would add one.
     """
@@ -129,22 +88,26 @@ def _for_here(template: dict[str, Any], endpoint: str, folders: LocalFolders) ->
         properties["CodeUri"] = {"Bucket": _ARTIFACTS, "Key": key}
         variables = properties.setdefault("Environment", {}).setdefault("Variables", {})
         variables["PYTHONPATH"] = str(dependencies_of(name, folders))
+    body = json.dumps(template).encode()
+    at = f"template/{hashlib.sha256(body).hexdigest()}.json"
+    s3.put_object(Bucket=_ARTIFACTS, Key=at, Body=body)
+    uploaded.add(at)
     for stale in {entry["Key"] for entry in s3.list_objects_v2(Bucket=_ARTIFACTS)["Contents"]} - uploaded:
         s3.delete_object(Bucket=_ARTIFACTS, Key=stale)
-    return template
+    return f"{endpoint}/{_ARTIFACTS}/{at}"
 
 
-def _put_stack(cloudformation: CloudFormationClient, stack: str, body: str, given: list[ParameterTypeDef]) -> None:
+def _put_stack(cloudformation: CloudFormationClient, stack: str, location: str, given: list[ParameterTypeDef]) -> None:
     capabilities: Any = ["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
     try:
         cloudformation.describe_stacks(StackName=stack)
     except ClientError:
         cloudformation.create_stack(
-            StackName=stack, TemplateBody=body, Parameters=given, Capabilities=capabilities, DisableRollback=True
+            StackName=stack, TemplateURL=location, Parameters=given, Capabilities=capabilities, DisableRollback=True
         )
         return
     try:
-        cloudformation.update_stack(StackName=stack, TemplateBody=body, Parameters=given, Capabilities=capabilities)
+        cloudformation.update_stack(StackName=stack, TemplateURL=location, Parameters=given, Capabilities=capabilities)
     except ClientError as error:
         if "No updates are to be performed" not in error.response["Error"].get("Message", ""):
             raise

@@ -1,13 +1,40 @@
-"""What a check's result of one partition is for. Dagster fills it in by itself only when a run has a single one."""
+"""What checks find, and the results that Dagster gets of it, each for the materialization that it is about.
+
+Dagster fills that in by itself only when a run has a single partition.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
 import dagster as dg
+import pyarrow as pa
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData as Written,  # a field's type of the public AssetCheckEvaluation
 )
 
-__all__ = ["Written", "last_written"]
+from stock_pipeline.orchestration.metadata import number, records
+
+__all__ = ["EXAMPLES", "Finding", "Written", "evaluation", "last_written"]
+
+EXAMPLES = 10
+"""So many of the things that a check found are shown with its result."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found: how many rows or bars are wrong, and the first few of them.
+
+    `error` says whether it is worse or less bad than the check usually is, `said` puts it in words.
+    """
+
+    wrong: int
+    examples: pa.Table | None = None
+    counts: Mapping[str, int | float] = field(default_factory=dict)
+    error: bool | None = None
+    said: str = ""
 
 
 def last_written(instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str) -> Written | None:
@@ -16,3 +43,34 @@ def last_written(instance: dg.DagsterInstance, asset: dg.AssetKey, partition: st
     for record in instance.fetch_materializations(only, limit=1).records:
         return Written(storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp)
     return None
+
+
+def evaluation(
+    check: dg.AssetCheckKey,
+    severity: dg.AssetCheckSeverity,
+    finding: Finding,
+    partition: str,
+    rows: int,
+    written: Written | None,
+) -> dg.AssetCheckEvaluation:
+    """The result of a check of one partition that has so many rows. `severity` is what a finding usually is."""
+    metadata: dict[str, dg.MetadataValue[Any]] = {
+        "rows": dg.MetadataValue.int(rows),
+        "found": dg.MetadataValue.int(finding.wrong),
+        **{name: number(count) for name, count in finding.counts.items()},
+    }
+    if finding.wrong and finding.examples is not None:
+        metadata["examples"] = records(finding.examples.slice(0, EXAMPLES))
+    if finding.error is not None:
+        severity = dg.AssetCheckSeverity.ERROR if finding.error else dg.AssetCheckSeverity.WARN
+    said = finding.said or f"{finding.wrong:,} found in {rows:,} rows"
+    return dg.AssetCheckEvaluation(
+        asset_key=check.asset_key,
+        check_name=check.name,
+        passed=not finding.wrong,
+        severity=severity,
+        description=f"{partition}: {said}" if finding.wrong else None,
+        metadata=metadata,
+        partition=partition,
+        target_materialization_data=written,
+    )

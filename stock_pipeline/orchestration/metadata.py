@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from stock_pipeline.errors import without_contents
+from stock_pipeline.orchestration import charts, markdown
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import Table
 
@@ -53,8 +57,25 @@ def records(rows: pa.Table, schema: dg.TableSchema | None = None) -> dg.TableMet
     return dg.MetadataValue.table([dg.TableRecord(record) for record in plain], schema=schema)
 
 
+def number(value: float) -> dg.IntMetadataValue | dg.FloatMetadataValue:
+    """A number that the UI can plot."""
+    return dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.float(value)
+
+
 def _plain(value: object) -> str | int | float | bool | None:
     return value if value is None or isinstance(value, (str, int, float)) else str(value)
+
+
+def chart(name: str, draw: Callable[..., str | None], *arguments: object) -> Metadata:
+    """A chart under a name; nothing when there is nothing to draw.
+
+    Whatever goes wrong in a drawing is told in its place and fails no run: the rows that it is about are stored.
+    """
+    try:
+        drawn = draw(*arguments)
+    except Exception as error:
+        drawn = f"this chart could not be drawn ({type(error).__name__})"
+    return {name: dg.MetadataValue.md(drawn)} if drawn else {}
 
 
 def receipts_metadata(receipts: Sequence[Receipt]) -> Metadata:
@@ -76,19 +97,50 @@ def receipts_metadata(receipts: Sequence[Receipt]) -> Metadata:
         "sources": len(receipts),
         "refused_sources": len(refused),
     }
-    metadata: dict[str, dg.MetadataValue[Any]] = {name: dg.MetadataValue.int(count) for name, count in counts.items()}
+    metadata: dict[str, dg.MetadataValue[Any]] = dict(chart("chart_rejected", charts.rejected, rejected))
+    metadata |= {name: dg.MetadataValue.int(count) for name, count in counts.items()}
     metadata |= {f"rejected/{reason}": dg.MetadataValue.int(count) for reason, count in sorted(rejected.items())}
     if refused:
-        metadata["refused"] = dg.MetadataValue.md(_table(["source", "why"], [[r.source, r.refused] for r in refused]))
+        metadata["refused"] = dg.MetadataValue.md(
+            markdown.table(["source", "why"], [[r.source, r.refused] for r in refused])
+        )
     metadata["receipts"] = dg.MetadataValue.md(_receipts_table(receipts))
     return metadata
+
+
+def stored_by(receipts: Sequence[Receipt], rows: pa.Table) -> pa.Table:
+    """The rows of a table that some ingests stored, whoever ran them.
+
+    Each receipt says when its rows were stored, and from what source. Where a table has no sources (the snapshot), the
+    rows of another object that the same function stored at the same moment are among them.
+    """
+    sources: dict[datetime, list[str]] = defaultdict(list)
+    for receipt in receipts:
+        if receipt.inserted:
+            sources[receipt.loaded_at].append(receipt.source)
+    moments = rows["etl_loading_ts"]
+    rows = rows.filter(pc.is_in(moments, pa.array(sources, moments.type)))
+    if "source" not in rows.schema.names:
+        return rows
+    parts = [rows.slice(0, 0)]
+    for moment, names in sources.items():
+        part = rows.filter(pc.equal(rows["etl_loading_ts"], pa.scalar(moment, moments.type)))
+        parts.append(part.filter(pc.is_in(part["source"].cast(pa.string()), pa.array(names, pa.string()))))
+    return pa.concat_tables(parts)
+
+
+def seconds_of(receipts: Sequence[Receipt]) -> dg.FloatMetadataValue:
+    """From the beginning of the first of some ingests to the end of the last."""
+    ends = [receipt.started_at.timestamp() + receipt.seconds for receipt in receipts]
+    begins = [receipt.started_at.timestamp() for receipt in receipts]
+    return dg.MetadataValue.float(round(max(ends, default=0.0) - min(begins, default=0.0), 3))
 
 
 def noteworthy(receipts: Sequence[Receipt]) -> Iterator[str]:
     """A line for the log about each source that was refused, or of which not every row is stored."""
     for receipt in receipts:
         if receipt.refused:
-            yield f"{receipt.source} was refused: {receipt.refused}"
+            yield f"{receipt.source} was refused: {without_contents(receipt.refused)}"
         elif receipt.rejected or receipt.conflicts:
             reasons = receipt.rejected | ({"conflict": receipt.conflicts} if receipt.conflicts else {})
             yield f"{receipt.source}: not stored: {', '.join(f'{count:,} {why}' for why, count in reasons.items())}"
@@ -97,17 +149,9 @@ def noteworthy(receipts: Sequence[Receipt]) -> Iterator[str]:
 def _receipts_table(receipts: Sequence[Receipt]) -> str:
     shown = sorted(receipts, key=lambda r: (r.inserted + r.rejected_rows == 0, r.source))[:LISTED_SOURCES]
     rows = [[r.source, r.rows, r.inserted, r.duplicates, r.conflicts, r.rejected_rows, r.skipped] for r in shown]
-    text = _table(["source", "rows", "new", "duplicates", "conflicts", "rejected", "skipped"], rows)
+    text = markdown.table(["source", "rows", "new", "duplicates", "conflicts", "rejected", "skipped"], rows)
     more = len(receipts) - len(shown)
     return text + (f"\n\nand {more:,} more" if more else "")
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    def cell(value: object) -> str:
-        return f"{value:,}" if isinstance(value, int) else str(value).replace("|", "\\|").replace("\n", " ")
-
-    lines = [header, ["---"] * len(header), *([cell(value) for value in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def progress(log: Callable[[str], object], what: str) -> Callable[[int, int], None]:

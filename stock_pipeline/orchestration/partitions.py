@@ -8,6 +8,9 @@ import dagster as dg
 
 from stock_pipeline.simulate.sessions import sessions
 
+EXCHANGE_TIME = "America/New_York"
+"""The zone of XNYS: what happens at some time of its day is scheduled in it, in summer and in winter."""
+
 FIRST_SESSION_DAY = date(2022, 1, 1)
 FIRST_YEAR = (
     1962  # the first year of most vendors' daily prices; older rows are stored too, they just have no partition

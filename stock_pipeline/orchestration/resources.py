@@ -40,6 +40,11 @@ class Buckets(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The queue of the messages that failed at every try; raises SettingsError when it is not set."""
         return _queue(self.settings.require("stream_dlq_url"), _aws())
 
+    @property
+    def receipts(self) -> Queue:
+        """The queue that the Lambda functions send their receipts to; raises SettingsError when it is not set."""
+        return _queue(self.settings.require("lineage_queue_url"), _aws())
+
 
 def _aws() -> tuple[tuple[str, str], ...]:
     return tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))

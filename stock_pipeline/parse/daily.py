@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from stock_pipeline.errors import FileRefused
+from stock_pipeline.errors import FileRefused, quoted
 from stock_pipeline.parse.buffers import Codes, Ints, as_numpy
 from stock_pipeline.parse.dates import Dates, read_dates
 from stock_pipeline.parse.dialects import one_kind_of_line_break, quoting, read_head
@@ -118,7 +118,7 @@ def _assembled(
     _refuse_other_periods(coded.get("period"), layout)
     dates = read_dates(coded["date"].texts)
     if layout.date_unnamed and coded["date"].texts and dates.known.sum() * 2 <= (~dates.missing).sum():
-        raise FileRefused(f"{layout.name('date')} does not hold dates; name the column of dates 'date'")
+        raise FileRefused(f"{layout.name('date')} does not hold dates; call the column of dates date")
     symbols = _symbols(coded.get("symbol"), layout, names, symbol, parts)
     _refuse_intraday(symbols, coded, dates)
     comma = comma_rule(source.separator, [part.cells[f] for f in PRICES if f in layout.columns for part in parts])
@@ -153,7 +153,8 @@ def _refuse_other_periods(period: Coded | None, layout: Layout) -> None:
     others = [t for t in period.texts if t.strip().lower() not in _DAILY] if period else []
     if others:
         raise FileRefused(
-            f"column {layout.name('period')!r} holds {others[0]!r}: only daily bars (D) are taken into daily prices"
+            f"column {quoted(layout.name('period'))} holds {quoted(others[0])}: only daily bars (D) are taken into "
+            "daily prices"
         )
 
 
@@ -168,17 +169,21 @@ def _symbols(
         other = next((t for t in column.texts if told and t.strip() and canonical(t) not in (told, None)), None)
         if other is not None:
             raise FileRefused(
-                f"{told} was given as the symbol, but column {layout.name('symbol')!r} holds {other!r}; "
+                f"{quoted(told or '')} was given as the symbol, but column {quoted(layout.name('symbol'))} holds "
+                f"{quoted(other)}; "
                 "leave the symbol out and the column decides"
             )
         return column
     found = told or next(filter(None, map(file_name_symbol, names)), None)
     if found is None:
         where = (
-            f"column {layout.name('symbol')!r} holds no tickers" if "symbol" in layout.columns else "no symbol column"
+            f"column {quoted(layout.name('symbol'))} holds no tickers"
+            if "symbol" in layout.columns
+            else "no symbol column"
         )
         raise FileRefused(
-            f"{where}, and the file's name {names[0].rsplit('/', 1)[-1]!r} is not a ticker either; {REMEDY}"
+            f"{where}, and the name of the file, {quoted(names[0].rsplit('/', 1)[-1])}, is not a ticker either; "
+            f"{REMEDY}"
         )
     return Coded([np.zeros(len(part.rows), np.int32) for part in parts], [found])
 
@@ -206,7 +211,7 @@ def _refuse_intraday(symbols: Coded, coded: dict[str, Coded], dates: Dates) -> N
     several = np.flatnonzero((keys[1:] == keys[:-1]) & (moments[1:] != moments[:-1]))
     if len(several):
         row = int(dated[order[several[0]]])
-        which = f"{symbols.texts[of_rows[row]]} on {coded['date'].texts[codes[row]]!r}"
+        which = f"{quoted(symbols.texts[of_rows[row]])} on {quoted(coded['date'].texts[codes[row]])}"
         raise FileRefused(
             f"several bars a day (such as {which}, told apart by the time): these are intraday prices; "
             "daily prices have one row a symbol and day"

@@ -28,7 +28,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from stock_pipeline.errors import FileRefused
+from stock_pipeline.errors import FileRefused, quoted
 from stock_pipeline.parse.buffers import Bools, Codes, Ints
 
 EXCHANGE_ZONE = "America/New_York"
@@ -55,6 +55,7 @@ _INTEGER = re.compile(r"-?\d{1,19}(\.0*)?", re.ASCII)
 
 _EPOCH = date(1970, 1, 1).toordinal()
 _DAY_US = 86_400_000_000
+_NO_DATE_US = date.max.toordinal() * _DAY_US  # beyond any calendar, whichever way it is read
 _SMALLEST_EPOCH = 10**8  # 1973 in seconds; a column of smaller numbers is row numbers or a spreadsheet's serial dates
 
 
@@ -145,14 +146,16 @@ def _settle_year_last(column: _Column, texts: Sequence[str]) -> None:
             only.setdefault(f"both{separator}", texts[at])
     if "month" in only and "day" in only:
         raise FileRefused(
-            f"dates with the month first ({only['month']}) and with the day first ({only['day']}) in one column; "
-            "write them as 2024-01-31"
+            f"dates with the month first ({quoted(only['month'])}) and with the day first ({quoted(only['day'])}) in "
+            "one column; write them as 2024-01-31"
         )
     decided = "month" in only or "day" in only
     if not decided and "both-" in only:
-        raise FileRefused(f"dates such as {only['both-']} can be read in two ways; write them as 2024-01-31")
+        raise FileRefused(f"dates such as {quoted(only['both-'])} can be read in two ways; write them as 2024-01-31")
     if not decided and "both." in only and "both/" in only:
-        raise FileRefused(f"dates written both as {only['both.']} and as {only['both/']}; write them as 2024-01-31")
+        raise FileRefused(
+            f"dates written both as {quoted(only['both.'])} and as {quoted(only['both/'])}; write them as 2024-01-31"
+        )
     day_wins = "day" in only or (not decided and "both." in only)
     for at, month_first, day_first in readings:
         day = day_first if day_wins else month_first
@@ -167,13 +170,14 @@ def _settle_epochs(column: _Column) -> None:
         return
     per_second = next((unit for unit in (1, 10**3, 10**6) if typical < 10**11 * unit), 10**9)
     micros = [value * 1_000_000 // per_second for value in values]
-    midnights = sum(m % _DAY_US == 0 for m in micros)
-    if min(midnights, len(micros) - midnights) * 10 > len(micros):
+    sound = [m for m in micros if abs(m) < _NO_DATE_US]
+    midnights = sum(m % _DAY_US == 0 for m in sound)
+    if min(midnights, len(sound) - midnights) * 10 > len(sound):
         raise FileRefused(
-            f"{midnights} of {len(micros)} epoch values are midnights in UTC and the others are not, so their time "
+            f"{midnights} of {len(sound)} epoch values are midnights in UTC and the others are not, so their time "
             "zone is unclear; write the dates as 2024-01-31"
         )
-    in_utc = midnights * 2 > len(micros)
+    in_utc = midnights * 2 > len(sound)
     for (at, _), micro in zip(column.integers, micros, strict=True):
         if in_utc == (micro % _DAY_US == 0) and (local := _local(micro, in_utc)):
             column.days[at], column.known[at] = local.date().toordinal() - _EPOCH, True

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stock_pipeline.errors import FileRefused
+from stock_pipeline.errors import FileRefused, quoted
 from stock_pipeline.parse.buffers import Bools, Ints
 from stock_pipeline.parse.files import Bytes
 from stock_pipeline.parse.layouts import known_columns
@@ -73,13 +73,13 @@ def read_head(text: Bytes) -> Head:
     separators = (forced,) if forced else [s for s in SEPARATORS if s in header]
     if not separators:
         raise FileRefused(
-            f"the first line ({header[:80]!r}) has one column only; a header row with columns separated by comma, "
+            f"the first line ({quoted(header)}) has one column only; a header row with columns separated by comma, "
             "semicolon, tab or | is needed"
         )
     separator = max(separators, key=lambda s: known_columns(_cells(header, s) or ()))
     rows = [_cells(line, separator) for line, _ in lines]
     if rows[0] is None:
-        raise FileRefused(f"a quote in the header is not closed, or stands inside a cell: {header[:200]!r}")
+        raise FileRefused(f"a quote in the header is not closed, or stands inside a cell: {quoted(header)}")
     whole = [row for row in rows if row is not None] if None not in rows else rows[:1]
     return Head(separator, tuple(tuple(row) for row in whole if row), tuple(end for _, end in lines[: len(whole)]))
 

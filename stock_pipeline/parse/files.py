@@ -8,10 +8,10 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from stock_pipeline.errors import FileRefused
+from stock_pipeline.errors import FileRefused, FileTooLarge, quoted
 from stock_pipeline.settings import MIB
 
 Bytes = bytes | bytearray
@@ -74,7 +74,7 @@ def unpack(data: bytes, max_bytes: int = MAX_BYTES) -> Unpacked:
     Plain, gzip (any number of members) and zip with one text file are told apart by their first bytes. Unpacking stops
     as soon as there are more than `max_bytes`.
 
-    Raises FileRefused for other formats, damaged or nested archives, and too much text.
+    Raises FileTooLarge for too much text, and FileRefused for other formats and damaged or nested archives.
     """
     member, packed = None, True
     if data[:2] == b"\x1f\x8b":
@@ -94,7 +94,19 @@ def unpack(data: bytes, max_bytes: int = MAX_BYTES) -> Unpacked:
 
 
 def _gunzip(data: bytes, max_bytes: int) -> bytearray:
-    text, at = bytearray(), 0
+    if int.from_bytes(data[-4:], "little") > max_bytes:
+        # So much text it says to hold. If that is so, it is found here without keeping any of it.
+        for _ in _gunzipped(data, max_bytes):
+            pass
+    text = bytearray()
+    for piece in _gunzipped(data, max_bytes):
+        text += piece
+    return text
+
+
+def _gunzipped(data: bytes, max_bytes: int) -> Iterator[bytes]:
+    """The text of a gzip file of any number of members, in pieces."""
+    size, at = 0, 0
     source = memoryview(data)
     while at < len(source):
         member, pending = zlib.decompressobj(wbits=31), b""
@@ -107,13 +119,13 @@ def _gunzip(data: bytes, max_bytes: int) -> bytearray:
                 raise FileRefused(f"the gzip file is damaged ({error}); upload it again") from error
             if not fed and not piece and not member.eof:
                 raise FileRefused("the gzip file ends in the middle: it was cut off; upload it again")
-            text += piece
+            size += len(piece)
             pending = member.unconsumed_tail
-            _check_size(len(text), len(source), max_bytes)
+            _check_size(size, at, max_bytes)
+            yield piece
         at -= len(member.unused_data)
         while at < len(source) and source[at] == 0:  # padding, as gzip itself takes it
             at += 1
-    return text
 
 
 def _unzip(data: bytes, max_bytes: int) -> tuple[bytearray, str]:
@@ -121,14 +133,17 @@ def _unzip(data: bytes, max_bytes: int) -> tuple[bytearray, str]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             member = _only_member(archive.infolist())
+            _check_size(member.file_size, member.compress_size, max_bytes)
             with archive.open(member) as file:
                 while chunk := file.read(_STEP):
                     text += chunk
                     _check_size(len(text), len(data), max_bytes)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
-        raise FileRefused(f"the zip file is damaged ({error}); upload it again") from error
+        raise FileRefused(f"the zip file is damaged ({quoted(str(error))}); upload it again") from error
     except (NotImplementedError, RuntimeError) as error:  # an unknown method; a password
-        raise FileRefused(f"the zip file cannot be read ({error}); pack it without a password, deflated") from error
+        raise FileRefused(
+            f"the zip file cannot be read ({quoted(str(error))}); pack it without a password, deflated"
+        ) from error
     return text, member.filename
 
 
@@ -138,7 +153,7 @@ def _only_member(members: Iterable[zipfile.ZipInfo]) -> zipfile.ZipInfo:
         raise FileRefused(f"this is an Office document (.xlsx), not text: save the sheet as CSV; {_ACCEPTED}")
     texts = [m for m in files if m.filename.lower().endswith((".csv", ".txt", ".tsv"))] or files
     if len(texts) != 1:
-        names = ", ".join(m.filename for m in texts[:5]) or "nothing"
+        names = ", ".join(quoted(m.filename) for m in texts[:5]) or "nothing"
         raise FileRefused(
             f"a zip file must hold exactly one CSV; this one holds {len(texts)} ({names}): upload each alone"
         )
@@ -146,6 +161,7 @@ def _only_member(members: Iterable[zipfile.ZipInfo]) -> zipfile.ZipInfo:
 
 
 def _check_size(size: int, packed: int, max_bytes: int) -> None:
+    """Refuse too much text, and text that came of far too few bytes: `packed` of them so far."""
     if size > max_bytes:
         raise _too_large(max_bytes)
     if size > _BOMB_BYTES and size > _BOMB_RATIO * packed:
@@ -154,8 +170,8 @@ def _check_size(size: int, packed: int, max_bytes: int) -> None:
         )
 
 
-def _too_large(max_bytes: int) -> FileRefused:
-    return FileRefused(
+def _too_large(max_bytes: int) -> FileTooLarge:
+    return FileTooLarge(
         f"larger than {max_bytes / MIB:g} MiB of text; split the file, or raise STOCK_PIPELINE_MAX_OBJECT_MB"
     )
 
@@ -165,9 +181,11 @@ def _decoded(text: Bytes) -> Bytes:
         if text[: len(mark)] == mark:
             try:
                 text = text.decode(encoding).encode()
-            except UnicodeError as error:
-                raise FileRefused(f"begins like {encoding.upper()} but is not ({error}); save it as UTF-8") from error
-    if text[:3] == b"\xef\xbb\xbf":
+            except UnicodeDecodeError as error:
+                raise FileRefused(
+                    f"begins like {encoding.upper()} but is not ({error.reason}); save it as UTF-8"
+                ) from error
+    while text[:3] == b"\xef\xbb\xbf":  # several, where marked files were written over with a mark
         text = text[3:]
     if b"\0" in text:
         line = text.count(b"\n", 0, text.index(b"\0")) + 1

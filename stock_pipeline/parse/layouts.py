@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stock_pipeline.errors import FileRefused
+from stock_pipeline.errors import FileRefused, quoted
 from stock_pipeline.parse.dates import looks_like_date
 from stock_pipeline.parse.symbols import is_upper_ticker
 
@@ -26,13 +26,14 @@ ALIASES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("datetime", "timestamp"),
         ("time",),
         ("epoch", "windowstart"),
+        ("data",),
     ),
-    "open": (("open", "openprice"),),
-    "high": (("high", "highprice"),),
-    "low": (("low", "lowprice"),),
-    "close": (("close", "closeprice", "close/last"), ("last", "price")),
+    "open": (("open", "openprice"), ("otwarcie",)),
+    "high": (("high", "highprice"), ("najwyzszy",)),
+    "low": (("low", "lowprice"), ("najnizszy",)),
+    "close": (("close", "closeprice", "close/last"), ("last", "price"), ("zamkniecie",)),
     "adj_close": (("adjclose", "adjustedclose"), ("adjusted",)),
-    "volume": (("volume", "vol"),),
+    "volume": (("volume", "vol"), ("wolumen",)),
     "period": (("per", "period", "interval"),),
 }
 _NAMES_OF_COMPANIES = frozenset(ALIASES["symbol"][1])
@@ -112,7 +113,7 @@ def _column_of(field: str, names: Sequence[str], header: Sequence[str]) -> int |
     for group in ALIASES[field]:
         found = [i for i, name in enumerate(names) if name in group]
         if len(found) > 1:
-            clash = " and ".join(repr(header[i].strip()) for i in found)
+            clash = " and ".join(quoted(header[i].strip()) for i in found[:5])
             raise FileRefused(f"the columns {clash} could each be the {field}; leave one of them in the file")
         if found:
             return found[0]
@@ -135,7 +136,7 @@ def _two_level(rows: Sequence[Sequence[str]]) -> Layout | None:
     symbols = sorted(set(tickers[1:]))
     if len(symbols) > 1:
         raise FileRefused(
-            f"several symbols side by side ({', '.join(symbols[:5])}); write one row a symbol and day "
+            f"several symbols side by side ({', '.join(map(quoted, symbols[:5]))}); write one row a symbol and day "
             '(in pandas: df.stack(level="Ticker").reset_index()), or one file a symbol'
         )
     flat = recognize([["date", *fields[1:]]])
@@ -149,8 +150,8 @@ def _refusal(header: Sequence[str], columns: dict[str, int], missing: Sequence[s
     others = [cell for i, cell in enumerate(cells) if i not in columns.values()]
     if missing == ["close"] and len(others) > 1 and len(others) == len(cells) - 1 and all(map(is_upper_ticker, others)):
         return FileRefused(
-            f"a wide table with one column a symbol ({', '.join(others[:5])}); write one row a symbol and day "
-            '(in pandas: df.melt(id_vars="date", var_name="symbol", value_name="close"))'
+            f"a wide table with one column a symbol ({', '.join(map(quoted, others[:5]))}); write one row a symbol and "
+            'day (in pandas: df.melt(id_vars="date", var_name="symbol", value_name="close"))'
         )
-    found = ", ".join(repr(cell) for cell in cells[:20])
+    found = ", ".join(map(quoted, cells[:20]))
     return FileRefused(f"no column for {' and '.join(missing)} among {found}; {ACCEPTED}")

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from stock_pipeline.errors import FileRefused
+from stock_pipeline.errors import FileRefused, quoted
 from stock_pipeline.parse.buffers import Bools, Ints, as_numpy, booleans
 from stock_pipeline.parse.dialects import Quoting, blocks, line_starts, record_ends
 from stock_pipeline.parse.lines import Lines
@@ -104,7 +104,7 @@ class _Budget:
     def refusal(self, error: pa.ArrowInvalid) -> FileRefused:
         if self.left < 0:
             return FileRefused(f"more than {MAX_RAGGED:,} rows do not have the {self.width} columns of the header")
-        return FileRefused(f"not readable as CSV ({error})")
+        return FileRefused(f"not readable as CSV ({quoted(str(error))})")
 
 
 def _parse_block(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-from stock_pipeline.errors import FileRefused
+from stock_pipeline.errors import FileRefused, quoted
 
 _SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-^=]{0,15}")
 _CLASS_SHARE = re.compile(r"([A-Z]{1,5})[-/]([A-Z])")
@@ -30,6 +30,8 @@ def canonical(text: str) -> str | None:
     Exchange suffixes stay (`VOD.L`, `4063.T`). None when it is no symbol: 1 to 16 of A-Z 0-9 . - ^ =, beginning with a
     letter, a digit or ^.
     """
+    if not text.isascii():  # some other letters are A-Z in upper case, such as the dotless i
+        return None
     symbol = text.strip(" \t").upper()
     if share := _CLASS_SHARE.fullmatch(symbol):
         symbol = f"{share[1]}.{share[2]}"
@@ -47,7 +49,7 @@ def given_symbol(symbol: str) -> str:
     found = canonical(symbol)
     if found is None:
         raise FileRefused(
-            f"{symbol!r} is not a symbol: 1 to 16 of A-Z 0-9 . - ^ =, beginning with a letter, digit or ^"
+            f"{quoted(symbol)} is not a symbol: 1 to 16 of A-Z 0-9 . - ^ =, beginning with a letter, digit or ^"
         )
     return found
 

@@ -67,19 +67,24 @@ class LineReader:
             self._refusals.clear()
 
     def _joined(self, number: int, text: bytes) -> None:
-        """A line that is no JSON value: blank, several joined ones, or broken."""
+        """A line that is no JSON value: blank, several joined ones, or broken.
+
+        A broken one has a place too: so those behind it keep theirs, and with it their ids, when it is read one day.
+        """
         place = 0
         for piece in split_records(text) if text else ():
             try:
                 if len(piece) > MAX_RECORD:
                     problem = f"{len(piece)} bytes, where {MAX_RECORD} are the limit"
                     self._refuse(number, Problem(Reason.LINE_TOO_LONG, problem), piece)
+                    place += 1
                     continue
                 message = orjson.loads(piece)
             except orjson.JSONDecodeError as broken:
                 too_large = "infinity" in broken.msg  # 1e999 is JSON, but no number that a computer has
                 reason = Reason.NOT_FINITE if too_large else Reason.MALFORMED_JSON
                 self._refuse(number, Problem(reason, broken.msg), piece)
+                place += 1
             else:
                 place = self._messages(number, place, message, piece)
 

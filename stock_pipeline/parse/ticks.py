@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from stock_pipeline.clean import REJECTED
 from stock_pipeline.errors import FileRefused
 from stock_pipeline.parse.buffers import Bools, Codes, Ints, as_arrow, as_numpy, booleans, strings
-from stock_pipeline.parse.files import MAX_BYTES, Bytes, unpack
+from stock_pipeline.parse.files import MAX_BYTES, Bytes, Unpacked, unpack
 from stock_pipeline.parse.tick_blocks import BLOCK, Block, Cut, Part, in_threads, joined, read_block
 from stock_pipeline.parse.tick_framing import like_a_document, one_record_a_line, text_of_lines
 from stock_pipeline.parse.tick_layouts import Layouts
@@ -67,8 +67,10 @@ def parse_ticks(data: bytes, source: str, *, max_bytes: int = MAX_BYTES) -> Tick
     return rows
 
 
-def parse_tick_objects(objects: Sequence[tuple[bytes, str]], *, max_bytes: int = MAX_BYTES) -> TickRows:
+def parse_tick_objects(objects: Sequence[tuple[bytes | Unpacked, str]], *, max_bytes: int = MAX_BYTES) -> TickRows:
     """The ticks of several objects, each given as its bytes and its identity (`bucket/key@version or ETag`).
+
+    What is given as `Unpacked` is taken as it is: who reads objects side by side unpacks them there.
 
     A record without an id of its own gets one from the identity of its object and its position in it: the line and,
     from the second on, the number of the message in the line. An object with a JSON array or with objects over several
@@ -108,7 +110,7 @@ class _Rows:
 class _Reading:
     """The state of one call: cuts the objects, and puts together what was read."""
 
-    def __init__(self, objects: Sequence[tuple[bytes, str]], max_bytes: int) -> None:
+    def __init__(self, objects: Sequence[tuple[bytes | Unpacked, str]], max_bytes: int) -> None:
         self._objects, self._max_bytes = objects, max_bytes
         self._texts: list[Bytes] = []
         self._refused: dict[int, str] = {}
@@ -136,10 +138,11 @@ class _Reading:
         if pieces:
             yield joined(pieces)
 
-    def _text(self, index: int, data: bytes) -> Bytes:
+    def _text(self, index: int, data: bytes | Unpacked) -> Bytes:
         """An object's records, one a line; nothing when it is refused."""
         try:
-            text = one_record_a_line(unpack(data, self._max_bytes).data)
+            raw = data if isinstance(data, Unpacked) else unpack(data, self._max_bytes)
+            text = one_record_a_line(raw.data)
             if not _RECORD_BEGINS.search(text) and text.strip():
                 raise FileRefused(f"no line of it begins like a JSON object; {_ACCEPTED}")
         except FileRefused as error:

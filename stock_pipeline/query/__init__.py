@@ -1,7 +1,7 @@
 """SQL over the lake: Athena in AWS, DuckDB locally; the same table names, read-only in both.
 
-Here: what callers use (`sql`, and `read_prices`, `read_ticks`, `latest_prices` for pandas) and the rule of what a
-statement may be. One module an engine beside it. All times are UTC, in the tables and in every result.
+Here: what callers use (`sql`, and `read_prices`, `read_ticks`, `latest_prices` for pandas or Arrow) and the rule of
+what a statement may be. One module an engine beside it. All times are UTC, in the tables and in every result.
 """
 
 from __future__ import annotations
@@ -74,18 +74,20 @@ def read_prices(
     columns: Sequence[str] | None = None,
     *,
     settings: Settings | None = None,
-) -> pd.DataFrame:
+    arrow: bool = False,
+) -> pd.DataFrame | pa.Table:
     """Daily bars as a DataFrame, one row a symbol and session, ordered by both; dates as datetime64.
 
     `start` and `end` are sessions, both inclusive; what is left out is not limited. Only the years and row groups that
-    can hold what is asked for are read. Raises QueryError for a column that `price_by_date` does not have.
+    can hold what is asked for are read. With `arrow` the rows come as a pyarrow.Table. Raises QueryError for a column
+    that `price_by_date` does not have.
     """
     conditions, parameters = _of_symbols(symbols)
     for bound, sign in ((start, ">="), (end, "<=")):
         if bound is not None:
             conditions.append(f"date {sign} ? AND year {sign} ?")
             parameters.extend((bound, bound.year))
-    return _frame(PRICE_BY_DATE, columns, conditions, parameters, settings)
+    return _frame(PRICE_BY_DATE, columns, conditions, parameters, settings, arrow)
 
 
 def read_ticks(
@@ -95,13 +97,14 @@ def read_ticks(
     columns: Sequence[str] | None = None,
     *,
     settings: Settings | None = None,
-) -> pd.DataFrame:
+    arrow: bool = False,
+) -> pd.DataFrame | pa.Table:
     """Ticks as a DataFrame, one row a trade, ordered by symbol and time; `produced_at` as datetime64 in UTC.
 
     `start` and `end` are moments, both inclusive: a datetime (in UTC if it names no zone), or a date, which stands for
     the whole of that day in UTC. What is left out is not limited, and history only grows: with both, only the days and
-    row groups that can hold what is asked for are looked for. Raises QueryError for a column that
-    `stream_prices_history` does not have.
+    row groups that can hold what is asked for are looked for. With `arrow` the rows come as a pyarrow.Table. Raises
+    QueryError for a column that `stream_prices_history` does not have.
     """
     conditions, parameters = _of_symbols(symbols)
     first = None if start is None else _moment(start, time.min)
@@ -112,7 +115,7 @@ def read_ticks(
             parameters.extend((bound, bound.year))
     if first and last:
         conditions += _calendar(first, last)
-    return _frame(STREAM_PRICES_HISTORY, columns, conditions, parameters, settings)
+    return _frame(STREAM_PRICES_HISTORY, columns, conditions, parameters, settings, arrow)
 
 
 def latest_prices(
@@ -120,12 +123,13 @@ def latest_prices(
     columns: Sequence[str] | None = None,
     *,
     settings: Settings | None = None,
-) -> pd.DataFrame:
+    arrow: bool = False,
+) -> pd.DataFrame | pa.Table:
     """The latest tick of each symbol as a DataFrame, ordered by symbol; `produced_at` as datetime64 in UTC.
 
-    Raises QueryError for a column that `latest_prices` does not have.
+    With `arrow` the rows come as a pyarrow.Table. Raises QueryError for a column that `latest_prices` does not have.
     """
-    return _frame(LATEST_PRICES, columns, *_of_symbols(symbols), settings)
+    return _frame(LATEST_PRICES, columns, *_of_symbols(symbols), settings, arrow)
 
 
 def _frame(
@@ -134,7 +138,8 @@ def _frame(
     conditions: Sequence[str],
     parameters: Sequence[Parameter],
     settings: Settings | None,
-) -> pd.DataFrame:
+    arrow: bool,
+) -> pd.DataFrame | pa.Table:
     """The chosen columns (by default all but the provenance) of the rows that meet conditions, in the table's order."""
     known = table.schema.names
     chosen = list(columns) if columns is not None else [n for n in known if n not in _PROVENANCE]
@@ -144,8 +149,9 @@ def _frame(
     order = ", ".join(dict.fromkeys((*table.sort, *table.key)))
     # Names come from the schema and values go as parameters: nothing of the caller's becomes SQL.
     where = " AND ".join(conditions) or "true"
-    statement = f"SELECT {names} FROM {table.name} WHERE {where} ORDER BY {order}"  # noqa: S608
-    return sql(statement, parameters, settings=settings).to_pandas(date_as_object=False)  # type: ignore[no-any-return]
+    statement = f"SELECT {names} FROM {table.name} WHERE {where} ORDER BY {order}"  # noqa: S608  # nosec B608
+    rows = sql(statement, parameters, settings=settings)
+    return rows if arrow else rows.to_pandas(date_as_object=False)
 
 
 def _of_symbols(symbols: Sequence[str] | str | None) -> tuple[list[str], list[Parameter]]:

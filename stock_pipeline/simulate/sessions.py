@@ -1,8 +1,9 @@
 """The trading calendar: sessions of XNYS, the New York Stock Exchange, with their opening and closing times.
 
-The days and times come from exchange_calendars (holidays, half days, unscheduled closings such as 2001-09-11). That
-library brings pandas, about half a second, so it is imported at the first question and not before; the answers are kept
-as numpy arrays. The span is fixed, so that no answer depends on the day it was asked; a narrower one saves no time.
+The days and times are those of the library exchange_calendars (holidays, half days, unscheduled closings such as
+2001-09-11), kept in `xnys` as what differs from an ordinary weekday: the library brings pandas, a hundred megabytes in
+the package of a Lambda function and about a second before its first answer. The span is fixed, so that no answer
+depends on the day it was asked.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stock_pipeline.errors import SimulationError
+from stock_pipeline.simulate import xnys
 
 FIRST_DAY = date(1990, 1, 1)
 LAST_DAY = date(2049, 12, 31)
 
 _FULL_SESSION = timedelta(hours=6, minutes=30)
+_HOUR = np.timedelta64(1, "h")
+_OPENS = np.timedelta64(9 * 60 + 30, "m")  # from midnight in New York
 
 
 @dataclass(frozen=True)
@@ -33,13 +37,20 @@ class _Calendar:
 
 @cache
 def _calendar() -> _Calendar:
-    # pandas comes with it: see the module's docstring
-    from exchange_calendars.exchange_calendar_xnys import XNYSExchangeCalendar
+    span = np.arange(np.datetime64(FIRST_DAY, "D"), np.datetime64(LAST_DAY, "D") + 1)
+    days = span[np.is_busday(span, holidays=_days(xnys.CLOSED))]
+    is_summer = np.searchsorted(_days(xnys.CLOCKS), days, "right") % 2 == 1  # clocks have gone forward, and not back
+    midnight = np.add(days.astype("datetime64[us]"), np.where(is_summer, 4, 5) * _HOUR)
+    length = np.full(len(days), _OPENS + np.timedelta64(_FULL_SESSION))
+    for early, hour in ((xnys.UNTIL_13, 13), (xnys.UNTIL_14, 14)):
+        length[np.isin(days, _days(early))] = hour * _HOUR
+    return _Calendar(days, midnight + _OPENS, midnight + length)
 
-    xnys = XNYSExchangeCalendar(start=FIRST_DAY.isoformat(), end=LAST_DAY.isoformat())
-    # the unit of their times differs between versions of pandas
-    opens, closes = (np.asarray(times.dt.tz_convert(None), "datetime64[us]") for times in (xnys.opens, xnys.closes))
-    return _Calendar(np.asarray(xnys.sessions, "datetime64[D]"), opens, closes)
+
+def _days(text: str) -> NDArray[np.datetime64]:
+    """The days of a list in `xnys`: each line is a year with its days, MMDD."""
+    years = (line.split() for line in text.strip().splitlines())
+    return np.array([f"{year}-{day[:2]}-{day[2:]}" for year, *days in years for day in days], "datetime64[D]")
 
 
 def sessions(start: date, end: date) -> list[date]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from stock_pipeline.clean import REJECTED
 from stock_pipeline.clean.daily import clean_daily_prices
+from stock_pipeline.errors import FileRefused
 from stock_pipeline.parse import parse_daily_prices
 from stock_pipeline.schemas import PRICE_BY_DATE, Reason
 from stock_pipeline_tests.parse.loading import TODAY, bars, load, rejects
@@ -232,3 +233,13 @@ def test_rows_are_judged_as_one_at_a_time(given_rows):
     assert cleaned.lines.tolist() == [i + 2 for i, _ in kept]
     assert [b["close"] for b in bars(cleaned)] == [float(row["close"]) for _, row in kept]
     assert cleaned.rows == len(given_rows)
+
+
+def test_a_file_of_mostly_broken_rows_is_refused_beyond_a_number(monkeypatch):
+    monkeypatch.setattr("stock_pipeline.clean.daily.MAX_REJECTED", 3)
+    good, bad = "A,2024-01-02,1\n", "A,2024-01-02,x\n"
+    assert load(f"symbol,date,close\n{bad * 3}{good}").rows == 4
+    assert load(f"symbol,date,close\n{bad * 5}{good * 5}").rows == 10
+    for text in (bad * 4 + good, bad * 2 + "1,2,3,4\n" * 2 + good, "x\n" * 4):
+        with pytest.raises(FileRefused, match=r"more than 3 rows break a rule, .* \w+_\w+$"):
+            load(f"symbol,date,close\n{text}")

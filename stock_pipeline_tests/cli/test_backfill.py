@@ -45,6 +45,20 @@ def test_a_bar_that_a_vendor_gave_first_stays(run: Run, aws: None, vendor_file: 
     assert json.loads(found.stdout) == [{"close": 10.5}]
 
 
+def test_ticks_come_with_the_bars_agree_with_them_and_are_there_once(run: Run, aws: None) -> None:
+    arguments = ["backfill", "--start", "2024-07-02", "--end", "2024-07-05", "--symbols", "AAPL,MSFT", "--ticks", "50"]
+    first, again = run(*arguments), run(*arguments)
+    assert "300 ticks, 300 of them new" in first.stderr, first.stderr
+    assert "300 ticks, 0 of them new" in again.stderr
+    statement = (
+        "SELECT count(*) AS bars, sum(CAST(low = least AND high = greatest AS INT)) AS agree FROM price_by_date p JOIN "
+        "(SELECT symbol, CAST(produced_at AS DATE) AS date, min(price) AS least, max(price) AS greatest "
+        "FROM stream_prices_history GROUP BY 1, 2) t ON p.symbol = t.symbol AND p.date = t.date"
+    )
+    found = run("sql", statement, "--format", "json")
+    assert json.loads(found.stdout) == [{"bars": 6, "agree": 6}]  # 4 July is no session
+
+
 def test_days_without_a_session_are_nothing_to_do(run: Run, no_aws: None) -> None:
     done = run("backfill", "--start", "2024-07-04", "--end", "2024-07-04")
     assert (done.exit_code, done.stdout) == (0, "")
@@ -55,7 +69,7 @@ def test_days_without_a_session_are_nothing_to_do(run: Run, no_aws: None) -> Non
     ("arguments", "message"),
     [
         ([], "Missing option '--start'"),
-        (["--start", "2024-13-01"], "does not match the format"),
+        (["--start", "2024-13-01"], "'2024-13-01' is no day; write it as 2024-01-31"),
         (["--start", "2024-01-02", "--end", "2024-01-01"], "lies before"),
         (["--start", "2024-01-02", "--end", "2049-01-01"], "has not closed yet"),
     ],

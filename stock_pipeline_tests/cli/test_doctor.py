@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from rich.console import Console
 
+from stock_pipeline.cli import doctor, examination
+from stock_pipeline.cli.findings import Finding
+from stock_pipeline.errors import StockPipelineError
+from stock_pipeline.reconcile import find_unseen
 from stock_pipeline.schemas import TABLES
 from stock_pipeline_tests.cli.conftest import LAKE, STAGING, Run
 from stock_pipeline_tests.local_aws import Stack
@@ -15,8 +23,8 @@ from stock_pipeline_tests.local_aws import Stack
 
 def states(stdout: str) -> dict[str, str]:
     """Each check with what was found: `{"disk": "ok", …}`."""
-    cells = ([cell.strip() for cell in line.split("│")] for line in stdout.splitlines() if "│" in line)
-    return {check: state for check, state, *_ in cells if check}
+    found = re.findall(r"^(ok|note|broken) +(.+?)  +\S", stdout, re.M)
+    return {check: state for state, check in found}
 
 
 EMPTY = {"price_by_date", "stream_prices_history", "arrivals of ticks"}
@@ -84,6 +92,27 @@ class TestOnADeployedStack:
         assert done.exit_code == 1
         assert "STOCK_PIPELINE_ATHENA_WORKGROUP" in done.stdout
 
+    def test_objects_that_no_table_has_seen_are_counted_with_the_remedy(
+        self, run: Run, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stack.staging.put("daily_prices/uploads/AAPL.csv", b"Date,Close\n2024-01-02,10\n")
+        later = run("doctor")
+        assert states(later.stdout)["raw objects"] == "ok", "a young object is on its way"
+        monkeypatch.setattr(find_unseen, "__kwdefaults__", {**find_unseen.__kwdefaults__, "age": timedelta(days=-1)})
+        done = run("doctor")
+        assert (done.exit_code, states(done.stdout)["raw objects"]) == (0, "note")
+        assert "1 of 1 object of the last 3 days unseen, such as daily_prices/uploads/AAPL.csv" in done.stdout
+        assert "stock-pipeline reconcile" in done.stdout
+
+    def test_receipts_that_could_not_be_shown_are_broken(self, run: Run, stack: Stack) -> None:
+        sqs = stack.client("sqs")
+        sqs.send_message(QueueUrl=stack.outputs["LineageQueueUrl"], MessageBody="{}")
+        found = states(run("doctor").stdout)
+        assert (found["receipts"], found["dead letters of receipts"]) == ("note", "ok")
+        sqs.send_message(QueueUrl=stack.outputs["LineageDlqUrl"], MessageBody="{}")
+        done = run("doctor")
+        assert (done.exit_code, states(done.stdout)["dead letters of receipts"]) == (1, "broken")
+
 
 @pytest.mark.e2e
 class TestTheWayOfTicks:
@@ -102,7 +131,7 @@ class TestTheWayOfTicks:
         assert done.exit_code == 1
         assert states(done.stdout)["dead letters of ticks"] == "broken"
         assert "start-message-move-task" in done.stdout
-        assert f":{stack.outputs['StreamDlqUrl'].rpartition('/')[2]} " in done.stdout, "the ARN"
+        assert re.search(f":{stack.outputs['StreamDlqUrl'].rpartition('/')[2]}\\s", done.stdout), "the ARN"
 
     @pytest.mark.parametrize(
         ("setting", "check"),
@@ -153,3 +182,31 @@ def test_an_aws_that_does_not_answer_is_told_once_and_soon(
     assert done.exit_code == 1
     assert states(done.stdout) == {"settings": "ok", "access": "broken", "disk": "ok"}
     assert "AWS_ENDPOINT_URL" in done.stdout
+
+
+def test_every_check_that_can_fail_unexpectedly_has_a_remedy_and_a_tally_ends_the_list(
+    run: Run, aws: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> NoReturn:
+        raise StockPipelineError("access denied")
+
+    checks = examination._CHECKS
+    monkeypatch.setattr(examination, "_CHECKS", {name: refused for name in checks if name not in {"settings", "disk"}})
+    done = run("doctor")
+    assert done.exit_code == 1
+    blocks = re.split(r"^broken +", done.stdout, flags=re.M)[1:]
+    assert [re.search(r"→ \S+", block) is not None for block in blocks] == [True] * len(blocks)
+    assert done.stderr.strip().splitlines()[-1] == f"{len(blocks)} broken, 1 ok"  # without access only the disk is left
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_findings_fit_a_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state, a long name and a long sentence: nothing is lost, and no line is longer than the screen."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    findings = [Finding("stock-pipeline-local-staging-000000000000", "note", "word " * 40, "mend it " * 20)]
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(doctor._listed(findings))
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= width
+    assert text.count("word") == 40
+    assert text.count("mend") == 20

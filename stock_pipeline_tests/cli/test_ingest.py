@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from stock_pipeline.cli.ingest import show
 from stock_pipeline.ingest_ticks import ingest_ticks
 from stock_pipeline.lake.store import S3Store
 from stock_pipeline.receipts import Receipt
@@ -323,3 +324,21 @@ class TestTicks:
         done = run("rejects", "replay", "--all")
         assert "40 objects: 80 rows, 0 new, 40 duplicates" in done.stderr
         assert "15/7" not in done.stdout
+
+
+@pytest.mark.parametrize(("width", "lines"), [("80", 3), ("120", 1)])
+def test_reasons_have_a_line_each_where_the_terminal_is_narrow(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: str, lines: int
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    for name, value in {"COLUMNS": width, "NO_COLOR": "1", "TERM": "xterm"}.items():
+        monkeypatch.setenv(name, value)
+    rejected = {"bad_date": 1, "inconsistent_ohlc": 2, "non_positive_price": 3}
+    receipt = Receipt(
+        source="daily_prices/uploads/ACME.csv", etag="e", table="price_by_date", rows=6, rejected=rejected
+    )
+    show([receipt])
+    shown = [line for line in capsys.readouterr().out.splitlines() if "_" in line]
+    assert len(shown) == lines
+    assert all(len(line) <= int(width) for line in shown)
+    assert all(f"{count} {reason}" in "\n".join(shown) for reason, count in rejected.items())

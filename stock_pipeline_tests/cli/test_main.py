@@ -13,10 +13,14 @@ import typer.main
 
 import stock_pipeline.query
 from stock_pipeline.cli import app
+from stock_pipeline.errors import StoreUnavailable
 from stock_pipeline_tests.cli.conftest import Run
 
 COMMAND = Path(sys.executable).with_name("stock-pipeline")
-COMMANDS = ["dev", "demo", "ingest", "backfill", "stream", "watch", "sql", "rejects list", "rejects replay", "doctor"]
+COMMANDS = [
+    *("dev", "demo", "ingest", "backfill", "stream", "watch", "sql"),
+    *("rejects list", "rejects replay", "reconcile", "doctor"),
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -93,6 +97,27 @@ def test_aws_errors_come_with_a_remedy(run: Run, aws: None, monkeypatch: pytest.
     done = run("sql", "SELECT 1")
     assert done.exit_code == 1
     assert "AWS_REGION" in done.stderr
+
+
+def test_a_store_that_does_not_answer_is_told_with_where_to_look(
+    run: Run, aws: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*_: object, **__: object) -> NoReturn:
+        raise StoreUnavailable("key", "no answer from S3")
+
+    monkeypatch.setattr(stock_pipeline.query, "sql", unavailable)
+    assert "no answer from S3; try again, and see `stock-pipeline doctor`" in run("sql", "SELECT 1").stderr
+
+
+def test_ctrl_c_while_the_command_loads_says_nothing() -> None:
+    """Whatever is being imported at that moment."""
+    code = (
+        "import os, signal, sys\nfrom stock_pipeline import __main__\n"
+        "class Slow:\n    def find_spec(self, name, *_):\n        os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Slow())\n__main__.main()\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (run.returncode, run.stdout, run.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_help_imports_nothing_heavy() -> None:

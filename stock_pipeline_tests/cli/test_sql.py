@@ -11,9 +11,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
-from stock_pipeline.cli.sql import value_of
+from stock_pipeline.cli.sql import show_rows, value_of
 from stock_pipeline_tests.cli.conftest import Run
 
 KINDS = (
@@ -164,3 +165,18 @@ def test_the_environment_is_left_as_it_was(run: Run, aws: None) -> None:
     before = dict(os.environ)
     run("sql", "SELECT 1")
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize(("columns", "in_blocks"), [(3, False), (12, True)])
+def test_what_is_too_wide_for_a_terminal_is_shown_a_block_a_row(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int, in_blocks: bool
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    for name, value in {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}.items():
+        monkeypatch.setenv(name, value)
+    show_rows(pa.table({f"column_{n}": [f"value {n} of a row", None] for n in range(columns)}))
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("row 2 ") for line in lines) == in_blocks
+    assert max(map(len, lines)) <= 80
+    assert sum(f"value {columns - 1} of a row" in line for line in lines) == 1
+    assert sum(line.count("null") for line in lines) == columns

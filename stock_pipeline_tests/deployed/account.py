@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +18,16 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote_plus
 
+from stock_pipeline.deploy.sam import stack_of
+from stock_pipeline.deploy.template import load_template
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.lake.rejects import read_rejects
-from stock_pipeline.local.stack import load_template
+from stock_pipeline.local import LocalAws, LocalFolders
+from stock_pipeline.local.stack import client
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY
 from stock_pipeline_tests.local_aws import Stack, eventually
+
+STAGE = "main"
 
 Observation = Callable[["Account", float], bool]
 
@@ -72,13 +78,20 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def outputs_of(aws: LocalAws, stage: str) -> dict[str, str]:
+    """The outputs of a stage's stack."""
+    (stack,) = client("cloudformation", aws.endpoint).describe_stacks(StackName=stack_of(stage))["Stacks"]
+    assert stack["StackStatus"] in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}, stack
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
 class Account(Stack):
     """A deployed stack with its roles."""
 
     @cached_property
     def _roles(self) -> dict[str, str]:
         """The names of the roles by their names in the template."""
-        found = self.client("cloudformation").describe_stack_resources(StackName=f"stock-pipeline-{self.aws.stage}")
+        found = self.client("cloudformation").describe_stack_resources(StackName=stack_of(self.aws.stage))
         return {
             r["LogicalResourceId"]: r["PhysicalResourceId"]
             for r in found["StackResources"]
@@ -103,6 +116,11 @@ class Account(Stack):
             yield
         finally:
             put(document)
+
+    def refusals(self) -> int:
+        """How often anything was refused for want of a permission, as the emulator and the functions have printed."""
+        log = LocalFolders(self.aws.root).log.read_text(errors="replace")
+        return len(re.findall(r"is not allowed to |access denied|AccessDenied", log))
 
     def invoke(self, output: str, event: object) -> dict[str, Any]:
         """What a function (by the output with its name) answers to an event; a failure is an answer too."""
@@ -288,14 +306,31 @@ def reports_failures(output: str) -> Observation:
     return observe
 
 
+def sends_receipts(output: str, new_object: Callable[[], tuple[str, str, bytes]]) -> Observation:
+    """Whether the receipt of what a function stored comes to the lineage queue."""
+
+    def observe(account: Account, within: float) -> bool:
+        key, _, data = new_object()
+        account.staging.put(key, data)
+        account.invoke(output, account.arrival(key))
+        kept: list[dict[str, Any]] = []
+
+        def arrived() -> bool:
+            kept.extend(account.messages("LineageQueueUrl"))
+            return any(receipt["source"] == key for receipt in kept)
+
+        return eventually(arrived, within=within)
+
+    return observe
+
+
 def _run_now(account: Account, schedule: str, event: dict[str, Any]) -> None:
-    """Let a schedule of the stack fall due now, with its own target and role."""
-    scheduler, name = account.client("scheduler"), f"stock-pipeline-{account.aws.stage}-{schedule}"
-    found = scheduler.get_schedule(Name=name)
+    """Let a schedule with the target and the role of one of the stack's fall due now."""
+    scheduler = account.client("scheduler")
+    found = scheduler.get_schedule(Name=f"{stack_of(account.aws.stage)}-{schedule}")
     at = datetime.now(UTC) + timedelta(seconds=1)
-    scheduler.delete_schedule(Name=name)  # one that has run at a time of its own does not run again
     scheduler.create_schedule(
-        Name=name,
+        Name=f"{found['Name']}-{next(_numbers)}",
         ScheduleExpression=f"at({at:%Y-%m-%dT%H:%M:%S})",
         FlexibleTimeWindow={"Mode": "OFF"},
         State="ENABLED",

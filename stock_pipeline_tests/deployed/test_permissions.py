@@ -6,6 +6,7 @@ import pytest
 
 from stock_pipeline_tests.deployed import account as see
 from stock_pipeline_tests.deployed.account import Account, Observation, Permission, permissions
+from stock_pipeline_tests.local_aws import eventually
 
 pytestmark = pytest.mark.deployed
 
@@ -32,6 +33,12 @@ OBSERVATIONS: dict[tuple[str, str], Observation] = {
     ("ProcessStockStreamDataRole", "ReadRawObjects"): see.ingests_ticks,
     ("ProcessStockStreamDataRole", "MergeIntoTables"): see.ingests_ticks,
     ("ProcessStockStreamDataRole", "TakeArrivals"): see.is_called_by_the_queue,
+    ("ProcessBatchStockDataRole", "SendReceipts"): see.sends_receipts(
+        "ProcessBatchStockDataFunction", see.new_daily_file
+    ),
+    ("ProcessStockStreamDataRole", "SendReceipts"): see.sends_receipts(
+        "ProcessStockStreamDataFunction", see.new_tick_object
+    ),
 }
 for _function in ("GenerateStockBatchData", "ProcessBatchStockData", "WriteRecordsToStream", "ProcessStockStreamData"):
     OBSERVATIONS[f"{_function}Role", "WriteLogs"] = see.writes_logs(f"{_function}Function")
@@ -64,6 +71,9 @@ def test_every_permission_has_an_observation() -> None:
 def test_it_takes_the_permission(account: Account, permission: Permission) -> None:
     happens = observation_of(permission)
     assert happens
+    refused = account.refusals()
     with account.lacking(permission):
         assert not happens(account, DOES_NOT_WITHIN), f"{permission} is not needed"
+        # So that what was only slow is not taken for refused.
+        assert eventually(lambda: account.refusals() > refused), account.log()
     assert happens(account, HAPPENS_WITHIN), account.log()

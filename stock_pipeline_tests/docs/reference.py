@@ -22,16 +22,42 @@ REFERENCE = DOCS / "reference.md"
 HEAD = """# Reference
 
 Written from the code by `python -m stock_pipeline_tests.docs.reference`; a test holds it.
+
+<!-- with: local AWS -->
 """
+
+BEFORE = {
+    "dev": "<!-- not run: dev -->",
+    "demo": "<!-- not run: demo -->",
+    "ingest": """<!-- prepare:
+cp docs/samples/ACME.csv AAPL.csv
+cp docs/samples/ACME.csv download.csv
+sed 's/^Date/Symbol,Date/; s/^2024/MSFT,2024/' docs/samples/ACME.csv | tee MSFT.csv corrected.csv | gzip > bars.csv.gz
+printf '{"symbol":"AAPL","price":191.2,"produced_at":"2024-06-28 14:30:00.5"}\\n' | gzip > ticks.jsonl.gz
+-->""",
+    "stream": "<!-- run: for 2 s -->",
+    "watch": "<!-- run: for 2 s -->",
+    "sql": "<!-- prepare: echo 'SELECT symbol, close FROM price_by_date' > query.sql -->",
+}
+"""What the runner of the docs must know of a command's examples; see stock_pipeline_tests/docs/pages.py."""
 
 COMMANDS = """## Commands
 
 Results go to stdout, everything else to stderr. Exit status: 0 done, 1 the work failed (the message says what to do),
 2 wrong usage, 130 interrupted with Ctrl-C; `dev`, `demo`, `stream` and `watch` end with 0 on Ctrl-C, as they should.
-`stock-pipeline --debug …` shows the traceback of an error, `stock-pipeline --version` the version.
+`NO_COLOR=1` turns colours off; where there is no terminal there are none, and progress is a line every few seconds.
 
 A command works on the AWS that the environment names by its buckets. If it names none, that is the local AWS: the one
 that `dev` runs, or one that is started for the command's own duration. The data stays where the next command finds it.
+
+`stock-pipeline --stack NAME …` (or `STOCK_PIPELINE_STACK`) works on a stack that `make deploy` made: what
+CloudFormation says of its outputs takes the place of the settings below, so no other is needed. Region and credentials
+are AWS's own (`AWS_REGION`, `AWS_PROFILE`), and must be allowed `cloudformation:DescribeStacks`.
+
+```
+stock-pipeline --stack stock-pipeline-main doctor
+stock-pipeline --stack stock-pipeline-main sql "SELECT count(*) FROM price_by_date"
+```
 """
 
 SETTINGS = """## Settings
@@ -68,6 +94,7 @@ return. `rows = inserted + duplicates + conflicts + the sum of rejected + skippe
 |---|---|
 | `source`, `etag` | the object's key in staging, and the identity of the content that was read |
 | `table` | the table that it was ingested into |
+| `bytes` | the object's size as it is stored |
 | `rows` | rows that the object holds |
 | `inserted` | rows that are in the table because of this ingest |
 | `duplicates` | rows that were there with the same values, stored or earlier in the same ingest |
@@ -78,12 +105,21 @@ return. `rows = inserted + duplicates + conflicts + the sum of rejected + skippe
 | `refused` | why the object was refused whole, or null; every count is then 0 |
 | `partitions` | rows of this source by partition |
 | `started_at`, `seconds` | when it began, and how long it took |
+| `loaded_at` | the `etl_loading_ts` of the rows that it stored |
 """
 
 
 def render() -> str:
     """The whole page."""
-    parts = [HEAD, COMMANDS, *_commands(), SETTINGS + "\n" + "\n".join(_settings()), AWS_SETTINGS, TABLES_HEAD]
+    parts = [
+        HEAD,
+        COMMANDS,
+        _options_before(),
+        *_commands(),
+        SETTINGS + "\n" + "\n".join(_settings()),
+        AWS_SETTINGS,
+        TABLES_HEAD,
+    ]
     parts += [_table(table) for table in TABLES.values()]
     parts += [
         REASONS_HEAD + "\n" + "\n".join(f"| `{r.value}` | {text} |" for r, text in REASONS.items()) + "\n",
@@ -105,6 +141,11 @@ def commands() -> dict[str, Any]:
     return dict(walk(typer.main.get_command(app), ""))
 
 
+def _options_before() -> str:
+    rows = [_parameter(p) for p in typer.main.get_command(app).params if p.name != "help"]
+    return "\n".join(["Before the command's name:", "", "| | |", "|---|---|", *rows])
+
+
 def _commands() -> Iterator[str]:
     for name, command in commands().items():
         summary, _, rest = command.help.partition("\n\n")
@@ -113,8 +154,9 @@ def _commands() -> Iterator[str]:
         lines = [f"### stock-pipeline {name}", "", " ".join(summary.split()), ""]
         if body:
             lines += [body, ""]
+        lines += [BEFORE[name]] if name in BEFORE else []
         lines += [
-            "```",
+            "```sh",
             *(line[4:] if line.startswith("    ") else line for line in examples.strip("\n").splitlines()),
             "```",
             "",
@@ -132,7 +174,8 @@ def _paragraphs(text: str) -> str:
 def _parameter(parameter: Any) -> str:
     is_option = parameter.param_type_name == "option"
     name = ", ".join(f"`{o}`" for o in parameter.opts) if is_option else f"`{parameter.name.upper()}`"
-    return f"| {name} | {parameter.help} |"
+    variable = f" The variable `{parameter.envvar}` does the same." if parameter.envvar else ""
+    return f"| {name} | {parameter.help}{variable} |"
 
 
 def _settings() -> Iterator[str]:

@@ -7,10 +7,15 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
+import typer.main
 
+from stock_pipeline.cli import app
+from stock_pipeline.schemas import TABLES
 from stock_pipeline.settings import documented
+from stock_pipeline_tests.docs.pages import commands_of
 from stock_pipeline_tests.docs.reference import DOCS, REFERENCE, commands, render
 
 ROOT = DOCS.parent
@@ -36,18 +41,53 @@ def test_every_setting_is_documented() -> None:
     assert [name for name in documented() if f"| `{name}` | {documented()[name]} |" not in text] == [], REMEDY
 
 
+def test_every_variable_that_the_code_names_is_a_documented_setting() -> None:
+    files = [p for folder in ("stock_pipeline", "lambdas") for p in (ROOT / folder).rglob("*") if p.suffix in SOURCES]
+    named = {name for p in files for name in re.findall(r"STOCK_PIPELINE_[A-Z_]*[A-Z]", p.read_text())}
+    assert len(files) > 100
+    assert named - set(documented()) - variables_of_options() == set()
+
+
+def test_every_option_before_a_command_is_documented() -> None:
+    text = REFERENCE.read_text()
+    assert [o for o in sorted(OPTIONS_BEFORE - {"--help"}) if f"| `{o}` |" not in text] == [], REMEDY
+
+
+def test_every_variable_that_stands_for_an_option_is_documented() -> None:
+    assert [name for name in sorted(variables_of_options()) if f"`{name}`" not in REFERENCE.read_text()] == [], REMEDY
+
+
+def variables_of_options() -> set[str]:
+    every = [typer.main.get_command(app), *commands().values()]
+    return {parameter.envvar for command in every for parameter in command.params if parameter.envvar}
+
+
+SOURCES = {".py", ".yaml", ".toml", ".txt", ".in"}
+OPTIONS_BEFORE = {option for parameter in typer.main.get_command(app).params for option in parameter.opts}
+
+
+def global_options(words: list[str]) -> list[str]:
+    """The options with their values that stand before the command's name."""
+    first = next((at for at, word in enumerate(words) if any(word == name.split()[0] for name in commands())), 0)
+    return words[:first]
+
+
 def written_commands() -> Iterator[Any]:
     """Each `stock-pipeline …` line of a code block, with where it is."""
     for page in PAGES:
         for block in re.findall(r"^```[a-z]*\n(.*?)^```", page.read_text(), re.M | re.S):
-            for line in block.replace("\n    ", " ").splitlines():
+            for command in commands_of(block):
+                line = re.sub(r"\s*\n\s*", " ", command).partition(" | ")[0]
+                line = re.sub(r"^([A-Z_]+=\S* )+", "", line)
                 if line.startswith("stock-pipeline "):
                     yield pytest.param(line, id=f"{page.name}: {line}")
 
 
 @pytest.mark.parametrize("line", list(written_commands()))
 def test_a_command_that_is_written_down_parses(line: str) -> None:
-    words = [w for w in shlex.split(line.split(" < ")[0].split(" > ")[0])[1:] if w != "…"]
+    words = shlex.split(line.split(" < ")[0].split(" > ")[0])[1:]
+    words = words[len(before := global_options(words)) :]
+    assert [w for w in before[::2] if w not in OPTIONS_BEFORE] == []
     names = [n for n in commands() if words[: len(n.split())] == n.split()]
     if words == ["rejects"]:  # the one group that does something by itself
         return
@@ -77,7 +117,7 @@ def test_make_targets_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_settings_that_are_named_exist(page: Path) -> None:
     named = set(re.findall(r"STOCK_PIPELINE_[A-Z_]*[A-Z]", page.read_text()))
-    assert named - set(documented()) == set()
+    assert named - set(documented()) - variables_of_options() == set()
 
 
 def test_modules_that_the_architecture_names_exist() -> None:
@@ -91,6 +131,36 @@ def test_modules_that_the_architecture_names_exist() -> None:
     ]
     assert len(names) > 10
     assert missing == []
+
+
+def test_the_drawing_has_every_table_and_is_legible_on_light_and_dark_pages() -> None:
+    """It brings its own ground, under all that is drawn, and each colour for both: nothing depends on the page."""
+    drawing = ElementTree.parse(DOCS / "architecture.svg").getroot()
+    shapes = [element for element in drawing if element.tag.endswith(("rect", "text", "path"))]
+    texts = {"".join(element.itertext()) for element in shapes if element.tag.endswith("text")}
+    assert texts >= set(TABLES)
+    assert shapes[0].get("class") == "ground"
+    light, dark = (
+        dict(re.findall(r"(--\w+): (#[0-9a-f]{6})", part))
+        for part in (DOCS / "architecture.svg").read_text().split("@media (prefers-color-scheme: dark)")
+    )
+    assert light.keys() == dark.keys()
+    for colours in (light, dark):
+        for ground in ("--ground", "--box", "--core", "--table"):
+            assert contrast(colours["--ink"], colours[ground]) > 7
+        assert contrast(colours["--soft"], colours["--ground"]) > 4.5
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours as WCAG has it, from 1 to 21."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
 
 
 def test_the_sample_is_what_the_demo_says() -> None:

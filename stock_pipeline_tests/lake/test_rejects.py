@@ -46,6 +46,14 @@ def test_a_source_is_recorded_with_all_there_is_to_know() -> None:
     assert read_rejects(store, PRICE_BY_DATE).schema.equals(REJECTED_RECORDS.schema)
 
 
+def test_only_what_was_recorded_lately_is_read_when_asked_for() -> None:
+    store = MemoryStore()
+    write_rejects(store, PRICE_BY_DATE, source(), rejected((3, "bad_date")), NOW)
+    (info,) = store.list("")
+    for since, found in ((info.modified, 1), (info.modified + timedelta(seconds=1), 0)):
+        assert read_rejects(store, PRICE_BY_DATE, since=since).num_rows == found
+
+
 def test_a_source_without_rejects_leaves_no_object() -> None:
     store = MemoryStore()
     write_rejects(store, PRICE_BY_DATE, source(), rejected(), NOW)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import boto3
 import pytest
@@ -10,7 +11,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectTimeoutError
 from moto import mock_aws
 
-from stock_pipeline.errors import ObjectNotFound, PreconditionFailed, StoreError, StoreUnavailable
+from stock_pipeline.errors import ObjectNotFound, ObjectTooLarge, PreconditionFailed, StoreError, StoreUnavailable
 from stock_pipeline.lake.store import S3Store
 
 
@@ -105,3 +106,27 @@ def test_access_denied_and_a_missing_bucket_name_the_remedy(store: S3Store) -> N
     answering(store, 403, "AccessDenied")
     with pytest.raises(StoreError, match="permission"):
         store.get("k")
+
+
+def test_an_object_over_the_limit_is_told_by_its_size_and_not_fetched(store: S3Store) -> None:
+    etag = store.put("big", b"x" * 3_000_000)
+    assert store.get("big", max_bytes=3_000_000).info.size == 3_000_000
+    read: list[int] = []
+
+    def watch(parsed: dict[str, Any], **_: object) -> None:
+        body, whole = parsed["Body"], parsed["Body"].read
+        body.read = lambda *given: read.append(1) or whole(*given)
+
+    store._client.meta.events.register("after-call.s3.GetObject", watch)
+    with pytest.raises(ObjectTooLarge, match=r"s3://lake/big has 2\.9 MiB.*STOCK_PIPELINE_MAX_OBJECT_MB") as caught:
+        store.get("big", max_bytes=2_999_999)
+    assert (caught.value.info.etag, caught.value.info.size, read) == (etag, 3_000_000, [])
+    assert store.get("big", max_bytes=3_000_000).data == b"x" * 3_000_000
+    assert read
+
+
+def test_any_other_refusal_is_told_as_it_is_and_is_no_reason_to_try_again(store: S3Store) -> None:
+    answering(store, 400, "EntityTooLarge")
+    with pytest.raises(StoreError, match="s3://lake/k: S3 answered 400 EntityTooLarge") as told:
+        store.put("k", b"")
+    assert type(told.value) is StoreError

@@ -12,7 +12,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from stock_pipeline.local.folders import CHECKOUT
+from stock_pipeline.deploy.sources import CHECKOUT
 from stock_pipeline.settings import documented
 
 STAGING, LAKE, STREAM = "the-staging", "the-lake", "the-stream"

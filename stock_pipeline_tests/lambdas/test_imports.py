@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from stock_pipeline.deploy.packages import function_zip
+from stock_pipeline.deploy.sources import CHECKOUT, functions
 from stock_pipeline.local import LocalFolders, ensure_environment
-from stock_pipeline.local.environment import dependencies_of, functions
-from stock_pipeline.local.folders import CHECKOUT
-from stock_pipeline.local.packages import function_zip
+from stock_pipeline.local.environment import dependencies_of
 
 pytestmark = pytest.mark.e2e
 

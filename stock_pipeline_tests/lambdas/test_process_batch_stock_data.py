@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import quote_plus
 
+import boto3
 import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -19,7 +20,7 @@ from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline_tests.lambdas.conftest import LAKE, STAGING
 
 HEADER = "symbol,date,open,high,low,close,volume\n"
-SECRET_ROW = "SECRET,2024-05-01,10,12,9,11,424242\n"
+SECRET_ROW = "SECRET,2024-05-01,10,12,9,11,424242\n"  # pragma: allowlist secret
 
 KEYS = [
     "daily_prices/uploads/AAPL.csv",
@@ -180,3 +181,37 @@ def test_a_missing_setting_stops_the_cold_start_and_is_named(
     monkeypatch.delenv(missing)
     with pytest.raises(SettingsError, match=missing):
         cold_start("process_batch_stock_data")
+
+
+def test_receipts_go_to_the_lineage_queue_once_the_rows_are_stored(
+    cold_start: Callable[[str], ModuleType], s3: Any, context: LambdaContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sqs = boto3.client("sqs")
+    url = sqs.create_queue(QueueName="lineage")["QueueUrl"]
+    monkeypatch.setenv("STOCK_PIPELINE_LINEAGE_QUEUE_URL", url)
+    handler = cold_start("process_batch_stock_data")
+    s3.put_object(Bucket=STAGING, Key="daily_prices/uploads/x.csv", Body=(HEADER + SECRET_ROW).encode())
+    s3.put_object(Bucket=STAGING, Key="daily_prices/uploads/y.csv", Body=b"cats")
+    keys = [f"daily_prices/uploads/{name}.csv" for name in ("x", "y", "gone")]
+    answer = handler.lambda_handler(event(*keys), context)
+    messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+    sent = [json.loads(message["Body"]) for message in messages]
+    assert sent == answer["receipts"][:2], "what was gone before it was read did nothing that could be shown"
+    assert [(receipt["inserted"], bool(receipt["refused"])) for receipt in sent] == [(1, False), (0, True)]
+
+
+def test_a_lineage_queue_that_is_away_is_logged_and_counted_and_no_failure(
+    cold_start: Callable[[str], ModuleType],
+    s3: Any,
+    context: LambdaContext,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("STOCK_PIPELINE_LINEAGE_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/gone")
+    handler = cold_start("process_batch_stock_data")
+    s3.put_object(Bucket=STAGING, Key="daily_prices/uploads/x.csv", Body=(HEADER + SECRET_ROW).encode())
+    (receipt,) = handler.lambda_handler(event("daily_prices/uploads/x.csv"), context)["receipts"]
+    assert (receipt["inserted"], stored(s3)) == (1, ["SECRET"])
+    logged = capsys.readouterr().out
+    assert "the receipt was not sent" in logged
+    assert '"ReceiptsNotSent":[1.0]' in logged

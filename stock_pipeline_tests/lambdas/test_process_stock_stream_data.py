@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any
 
+import boto3
 import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -271,3 +272,23 @@ def test_logs_hold_counts_and_keys_but_no_row(
     assert '"RowsRejected":[1.0]' in logged
     assert "424242" not in logged
     assert "SECRET" not in logged
+
+
+def test_receipts_of_what_is_stored_go_to_the_lineage_queue(
+    cold_start: Callable[[str], ModuleType],
+    s3: Any,
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+    broken_at: Callable[[str, Exception], None],
+) -> None:
+    sqs = boto3.client("sqs")
+    url = sqs.create_queue(QueueName="lineage")["QueueUrl"]
+    monkeypatch.setenv("STOCK_PIPELINE_LINEAGE_QUEUE_URL", url)
+    handler = cold_start("process_stock_stream_data")
+    good, broken = drop(s3, a=tick("e1"), b=tick("e2"))
+    broken_at(broken, StoreUnavailable(broken, "S3 answered 503"))
+    assert failed(handler.lambda_handler(of_sqs(one=telling_of(good), two=telling_of(broken)), context)) == ["two"]
+    (sent,) = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+    receipt = json.loads(sent["Body"])
+    assert (receipt["source"], receipt["inserted"]) == (good, 1)
+    assert receipt["partitions"] == {"year=2024/month=06/day=03/1330": 1}

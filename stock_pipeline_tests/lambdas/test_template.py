@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,15 +12,16 @@ import pytest
 from cfnlint import api as cfnlint
 
 from stock_pipeline.clean.ticks import FIRST_TIME, MAX_SKEW
+from stock_pipeline.deploy.dependencies import LAMBDA_PYTHON, TARGETS
+from stock_pipeline.deploy.packages import code_of
+from stock_pipeline.deploy.sources import TEMPLATE, functions
+from stock_pipeline.deploy.stack import settings_of
+from stock_pipeline.deploy.template import load_template
 from stock_pipeline.errors import SettingsError
 from stock_pipeline.ingest import RAW_DAILY_PRICES
 from stock_pipeline.ingest_ticks import BUCKET_MINUTES, RAW_TICKS, bucket_of
-from stock_pipeline.local.environment import functions
-from stock_pipeline.local.folders import TEMPLATE
-from stock_pipeline.local.stack import load_template, settings_of
 from stock_pipeline.schemas import (
     DATABASE,
-    LATEST_PRICES,
     PRICE_BY_DATE,
     REJECTED_RECORDS,
     STREAM_PRICES_HISTORY,
@@ -47,13 +48,6 @@ QUEUES = of_type("AWS::SQS::Queue")
 ENVIRONMENT = GLOBALS["Environment"]["Variables"]
 
 
-def statements() -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, role in of_type("AWS::IAM::Role").items():
-        for policy in role["Policies"]:
-            for statement in policy["PolicyDocument"]["Statement"]:
-                yield name, statement
-
-
 def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -68,10 +62,6 @@ def text(value: Any) -> str:
 def test_cfn_lint_finds_nothing() -> None:
     found = cfnlint.lint(TEMPLATE.read_text(), config=cfnlint.ManualArgs(regions=["us-east-1", "eu-central-1"]))
     assert [str(match) for match in found] == []
-
-
-def test_it_is_small_enough_to_be_sent_as_it_is() -> None:
-    assert TEMPLATE.stat().st_size < 51_200  # CloudFormation's limit for a template that is not in S3
 
 
 def test_it_uses_no_yaml_that_cloudformation_does_not_read() -> None:
@@ -141,7 +131,7 @@ def test_defaults_are_those_of_the_settings() -> None:
     defaults = {name: parameter["Default"] for name, parameter in PARAMETERS.items()}
     assert defaults["Symbols"] == ",".join(DEFAULT_SYMBOLS)
     assert defaults["Seed"] == settings.seed
-    assert defaults["MaxObjectMb"] == settings.max_object_mb
+    assert defaults["MaxObjectMb"] <= settings.max_object_mb  # held by what fits into memory: limits/test_limits.py
     assert defaults["TickBucketMinutes"] == settings.tick_bucket_minutes == BUCKET_MINUTES
     assert timedelta(seconds=defaults["MaxClockSkewSeconds"]) == MAX_SKEW
     assert defaults["MaxClockSkewSeconds"] == settings.max_clock_skew_seconds
@@ -163,7 +153,8 @@ def test_the_bucket_lengths_on_offer_are_those_that_the_setting_takes() -> None:
 def test_outputs_give_the_settings_of_a_client() -> None:
     given = settings_of(dict.fromkeys(TEMPLATE_DATA["Outputs"], "x"))
     wanted = (
-        "staging_bucket lake_bucket database athena_workgroup processor stream_name stream_queue_url stream_dlq_url"
+        "staging_bucket lake_bucket database athena_workgroup processor stream_name stream_queue_url stream_dlq_url "
+        "lineage_queue_url lineage_dlq_url"
     )
     # Whoever processes ticks beside the function must put them in the same history objects.
     wanted += " tick_bucket_minutes max_clock_skew_seconds"
@@ -184,6 +175,18 @@ def test_each_function_is_deployed_from_its_folder() -> None:
     assert sorted(properties["CodeUri"].rstrip("/") for properties in FUNCTIONS.values()) == functions()
 
 
+def test_the_runtime_is_what_packages_are_built_for() -> None:
+    assert GLOBALS["Runtime"] == f"python{LAMBDA_PYTHON}"
+    assert PARAMETERS["Architecture"]["AllowedValues"] == [name for name in TARGETS if name != "host"]
+
+
+def test_each_function_is_built_by_the_makefile() -> None:
+    targets = re.findall(r"(?m)^build-(\w+):\n\t.* (\w+) \"\$", (TEMPLATE.parent / "Makefile").read_text())
+    assert dict(targets) == {name: properties["CodeUri"].rstrip("/") for name, properties in FUNCTIONS.items()}
+    for name in FUNCTIONS:
+        assert RESOURCES[name]["Metadata"] == {"BuildMethod": "makefile", "ContextPath": "."}
+
+
 @pytest.mark.parametrize("name", functions())
 def test_each_function_has_pinned_requirements_with_hashes(name: str) -> None:
     lines = (TEMPLATE.parent / name / "requirements.txt").read_text().splitlines()
@@ -199,106 +202,6 @@ def test_processing_functions_bring_no_pandas(name: str) -> None:
 
 
 # --- no more open than it must be ----------------------------------------------------------------------------------
-
-
-def test_no_action_has_a_wildcard() -> None:
-    for role, statement in statements():
-        assert statement["Effect"] == "Allow"
-        for action in listed(statement["Action"]):
-            assert "*" not in action, f"{role}: {action}"
-
-
-def test_no_resource_is_everything() -> None:
-    for role, statement in statements():
-        if statement["Sid"] == "WriteTraces":  # X-Ray has no resources to name
-            assert all(action.startswith("xray:Put") for action in listed(statement["Action"]))
-            continue
-        for resource in map(text, listed(statement["Resource"])):
-            assert resource != "*", f"{role}: {statement['Sid']}"
-            assert resource.count("*") <= 1, f"{role}: {resource}"
-            assert "*" not in resource or resource.endswith("/*"), f"{role}: {resource}"
-            assert not resource.endswith("AccountId}/*"), f"{role} reaches a whole bucket: {resource}"
-
-
-def test_nobody_may_delete() -> None:
-    deletes = {action for _, s in statements() for action in listed(s["Action"]) if "Delete" in action}
-    assert deletes == {"sqs:DeleteMessage"}  # how a message is acknowledged
-
-
-@pytest.mark.parametrize(
-    ("role", "written"),
-    [
-        ("GenerateStockBatchDataRole", {"daily_prices/"}),
-        ("ProcessBatchStockDataRole", {PRICE_BY_DATE.prefix, REJECTED_RECORDS.prefix}),
-        ("ProcessStockStreamDataRole", {STREAM_PRICES_HISTORY.prefix, LATEST_PRICES.prefix, REJECTED_RECORDS.prefix}),
-        ("TickDeliveryRole", {RAW_TICKS, "stock_stream_errors/"}),
-        ("WriteRecordsToStreamRole", set()),
-    ],
-)
-def test_each_role_writes_where_it_must_and_nowhere_else(role: str, written: set[str]) -> None:
-    found = {resource for action, resources in text_of_role(role) if "Put" in action for resource in resources}
-    assert {resource.split("}/")[-1] for resource in found} == {f"{prefix}*" for prefix in written}
-
-
-def text_of_role(role: str) -> Iterator[tuple[str, set[str]]]:
-    found: dict[str, set[str]] = {}
-    for name, statement in statements():
-        for action in listed(statement["Action"]):
-            if name == role and action.startswith("s3:"):
-                found.setdefault(action, set()).update(map(text, listed(statement["Resource"])))
-    yield from found.items()
-
-
-def test_each_function_has_a_role_of_its_own() -> None:
-    roles = [text(properties["Role"]) for properties in FUNCTIONS.values()]
-    assert len(set(roles)) == len(roles)
-
-
-@pytest.mark.parametrize("name", BUCKETS)
-def test_buckets_are_private_encrypted_versioned_and_tls_only(name: str) -> None:
-    bucket = BUCKETS[name]
-    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
-    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
-    assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
-    assert RESOURCES[name]["DeletionPolicy"] == RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
-    (policy,) = [p for p in of_type("AWS::S3::BucketPolicy").values() if p["Bucket"] == {"Ref": name}]
-    (statement,) = policy["PolicyDocument"]["Statement"]
-    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
-    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-    assert [text(resource) for resource in statement["Resource"]] == [f"{name}.Arn", f"${{{name}.Arn}}/*"]
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_functions_are_bounded_logged_and_do_not_lose_failures(name: str) -> None:
-    function = GLOBALS | FUNCTIONS[name]
-    assert 0 < function["Timeout"] <= 900
-    assert function["MemorySize"] >= 1024
-    assert function["Tracing"] == "Active"
-    logs = RESOURCES[text(function["LoggingConfig"]["LogGroup"])]
-    assert logs["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
-    assert text(logs["Properties"]["LogGroupName"]) == f"/aws/lambda/{text(function['FunctionName'])}"
-    failures = function["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]
-    assert failures == {"Type": "SQS", "Destination": {"Fn::GetAtt": ["FailedInvocations", "Arn"]}}
-    role = text(function["Role"]).split(".")[0]
-    sends = [s for owner, s in statements() if owner == role and s["Action"] == "sqs:SendMessage"]
-    assert [text(s["Resource"]) for s in sends] == ["FailedInvocations.Arn"]
-
-
-@pytest.mark.parametrize("name", QUEUES)
-def test_queues_are_encrypted_kept_long_and_tls_only(name: str) -> None:
-    assert QUEUES[name]["SqsManagedSseEnabled"] is True
-    assert QUEUES[name]["MessageRetentionPeriod"] == 14 * 86_400
-    (policy,) = [p for p in of_type("AWS::SQS::QueuePolicy").values() if p["Queues"] == [{"Ref": name}]]
-    *allowed, tls = policy["PolicyDocument"]["Statement"]
-    assert (tls["Effect"], tls["Principal"], tls["Action"]) == ("Deny", "*", "sqs:*")
-    assert tls["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-    assert all(text(statement["Resource"]) == f"{name}.Arn" for statement in [*allowed, tls])
-    for statement in allowed:
-        assert statement["Action"] == "sqs:SendMessage"
-        assert text(statement["Condition"]["ArnEquals"]["aws:SourceArn"]) == f"arn:${{AWS::Partition}}:s3:::{STAGING}"
-        assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
-    assert bool(allowed) == (name == "StreamArrivals")
 
 
 STAGING = text(BUCKETS["StagingBucket"]["BucketName"])
@@ -384,11 +287,29 @@ def test_the_stream_is_encrypted_and_delivered_to_where_it_is_read_from() -> Non
     assert "ProcessingConfiguration" not in destination  # records are joined as they are: lines end in a newline
 
 
-def test_roles_are_for_one_service_of_this_account() -> None:
-    for role in of_type("AWS::IAM::Role").values():
-        (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
-        if statement["Principal"] != {"Service": "lambda.amazonaws.com"}:
-            assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+def test_the_dashboard_shows_every_alarm_that_there_always_is() -> None:
+    (dashboard,) = of_type("AWS::CloudWatch::Dashboard").values()
+    alarms, *charts = json.loads(text(dashboard["DashboardBody"]))["widgets"]
+    always = {name for name in of_type("AWS::CloudWatch::Alarm") if "Condition" not in RESOURCES[name]}
+    assert set(alarms["properties"]["alarms"]) == {f"${{{name}.Arn}}" for name in always}
+    assert len(charts) >= 6
+    assert all(chart["properties"]["metrics"] for chart in charts)
+
+
+def test_alarms_look_at_metrics_that_the_functions_send() -> None:
+    sent = {"RowsInserted", "RowsDuplicate", "RowsConflicting", "RowsRejected", "FilesRefused"}
+    own = {
+        (metric["MetricName"], text(metric["Dimensions"][0]["Value"]))
+        for alarm in of_type("AWS::CloudWatch::Alarm").values()
+        for metric in [m["MetricStat"]["Metric"] for m in alarm.get("Metrics", []) if "MetricStat" in m] or [alarm]
+        if metric["Namespace"] == "StockPipeline"
+    }
+    assert {name for name, _ in own} == sent
+    for function in {function for _, function in own}:
+        variables = FUNCTIONS[function]["Environment"]["Variables"]
+        assert variables["POWERTOOLS_SERVICE_NAME"] == FUNCTIONS[function]["FunctionName"]  # the metrics' dimension
+        code = "".join(path.read_text() for path in code_of(FUNCTIONS[function]["CodeUri"].rstrip("/")).values())
+        assert all(f'"{name}"' in code for name in sent)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,9 @@ def test_it_installs_once_and_again_when_the_requirements_change(
 ) -> None:
     said: list[str] = []
     requirements.write_text("--no-index\nsurely-not-a-package==1.0 --hash=sha256:" + "0" * 64)
-    with pytest.raises(LocalAwsError, match=r"(?s)installing the local AWS failed.*surely-not-a-package"):
+    with pytest.raises(
+        LocalAwsError, match=r"(?s)the local AWS cannot run: installing packages failed.*surely-not-a-package"
+    ):
         ensure_environment(tmp_path, said.append)
 
     requirements.write_text("--no-index\n")
@@ -38,7 +40,7 @@ def test_it_installs_once_and_again_when_the_requirements_change(
     assert len(said) == 2
 
     requirements.write_text("--no-index\n# changed\n")
-    monkeypatch.setattr(environment, "_run", lambda _: None)
+    monkeypatch.setattr(environment, "run", lambda _: None)
     folders.venv.joinpath("marker").touch()
     with pytest.raises(FileNotFoundError):  # the old one is gone, and nothing was installed in its place
         ensure_environment(tmp_path, said.append)
@@ -53,7 +55,7 @@ def test_what_is_installed_for_functions_follows_their_requirements(
     assert (processing / "pyarrow").is_dir()
     assert not (processing / "pandas").exists()
     assert not (processing / "boto3").exists()
-    monkeypatch.setattr(environment, "_requirements_of", lambda _: tmp_path / "other.txt")
+    monkeypatch.setattr(environment, "requirements_of", lambda _: tmp_path / "other.txt")
     (tmp_path / "other.txt").write_text("pyarrow==1.0\n")
     assert environment.dependencies_of("process_batch_stock_data", folders) != processing
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from stock_pipeline.errors import LocalAwsError
+from stock_pipeline.deploy.stack import settings_of
+from stock_pipeline.deploy.template import load_template
+from stock_pipeline.errors import DeployError
 from stock_pipeline.local import LocalFolders
-from stock_pipeline.local.stack import deploy, load_template, parameters_of_environment, settings_of
+from stock_pipeline.local.stack import deploy, parameters_of_environment
 from stock_pipeline.settings import Settings
 from stock_pipeline_tests.local_aws import NewStack, Stack
 
@@ -86,5 +88,19 @@ def test_a_template_that_cannot_be_read(text: str | None, tmp_path: Path) -> Non
     path = tmp_path / "template.yaml"
     if text:
         path.write_text(text)
-    with pytest.raises(LocalAwsError, match=r"template\.yaml"):
+    with pytest.raises(DeployError, match=r"template\.yaml"):
         load_template(path)
+
+
+def test_alarms_the_topic_and_the_dashboard_are_deployed(local_aws_env: Stack) -> None:
+    stage = local_aws_env.aws.stage
+    alarms = local_aws_env.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    ours = {alarm["AlarmName"]: alarm for alarm in alarms if alarm["AlarmName"].startswith(f"stock-pipeline-{stage}-")}
+    assert {f"stock-pipeline-{stage}-{name}" for name in ("stream-dlq", "delivery-failed", "daily-rejected")} <= set(
+        ours
+    )
+    assert {action for alarm in ours.values() for action in alarm["AlarmActions"]} == {
+        local_aws_env.outputs["AlarmsTopic"]
+    }
+    body = local_aws_env.client("cloudwatch").get_dashboard(DashboardName=local_aws_env.outputs["Dashboard"])
+    assert f"stock-pipeline-{stage}-process_batch_stock_data" in body["DashboardBody"]

@@ -68,7 +68,7 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
         monkeypatch.delenv(name, raising=False)
     environment = {
         "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",  # pragma: allowlist secret
         "AWS_DEFAULT_REGION": "us-east-1",
         "STOCK_PIPELINE_STAGING_BUCKET": "staging",
         "STOCK_PIPELINE_LAKE_BUCKET": "lake",

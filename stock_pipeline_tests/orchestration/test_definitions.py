@@ -15,11 +15,12 @@ import yaml
 
 from stock_pipeline.definitions import defs
 from stock_pipeline.orchestration.batch.assets import PRICE_COLUMNS, price_by_date, raw_daily_prices
-from stock_pipeline.orchestration.batch.jobs import after_the_close
+from stock_pipeline.orchestration.batch.jobs import after_the_close, late_after_the_close
 from stock_pipeline.orchestration.partitions import DAILY, YEARLY, daily_sessions, has_year
+from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.stream.reports import LATEST_COLUMNS, TICK_COLUMNS
-from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
-from stock_pipeline.simulate.sessions import sessions
+from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, TABLES, Table
+from stock_pipeline.simulate.sessions import session_times, sessions
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,39 +36,113 @@ def test_everything_is_there_and_loads() -> None:
         "daily_price_uploads": [],
         "raw_daily_prices": [],
         "price_by_date": ["daily_price_uploads", "raw_daily_prices"],
-        "raw_stream_ticks": [],
+        "tick_stream": [],
+        "raw_stream_ticks": ["tick_stream"],
         "price_by_date_stream": ["raw_stream_ticks"],
         "latest_stream_prices": ["price_by_date_stream"],
+        "stock_market/price_by_date": ["price_by_date"],
+        "stock_market/stream_prices_history": ["price_by_date_stream"],
+        "stock_market/latest_prices": ["latest_stream_prices"],
+        "stock_market/rejected_records": ["price_by_date", "price_by_date_stream"],
     }
     assert sorted((key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys) == [
         ("latest_stream_prices", "snapshot_equals_history"),
+        ("latest_stream_prices", "symbols_current"),
         ("price_by_date", "keys_unique"),
         ("price_by_date", "ohlc_consistent"),
+        ("price_by_date", "price_steps"),
+        ("price_by_date", "rejected_share"),
         ("price_by_date", "rows_in_their_year"),
         ("price_by_date", "sessions_complete"),
+        ("price_by_date", "symbols_current"),
         ("price_by_date_stream", "clocks_agree"),
         ("price_by_date_stream", "event_ids_unique"),
+        ("price_by_date_stream", "price_steps"),
+        ("price_by_date_stream", "rejected_share"),
         ("raw_stream_ticks", "dead_letters_none"),
     ]
-    assert {j.name for j in defs.jobs or ()} == {
-        "simulate_daily_prices",
-        "ingest_daily_prices",
-        "ingest_ticks",
-        "refresh_latest_prices",
-        "check_stream",
-    }
-    assert [s.name for s in defs.sensors or ()] == ["daily_price_arrivals", "tick_arrivals"]
-    assert [s.name for s in defs.schedules or ()] == ["after_the_close", "every_quarter_hour"]
+    assert {j.name for j in defs.jobs or ()} == JOBS
+    assert [s.name for s in defs.sensors or ()] == ["daily_price_arrivals", "tick_arrivals", "lambda_receipts"]
+    assert [s.name for s in defs.schedules or ()] == [
+        "after_the_close",
+        "late_after_the_close",
+        "every_quarter_hour",
+        "every_hour",
+    ]
+
+
+JOBS = {
+    "simulate_daily_prices",
+    "ingest_daily_prices",
+    "ingest_ticks",
+    "refresh_latest_prices",
+    "check_stream",
+    "check_prices",
+    "backfill_daily_prices",
+    "rebuild_year",
+    "restate_prices",
+    "replay_rejects",
+    "reconcile",
+}
+GROUPS = {
+    "batch": {"daily_price_uploads", "raw_daily_prices", "price_by_date"},
+    "stream": {"tick_stream", "raw_stream_ticks", "price_by_date_stream", "latest_stream_prices"},
+    "serving": {f"stock_market/{name}" for name in TABLES},
+}
+ICONS = {"s3", "aws", "athena", "csv", "parquet", "table", "file"}
+"""Kinds that the UI has a picture for."""
 
 
 def test_every_asset_says_what_it_is() -> None:
     graph = defs.resolve_asset_graph()
+    groups: dict[str, set[str]] = {}
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
+        groups.setdefault(node.group_name, set()).add(key.to_user_string())
         description = str(node.description)
         assert "row is" in description or "one row a" in description, key
-        group = "stream" if "stream" in key.to_user_string() else "batch"
-        assert (node.group_name, bool(node.owners), bool(node.kinds), bool(node.tags)) == (group, True, True, True), key
+        assert (bool(node.owners), bool(node.kinds), set(node.tags)) == (True, True, {"layer"} | kind_tags(node)), key
+        assert node.kinds <= ICONS, key
+    assert groups == GROUPS
+
+
+def kind_tags(node: dg.BaseAssetNode) -> set[str]:
+    return {f"dagster/kind/{kind}" for kind in node.kinds}
+
+
+def test_every_asset_names_its_columns_and_the_code_behind_it() -> None:
+    graph = defs.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        metadata = graph.get(key).metadata
+        columns = metadata["dagster/column_schema"].columns
+        assert columns, key
+        assert all(column.type and column.description for column in columns), key
+        for reference in metadata["dagster/code_references"].code_references:
+            source = Path(reference.file_path).read_text().splitlines()[reference.line_number - 1 :]
+            assert any(line.startswith(("def ", "@dg.")) for line in source[:1]), (key, reference)
+
+
+def test_column_lineage_leads_from_sql_to_the_raw_rows() -> None:
+    graph = defs.resolve_asset_graph()
+
+    def roots(asset: str, column: str) -> set[str]:
+        lineage = graph.get(dg.AssetKey.from_user_string(asset)).metadata.get("dagster/column_lineage")
+        deps = lineage.deps_by_column.get(column, []) if lineage else []
+        if not deps:
+            return {f"{asset}.{column}"}
+        return {root for dep in deps for root in roots(dep.asset_key.to_user_string(), dep.column_name)}
+
+    assert roots("stock_market/price_by_date", "close") == {"raw_daily_prices.close", "daily_price_uploads.close"}
+    assert roots("stock_market/price_by_date", "adj_close") == {"daily_price_uploads.adj_close"}
+    assert roots("stock_market/latest_prices", "price") == {"tick_stream.price"}
+    assert roots("stock_market/latest_prices", "etl_loading_ts") == {"price_by_date_stream.etl_loading_ts"}
+    for key in graph.get_all_asset_keys():
+        lineage = graph.get(key).metadata.get("dagster/column_lineage")
+        for dep in [dep for deps in lineage.deps_by_column.values() for dep in deps] if lineage else []:
+            assert dep.asset_key in graph.get(key).parent_keys
+            assert dep.column_name in {
+                c.name for c in graph.get(dep.asset_key).metadata["dagster/column_schema"].columns
+            }
 
 
 def test_ticks_are_expected_while_the_exchange_trades_and_after_its_longest_pause() -> None:
@@ -78,6 +153,46 @@ def test_ticks_are_expected_while_the_exchange_trades_and_after_its_longest_paus
         "0 10-16 * * 1-5",
         "America/New_York",
     )
+
+
+def test_prices_are_expected_by_the_evening_of_each_session() -> None:
+    graph = defs.resolve_asset_graph()
+    for name in ("raw_daily_prices", "price_by_date"):
+        policy = graph.get(dg.AssetKey(name)).freshness_policy
+        assert (policy.deadline_cron, policy.timezone) == ("0 22 * * 1-5", "America/New_York")
+        deadline = datetime(2024, 7, 3, 22, tzinfo=ZoneInfo(policy.timezone))
+        _, closed = session_times(deadline.date() - timedelta(days=1))  # a full session
+        assert deadline - timedelta(days=1) - policy.lower_bound_delta == closed
+
+
+def test_runs_take_turns_at_the_snapshot_and_killed_ones_are_started_again() -> None:
+    instance = yaml.safe_load(resources.files("stock_pipeline").joinpath("orchestration/dagster.yaml").read_text())
+    assert instance["concurrency"]["pools"] == {"granularity": "run", "default_limit": 1}
+    for job in ("ingest_ticks", "refresh_latest_prices"):
+        assert defs.resolve_job_def(job).graph.node_named("stream_prices").definition.pool == "latest_prices"
+    assert instance["run_retries"] == {"enabled": True, "max_retries": 0, "retry_on_asset_or_op_failure": False}
+    again = {job.name for job in map(defs.resolve_job_def, JOBS) if job.tags.get("dagster/max_retries") == "2"}
+    assert again == {"simulate_daily_prices", "backfill_daily_prices", "rebuild_year", "replay_rejects"}
+
+
+@pytest.mark.parametrize(("day", "asks"), [("2024-07-03", [2024]), ("2024-07-04", None), ("2024-12-31", [2024])])
+def test_the_year_is_checked_late_after_each_session(
+    day: str, asks: list[int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STOCK_PIPELINE_LAKE_BUCKET", "lake")
+    evening = datetime.fromisoformat(f"{day}T22:00").replace(tzinfo=ZoneInfo("America/New_York"))
+
+    def asked() -> dg.RunRequest | dg.SkipReason:
+        context = dg.build_schedule_context(scheduled_execution_time=evening, resources={"buckets": Buckets()})
+        answer = late_after_the_close(context)
+        assert isinstance(answer, (dg.RunRequest, dg.SkipReason))
+        return answer
+
+    answer = asked()
+    years = answer.run_config["ops"]["check_years"]["config"]["years"] if isinstance(answer, dg.RunRequest) else None
+    assert years == asks
+    monkeypatch.delenv("STOCK_PIPELINE_LAKE_BUCKET")
+    assert isinstance(asked(), dg.SkipReason)
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_a_dropped_file_becomes_rows(daemon: Daemon, pipeline: Pipeline) -> None
     key = drop(pipeline, "uploads/AAPL.csv", "2024-01-02", "2024-01-03")
     requests = daemon.tick()
     assert asked(requests) == {"2024": [key]}
-    assert requests[0].tags["stock_pipeline/prefix"] == key
+    assert requests[0].tags["stock_pipeline/prefix"] == f"s3://staging/{key}"
     daemon.run_all(requests)
     rows = read_partition(pipeline.lake, PRICE_BY_DATE, "year=2024")
     assert rows is not None
@@ -102,7 +102,7 @@ def test_a_backfill_of_three_years_is_three_runs(daemon: Daemon, pipeline: Pipel
         drop(pipeline, f"date={day}/prices.csv", day)
     requests = daemon.tick()
     assert {name: len(keys) for name, keys in asked(requests).items()} == {"2022": 12, "2023": 12, "2024": 12}
-    assert requests[0].tags["stock_pipeline/prefix"] == "daily_prices/date=2022-"
+    assert requests[0].tags["stock_pipeline/prefix"] == "s3://staging/daily_prices/date=2022-"
 
 
 def test_an_upload_of_many_years_is_one_run_with_whatever_else_came_for_them(

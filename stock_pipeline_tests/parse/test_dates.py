@@ -129,17 +129,17 @@ def test_the_order_of_rows_does_not_decide():
 
 def test_a_column_with_both_orders_is_refused():
     message = refusal("date,close\n13/1/2024,1\n1/13/2024,1\n")
-    assert "dates with the month first (1/13/2024) and with the day first (13/1/2024) in one column" in message
+    assert "dates with the month first ('1/13/2024') and with the day first ('13/1/2024') in one column" in message
     assert "write them as 2024-01-31" in message
 
 
 def test_dashes_that_fit_both_ways_are_refused():
-    assert "dates such as 1-2-2024 can be read in two ways" in refusal("date,close\n1-2-2024,1\n")
+    assert "dates such as '1-2-2024' can be read in two ways" in refusal("date,close\n1-2-2024,1\n")
     assert days("2-2-2024") == [date(2024, 2, 2)]
 
 
 def test_dots_and_slashes_that_fit_both_ways_are_refused_together():
-    assert "dates written both as 2.1.2024 and as 1/2/2024" in refusal("date,close\n1/2/2024,1\n2.1.2024,1\n")
+    assert "dates written both as '2.1.2024' and as '1/2/2024'" in refusal("date,close\n1/2/2024,1\n2.1.2024,1\n")
 
 
 def test_a_value_that_fits_the_other_order_only_by_being_wrong_is_a_bad_date():
@@ -188,7 +188,7 @@ def test_epochs_of_every_unit_round_trip(expected):
         assert days(*(str(s * unit) for s in seconds)) == expected
 
 
-@given(st.lists(st.dates(date(1970, 1, 1), date(2026, 3, 1)), min_size=1, unique=True), st.booleans())
+@given(st.lists(st.dates(date(1970, 1, 1), date(2025, 12, 31)), min_size=1, unique=True), st.booleans())
 def test_year_last_columns_round_trip_or_are_refused(expected, day_first):
     texts = [f"{d:%d/%m/%Y}" if day_first else f"{d:%m/%d/%Y}" for d in expected]
     if day_first and all(d.day <= 12 for d in expected):

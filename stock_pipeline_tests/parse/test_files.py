@@ -93,7 +93,7 @@ def test_a_mark_stands_for_nothing():
         (gzip.compress(TEXT.encode()) + b"trailing", "the gzip file is damaged"),
         (gzip.compress(TEXT.encode())[:-5] + b"xxxxx", "the gzip file is damaged"),
         (zipped(), "must hold exactly one CSV; this one holds 0 (nothing)"),
-        (zipped(("a.csv", TEXT), ("b.csv", TEXT)), "this one holds 2 (a.csv, b.csv)"),
+        (zipped(("a.csv", TEXT), ("b.csv", TEXT)), "this one holds 2 ('a.csv', 'b.csv')"),
         (zipped(("a.csv", TEXT))[:-30], "the zip file is damaged"),
         (b"PK\x03\x04", "the zip file is damaged"),
         (zipped(("a.csv", TEXT), method=zipfile.ZIP_STORED).replace(b"11.25", b"99.25"), "the zip file is damaged"),

@@ -77,6 +77,11 @@ VENDORS = {
         "brk-b.us.csv",
         [bar("BRK-B.US", **OHLC, volume=1000)],
     ),
+    "Stooq, in Polish": (
+        "Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie,Wolumen\r\n2024-01-02,10,12.5,9,11.25,1000\r\n",
+        "PKN.csv",
+        [bar("PKN", **OHLC, volume=1000)],
+    ),
     "Alpha Vantage": (
         "timestamp,open,high,low,close,adjusted_close,volume,dividend_amount,split_coefficient\n"
         "2024-01-03,10,12.5,9,11.25,11.1,1000,0.0000,1.0\n2024-01-02,10,12.5,9,11.25,11.1,900,0.0000,1.0\n",
@@ -190,7 +195,7 @@ def test_a_time_beside_the_date_is_no_date():
     [
         ("AAPL,2024-01-02,10.5\nAAPL,2024-01-03,10.6\n", "no header: its first row is data"),
         ("2024-01-02,10.5\n", "no header"),
-        ("Date,AAPL,MSFT,BRK.B\n2024-01-02,1,2,3\n", "wide table with one column a symbol (AAPL, MSFT, BRK.B)"),
+        ("Date,AAPL,MSFT,BRK.B\n2024-01-02,1,2,3\n", "wide table with one column a symbol ('AAPL', 'MSFT', 'BRK.B')"),
         (",AAPL,MSFT\n2024-01-02,1,2\n", "wide table"),
         ("symbol,date,open\nAAPL,2024-01-02,1\n", "no column for close among 'symbol', 'date', 'open'"),
         ("symbol,close\nAAPL,1\n", "no column for date"),
@@ -199,10 +204,13 @@ def test_a_time_beside_the_date_is_no_date():
         ("date,last,price\n2024-01-02,1,2\n", "'last' and 'price' could each be the close"),
         ("date,day,close\n2024-01-02,2024-01-02,2\n", "'date' and 'day' could each be the date"),
         ("ticker,symbol,date,close\nA,A,2024-01-02,2\n", "could each be the symbol"),
-        ("Price,Close,Close\nTicker,AAPL,MSFT\nDate,,\n2024-01-02,1,2\n", "several symbols side by side (AAPL, MSFT)"),
+        (
+            "Price,Close,Close\nTicker,AAPL,MSFT\nDate,,\n2024-01-02,1,2\n",
+            "several symbols side by side ('AAPL', 'MSFT')",
+        ),
         (
             ",close\n0,11.25\n1,12\n",
-            "the first column, which has no name, does not hold dates; name the column of dates 'date'",
+            "the first column, which has no name, does not hold dates; call the column of dates date",
         ),
         ("close,open\n", "no column for date"),
     ],

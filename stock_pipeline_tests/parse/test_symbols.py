@@ -96,7 +96,7 @@ def test_a_file_or_folder_names_its_symbol(key, symbol):
 )
 def test_another_name_refuses_the_file_with_the_remedy(key):
     message = refusal(NO_SYMBOL, key)
-    assert "no symbol column, and the file's name" in message
+    assert "no symbol column, and the name of the file" in message
     assert "give --symbol AAPL" in message
 
 
@@ -111,7 +111,7 @@ def test_the_column_wins_over_the_files_name():
 
 def test_a_given_symbol_that_the_column_contradicts_refuses_the_file():
     assert good(WITH_SYMBOL, symbol="msft")[0]["symbol"] == "MSFT"
-    message = "AAPL was given as the symbol, but column 'symbol' holds 'MSFT'"
+    message = "'AAPL' was given as the symbol, but column 'symbol' holds 'MSFT'"
     assert message in refusal(WITH_SYMBOL, symbol="AAPL")
     assert message in refusal(WITH_SYMBOL, "symbol=AAPL/x.csv")
 

@@ -22,6 +22,7 @@ from stock_pipeline.simulate.sessions import (
     session_times,
     sessions,
 )
+from stock_pipeline_tests.simulate import xnys
 
 NEW_YORK = ZoneInfo("America/New_York")
 SPAN = sessions(FIRST_DAY, LAST_DAY)
@@ -131,12 +132,20 @@ def test_a_time_is_not_taken_for_a_day() -> None:
         is_session(datetime(2024, 5, 1, tzinfo=UTC))
 
 
-def test_the_calendar_is_loaded_at_the_first_question() -> None:
+def test_the_sessions_and_their_times_are_those_of_the_library() -> None:
+    assert {day: session_times(day) for day in SPAN} == xnys.of_the_library()
+
+
+def test_the_calendar_is_what_is_written_from_the_library() -> None:
+    assert xnys.MODULE.read_text() == xnys.render(), "run python -m stock_pipeline_tests.simulate.xnys"
+
+
+def test_an_answer_takes_no_library() -> None:
     code = (
         "import sys, datetime\n"
         "from stock_pipeline.simulate import daily, faults, sessions, ticks\n"
-        "print([m for m in ('pandas', 'exchange_calendars', 'boto3', 'dagster') if m in sys.modules])\n"
-        "print(sessions.is_session(datetime.date(2024, 5, 1)), 'exchange_calendars' in sys.modules)"
+        "print(sessions.is_session(datetime.date(2024, 5, 1)))\n"
+        "print([m for m in ('pandas', 'exchange_calendars', 'boto3', 'dagster') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.split("\n")[:2] == ["[]", "True True"]
+    assert run.stdout.split("\n")[:2] == ["True", "[]"]

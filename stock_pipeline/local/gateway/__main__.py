@@ -15,9 +15,11 @@ import asyncio
 import fcntl
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from hypercorn.asyncio import serve
@@ -112,6 +114,9 @@ def main() -> None:
     nearer_aws.adopt_stored_buckets()
     nearer_aws.take_numbers_as_text()
     nearer_aws.forget_old_records()
+    nearer_aws.keep_alarms_on_expressions()
+    nearer_aws.look_at_schedules_each_second()
+    nearer_aws.unpack_each_package_once(Path(tempfile.mkdtemp(prefix="packages-")))
     nearer_aws.queue_invocations(max(2, os.cpu_count() or 2))
     if AUTH:
         roles.enforce()

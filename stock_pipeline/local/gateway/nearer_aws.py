@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
 import threading
 import time
+import zipfile
 from bisect import bisect_left
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from ministack.services import kinesis, lambda_svc
+from ministack.core import lambda_runtime
+from ministack.services import kinesis, lambda_svc, scheduler
 from ministack.services import s3 as s3_service
 from ministack.services.cloudformation import provisioners
 
@@ -68,3 +74,49 @@ def forget_old_records() -> None:
             del records[: bisect_left(records, oldest, key=lambda record: record["ApproximateArrivalTimestamp"])]
 
     kinesis._expire_records = expire
+
+
+def keep_alarms_on_expressions() -> None:
+    """Let a template have alarms on metric math. The emulator keeps them as alarms on the first of their metrics.
+
+    Nothing rings here: the functions' own metrics are lines in their log, which nobody reads.
+    """
+    record = provisioners._cw_metric_alarm_record
+
+    def of_one_metric(name: str, props: dict[str, Any]) -> Any:
+        plain = {key: value for key, value in props.items() if key != "Metrics"}
+        for each in props.get("Metrics") or []:
+            if stat := each.get("MetricStat"):
+                plain |= {**stat["Metric"], "Period": stat["Period"], "Statistic": stat["Stat"]}
+                break
+        return record(name, plain)
+
+    provisioners._cw_metric_alarm_record = of_one_metric
+
+
+def look_at_schedules_each_second() -> None:
+    """Run what is due within a second, not ten."""
+    scheduler._SCHEDULE_TICK_INTERVAL = 1
+
+
+def unpack_each_package_once(folder: Path) -> None:
+    """Keep functions' packages unpacked in a folder, compiled modules too, for all processes that run them.
+
+    The emulator would unpack a package for each process that it starts, and start one after each failed invocation.
+    """
+    unpacking = threading.Lock()
+
+    class Package(zipfile.ZipFile):
+        def extractall(self, path: Any = None, *_: Any, **__: Any) -> None:
+            content = repr([(entry.filename, entry.CRC) for entry in self.infolist()])
+            unpacked = folder / hashlib.sha256(content.encode()).hexdigest()[:16]
+            with unpacking:
+                if not unpacked.exists():
+                    draft = tempfile.mkdtemp(dir=folder)
+                    super().extractall(draft)
+                    Path(draft).rename(unpacked)
+            Path(path).rmdir()
+            Path(path).symlink_to(unpacked)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lambda_runtime.zipfile = SimpleNamespace(ZipFile=Package)

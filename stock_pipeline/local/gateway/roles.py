@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ministack import app
+from ministack.core import iam_actions
 from ministack.core.iam_actions import access_denied_response
 from ministack.core.iam_evaluator import EvalContext, _gather_role_policies, caller_arn, evaluate, pin_request_origin
 from ministack.services import eventbridge, firehose, lambda_svc
@@ -49,12 +50,24 @@ def enforce() -> None:
     The buckets and queues refuse whatever is not sent over TLS, which nothing here is: it does not leave the machine.
     """
     app.pin_request_origin = lambda address, _secure: pin_request_origin(address, True)
+    _name_batches_as_iam_does()
     _tell_nothing_missing_to_who_may_not_list()
     _ask_before_reading_queues()
     _ask_before_reporting_failures()
     _ask_before_writing_logs()
     _ask_before_delivering()
     _ask_before_running_schedules()
+
+
+def _name_batches_as_iam_does() -> None:
+    """A batch of messages takes the permission of the single call: `sqs:SendMessageBatch` is no action of IAM."""
+    named = iam_actions.extract_iam_action
+
+    def without_batch(*request: Any) -> str | None:
+        action: str | None = named(*request)
+        return action.removesuffix("Batch") if action and action.startswith("sqs:") else action
+
+    iam_actions.extract_iam_action = without_batch
 
 
 def _tell_nothing_missing_to_who_may_not_list() -> None:

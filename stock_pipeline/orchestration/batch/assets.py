@@ -1,7 +1,7 @@
 """The assets of the batch path. What they compute lives in `simulate` and `ingest`."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import pyarrow as pa
@@ -11,25 +11,45 @@ from pydantic import Field
 from stock_pipeline.ingest import ingest_daily_prices, raw_keys_of_year, rebuild_year
 from stock_pipeline.lake.partitions import partition_key, read_partition
 from stock_pipeline.lake.store import ObjectStore
+from stock_pipeline.orchestration import charts
+from stock_pipeline.orchestration.catalog import BATCH, OWNERS, RAW_BAR_COLUMNS, described, raw_columns
 from stock_pipeline.orchestration.failures import told
 from stock_pipeline.orchestration.metadata import (
+    PREVIEW_ROWS,
     Metadata,
+    chart,
     column_schema,
     noteworthy,
     preview,
     progress,
     receipts_metadata,
+    records,
+    seconds_of,
+    stored_by,
 )
-from stock_pipeline.orchestration.partitions import DAILY, SESSIONS_OF_YEAR, YEARLY, has_year
+from stock_pipeline.orchestration.partitions import DAILY, EXCHANGE_TIME, SESSIONS_OF_YEAR, YEARLY, has_year
 from stock_pipeline.orchestration.resources import Buckets
+from stock_pipeline.parse.daily import parse_daily_prices
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline.settings import MIB
-from stock_pipeline.simulate.daily import SCHEMA, default_symbols, write_raw_daily_prices
+from stock_pipeline.simulate.daily import (
+    SCHEMA,
+    RawObject,
+    default_symbols,
+    simulate_daily_prices,
+    write_raw_daily_prices,
+)
 
-GROUP = "batch"
-OWNERS = ["team:market-data"]
-RAW_COLUMNS = column_schema(PRICE_BY_DATE, only=SCHEMA.names)
+CHARTED_SESSIONS = 25
+# A cron knows no holidays: on the nine or so weekdays a year without a session the policy fails, until the prices of
+# the next session are there. The check symbols_current knows them.
+AFTER_THE_CLOSE = dg.FreshnessPolicy.cron(
+    deadline_cron="0 22 * * 1-5", lower_bound_delta=timedelta(hours=6), timezone=EXCHANGE_TIME
+)
+"""Each session's prices are there by ten in the evening, six hours after the close."""
+
+RAW_COLUMNS = raw_columns(PRICE_BY_DATE, SCHEMA.names)
 PRICE_COLUMNS = column_schema(PRICE_BY_DATE)
 
 
@@ -58,11 +78,12 @@ class IngestConfig(dg.Config):
 @dg.asset(
     partitions_def=DAILY,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    group_name=GROUP,
+    group_name=BATCH,
     owners=OWNERS,
     kinds={"s3", "csv"},
     tags={"layer": "raw"},
-    metadata={"dagster/column_schema": RAW_COLUMNS},
+    metadata=described(RAW_COLUMNS, simulate_daily_prices),
+    freshness_policy=AFTER_THE_CLOSE,
     code_version="1",
 )
 def raw_daily_prices(context: dg.AssetExecutionContext, buckets: Buckets) -> None:
@@ -80,14 +101,38 @@ def raw_daily_prices(context: dg.AssetExecutionContext, buckets: Buckets) -> Non
         written = write_raw_daily_prices(
             staging, sessions, symbols, settings.seed, on_progress=progress(context.log.info, "sessions")
         )
-    for raw in written:
-        metadata = {
-            "dagster/row_count": raw.rows,
-            "dagster/uri": f"s3://{staging.bucket}/{raw.key}",
-            "bytes": raw.bytes,
-            "written": raw.written,
+    for session, metadata in session_reports(written, symbols, settings.seed, staging.bucket).items():
+        context.add_asset_metadata(metadata, partition_key=session.isoformat())
+
+
+def session_reports(
+    written: Sequence[RawObject], symbols: Sequence[str], seed: int, bucket: str
+) -> dict[date, Metadata]:
+    """What is shown of each raw object that was written to a bucket.
+
+    A drawing takes a simulation of its session, so of a long backfill only the last sessions have one.
+    """
+    drawn = [raw.session for raw in written[-CHARTED_SESSIONS:]]
+    bars = simulate_daily_prices(symbols, min(drawn), max(drawn), seed) if drawn else None
+    return {
+        raw.session: {
+            **(_moves(bars.filter(pc.equal(bars["date"], raw.session))) if bars and raw.session in drawn else {}),
+            "dagster/row_count": dg.MetadataValue.int(raw.rows),
+            "dagster/uri": dg.MetadataValue.text(f"s3://{bucket}/{raw.key}"),
+            "bytes": dg.MetadataValue.int(raw.bytes),
+            "written": dg.MetadataValue.bool(raw.written),
         }
-        context.add_asset_metadata(metadata, partition_key=raw.session.isoformat())
+        for raw in written
+    }
+
+
+def _moves(bars: pa.Table) -> Metadata:
+    """How the symbols moved in a session, and a few of its bars."""
+    changes = pc.subtract(pc.divide(bars["close"], bars["open"]), 1.0).to_numpy()
+    return {
+        **chart("chart_moves", charts.moves, bars["symbol"].to_pylist(), changes),
+        "preview": records(bars.slice(0, PREVIEW_ROWS), RAW_COLUMNS),
+    }
 
 
 daily_price_uploads = dg.AssetSpec(
@@ -97,10 +142,11 @@ daily_price_uploads = dg.AssetSpec(
         "supported layout, any years. One row is one symbol's bar of one session. The sensor `daily_price_arrivals` "
         "takes them from there."
     ),
-    group_name=GROUP,
+    group_name=BATCH,
     owners=OWNERS,
     kinds={"s3", "csv"},
     tags={"layer": "raw"},
+    metadata=described(raw_columns(PRICE_BY_DATE, RAW_BAR_COLUMNS), parse_daily_prices),
 )
 
 
@@ -109,11 +155,17 @@ daily_price_uploads = dg.AssetSpec(
     deps=[dg.AssetDep(raw_daily_prices, partition_mapping=SESSIONS_OF_YEAR), daily_price_uploads],
     # One run for all its years: an upload that covers fifteen years is read and parsed once.
     backfill_policy=dg.BackfillPolicy.single_run(),
-    group_name=GROUP,
+    group_name=BATCH,
     owners=OWNERS,
     kinds={"s3", "parquet"},
     tags={"layer": "clean"},
-    metadata={"dagster/column_schema": PRICE_COLUMNS, "dagster/table_name": "stock_market.price_by_date"},
+    metadata=described(
+        PRICE_COLUMNS,
+        ingest_daily_prices,
+        derived_from={"raw_daily_prices": SCHEMA.names, "daily_price_uploads": RAW_BAR_COLUMNS},
+        table=PRICE_BY_DATE,
+    ),
+    freshness_policy=AFTER_THE_CLOSE,
     code_version="1",
 )
 def price_by_date(context: dg.AssetExecutionContext, buckets: Buckets, config: IngestConfig) -> None:
@@ -128,7 +180,7 @@ def price_by_date(context: dg.AssetExecutionContext, buckets: Buckets, config: I
         receipts = _ingest(context, buckets, config, years, now)
         touched = sorted({int(name.removeprefix("year=")) for receipt in receipts for name in receipt.partitions})
         for year in sorted({*years, *touched}):
-            metadata = _year_metadata(buckets.lake, year, receipts, now)
+            metadata = year_metadata(buckets.lake, year, receipts)
             if year in years:
                 context.add_asset_metadata(metadata, partition_key=str(year))
             elif has_year(year):
@@ -172,24 +224,34 @@ def _ingest(
     return receipts
 
 
-def _year_metadata(lake: ObjectStore, year: int, receipts: Sequence[Receipt], now: datetime) -> Metadata:
-    """What the run did to a year, and how the year looks now."""
+def year_metadata(lake: ObjectStore, year: int, receipts: Sequence[Receipt]) -> Metadata:
+    """What some ingests did to a year, whoever ran them, and how the year looks now.
+
+    A refused file has no year: it is shown with each year that is asked for.
+    """
     partition = f"year={year:04d}"
-    # A refused file has no year: it is shown with each year that the run was asked for.
     own = [receipt for receipt in receipts if partition in receipt.partitions or not receipt.partitions]
     rows = read_partition(lake, PRICE_BY_DATE, partition)
     if rows is None:
         rows = PRICE_BY_DATE.schema.empty_table()
-    inserted = pc.sum(
-        pc.equal(rows["etl_loading_ts"], pa.scalar(now, rows.schema.field("etl_loading_ts").type))
-    ).as_py()
+    new = stored_by(own, rows)
     return {
+        **chart("chart_prices", charts.prices, rows, "date", "close", new),
         "dagster/row_count": dg.MetadataValue.int(rows.num_rows),
-        "inserted": dg.MetadataValue.int(inserted or 0),
+        "inserted": dg.MetadataValue.int(new.num_rows),
         **receipts_metadata(own),
         "symbols": dg.MetadataValue.int(pc.count_distinct(rows["symbol"].cast(pa.string())).as_py()),
+        **_freshness(rows, year),
         "preview": preview(rows, PRICE_COLUMNS),
         "dagster/column_schema": dg.MetadataValue.table_schema(PRICE_COLUMNS),
         "dagster/uri": dg.MetadataValue.text(f"s3://{lake.bucket}/{partition_key(PRICE_BY_DATE, partition)}"),
-        "seconds": dg.MetadataValue.float(round((datetime.now(UTC) - now).total_seconds(), 3)),
+        "seconds": seconds_of(own),
     }
+
+
+def _freshness(rows: pa.Table, year: int) -> Metadata:
+    """For the current year, how many days ago its latest session was."""
+    today = datetime.now(UTC).date()
+    if year != today.year or not rows.num_rows:
+        return {}
+    return {"freshness_lag_days": dg.MetadataValue.int((today - pc.max(rows["date"]).as_py()).days)}

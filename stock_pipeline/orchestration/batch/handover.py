@@ -128,7 +128,7 @@ def _years(info: ObjectInfo, staging: ObjectStore, today: date) -> list[int]:
     if info.size > PEEK_BYTES:
         return []
     try:
-        rows = parse_daily_prices(staging.get(info.key).data, info.key, max_bytes=4 * PEEK_BYTES)
+        rows = parse_daily_prices(staging.get(info.key, max_bytes=PEEK_BYTES).data, info.key, max_bytes=4 * PEEK_BYTES)
         return sorted(pc.unique(pc.year(clean_daily_prices(rows, today).good["date"])).to_pylist())
     except StoreUnavailable:
         raise

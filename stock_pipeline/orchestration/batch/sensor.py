@@ -34,7 +34,7 @@ def daily_price_arrivals(context: dg.SensorEvaluationContext, buckets: Buckets) 
     requests = hand_over(ledger, listed, staging, lambda key: _state(context.instance, key), now, context.log.error)
     waiting = sum(len(batch.objects) for batch in ledger.batches)
     return dg.SensorResult(
-        run_requests=[_run_request(request) for request in requests],
+        run_requests=[_run_request(request, staging.bucket) for request in requests],
         cursor=ledger.to_cursor(),
         skip_reason=None
         if requests
@@ -54,11 +54,11 @@ def _state(instance: dg.DagsterInstance, run_key: str) -> RunState:
     return "failed" if runs else "gone"
 
 
-def _run_request(request: Request) -> dg.RunRequest:
+def _run_request(request: Request, bucket: str) -> dg.RunRequest:
     batch, keys = request.batch, request.keys
     tags = {
         "stock_pipeline/objects": str(len(keys)),
-        "stock_pipeline/prefix": commonprefix(keys),  # noqa: RUF071 (a prefix in S3 may end within a name)
+        "stock_pipeline/prefix": f"s3://{bucket}/{commonprefix(keys)}",  # noqa: RUF071 (a prefix may end within a name)
         "stock_pipeline/attempt": str(batch.attempt),
     }
     config = dg.RunConfig(ops={price_by_date.op.name: IngestConfig(sources=list(keys))})

@@ -7,19 +7,18 @@ its objects could not be worked on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from stock_pipeline.arrival_events import arrivals_of_message
-from stock_pipeline.errors import EventError, StockPipelineError
+from stock_pipeline.errors import EventError
 from stock_pipeline.ingest_ticks import RAW_TICKS, Progress, ingest_ticks, options_of
+from stock_pipeline.isolation import Ingest
 from stock_pipeline.lake.store import ObjectStore
 from stock_pipeline.orchestration.stream.queue import Message
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.settings import Settings
-
-Ingest = Callable[[Sequence[str]], list[Receipt]]
 
 
 @dataclass(frozen=True)
@@ -47,26 +46,6 @@ def named_in(messages: Sequence[Message], bucket: str) -> Named:
     return Named(keys, unreadable)
 
 
-def ingest_each(keys: Sequence[str], ingest: Ingest) -> tuple[list[Receipt], dict[str, str]]:
-    """The receipts of objects ingested together, and why each of the others is not done.
-
-    An object that is gone is not done. When something about one of the objects breaks the ingest of them all, they are
-    tried one by one, so that it fails alone. What would fail for all of them alike (no store, no permission, lost
-    races) is raised, as is the error when none could be ingested.
-    """
-    failed: dict[str, str] = {}
-    try:
-        receipts = ingest(keys)
-    except StockPipelineError:
-        raise
-    except Exception as error:
-        receipts, failed = _one_by_one(keys, ingest)
-        if len(failed) == len(keys):
-            raise error
-    gone = {receipt.source: receipt.refused or "it does not exist" for receipt in receipts if not receipt.etag}
-    return [receipt for receipt in receipts if receipt.etag], failed | gone
-
-
 def settled(messages: Sequence[Message], named: Named, failed: dict[str, str]) -> tuple[list[Message], dict[str, str]]:
     """The messages that are done, and why each of the others is left, by its id."""
     left = dict(named.unreadable)
@@ -92,16 +71,3 @@ def ingest_with(
         )
 
     return ingest
-
-
-def _one_by_one(keys: Sequence[str], ingest: Ingest) -> tuple[list[Receipt], dict[str, str]]:
-    receipts: list[Receipt] = []
-    failed: dict[str, str] = {}
-    for key in keys:
-        try:
-            receipts += ingest([key])
-        except StockPipelineError:
-            raise
-        except Exception as error:
-            failed[key] = f"{type(error).__name__} while it was ingested"  # its message may hold what stood in a row
-    return receipts, failed

@@ -12,12 +12,14 @@ from os.path import commonprefix
 import dagster as dg
 from pydantic import Field
 
-from stock_pipeline.orchestration.batch.assets import OWNERS
+from stock_pipeline.ingest_ticks import ingest_ticks
+from stock_pipeline.isolation import ingest_each
+from stock_pipeline.orchestration.catalog import OWNERS, RAW_TICK_COLUMNS, STREAM, described, raw_columns
 from stock_pipeline.orchestration.failures import RETRIES, told
 from stock_pipeline.orchestration.metadata import noteworthy, progress
-from stock_pipeline.orchestration.partitions import DAYS, has_day
+from stock_pipeline.orchestration.partitions import DAYS, EXCHANGE_TIME, has_day
 from stock_pipeline.orchestration.resources import Buckets
-from stock_pipeline.orchestration.stream.arrivals import ingest_each, ingest_with, named_in, settled
+from stock_pipeline.orchestration.stream.arrivals import ingest_with, named_in, settled
 from stock_pipeline.orchestration.stream.history import Span, counted, raw_keys
 from stock_pipeline.orchestration.stream.queue import Message, kept_hidden
 from stock_pipeline.orchestration.stream.reports import (
@@ -29,9 +31,12 @@ from stock_pipeline.orchestration.stream.reports import (
     snapshot_report,
 )
 from stock_pipeline.orchestration.stream.snapshot import rebuild, refresh, stored_snapshot
+from stock_pipeline.parse.ticks import parse_tick_objects
+from stock_pipeline.produce import produce_live
 from stock_pipeline.receipts import Receipt
+from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
 
-GROUP = "stream"
+RAW_TICKS = raw_columns(STREAM_PRICES_HISTORY, RAW_TICK_COLUMNS)
 MESSAGES = 1_000
 """A run takes so many messages at most; what is left is for the next one."""
 
@@ -61,17 +66,33 @@ class TicksConfig(dg.Config):
     )
 
 
+tick_stream = dg.AssetSpec(
+    "tick_stream",
+    description=(
+        "Ticks on their way: producers put them into a Kinesis stream, and Firehose gathers them into objects, by size "
+        "or by time. One row is one message of a producer; a record of Kinesis packs up to 25 KB of them. "
+        "`stock-pipeline stream` produces some."
+    ),
+    group_name=STREAM,
+    owners=OWNERS,
+    kinds={"aws"},
+    tags={"layer": "source"},
+    metadata=described(RAW_TICKS, produce_live),
+)
+
 raw_stream_ticks = dg.AssetSpec(
     "raw_stream_ticks",
+    deps=[tick_stream],
     description=(
         "Ticks as Firehose delivers them from Kinesis: objects of JSON lines under `stock_stream/YYYY/MM/DD/HH/` (UTC "
         "time of arrival) in the staging bucket. One row is one message of a producer: a tick, possibly repeated, "
         "late or broken. S3 tells the arrivals queue of each object."
     ),
-    group_name=GROUP,
+    group_name=STREAM,
     owners=OWNERS,
     kinds={"s3", "file"},
     tags={"layer": "raw"},
+    metadata=described(RAW_TICKS, parse_tick_objects, derived_from={"tick_stream": RAW_TICK_COLUMNS}),
 )
 
 price_by_date_stream = dg.AssetSpec(
@@ -82,11 +103,16 @@ price_by_date_stream = dg.AssetSpec(
         "Parquet objects of a few minutes each, by the time of the trade. Days are those of UTC, weekends too. "
         "Materializing a day brings it in line with the raw objects that arrived for it, and adds nothing twice."
     ),
-    group_name=GROUP,
+    group_name=STREAM,
     owners=OWNERS,
     kinds={"s3", "parquet"},
     tags={"layer": "clean"},
-    metadata={"dagster/column_schema": TICK_COLUMNS, "dagster/table_name": "stock_market.stream_prices_history"},
+    metadata=described(
+        TICK_COLUMNS,
+        ingest_ticks,
+        derived_from={"raw_stream_ticks": RAW_TICK_COLUMNS},
+        table=STREAM_PRICES_HISTORY,
+    ),
     partitions_def=DAYS,
     skippable=True,
     # The exchange's longest pause is 89.5 hours: a weekend with a holiday before or after it.
@@ -102,15 +128,21 @@ latest_stream_prices = dg.AssetSpec(
         "it, and it never goes backwards. Materialized by hand it is recomputed from all of history and merged in; the "
         "two must not differ, and the run tells whether they did."
     ),
-    group_name=GROUP,
+    group_name=STREAM,
     owners=OWNERS,
     kinds={"s3", "parquet"},
     tags={"layer": "serving"},
-    metadata={"dagster/column_schema": LATEST_COLUMNS, "dagster/table_name": "stock_market.latest_prices"},
+    metadata=described(
+        LATEST_COLUMNS,
+        ingest_ticks,
+        rebuild,
+        derived_from={"price_by_date_stream": STREAM_PRICES_HISTORY.schema.names},
+        table=LATEST_PRICES,
+    ),
     skippable=True,
     # On every full hour while XNYS trades, the last ticks are at most half an hour old.
     freshness_policy=dg.FreshnessPolicy.cron(
-        deadline_cron="0 10-16 * * 1-5", lower_bound_delta=timedelta(minutes=30), timezone="America/New_York"
+        deadline_cron="0 10-16 * * 1-5", lower_bound_delta=timedelta(minutes=30), timezone=EXCHANGE_TIME
     ),
     code_version="1",
 )
@@ -122,6 +154,8 @@ latest_stream_prices = dg.AssetSpec(
     can_subset=True,
     # One run for all its days: a raw object that holds ticks of several is read once.
     backfill_policy=dg.BackfillPolicy.single_run(),
+    # The snapshot is one object: runs take turns at it, as years do by the tag of their partition (dagster.yaml).
+    pool="latest_prices",
 )
 def stream_prices(context: dg.AssetExecutionContext, buckets: Buckets, config: TicksConfig) -> Results:
     """Ingest ticks into history and the snapshot, or, for the snapshot alone, recompute it from history."""
@@ -155,7 +189,7 @@ def _take_arrivals(context: dg.AssetExecutionContext, buckets: Buckets) -> Resul
     messages = queue.receive(MESSAGES)
     named = named_in(messages, staging.bucket)
     keys = named.distinct
-    _tag(context, messages, keys)
+    _tag(context, messages, keys, staging.bucket)
     readable = [message for message in messages if message.id in named.keys]
     with kept_hidden(queue, readable, context.log.warning):
         ingest = ingest_with(buckets.settings, staging, lake, now, progress(context.log.info, "raw objects"))
@@ -165,7 +199,7 @@ def _take_arrivals(context: dg.AssetExecutionContext, buckets: Buckets) -> Resul
         for message in messages:
             if message.id in left:
                 context.log.warning(f"message {message.id} is left at try {message.tries}: {left[message.id]}")
-        yield from _results(context, buckets, receipts, [], now)
+        yield from _results(context, buckets, receipts, [])
         # Last of all: should anything before this fail, the messages come back, and what they name is there already.
         if not_deleted := queue.delete(done):
             context.log.warning(f"{not_deleted} messages were not deleted and come again, which adds nothing twice")
@@ -180,16 +214,16 @@ def _converge(context: dg.AssetExecutionContext, buckets: Buckets, config: Ticks
     _log(context, receipts)
     if missing := [receipt.source for receipt in receipts if not receipt.etag]:
         context.log.warning(f"{len(missing)} of the raw objects do not exist: {', '.join(missing[:10])}")
-    yield from _results(context, buckets, receipts, days, now)
+    yield from _results(context, buckets, receipts, days)
 
 
 def _recompute(context: dg.AssetExecutionContext, buckets: Buckets, config: TicksConfig) -> Results:
     """Recompute the snapshot from history through SQL and merge it in, or swap it in to rebuild it."""
-    lake, now = buckets.lake, datetime.now(UTC)
+    lake = buckets.lake
     difference = (rebuild if config.rebuild else refresh)(buckets.settings, lake)
     if not difference.equal:
         context.log.warning("the snapshot and history differed; see the metadata of this materialization")
-    metadata = {**snapshot_report(stored_snapshot(lake), lake, now), **comparison_report(difference)}
+    metadata = {**snapshot_report(stored_snapshot(lake), lake, []), **comparison_report(difference)}
     yield dg.MaterializeResult(asset_key=latest_stream_prices.key, metadata=metadata)
 
 
@@ -198,7 +232,6 @@ def _results(
     buckets: Buckets,
     receipts: Sequence[Receipt],
     days: Sequence[date],
-    now: datetime,
 ) -> Results:
     """Report each day that was touched, or that a person asked for (`days`), and the snapshot, if ticks came.
 
@@ -206,13 +239,13 @@ def _results(
     reported beside it.
     """
     lake = buckets.lake
-    reports = day_reports(lake, receipts, now)
+    reports = day_reports(lake, receipts)
     counts = counted(Span.of(days), buckets.settings) if days else {}
     own = {date.fromisoformat(key) for key in context.partition_keys}
     if not own <= {*reports, *days}:
         own = set()
     for day in sorted({*reports, *days}):
-        metadata = reports.get(day) or empty_day(lake, day, now)
+        metadata = reports.get(day) or empty_day(lake, day)
         if day in days:
             metadata = {"dagster/row_count": dg.MetadataValue.int(counts.get(day, {}).get("rows", 0)), **metadata}
         if day in own:
@@ -227,7 +260,7 @@ def _results(
         yield dg.MaterializeResult(asset_key=price_by_date_stream.key)
     if not (reports or days):
         return
-    snapshot = snapshot_report(stored_snapshot(lake), lake, now)
+    snapshot = snapshot_report(stored_snapshot(lake), lake, receipts)
     if latest_stream_prices.key in context.selected_asset_keys:
         yield dg.MaterializeResult(asset_key=latest_stream_prices.key, metadata=snapshot)
     elif reports:
@@ -240,9 +273,9 @@ def _log(context: dg.AssetExecutionContext, receipts: Sequence[Receipt]) -> None
     context.log.info(f"{len(receipts):,} raw objects, {sum(r.inserted for r in receipts):,} new ticks")
 
 
-def _tag(context: dg.AssetExecutionContext, messages: Sequence[Message], keys: Sequence[str]) -> None:
-    """Let the run be found by what it took."""
+def _tag(context: dg.AssetExecutionContext, messages: Sequence[Message], keys: Sequence[str], bucket: str) -> None:
+    """Let the run be found by what it took, and lead back to it."""
     tags = {"stock_pipeline/messages": str(len(messages)), "stock_pipeline/objects": str(len(keys))}
     if keys:
-        tags["stock_pipeline/prefix"] = commonprefix(keys)  # noqa: RUF071 (a prefix in S3 may end within a name)
+        tags["stock_pipeline/prefix"] = f"s3://{bucket}/{commonprefix(keys)}"  # noqa: RUF071 (as in the batch sensor)
     context.instance.add_run_tags(context.run.run_id, tags)

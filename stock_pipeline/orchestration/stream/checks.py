@@ -4,54 +4,127 @@ None of them is in the job of the sensor, which has to be quick. The job check_s
 hour, and materializing an asset by hand runs those of that asset.
 """
 
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from stock_pipeline.orchestration.evaluations import last_written
+from stock_pipeline.lake.rejects import read_rejects
+from stock_pipeline.lake.store import ObjectStore
+from stock_pipeline.orchestration.evaluations import EXAMPLES, Finding, evaluation, last_written
 from stock_pipeline.orchestration.failures import told
 from stock_pipeline.orchestration.metadata import records
 from stock_pipeline.orchestration.partitions import DAYS
+from stock_pipeline.orchestration.rejected_share import Share, counted_reasons
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.stream.assets import latest_stream_prices, price_by_date_stream, raw_stream_ticks
-from stock_pipeline.orchestration.stream.history import Span, counted
+from stock_pipeline.orchestration.stream.history import Span, arrival_day, counted, price_ranges
 from stock_pipeline.orchestration.stream.snapshot import compare, in_history, recompute, stored_snapshot
-from stock_pipeline.settings import variable
+from stock_pipeline.schemas import STREAM_PRICES_HISTORY, TIMESTAMP
+from stock_pipeline.settings import Settings, variable
+from stock_pipeline.simulate.sessions import last_closed_session, session_times
 
-EXAMPLES = 10
+_HUNDREDFOLD = 80.0
+"""A ratio of prices from which on a factor of a hundred is likelier than a move of the market."""
+
 SETTLING = timedelta(minutes=15)
 """A tick is in history before it is in the snapshot: so long a worker, or the one after it, may take in between."""
 
 _DAY = timedelta(days=1)
-_COUNTS = {
-    "event_ids_unique": "Ticks of one day that bear the same event id, in whichever history objects of the day.",
-    "clocks_agree": "Ticks that were stored before the time that they bear: a producer's clock is ahead.",
+Findings = Callable[["Days"], dict[date, Finding]]
+
+
+@dataclass(frozen=True)
+class Days:
+    """Some days of history, with what their checks need to know; each question is asked once for all of them."""
+
+    days: Sequence[date]
+    lake: ObjectStore
+    settings: Settings
+
+    @cached_property
+    def counts(self) -> dict[date, dict[str, int]]:
+        return counted(Span.of(self.days), self.settings)
+
+    def count(self, day: date, name: str) -> int:
+        return self.counts.get(day, {}).get(name, 0)
+
+
+def repeated_events(days: Days) -> dict[date, Finding]:
+    """Ticks of one day that bear the same event id, in whichever history objects of the day."""
+    return {day: Finding(days.count(day, "rows") - days.count(day, "event_ids")) for day in days.days}
+
+
+def ticks_ahead(days: Days) -> dict[date, Finding]:
+    """Ticks that were stored before the time that they bear: a producer's clock is ahead."""
+    return {day: Finding(days.count(day, "ahead")) for day in days.days}
+
+
+def price_steps(days: Days) -> dict[date, Finding]:
+    """Symbols whose highest price of the day is more than STOCK_PIPELINE_PRICE_STEP_PERCENT above the lowest. From
+    about a hundredfold on it is a producer's error, and a failure.
+    """
+    limit = 1 + days.settings.price_step_percent / 100
+    found = {}
+    for day, prices in price_ranges(Span.of(days.days), days.settings).items():
+        steps = pc.divide(prices["high"], prices["low"])
+        wide = prices.append_column("step", steps).filter(pc.greater(steps, limit)).sort_by([("step", "descending")])
+        hundredfold = pc.sum(pc.greater_equal(wide["step"], _HUNDREDFOLD)).as_py() or 0
+        found[day] = Finding(wide.num_rows, wide, {"hundredfold": hundredfold}, error=hundredfold > 0)
+    return found
+
+
+def rejected_share(days: Days) -> dict[date, Finding]:
+    """The share of rejected messages in the objects that arrived on the day, against the ticks stored of it; conflicts
+    are left out. Above STOCK_PIPELINE_REJECTED_WARN_PERCENT it is a warning, above STOCK_PIPELINE_REJECTED_FAIL_PERCENT
+    a failure; an object that was refused whole is at least a warning.
+    """
+    since = datetime.combine(min(days.days), time(), UTC)
+    rejects = read_rejects(days.lake, STREAM_PRICES_HISTORY, since=since)
+    came = [
+        arrival_day(source, loaded)
+        for source, loaded in zip(*(rejects[name].to_pylist() for name in ("source", "etl_loading_ts")), strict=True)
+    ]
+    found = {}
+    for day in days.days:
+        mine = rejects.filter(pa.array([other == day for other in came], pa.bool_()))
+        found[day] = Share(counted_reasons(mine), days.count(day, "rows")).judged(days.settings)
+    return found
+
+
+_CHECKS: dict[str, tuple[Findings, dg.AssetCheckSeverity]] = {
+    "event_ids_unique": (repeated_events, dg.AssetCheckSeverity.ERROR),
+    "clocks_agree": (ticks_ahead, dg.AssetCheckSeverity.WARN),
+    "price_steps": (price_steps, dg.AssetCheckSeverity.WARN),
+    "rejected_share": (rejected_share, dg.AssetCheckSeverity.WARN),
+}
+_SPECS = {
+    name: dg.AssetCheckSpec(
+        name, asset=price_by_date_stream.key, description=" ".join(str(find.__doc__).split()), partitions_def=DAYS
+    )
+    for name, (find, _) in _CHECKS.items()
 }
 
 
-@dg.multi_asset_check(
-    specs=[
-        dg.AssetCheckSpec(name, asset=price_by_date_stream.key, description=description, partitions_def=DAYS)
-        for name, description in _COUNTS.items()
-    ],
-    can_subset=True,
-)
+@dg.multi_asset_check(specs=[*_SPECS.values()], can_subset=True)
 def price_by_date_stream_checks(
     context: dg.AssetCheckExecutionContext, buckets: Buckets
 ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
     """Evaluate the selected checks for each day of the run, or for yesterday and today when the run names none."""
     asked = sorted(key.name for key in context.selected_asset_check_keys)
     with told():
-        days = _days(context)
-        counts = counted(Span.of(days), buckets.settings)
-        for day in days:
-            found = counts.get(day, {"rows": 0, "event_ids": 0, "ahead": 0})
-            wrong = {"event_ids_unique": found["rows"] - found["event_ids"], "clocks_agree": found["ahead"]}
+        days = Days(_days(context), buckets.lake, buckets.settings)
+        found = {name: _CHECKS[name][0](days) for name in asked}
+        for day in days.days:
+            written = last_written(context.instance, price_by_date_stream.key, day.isoformat())
             for name in asked:
-                yield _evaluation(context.instance, name, day, found["rows"], wrong[name])
+                finding, rows = found[name].get(day, Finding(0)), days.count(day, "rows")
+                yield evaluation(_SPECS[name].key, _CHECKS[name][1], finding, day.isoformat(), rows, written)
     yield from (dg.Output(None, output_name=f"{price_by_date_stream.key.to_python_identifier()}_{n}") for n in asked)
 
 
@@ -95,6 +168,33 @@ def snapshot_equals_history(buckets: Buckets) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
+    asset=latest_stream_prices.key,
+    description=(
+        "Symbols without a tick since the exchange opened for the session that closed last: they were delisted or "
+        "renamed, or nobody produces their ticks any more, and what the snapshot shows for them is old."
+    ),
+)
+def symbols_current(buckets: Buckets) -> dg.AssetCheckResult:
+    with told():
+        rows = stored_snapshot(buckets.lake)
+    opened, _ = session_times(last_closed_session(datetime.now(UTC)))
+    stale = rows.filter(pc.less(rows["produced_at"], pa.scalar(opened, TIMESTAMP))).sort_by("produced_at")
+    metadata: dict[str, dg.MetadataValue[Any]] = {
+        "symbols": dg.MetadataValue.int(rows.num_rows),
+        "stale": dg.MetadataValue.int(stale.num_rows),
+        "expected_since": dg.MetadataValue.timestamp(opened),
+    }
+    if stale.num_rows:
+        metadata["examples"] = records(stale.select(["symbol", "produced_at", "price"]).slice(0, EXAMPLES))
+    return dg.AssetCheckResult(
+        passed=not stale.num_rows,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{stale.num_rows:,} of {rows.num_rows:,} symbols" if stale.num_rows else None,
+        metadata=metadata,
+    )
+
+
+@dg.asset_check(
     asset=raw_stream_ticks.key,
     description="No message is in the dead-letter queue: every raw object that S3 told of was worked on.",
 )
@@ -119,20 +219,6 @@ def _days(context: dg.AssetCheckExecutionContext) -> list[date]:
         return [date.fromisoformat(key) for key in context.partition_keys]
     today = datetime.now(UTC).date()
     return [today - _DAY, today]
-
-
-def _evaluation(instance: dg.DagsterInstance, name: str, day: date, rows: int, wrong: int) -> dg.AssetCheckEvaluation:
-    partition = day.isoformat()
-    return dg.AssetCheckEvaluation(
-        asset_key=price_by_date_stream.key,
-        check_name=name,
-        passed=not wrong,
-        severity=dg.AssetCheckSeverity.ERROR if name == "event_ids_unique" else dg.AssetCheckSeverity.WARN,
-        description=f"{partition}: {wrong:,} found in {rows:,} ticks" if wrong else None,
-        metadata={"rows": dg.MetadataValue.int(rows), "found": dg.MetadataValue.int(wrong)},
-        partition=partition,
-        target_materialization_data=last_written(instance, price_by_date_stream.key, partition),
-    )
 
 
 def _settled(rows: pa.Table, now: datetime) -> pa.Table:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+
+import pyarrow as pa
 
 from stock_pipeline.ingest_ticks import RAW_TICKS
 from stock_pipeline.lake.store import ObjectStore
@@ -54,7 +57,7 @@ def counted(span: Span, settings: Settings) -> dict[date, dict[str, int]]:
     """Of each day with ticks: `rows`, distinct `event_ids`, and those stored before the time they bear (`ahead`)."""
     condition, parameters = span.condition()
     found = sql(
-        'SELECT year, month, day, count(*) AS "rows", count(DISTINCT event_id) AS event_ids, '  # noqa: S608 (a constant)
+        'SELECT year, month, day, count(*) AS "rows", count(DISTINCT event_id) AS event_ids, '  # noqa: S608  # nosec B608
         "count(CASE WHEN produced_at > etl_loading_ts THEN 1 END) AS ahead "
         f"FROM stream_prices_history WHERE {condition} GROUP BY year, month, day",
         parameters,
@@ -64,6 +67,28 @@ def counted(span: Span, settings: Settings) -> dict[date, dict[str, int]]:
         date(row["year"], row["month"], row["day"]): {name: row[name] for name in ("rows", "event_ids", "ahead")}
         for row in found.to_pylist()
     }
+
+
+def price_ranges(span: Span, settings: Settings) -> dict[date, pa.Table]:
+    """Of each day with ticks, the lowest and the highest price of each symbol (`symbol`, `low`, `high`)."""
+    condition, parameters = span.condition()
+    found = sql(
+        "SELECT year, month, day, symbol, min(price) AS low, max(price) AS high "  # noqa: S608  # nosec B608
+        f"FROM stream_prices_history WHERE {condition} GROUP BY year, month, day, symbol",
+        parameters,
+        settings=settings,
+    )
+    days = [date(*day) for day in zip(*(found[name].to_pylist() for name in ("year", "month", "day")), strict=True)]
+    ranges = found.select(["symbol", "low", "high"])
+    return {day: ranges.filter(pa.array([other == day for other in days], pa.bool_())) for day in set(days)}
+
+
+def arrival_day(source: str, loaded: datetime) -> date:
+    """The day on which a raw object came: Firehose names it by that, of any other only its loading time tells."""
+    if source.startswith(RAW_TICKS):
+        with suppress(ValueError):
+            return datetime.strptime(source.removeprefix(RAW_TICKS)[:10], "%Y/%m/%d").replace(tzinfo=UTC).date()
+    return loaded.date()
 
 
 def raw_keys(days: Iterable[date], later_days: int, staging: ObjectStore) -> list[str]:

@@ -1,4 +1,4 @@
-"""The SQS queue that tells of raw objects of ticks: receive, keep hidden while the work lasts, acknowledge. No Dagster.
+"""A queue in SQS, of arrivals or of receipts: receive, keep hidden while the work lasts, acknowledge. No Dagster.
 
 A message that was received is hidden for the queue's visibility timeout. Whoever received it extends that time while
 working (`kept_hidden`), and deletes the message once what it asks for is durable. If the worker dies, the message
@@ -101,7 +101,8 @@ class Queue:
             reply = error.response.get("Error", {})
             raise QueueError(
                 f"SQS refused {operation} on {self.url}: {reply.get('Code')}: {reply.get('Message')}; check "
-                "STOCK_PIPELINE_STREAM_QUEUE_URL, STOCK_PIPELINE_STREAM_DLQ_URL and the permissions on the queues"
+                "STOCK_PIPELINE_STREAM_QUEUE_URL, STOCK_PIPELINE_STREAM_DLQ_URL, STOCK_PIPELINE_LINEAGE_QUEUE_URL and "
+                "the permissions on the queues"
             ) from error
         except BotoCoreError as error:
             raise QueueError(f"no answer from SQS for {self.url} ({error})") from error

@@ -18,13 +18,17 @@ from stock_pipeline.ingest_ticks import SNAPSHOT
 from stock_pipeline.lake.partitions import partition_key, read_partition
 from stock_pipeline.lake.store import ObjectStore
 from stock_pipeline.merge import Ints
+from stock_pipeline.orchestration import charts
 from stock_pipeline.orchestration.metadata import (
     PREVIEW_ROWS,
     Metadata,
+    chart,
     column_schema,
     preview,
     receipts_metadata,
     records,
+    seconds_of,
+    stored_by,
 )
 from stock_pipeline.orchestration.stream.history import day_of
 from stock_pipeline.orchestration.stream.snapshot import Comparison
@@ -36,22 +40,23 @@ LATEST_COLUMNS = column_schema(LATEST_PRICES)
 
 _READERS = 8
 _SECOND = 1_000_000  # microseconds
+_DRAWN = ["symbol", "produced_at", "price"]
 _SHOWN = [name for name in STREAM_PRICES_HISTORY.schema.names if name != "source"]
 
 
 @dataclass(frozen=True)
 class _Written:
-    """What a run wrote into one history object: how late each tick came (in microseconds), of which symbols."""
+    """What a run wrote into one history object: how late each tick came (in microseconds), and its price."""
 
     lags: Ints
-    symbols: frozenset[str]
+    new: pa.Table
     newest: pa.Table
 
 
-def day_reports(lake: ObjectStore, receipts: Sequence[Receipt], now: datetime) -> dict[date, Metadata]:
-    """What became of the ticks of each day that a run touched. `now` is what the run gave to its ingest.
+def day_reports(lake: ObjectStore, receipts: Sequence[Receipt]) -> dict[date, Metadata]:
+    """What some ingests, whoever ran them, did with the ticks of each day that they touched.
 
-    Only the history objects that the run merged into are read, so this costs by the run and not by the day. Counts of
+    Only the history objects that were merged into are read, so this costs by the ingest and not by the day. Counts of
     receipts are over whole sources, whichever days these hold; a source without a stored tick is shown with each day.
     """
     buckets: dict[date, set[str]] = defaultdict(set)
@@ -61,28 +66,31 @@ def day_reports(lake: ObjectStore, receipts: Sequence[Receipt], now: datetime) -
     reports: dict[date, Metadata] = {}
     with ThreadPoolExecutor(_READERS) as threads:
         for day, names in sorted(buckets.items()):
-            written = list(threads.map(lambda name: _written(lake, name, now), sorted(names)))
             own = [r for r in receipts if not r.partitions or not names.isdisjoint(r.partitions)]
-            reports[day] = _day_report(lake, day, written, own, now)
+            written = list(threads.map(lambda name, own=own: _written(lake, name, own), sorted(names)))
+            reports[day] = _day_report(lake, day, written, own)
     return reports
 
 
-def empty_day(lake: ObjectStore, day: date, now: datetime) -> Metadata:
+def empty_day(lake: ObjectStore, day: date) -> Metadata:
     """The report of a day for which the run found nothing."""
-    return _day_report(lake, day, [], [], now)
+    return _day_report(lake, day, [], [])
 
 
-def snapshot_report(rows: pa.Table, lake: ObjectStore, now: datetime) -> Metadata:
-    """The snapshot as it is, newest ticks first, and how many symbols have a tick of the ingest at `now` in it."""
+def snapshot_report(rows: pa.Table, lake: ObjectStore, receipts: Sequence[Receipt]) -> Metadata:
+    """The snapshot as it is, newest ticks first, and how many symbols have a tick of some ingests in it."""
     span = pc.min_max(rows["produced_at"]).as_py()
     times = {
         name: dg.MetadataValue.timestamp(at)
         for name, at in (("newest_tick", span["max"]), ("oldest_tick", span["min"]))
         if at
     }
+    ages = (datetime.now(UTC).timestamp() * _SECOND - rows["produced_at"].cast(pa.int64()).to_numpy()) / _SECOND
     return {
+        **chart("chart_age", charts.lags, ages, "age of the latest price of each symbol"),
         "dagster/row_count": dg.MetadataValue.int(rows.num_rows),
-        "updated": dg.MetadataValue.int(_of_now(rows, now).num_rows),
+        **({"freshness_lag_seconds": dg.MetadataValue.float(round(float(ages.min()), 3))} if len(ages) else {}),
+        "updated": dg.MetadataValue.int(stored_by(receipts, rows).num_rows),
         **times,
         "preview": preview(rows, LATEST_COLUMNS, by="produced_at"),
         "dagster/column_schema": dg.MetadataValue.table_schema(LATEST_COLUMNS),
@@ -103,28 +111,25 @@ def comparison_report(difference: Comparison) -> Metadata:
     return metadata
 
 
-def _written(lake: ObjectStore, partition: str, now: datetime) -> _Written:
-    rows = read_partition(lake, STREAM_PRICES_HISTORY, partition, _SHOWN)
+def _written(lake: ObjectStore, partition: str, receipts: Sequence[Receipt]) -> _Written:
+    rows = read_partition(lake, STREAM_PRICES_HISTORY, partition)
     if rows is None:
-        rows = STREAM_PRICES_HISTORY.schema.empty_table().select(_SHOWN)
-    new = _of_now(rows, now)
+        rows = STREAM_PRICES_HISTORY.schema.empty_table()
+    new = stored_by(receipts, rows)
     produced, stored = (new[name].cast(pa.int64()).to_numpy() for name in ("produced_at", "etl_loading_ts"))
-    newest = rows.sort_by([("produced_at", "descending")]).slice(0, PREVIEW_ROWS)
-    return _Written(stored - produced, frozenset(pc.unique(new["symbol"].cast(pa.string())).to_pylist()), newest)
+    newest = rows.select(_SHOWN).sort_by([("produced_at", "descending")]).slice(0, PREVIEW_ROWS)
+    return _Written(stored - produced, new.select(_DRAWN), newest)
 
 
-def _of_now(rows: pa.Table, now: datetime) -> pa.Table:
-    return rows.filter(pc.equal(rows["etl_loading_ts"], pa.scalar(now, rows.schema.field("etl_loading_ts").type)))
-
-
-def _day_report(
-    lake: ObjectStore, day: date, written: Sequence[_Written], receipts: Sequence[Receipt], now: datetime
-) -> Metadata:
+def _day_report(lake: ObjectStore, day: date, written: Sequence[_Written], receipts: Sequence[Receipt]) -> Metadata:
     lags = np.concatenate([part.lags for part in written]) if written else np.zeros(0, np.int64)
     newest = pa.concat_tables([STREAM_PRICES_HISTORY.schema.empty_table().select(_SHOWN), *(w.newest for w in written)])
+    new = pa.concat_tables([STREAM_PRICES_HISTORY.schema.empty_table().select(_DRAWN), *(w.new for w in written)])
     metadata: dict[str, dg.MetadataValue[Any]] = {
+        **chart("chart_prices", charts.prices, new, "produced_at", "price"),
+        **chart("chart_arrival_lag", charts.lags, lags / _SECOND, "from the trade to the table"),
         "inserted": dg.MetadataValue.int(len(lags)),
-        "symbols": dg.MetadataValue.int(len(frozenset().union(*(part.symbols for part in written)))),
+        "symbols": dg.MetadataValue.int(pc.count_distinct(new["symbol"].cast(pa.string())).as_py()),
     }
     if len(lags):
         metadata["arrival_lag_median_seconds"] = dg.MetadataValue.float(round(float(np.median(lags)) / _SECOND, 3))
@@ -135,5 +140,5 @@ def _day_report(
         "preview": preview(newest, TICK_COLUMNS, by="produced_at"),
         "dagster/column_schema": dg.MetadataValue.table_schema(TICK_COLUMNS),
         "dagster/uri": dg.MetadataValue.text(f"s3://{lake.bucket}/{prefix}"),
-        "seconds": dg.MetadataValue.float(round((datetime.now(UTC) - now).total_seconds(), 3)),
+        "seconds": seconds_of(receipts),
     }

@@ -17,7 +17,7 @@ INTERVAL = 5  # seconds
 LONGEST_RUN = 2 * 3600  # seconds; SQS keeps a message hidden for 12 hours at most
 """A run that takes longer hangs: it is ended, and its messages come back."""
 
-_UNFINISHED = [
+UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -45,7 +45,7 @@ def tick_arrivals(context: dg.SensorEvaluationContext, buckets: Buckets) -> dg.R
             f"{variable('stream_queue_url')} is not set: there is no stream; set it to the URL of your stack's "
             "StreamQueueUrl"
         )
-    unfinished = dg.RunsFilter(job_name=ingest_ticks.name, statuses=_UNFINISHED)
+    unfinished = dg.RunsFilter(job_name=ingest_ticks.name, statuses=UNFINISHED)
     if running := context.instance.get_runs(unfinished, limit=1):
         return dg.SkipReason(f"the run {running[0].run_id} is not done; the next one takes what has come meanwhile")
     waiting = buckets.tick_arrivals.waiting()

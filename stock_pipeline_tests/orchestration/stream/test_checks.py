@@ -17,11 +17,20 @@ from stock_pipeline.orchestration.stream import checks
 from stock_pipeline.orchestration.stream.jobs import every_quarter_hour
 from stock_pipeline.orchestration.stream.snapshot import stored_snapshot
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY, Table
+from stock_pipeline.simulate.sessions import last_closed_session, session_times
 from stock_pipeline_tests.orchestration.stream.conftest import Stream, tick
 
 NOW = datetime.now(UTC).replace(hour=12)
 TODAY, YESTERDAY = (f"{NOW - timedelta(days=n):%Y-%m-%d}" for n in (0, 1))
-NAMES = {"event_ids_unique", "clocks_agree", "snapshot_equals_history", "dead_letters_none"}
+NAMES = {
+    "event_ids_unique",
+    "clocks_agree",
+    "price_steps",
+    "rejected_share",
+    "snapshot_equals_history",
+    "symbols_current",
+    "dead_letters_none",
+}
 Found = dict[tuple[str | None, str], dg.AssetCheckEvaluation]
 
 
@@ -91,6 +100,61 @@ def test_ticks_stored_before_they_were_made_are_told(stream: Stream) -> None:
     assert found.severity == dg.AssetCheckSeverity.WARN
 
 
+@pytest.mark.parametrize(
+    ("prices", "found", "severity"),
+    [
+        ((10.0, 14.9), 0, None),
+        ((10.0, 15.2), 1, dg.AssetCheckSeverity.WARN),
+        ((1_034.0, 10.3), 1, dg.AssetCheckSeverity.ERROR),  # pence among pounds
+    ],
+)
+def test_prices_that_lie_too_far_apart_are_told(
+    stream: Stream, prices: tuple[float, float], found: int, severity: dg.AssetCheckSeverity | None
+) -> None:
+    rows = [{"event_id": f"e{n}", "produced_at": NOW, "price": price} for n, price in enumerate(prices)]
+    put_history(stream, *rows, {"event_id": "other", "produced_at": NOW, "symbol": "BRK.A", "price": 600_000.0})
+    result = check(stream)[TODAY, "price_steps"]
+    assert (result.passed, result.metadata["found"].value) == (not found, found)
+    if severity:
+        assert result.severity == severity
+        assert [r.data["symbol"] for r in result.metadata["examples"].records] == ["AAPL"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "severity"), [(0, None), (1, dg.AssetCheckSeverity.WARN), (5, dg.AssetCheckSeverity.ERROR)]
+)
+def test_the_share_of_rejected_ticks_is_judged_by_the_day_of_arrival(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch, bad: int, severity: dg.AssetCheckSeverity | None
+) -> None:
+    monkeypatch.setenv("STOCK_PIPELINE_REJECTED_WARN_PERCENT", "5")
+    monkeypatch.setenv("STOCK_PIPELINE_REJECTED_FAIL_PERCENT", "20")
+    now = datetime.now(UTC)
+    good = [tick(f"e{n}", at=now, second=-n / 10) for n in range(10)]
+    stream.drop("today", *good, *[b'{"no": "tick"}\n'] * bad, hour=f"{now:%Y/%m/%d/%H}")
+    stream.drop("long-ago", *[b"broken\n"] * 9, hour="2024/06/03/13")
+    stream.run()
+    found = check(stream)[f"{now:%Y-%m-%d}", "rejected_share"]
+    assert (found.passed, found.metadata["rejected"].value) == (severity is None, bad)
+    assert severity is None or found.severity == severity
+
+
+def test_an_object_that_was_refused_whole_is_told(stream: Stream) -> None:
+    now = datetime.now(UTC)
+    stream.drop("zip", b"PK\x03\x04 not a zip", hour=f"{now:%Y/%m/%d/%H}")
+    stream.run()
+    found = check(stream)[f"{now:%Y-%m-%d}", "rejected_share"]
+    assert (found.passed, found.metadata["refused_files"].value) == (False, 1)
+
+
+def test_a_symbol_that_nobody_produces_any_more_is_told(filled: Stream) -> None:
+    opened, _ = session_times(last_closed_session(datetime.now(UTC)))
+    alter(filled, lambda rows: rows[0].update(produced_at=opened - timedelta(seconds=1)))
+    alter(filled, lambda rows: rows[1].update(produced_at=opened))
+    found = check(filled)[None, "symbols_current"]
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert (found.metadata["symbols"].value, found.metadata["stale"].value) == (5, 1)
+
+
 def alter(stream: Stream, change: Callable[[list[dict[str, Any]]], object]) -> None:
     rows = stored_snapshot(stream.pipeline.lake).to_pylist()
     change(rows)
@@ -134,9 +198,10 @@ def test_a_tick_that_has_only_reached_history_is_given_time(filled: Stream, monk
 def test_a_symbol_that_has_not_traded_for_days_is_held_against_its_own_time(stream: Stream) -> None:
     stream.drop("a", tick("old", "OLD", at=NOW - timedelta(days=90)))
     stream.run()
-    assert failed(check(stream)) == set()
+    stale = (None, "symbols_current")
+    assert failed(check(stream)) == {stale}
     alter(stream, lambda rows: rows[0].update(price=2.0))
-    assert failed(check(stream)) == {(None, "snapshot_equals_history")}
+    assert failed(check(stream)) == {stale, (None, "snapshot_equals_history")}
 
 
 def test_dead_letters_are_counted(stream: Stream) -> None:

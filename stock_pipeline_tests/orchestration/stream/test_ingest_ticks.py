@@ -34,7 +34,7 @@ def test_a_group_of_messages_becomes_rows_and_is_deleted(stream: Stream) -> None
     assert stream.held() == 0
     found = tags(stream, result.run_id)
     assert (found["messages"], found["objects"]) == ("25", "25")
-    assert keys[0].startswith(found["prefix"])
+    assert f"s3://staging/{keys[0]}".startswith(found["prefix"])
 
 
 def test_a_run_tells_what_became_of_the_ticks_of_each_day(stream: Stream) -> None:

@@ -1,6 +1,6 @@
-"""The code of each Lambda function: its folder and the modules of stock_pipeline that it imports, as a zip.
+"""The code of each Lambda function: its folder and the modules of stock_pipeline that it imports.
 
-What a function imports from elsewhere is in its requirements.txt, which `environment` installs; a zip of only our own
+What a function imports from elsewhere is in its requirements.txt, which `dependencies` installs; a zip of only our own
 code is a few kilobytes.
 """
 
@@ -12,21 +12,26 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from stock_pipeline.local.folders import CHECKOUT, TEMPLATE
+from stock_pipeline.deploy.dependencies import add_to_zip
+from stock_pipeline.deploy.sources import CHECKOUT, TEMPLATE
 
 _PACKAGE = "stock_pipeline"
-_SAME_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold: the same code makes the same bytes
+
+
+def code_of(function: str) -> dict[str, Path]:
+    """A function's own code: the names of the files in its package and where each of them is."""
+    folder = TEMPLATE.parent / function
+    files = {str(path.relative_to(folder)): path for path in folder.rglob("*.py")}
+    files |= {str(path.relative_to(CHECKOUT)): path for path in modules_of(folder)}
+    return dict(sorted(files.items()))
 
 
 def function_zip(function: str) -> bytes:
     """A function's code as a deployment package without its dependencies; the same code gives the same bytes."""
-    folder = TEMPLATE.parent / function
-    files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*.py"))}
-    files |= {str(path.relative_to(CHECKOUT)): path for path in modules_of(folder)}
     sink = io.BytesIO()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, path in sorted(files.items()):
-            archive.writestr(zipfile.ZipInfo(name, _SAME_TIME), path.read_bytes())
+    with zipfile.ZipFile(sink, "w") as archive:
+        for name, path in code_of(function).items():
+            add_to_zip(archive, name, path)
     return sink.getvalue()
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stock_pipeline.local.environment import functions
-from stock_pipeline.local.packages import function_zip, modules_of
+from stock_pipeline.deploy.packages import function_zip, modules_of
+from stock_pipeline.deploy.sources import functions
 
 
 def names(function: str) -> set[str]:

@@ -1,0 +1,98 @@
+"""`stock-pipeline reconcile`: find raw objects that no table has seen, and ingest them."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stock_pipeline.cli.console import complain, counted, out, progress, say, table, text
+from stock_pipeline.cli.ingest import show
+from stock_pipeline.cli.place import aws
+
+if TYPE_CHECKING:
+    from stock_pipeline.reconcile import Unseen
+
+DAYS, MINUTES = 3.0, 15.0  # as in `reconcile`, which a test holds; `--help` must not import it
+_SHOWN = 30
+
+
+def reconcile(
+    since: Annotated[float, typer.Option(min=0, help="Look at objects that appeared in so many days.")] = DAYS,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Look at every object there is, however old; takes a while.")
+    ] = False,
+    age: Annotated[
+        float, typer.Option(min=0, help="Leave out objects younger than so many minutes: they are on their way.")
+    ] = MINUTES,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what no table has seen.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One receipt a line on stdout, as JSON; with --dry-run one object a line.")
+    ] = False,
+) -> None:
+    """Ingest the raw objects in staging that no table has seen.
+
+    That is how lost events are repaired, whoever consumes arrivals: Dagster or
+    the Lambda functions. What the tables hold decides, so it is safe at any
+    time, and nothing is added twice. The job of the same name in Dagster does
+    it every hour.
+
+    Exit status 1 if a file was refused or could not be ingested.
+
+    Examples:
+
+        stock-pipeline reconcile --dry-run
+        stock-pipeline reconcile
+        stock-pipeline reconcile --since 14 --json > receipts.jsonl
+        stock-pipeline reconcile --all --age 0
+    """
+    with aws() as settings:
+        from stock_pipeline.lake.store import S3Store
+        from stock_pipeline.reconcile import find_unseen, repair
+
+        staging, lake = S3Store(settings.require("staging_bucket")), S3Store(settings.require("lake_bucket"))
+        with progress("looking for objects in the tables") as report:
+            unseen = find_unseen(
+                staging=staging,
+                lake=lake,
+                since=None if everything else timedelta(days=since),
+                age=timedelta(minutes=age),
+                on_progress=report,
+            )
+        found = f"{len(unseen.objects):,} of {counted(unseen.looked_at, 'object')}"
+        if not unseen.objects:
+            say(f"{found} unseen: there is nothing to repair")
+            return
+        if dry_run:
+            _tell(unseen, as_json)
+            say(f"{found} unseen; without --dry-run they are ingested")
+            return
+        with progress("ingesting") as report:
+            repaired = repair(unseen, staging=staging, lake=lake, settings=settings, on_progress=report)
+    if as_json:
+        for receipt in repaired.receipts:
+            typer.echo(receipt.to_json())
+    else:
+        show(repaired.receipts)
+    new = sum(receipt.inserted for receipt in repaired.receipts)
+    say(f"{found} were unseen; {counted(new, 'row')} stored for the first time")
+    for key, reason in repaired.failed.items():
+        complain(f"{key}: {reason}")
+    if repaired.failed or any(receipt.refused for receipt in repaired.receipts):
+        raise typer.Exit(1)
+
+
+def _tell(unseen: Unseen, as_json: bool) -> None:
+    if as_json:
+        for info in unseen.objects:
+            record = {"key": info.key, "etag": info.etag, "bytes": info.size, "modified": info.modified.isoformat()}
+            typer.echo(json.dumps(record, ensure_ascii=False))
+        return
+    shown = table(object="left", bytes="right", appeared="left")
+    for info in unseen.objects[:_SHOWN]:
+        shown.add_row(text(info.key), f"{info.size:,}", f"{info.modified:%Y-%m-%d %H:%M:%S} UTC")
+    out().print(shown)
+    if len(unseen.objects) > _SHOWN:
+        say(f"{_SHOWN} of {len(unseen.objects):,} objects; --json prints all of them")

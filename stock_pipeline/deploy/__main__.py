@@ -1,0 +1,98 @@
+"""`python -m stock_pipeline.deploy build|deploy|destroy …`: what `make build`, `make deploy` and `make destroy` run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stock_pipeline.deploy import sam
+from stock_pipeline.deploy.dependencies import TARGETS
+from stock_pipeline.deploy.destroy import destroy
+from stock_pipeline.deploy.stack import client_of, outputs_of, stack_of
+from stock_pipeline.errors import DeployError
+
+_LOOPBACK_KEY = "local"  # opens nothing
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(prog="python -m stock_pipeline.deploy", description=__doc__)
+    commands = arguments.add_subparsers(dest="command", required=True)
+    for name in ("build", "deploy"):
+        command = commands.add_parser(name)
+        command.add_argument("--target", choices=TARGETS, default="x86_64")
+    command.add_argument("--parameters", default="", help="parameters of the template: 'Seed=11 Symbols=AAPL,MSFT'")
+    ended = commands.add_parser("destroy")
+    ended.add_argument("--delete-data", action="store_true", help="its buckets as well, with all that is in them")
+    ended.add_argument("--force", action="store_true", help="do not ask")
+    for each in (command, ended):
+        each.add_argument("--stage", default="main")
+    given = arguments.parse_args()
+    try:
+        _run(given)
+    except DeployError as error:
+        sys.exit(str(error))
+    except (BotoCoreError, ClientError) as error:
+        sys.exit(f"AWS: {error}; check AWS_PROFILE, AWS_REGION and your credentials")
+
+
+def _run(given: argparse.Namespace) -> None:
+    if given.command == "build":
+        template = sam.build(given.target)
+        for package in sorted(template.parent.glob("*.zip")):
+            _say(f"{package.stat().st_size / 2**20:6.1f} MiB  {package.relative_to(Path.cwd())}")
+        return
+    if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://127.0.0.1"):
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            os.environ.setdefault(name, _LOOPBACK_KEY)
+        os.environ.setdefault("AWS_REGION", "us-east-1")
+        os.environ.setdefault("AWS_DEFAULT_REGION", os.environ["AWS_REGION"])
+    if given.command == "deploy":
+        _deploy(given)
+    else:
+        _confirm(given)
+        destroy(given.stage, delete_data=given.delete_data, report=_say)
+
+
+def _deploy(given: argparse.Namespace) -> None:
+    began = time.monotonic()
+    parameters = sam.parameters_of(given.parameters)
+    machine = "arm64" if given.target == "arm64" else "x86_64"
+    sam.deploy(sam.BUILT / given.target / "template.yaml", given.stage, {"Architecture": machine, **parameters})
+    stack = stack_of(given.stage)
+    outputs = outputs_of(stack)
+    _say(f"\n{stack} is deployed ({time.monotonic() - began:.1f} s)\n")
+    width = max(map(len, outputs))
+    for name, value in sorted(outputs.items()):
+        _say(f"  {name:{width}}  {value}")
+    _say("\nnext:")
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
+        key = os.environ.get("AWS_ACCESS_KEY_ID")
+        _say(f"  export AWS_ENDPOINT_URL={endpoint} AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY=…")
+    _say(f"  export AWS_REGION={client_of('cloudformation').meta.region_name}")
+    for command in ("doctor", "ingest docs/samples/ACME.csv", 'sql "SELECT count(*) FROM price_by_date"'):
+        _say(f"  .venv/bin/stock-pipeline --stack {stack} {command}")
+
+
+def _confirm(given: argparse.Namespace) -> None:
+    """Ask before anything goes. Raises DeployError when the answer is not the stage's name, or nobody can answer."""
+    if given.force:
+        return
+    what = "and its buckets with ALL DATA in them" if given.delete_data else "(its buckets and their data stay)"
+    if not sys.stdin.isatty():
+        raise DeployError(f"this deletes the stack {stack_of(given.stage)} {what}; say so with FORCE=1")
+    answer = input(f"This deletes the stack {stack_of(given.stage)} {what}. Type the stage's name to go on: ")
+    if answer.strip() != given.stage:
+        raise DeployError("nothing was deleted")
+
+
+def _say(sentence: str) -> None:
+    print(sentence, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""A deployed stack, and what its outputs mean.
+
+The outputs are named after the settings that they are the values of: StagingBucket is STOCK_PIPELINE_STAGING_BUCKET.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError, NoRegionError
+
+from stock_pipeline.errors import DeployError
+from stock_pipeline.settings import Settings, variable
+
+_NEEDED = ("StagingBucket", "LakeBucket")
+_WHOLE = ("CREATE_COMPLETE", "IMPORT_COMPLETE")  # and every state of an update: what was there goes on
+
+
+def settings_of(outputs: Mapping[str, str]) -> dict[str, str]:
+    """The settings that a stack's outputs stand for: {"LakeBucket": …} → {"STOCK_PIPELINE_LAKE_BUCKET": …}."""
+    names = {re.sub(r"(?:^|_)(.)", lambda m: m[1].upper(), f.name): f.name for f in fields(Settings)}
+    return {variable(names[key]): value for key, value in outputs.items() if key in names}
+
+
+def outputs_of(stack: str, cloudformation: Any = None) -> dict[str, str]:
+    """What a stack of this project says about itself; by default one in the AWS that the environment names.
+
+    Raises DeployError when there is none, when it may not be read, and when it is not whole or not one of ours.
+    """
+    found = described(stack, cloudformation)
+    if found is None:
+        raise DeployError(
+            f"there is no stack {stack} in {_where(cloudformation)}; check the name, AWS_REGION and AWS_PROFILE, "
+            "or make one: `make deploy`"
+        )
+    status = found["StackStatus"]
+    if status not in _WHOLE and not status.startswith("UPDATE_"):
+        raise DeployError(f"the stack {stack} is not whole ({status}); `make deploy` says why when it is run again")
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+    if missing := [name for name in _NEEDED if name not in outputs]:
+        raise DeployError(f"the stack {stack} has no output {missing[0]}; it is none of this project, or an old one")
+    return outputs
+
+
+def described(stack: str, cloudformation: Any = None) -> dict[str, Any] | None:
+    """What CloudFormation says about a stack, or None if there is none. Raises DeployError when it may not be asked."""
+    try:
+        client = cloudformation or client_of("cloudformation")
+        answer: dict[str, Any] = client.describe_stacks(StackName=stack)["Stacks"][0]
+    except NoRegionError:
+        raise DeployError("no region is set; set AWS_REGION to where the stack is, or AWS_PROFILE") from None
+    except ClientError as error:
+        said = error.response["Error"]
+        if said.get("Code") == "ValidationError" and "does not exist" in said.get("Message", ""):
+            return None
+        if said.get("Code") in {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}:
+            raise DeployError(
+                f"reading the stack {stack} is not allowed: {said.get('Message')}; it takes "
+                "cloudformation:DescribeStacks, or set the STOCK_PIPELINE_… variables themselves"
+            ) from error
+        raise DeployError(f"the stack {stack} cannot be read: {said.get('Message') or error}") from error
+    return answer
+
+
+def stack_of(stage: str) -> str:
+    """The name of a stage's stack."""
+    return f"stock-pipeline-{stage}"
+
+
+def exists(bucket: str, s3: Any) -> bool:
+    """Whether there is a bucket of this name that may be used."""
+    try:
+        s3.head_bucket(Bucket=bucket)
+    except ClientError:
+        return False
+    return True
+
+
+def client_of(service: Any, environ: Mapping[str, str] = os.environ) -> Any:
+    """A client of the AWS that an environment names, which is not waited for long."""
+    session = boto3 if environ is os.environ else _session(environ)
+    config = Config(connect_timeout=5, retries={"mode": "standard"})
+    return session.client(service, endpoint_url=environ.get("AWS_ENDPOINT_URL"), config=config)
+
+
+def _session(environ: Mapping[str, str]) -> Any:
+    return boto3.Session(
+        aws_access_key_id=environ.get("AWS_ACCESS_KEY_ID"),
+        aws_secret_access_key=environ.get("AWS_SECRET_ACCESS_KEY"),
+        aws_session_token=environ.get("AWS_SESSION_TOKEN"),
+        region_name=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION"),
+        profile_name=environ.get("AWS_PROFILE"),
+    )
+
+
+def _where(cloudformation: Any) -> str:
+    region: str = (cloudformation or client_of("cloudformation")).meta.region_name
+    return region

@@ -1,0 +1,214 @@
+"""Receipts as materializations: which assets and partitions an ingest touched, and what is shown of each.
+
+What is shown comes from the functions that the assets' own runs use, so that a year looks the same whoever wrote it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+import dagster as dg
+
+from stock_pipeline.ingest_ticks import RAW_TICKS
+from stock_pipeline.lake.store import ObjectStore
+from stock_pipeline.orchestration.batch.assets import (
+    daily_price_uploads,
+    price_by_date,
+    raw_daily_prices,
+    year_metadata,
+)
+from stock_pipeline.orchestration.metadata import Metadata, receipts_metadata
+from stock_pipeline.orchestration.partitions import DAILY, has_day, has_year
+from stock_pipeline.orchestration.stream.assets import latest_stream_prices, price_by_date_stream, raw_stream_ticks
+from stock_pipeline.orchestration.stream.history import day_of
+from stock_pipeline.orchestration.stream.reports import day_reports, snapshot_report
+from stock_pipeline.orchestration.stream.snapshot import stored_snapshot
+from stock_pipeline.receipts import Receipt
+from stock_pipeline.schemas import PRICE_BY_DATE, STREAM_PRICES_HISTORY
+
+RECEIPT_IDS = "receipt_ids"
+"""Under this name a materialization holds which receipts it shows: one that is delivered again is known by it."""
+
+_CLOCKS = 3600.0  # seconds that the clocks of Lambda and Dagster may be apart
+_LOOKED_AT = 200  # materializations
+_UPLOADS = "daily_prices/uploads/"
+_SESSION_FOLDER = re.compile(r"daily_prices/date=(\d{4}-\d\d-\d\d)/")
+_YEAR = re.compile(r"year=(\d{4})")
+_DAY = re.compile(r"year=\d{4}/month=\d\d/day=\d\d/\d{4}")
+
+# Raw before clean, history before the snapshot: the order in which they came into being.
+_ORDER = [
+    spec.key
+    for spec in (
+        raw_daily_prices, daily_price_uploads, price_by_date,
+        raw_stream_ticks, price_by_date_stream, latest_stream_prices,
+    )
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Target:
+    """An asset, or a partition of one, that an ingest touched."""
+
+    asset: dg.AssetKey
+    partition: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.asset.to_user_string()} {self.partition or ''}".rstrip()
+
+    @property
+    def years(self) -> list[int]:
+        """The year of `price_by_date` that this is, if it is one: what wants its checks."""
+        return [int(self.partition)] if self.asset == price_by_date.key and self.partition else []
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """Sorts targets as `_ORDER` has the assets."""
+        return _ORDER.index(self.asset), self.partition or ""
+
+
+def targets_of(receipt: Receipt) -> list[Target]:
+    """What a receipt tells of, without what is no partition in Dagster (`without_partition` has that).
+
+    Raises ValueError when its table or one of its partitions is none of this pipeline's.
+    """
+    if receipt.table == PRICE_BY_DATE.name:
+        return [*_raw_prices(receipt), *(Target(price_by_date.key, str(y)) for y in _years(receipt) if has_year(y))]
+    days = _days(receipt)
+    history = [Target(price_by_date_stream.key, day.isoformat()) for day in days if has_day(day)]
+    return [Target(raw_stream_ticks.key), *history, *([Target(latest_stream_prices.key)] if days else [])]
+
+
+def without_partition(receipt: Receipt) -> list[str]:
+    """What of a receipt is stored but is no partition in Dagster, in words."""
+    if receipt.table != PRICE_BY_DATE.name:
+        return [day.isoformat() for day in _days(receipt) if not has_day(day)]
+    session = session_of(receipt)
+    unknown = [session.partition] if session and session.partition and not _exists(session) else []
+    return [*unknown, *(str(year) for year in _years(receipt) if not has_year(year))]
+
+
+def session_of(receipt: Receipt) -> Target | None:
+    """The partition of `raw_daily_prices` that a generated object is, which may not exist yet or at all."""
+    found = _SESSION_FOLDER.match(receipt.source) if receipt.table == PRICE_BY_DATE.name else None
+    return Target(raw_daily_prices.key, found[1]) if found else None
+
+
+def is_to_come(receipt: Receipt) -> bool:
+    """Whether a receipt is of a session that is no partition before midnight UTC, hours after its close."""
+    session = session_of(receipt)
+    return bool(session and not _exists(session) and session.partition == f"{datetime.now(UTC):%Y-%m-%d}")
+
+
+def _exists(session: Target) -> bool:
+    return bool(session.partition and DAILY.has_partition_key(session.partition))
+
+
+def by_target(receipts: Iterable[Receipt]) -> dict[Target, list[Receipt]]:
+    """The receipts that touched each asset or partition, in the order in which these are to be shown."""
+    found: dict[Target, list[Receipt]] = {}
+    for receipt in receipts:
+        for target in targets_of(receipt):
+            found.setdefault(target, []).append(receipt)
+    return {target: found[target] for target in sorted(found, key=lambda target: target.order)}
+
+
+def materialization(
+    target: Target, receipts: Sequence[Receipt], staging: ObjectStore, lake: ObjectStore
+) -> dg.AssetMaterialization:
+    """The event of a target that some ingests touched, with what the assets' own runs show, read from the lake now."""
+    metadata: dict[str, Any] = dict(_metadata(target, receipts, staging, lake))
+    metadata[RECEIPT_IDS] = dg.MetadataValue.json(sorted(receipt.id for receipt in receipts))
+    return dg.AssetMaterialization(target.asset, partition=target.partition, metadata=metadata)
+
+
+def shown(instance: dg.DagsterInstance, target: Target, receipts: Sequence[Receipt]) -> set[str]:
+    """The ids of those receipts that a materialization of the target shows already."""
+    found: set[str] = set()
+    since = min(receipt.started_at.timestamp() for receipt in receipts) - _CLOCKS
+    for metadata in _recent(instance, target, since):
+        found.update(ids if isinstance(ids := metadata.get(RECEIPT_IDS), list) else ())
+    if target.asset == raw_daily_prices.key:
+        # A session that Dagster simulated itself is shown by its own run, whoever ingests it.
+        known = [_identity(metadata) for metadata in _recent(instance, target, None)]
+        found.update(r.id for r in receipts if _identity(_plain(_session(r, ""))) in known)
+    return found & {receipt.id for receipt in receipts}
+
+
+def _recent(instance: dg.DagsterInstance, target: Target, since: float | None) -> Iterator[Mapping[str, Any]]:
+    partitions = [target.partition] if target.partition else None
+    records = dg.AssetRecordsFilter(target.asset, asset_partitions=partitions, after_timestamp=since)
+    for record in instance.fetch_materializations(records, limit=_LOOKED_AT if since else 5).records:
+        if done := record.asset_materialization:
+            yield _plain(done.metadata)
+
+
+def _plain(metadata: Metadata) -> Mapping[str, Any]:
+    return {name: value.value for name, value in metadata.items()}
+
+
+def _identity(metadata: Mapping[str, Any]) -> tuple[str, int, int]:
+    """Key, size and rows of the raw object that a materialization of a session is of."""
+    key = str(metadata.get("dagster/uri", "")).partition("://")[2].partition("/")[2]
+    return key, int(metadata.get("bytes", -1)), int(metadata.get("dagster/row_count", -1))
+
+
+def _metadata(target: Target, receipts: Sequence[Receipt], staging: ObjectStore, lake: ObjectStore) -> Metadata:
+    if target.asset == price_by_date.key and target.partition:
+        return year_metadata(lake, int(target.partition), receipts)
+    if target.asset == price_by_date_stream.key and target.partition:
+        day = date.fromisoformat(target.partition)
+        return day_reports(lake, [_of_day(receipt, day) for receipt in receipts])[day]
+    if target.asset == latest_stream_prices.key:
+        return snapshot_report(stored_snapshot(lake), lake, receipts)
+    if target.asset == raw_daily_prices.key:
+        return _session(max(receipts, key=lambda receipt: receipt.loaded_at), staging.bucket)
+    prefix = RAW_TICKS if target.asset == raw_stream_ticks.key else _UPLOADS
+    return {
+        "dagster/uri": dg.MetadataValue.text(f"s3://{staging.bucket}/{prefix}"),
+        "bytes": dg.MetadataValue.int(sum(receipt.bytes for receipt in receipts)),
+        **receipts_metadata(receipts),
+    }
+
+
+def _session(receipt: Receipt, bucket: str) -> Metadata:
+    """What `raw_daily_prices` shows of a session's object."""
+    return {
+        "dagster/row_count": dg.MetadataValue.int(receipt.rows),
+        "dagster/uri": dg.MetadataValue.text(f"s3://{bucket}/{receipt.source}"),
+        "bytes": dg.MetadataValue.int(receipt.bytes),
+    }
+
+
+def _of_day(receipt: Receipt, day: date) -> Receipt:
+    """The receipt with the partitions of one day: its counts stay those of the whole source."""
+    return replace(receipt, partitions={name: n for name, n in receipt.partitions.items() if day_of(name) == day})
+
+
+def _raw_prices(receipt: Receipt) -> list[Target]:
+    session = session_of(receipt)
+    if not session:
+        return [Target(daily_price_uploads.key)]
+    return [session] if _exists(session) else []
+
+
+def _years(receipt: Receipt) -> list[int]:
+    """The years of a receipt; of a session's object without a good row, the year of the session."""
+    matches = [_YEAR.fullmatch(name) for name in receipt.partitions]
+    if receipt.table != PRICE_BY_DATE.name or not all(matches):
+        raise ValueError(f"the receipt of {receipt.source} names what is no partition of {PRICE_BY_DATE.name}")
+    if not matches and (session := _SESSION_FOLDER.match(receipt.source)):
+        return [int(session[1][:4])]
+    return sorted({int(match[1]) for match in matches if match})
+
+
+def _days(receipt: Receipt) -> list[date]:
+    if receipt.table != STREAM_PRICES_HISTORY.name:
+        raise ValueError(f"the receipt of {receipt.source} is of a table that is unknown here")
+    if not all(_DAY.fullmatch(name) for name in receipt.partitions):
+        raise ValueError(f"the receipt of {receipt.source} names what is no partition of {receipt.table}")
+    return sorted({day_of(name) for name in receipt.partitions})

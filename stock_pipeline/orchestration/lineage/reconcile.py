@@ -1,0 +1,103 @@
+"""The job that ingests what no table has seen, and its schedule. What it computes is in `stock_pipeline.reconcile`."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import dagster as dg
+from pydantic import Field
+
+from stock_pipeline.orchestration.batch.checks import evaluate_year
+from stock_pipeline.orchestration.failures import told
+from stock_pipeline.orchestration.lineage.events import by_target, materialization, without_partition
+from stock_pipeline.orchestration.metadata import noteworthy, progress
+from stock_pipeline.orchestration.resources import Buckets
+from stock_pipeline.reconcile import AGE, SINCE, Repaired, Unseen, find_unseen, repair
+
+_LISTED = 50  # objects that are named in the log
+
+
+class ReconcileConfig(dg.Config):
+    """Which raw objects are asked about."""
+
+    since_days: float = Field(
+        default=SINCE / timedelta(days=1), ge=0, description="Look at objects that appeared in so many days."
+    )
+    everything: bool = Field(default=False, description="Look at every object there is, however old.")
+    age_minutes: float = Field(
+        default=AGE / timedelta(minutes=1),
+        ge=0,
+        description="Leave out objects younger than so many minutes: they are on their way.",
+    )
+    dry_run: bool = Field(default=False, description="Only say what no table has seen.")
+
+
+@dg.op(out={}, description="Ingests the raw objects that no table has seen, and shows it as the assets' own runs do.")
+def ingest_unseen(
+    context: dg.OpExecutionContext, buckets: Buckets, config: ReconcileConfig
+) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
+    with told():
+        unseen = _find(context, buckets, config)
+        if config.dry_run or not unseen.objects:
+            return
+        staging, lake = buckets.staging, buckets.lake
+        report = progress(context.log.info, "raw objects")
+        repaired = repair(unseen, staging=staging, lake=lake, settings=buckets.settings, on_progress=report)
+        _log(context, repaired)
+        touched = by_target(repaired.receipts)
+        for target, receipts in touched.items():
+            yield materialization(target, receipts, staging, lake)
+        for target in touched:
+            for year in target.years:
+                yield from evaluate_year(lake, context.instance, year)
+    if repaired.failed:
+        key, reason = next(iter(repaired.failed.items()))
+        raise dg.Failure(f"{len(repaired.failed)} objects were not ingested; {key}: {reason}", allow_retries=False)
+
+
+@dg.job(
+    description=(
+        "Find the raw objects in staging that no table has seen, and ingest them: how lost events are repaired, "
+        "whoever consumes arrivals. What the tables hold decides, so it is safe at any time."
+    )
+)
+def reconcile() -> None:
+    ingest_unseen()
+
+
+@dg.schedule(
+    job=reconcile,
+    cron_schedule="20 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every hour: reconcile staging with the tables. A run that finds nothing costs a few listings.",
+)
+def every_hour(buckets: Buckets) -> dg.RunRequest | dg.SkipReason:
+    if not (buckets.settings.staging_bucket and buckets.settings.lake_bucket):
+        return dg.SkipReason("STOCK_PIPELINE_STAGING_BUCKET or STOCK_PIPELINE_LAKE_BUCKET is not set")
+    return dg.RunRequest()
+
+
+def _find(context: dg.OpExecutionContext, buckets: Buckets, config: ReconcileConfig) -> Unseen:
+    unseen = find_unseen(
+        staging=buckets.staging,
+        lake=buckets.lake,
+        since=None if config.everything else timedelta(days=config.since_days),
+        age=timedelta(minutes=config.age_minutes),
+        on_progress=progress(context.log.info, "raw objects accounted for"),
+    )
+    context.log.info(f"{len(unseen.objects):,} of {unseen.looked_at:,} raw objects were seen by no table")
+    for info in unseen.objects[:_LISTED]:
+        context.log.warning(f"no table has seen {info.key} of {info.modified:%Y-%m-%d %H:%M:%S} UTC")
+    context.instance.add_run_tags(context.run_id, {"stock_pipeline/unseen": str(len(unseen.objects))})
+    return unseen
+
+
+def _log(context: dg.OpExecutionContext, repaired: Repaired) -> None:
+    for line in noteworthy(repaired.receipts):
+        context.log.warning(line)
+    for receipt in repaired.receipts:
+        if left_out := without_partition(receipt):
+            context.log.warning(f"{receipt.source} was stored in {', '.join(left_out)}, no partitions in Dagster")
+    for key, reason in repaired.failed.items():
+        context.log.error(f"{key} was not ingested: {reason}")
+    context.log.info(f"{sum(receipt.inserted for receipt in repaired.receipts):,} rows stored for the first time")

@@ -1,0 +1,162 @@
+"""The sensor over the lineage queue: what the Lambda functions wrote becomes events of the assets.
+
+Dagster commits the events of a tick when the tick has returned, and its cursor after them. So nothing is deleted in the
+tick that receives it: the cursor keeps the messages' handles, and the next tick deletes what a stored cursor names. If
+the daemon ends between events and cursor, the messages come again, and each event says of which receipts it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import dagster as dg
+
+from stock_pipeline.errors import StockPipelineError
+from stock_pipeline.lineage import joined
+from stock_pipeline.orchestration.batch.checks import YearsConfig, check_years
+from stock_pipeline.orchestration.batch.jobs import check_prices
+from stock_pipeline.orchestration.lineage.events import (
+    Target,
+    by_target,
+    is_to_come,
+    materialization,
+    session_of,
+    shown,
+    targets_of,
+    without_partition,
+)
+from stock_pipeline.orchestration.lineage.inbox import Inbox, Memory, opened
+from stock_pipeline.orchestration.metadata import noteworthy
+from stock_pipeline.orchestration.resources import Buckets
+from stock_pipeline.orchestration.stream.sensor import UNFINISHED
+from stock_pipeline.receipts import Receipt
+from stock_pipeline.settings import variable
+
+INTERVAL = 10  # seconds
+MESSAGES = 500
+"""A tick takes so many messages at most; the next one follows at once after the interval."""
+
+REPORTING = 35.0
+"""Seconds from a tick's beginning until it begins no further event: it must end within 60."""
+
+
+@dg.sensor(
+    job=check_prices,
+    minimum_interval_seconds=INTERVAL,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Takes the receipts that the Lambda functions send, and shows what they wrote: raw objects, years of "
+        "price_by_date with their checks, days of price_by_date_stream and the latest prices. A message is deleted "
+        "once its events are committed. One that is no receipt is left, and ends in the lineage dead-letter queue."
+    ),
+)
+def lambda_receipts(context: dg.SensorEvaluationContext, buckets: Buckets) -> dg.SensorResult | dg.SkipReason:
+    if not buckets.settings.lineage_queue_url:
+        return dg.SkipReason(
+            f"{variable('lineage_queue_url')} is not set: no Lambda function tells what it wrote; set it to the URL of "
+            "your stack's LineageQueueUrl"
+        )
+    begun, queue, memory = time.monotonic(), buckets.receipts, Memory.from_cursor(context.cursor)
+    if not_deleted := queue.delete(memory.messages()):
+        context.log.warning(f"{not_deleted} messages were not deleted and come again, which shows nothing twice")
+    requests, unchecked = _checks(context.instance, memory.years)
+    report = Report(context, buckets, begun + REPORTING)
+    sessions = report.sessions(memory.sessions)
+    if not queue.waiting():
+        return _result(requests, report.events, Memory([], unchecked, sessions))
+    inbox = opened(queue.receive(MESSAGES), targets_of)
+    _log(context, inbox)
+    report.receipts(inbox.receipts)
+    done, left = inbox.settled(report.late | report.failed)
+    queue.extend([message for message in left if inbox.held[message.id] not in report.failed], 0)
+    sessions += [replace(receipt, partitions={}) for receipt in inbox.receipts if is_to_come(receipt)]
+    years = sorted({*unchecked, *report.years})
+    return _result(requests, report.events, Memory([message.handle for message in done], years, joined(sessions)))
+
+
+@dataclass
+class Report:
+    """The events of a tick, one for each asset or partition that its receipts touched.
+
+    `years` are those that want their checks, also where the events were committed by a tick that left no cursor. `late`
+    has the ids of receipts there was no time for, `failed` those of receipts with a partition that cannot be read. What
+    was begun with such a receipt is not lost: when it comes again, its other events are found to be there.
+    """
+
+    context: dg.SensorEvaluationContext
+    buckets: Buckets
+    until: float
+    events: list[dg.AssetMaterialization] = field(default_factory=list)
+    years: set[int] = field(default_factory=set)
+    late: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+
+    def receipts(self, receipts: Sequence[Receipt]) -> None:
+        """Show receipts wherever they are not shown yet."""
+        for target, touched in by_target(receipts).items():
+            if self.events and time.monotonic() > self.until:
+                self.late.update(receipt.id for receipt in touched)
+            else:
+                self._show(target, touched)
+
+    def sessions(self, waiting: Sequence[Receipt]) -> list[Receipt]:
+        """Show the raw objects of sessions that have become partitions; returns the receipts of the others."""
+        for receipt in waiting:
+            if (session := session_of(receipt)) and session in targets_of(receipt):
+                self._show(session, [receipt])
+        return [receipt for receipt in waiting if is_to_come(receipt)]
+
+    def _show(self, target: Target, receipts: Sequence[Receipt]) -> None:
+        known = shown(self.context.instance, target, receipts)
+        new = [receipt for receipt in receipts if receipt.id not in known]
+        try:
+            if new:
+                self.events.append(materialization(target, new, self.buckets.staging, self.buckets.lake))
+            self.years.update(target.years)
+        except Exception as error:  # a partition that cannot be read must not keep the others from being shown
+            self.failed.update(receipt.id for receipt in new)
+            said = str(error) if isinstance(error, StockPipelineError) else type(error).__name__
+            self.context.log.error(f"{target} cannot be shown now, its messages come again: {said}")
+
+
+def _checks(instance: dg.DagsterInstance, years: Sequence[int]) -> tuple[list[dg.RunRequest], list[int]]:
+    """The run that checks years whose events are committed; and the years that wait as another one is not done.
+
+    A run, as Dagster keeps but one result of a partition's check beside its runs and fails on the second.
+    """
+    unfinished = dg.RunsFilter(job_name=check_prices.name, statuses=UNFINISHED)
+    if not years or instance.get_runs(unfinished, limit=1):
+        return [], list(years)
+    config = dg.RunConfig(ops={check_years.name: YearsConfig(years=list(years))})
+    return [dg.RunRequest(run_config=config, tags={"stock_pipeline/years": f"{years[0]} to {years[-1]}"})], []
+
+
+def _result(
+    requests: Sequence[dg.RunRequest], events: Sequence[dg.AssetMaterialization], memory: Memory
+) -> dg.SensorResult:
+    return dg.SensorResult(
+        run_requests=requests,
+        asset_events=events,
+        cursor=memory.to_cursor(),
+        # Dagster shows a tick that asks for no run as skipped; the reason is the place to say what it did.
+        skip_reason=None
+        if requests
+        else dg.SkipReason(
+            f"{len(events)} materializations of what Lambda functions wrote"
+            if events
+            else "no receipts wait in the lineage queue"
+        ),
+    )
+
+
+def _log(context: dg.SensorEvaluationContext, inbox: Inbox) -> None:
+    for line in noteworthy(inbox.receipts):
+        context.log.warning(line)
+    for receipt in inbox.receipts:
+        if left_out := without_partition(receipt):
+            context.log.warning(f"{receipt.source} was stored in {', '.join(left_out)}, no partitions in Dagster")
+    tries: Mapping[str, int] = {message.id: message.tries for message in inbox.messages}
+    for name, reason in inbox.malformed.items():
+        context.log.error(f"message {name} is left at try {tries[name]}: {reason}")

@@ -1,0 +1,127 @@
+"""A stage's life on the local AWS, by the packages and the commands of `make`: deployed, used, updated, taken away."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stock_pipeline.deploy import sam
+from stock_pipeline.deploy.destroy import destroy
+from stock_pipeline.deploy.stack import client_of, outputs_of
+from stock_pipeline.errors import DeployError
+from stock_pipeline.lake.store import S3Store
+from stock_pipeline.local import LocalAws, local_aws
+from stock_pipeline_tests.local_aws import eventually
+
+pytestmark = [pytest.mark.package, pytest.mark.timeout(900)]
+
+STAGE, STACK = "made", "stock-pipeline-made"
+PARAMETERS = {"Database": "stock_market_made", "StreamBufferSeconds": "1"}
+BAR = b"Date,Open,High,Low,Close,Volume\n2024-01-02,10,11,9,10.5,100\n"
+
+
+@pytest.fixture(scope="module")
+def aws(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    with local_aws(tmp_path_factory.mktemp("aws"), installed=installed) as running:
+        yield running
+
+
+def run(aws: LocalAws, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in an environment that names the AWS, and no setting."""
+    environ = {name: value for name, value in aws.environ().items() if not name.startswith("STOCK_PIPELINE_")}
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+
+def stock_pipeline(aws: LocalAws, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run(aws, str(Path(sys.executable).with_name("stock-pipeline")), "--stack", STACK, *arguments)
+
+
+def stored(aws: LocalAws) -> list[dict[str, Any]]:
+    done = stock_pipeline(aws, "sql", "SELECT symbol, close FROM price_by_date ORDER BY 1", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    rows: list[dict[str, Any]] = json.loads(done.stdout)
+    return rows
+
+
+def put(aws: LocalAws, symbol: str) -> None:
+    outputs = outputs_of(STACK, client_of("cloudformation", aws.environ()))
+    store = S3Store(outputs["StagingBucket"], client_of("s3", aws.environ()))
+    store.put(f"daily_prices/uploads/{symbol}.csv", BAR)
+
+
+def test_a_stage_is_deployed_used_updated_and_taken_away(aws: LocalAws, built: Callable[[str], Path]) -> None:
+    environ, template = aws.environ(), built("host")
+    sam.deploy(template, STAGE, PARAMETERS, environ)
+
+    # The deployed package does the work, and the command line needs the stack's name only.
+    put(aws, "AAPL")
+    assert eventually(lambda: stored(aws), within=60) == [{"symbol": "AAPL", "close": 10.5}]
+    examined = stock_pipeline(aws, "doctor")
+    assert examined.returncode == 0, examined.stdout
+
+    # An update changes what is given and nothing else.
+    sam.deploy(template, STAGE, {"MaxClockSkewSeconds": "60"}, environ)
+    outputs = outputs_of(STACK, client_of("cloudformation", environ))
+    assert (outputs["MaxClockSkewSeconds"], outputs["Database"]) == ("60", "stock_market_made")
+
+    # It goes, but for the data, which the next deployment has.
+    said: list[str] = []
+    destroy(STAGE, report=said.append, environ=environ)
+    assert sum("kept stock-pipeline-made-" in sentence for sentence in said) == 2
+    with pytest.raises(DeployError, match=f"there is no stack {STACK}"):
+        outputs_of(STACK, client_of("cloudformation", environ))
+    sam.deploy(template, STAGE, PARAMETERS, environ)
+    assert stored(aws) == [{"symbol": "AAPL", "close": 10.5}]
+    put(aws, "MSFT")
+    assert eventually(lambda: len(stored(aws)) == 2, within=60)
+
+    # Asked for, the data goes as well; once more is no error.
+    said.clear()
+    destroy(STAGE, delete_data=True, report=said.append, environ=environ)
+    assert sum("deleted stock-pipeline-made-" in sentence for sentence in said) == 2
+    buckets = {bucket["Name"] for bucket in client_of("s3", environ).list_buckets()["Buckets"]}
+    assert not [name for name in buckets if name.startswith(STACK)]
+    destroy(STAGE, delete_data=True, report=said.append, environ=environ)
+    assert said[-1] == f"there is no stack {STACK}"
+
+
+def test_nothing_is_deleted_unless_somebody_says_so(aws: LocalAws) -> None:
+    done = run(aws, sys.executable, "-m", "stock_pipeline.deploy", "destroy", "--stage", "local", "--delete-data")
+    assert done.returncode == 1
+    assert "ALL DATA" in done.stderr
+    assert "FORCE=1" in done.stderr
+    assert outputs_of("stock-pipeline-local", client_of("cloudformation", aws.environ()))
+
+
+def test_a_refused_parameter_is_told_and_leaves_nothing(aws: LocalAws, built: Callable[[str], Path]) -> None:
+    with pytest.raises(DeployError, match="`sam deploy` failed"):
+        sam.deploy(built("host"), "refused", {"Seed": "-1"}, aws.environ())
+    with pytest.raises(DeployError, match="there is no stack"):
+        outputs_of("stock-pipeline-refused", client_of("cloudformation", aws.environ()))
+
+
+@pytest.mark.parametrize("text", ["Seed", "Seed 11", "=1", "Symbols='AAPL", "a-b=1"])
+def test_parameters_take_one_form(text: str) -> None:
+    with pytest.raises(DeployError, match="Name=value"):
+        sam.parameters_of(text)
+
+
+def test_parameters_are_read_as_a_shell_would() -> None:
+    assert sam.parameters_of("Seed=11 Symbols='AAPL,BRK.B' AlarmEmail=") == {
+        "Seed": "11",
+        "Symbols": "AAPL,BRK.B",
+        "AlarmEmail": "",
+    }
+
+
+def test_without_the_sam_cli_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sam, "SAM", tmp_path / "nothing")
+    with pytest.raises(DeployError, match="make sam"):
+        sam.build("host", tmp_path)
+    assert list(tmp_path.iterdir()) == []

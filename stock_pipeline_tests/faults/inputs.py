@@ -1,0 +1,147 @@
+"""Objects of daily prices and of ticks whose every record has a known fate: what the oracle goes by.
+
+Records are made from what they mean, and written as text here; nothing of this is read back by the code under test's
+parsers to find out what to expect. Names and values come from small sets, so that records meet: the same key twice in
+an object, in two objects, with the same values and with others.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from urllib.parse import quote_plus
+
+OPEN = datetime(2024, 6, 3, 14, 28)  # noqa: DTZ001 - the text of a tick has no offset, and means UTC
+HEADER = "symbol,date,open,high,low,close,volume"
+SYMBOLS = ("AAPL", "BRK.B", "NA")
+SESSIONS = (date(2023, 12, 29), date(2024, 1, 2), date(2024, 1, 3))
+AWKWARD = ("plain", "a b", "50%25 off", "ü+ö", "x&y=z")
+"""Names that a notification encodes, and that some consumer decodes twice or not at all."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of an object. `reason` is that of its rejection; a record without key or reason is no row on purpose.
+
+    `key` identifies the row in its table (None: only its place does), `values` are what is stored of it.
+    """
+
+    line: int
+    text: str
+    key: tuple[Any, ...] | None = None
+    values: tuple[Any, ...] | None = None
+    reason: str | None = None
+
+    @property
+    def good(self) -> bool:
+        return self.values is not None
+
+    @property
+    def skipped(self) -> bool:
+        return self.values is None and self.reason is None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A version of an object: its records, or None when the whole object is to be refused."""
+
+    key: str
+    data: bytes
+    records: tuple[Record, ...] | None
+
+    @property
+    def good(self) -> list[Record]:
+        return [record for record in self.records or () if record.good]
+
+    @property
+    def firsts(self) -> list[Record]:
+        """The good records that are the first of their key."""
+        first: dict[object, Record] = {}
+        for record in self.good:
+            first.setdefault(record.key or record.line, record)
+        return list(first.values())
+
+
+def daily_source(choose: random.Random, key: str, rows: int) -> Source:
+    """A file of daily prices; values are (open, high, low, close, adj_close, volume)."""
+    if choose.random() < 0.06:
+        return Source(key, b"colour,size\nred,1\n", None)
+    records = [_daily_record(choose, line) for line in range(2, rows + 2)]
+    return Source(key, "\n".join([HEADER, *(r.text for r in records), ""]).encode(), tuple(records))
+
+
+def _daily_record(choose: random.Random, line: int) -> Record:
+    symbol, day = choose.choice(SYMBOLS), choose.choice(SESSIONS)
+    close, volume = choose.choice((1.5, 2.5)), choose.choice((100, 100, None))
+    text = f"{symbol},{day},,,,{close},{volume or ''}"
+    bad = {
+        "bad_number": f"{symbol},{day},,,,x{line},",
+        "non_positive_price": f"{symbol},{day},,,,-{line},",
+        "missing_date": f"{symbol},,,,,{close},{line}",
+        "missing_symbol": f",{day},,,,{close},{line}",
+        "ragged_row": f"{symbol},{day},,{line}",
+        "negative_volume": f"{symbol},{day},,,,{close},-{line}",
+    }
+    if choose.random() < 0.2:
+        reason = choose.choice(sorted(bad))
+        return Record(line, bad[reason], reason=reason)
+    return Record(line, text, (symbol, day), (None, None, None, close, None, volume))
+
+
+def tick_source(choose: random.Random, key: str, rows: int, serial: int) -> Source:
+    """An object of ticks; values are (symbol, price, size, produced_at). `serial` makes ticks without an id unique."""
+    if choose.random() < 0.05:
+        return Source(key, b"symbol,price\nAAPL,1\n", None)
+    records = [_tick_record(choose, line, serial) for line in range(1, rows)]
+    records.append(_good_tick(choose, rows))  # an object without any JSON object would be refused whole
+    return Source(key, "".join(record.text + "\n" for record in records).encode(), tuple(records))
+
+
+def _tick_record(choose: random.Random, line: int, serial: int) -> Record:
+    kind = choose.random()
+    if kind < 0.06:
+        return Record(line, "{broken", reason="malformed_json")
+    if kind < 0.12:
+        return Record(line, message("bad", "AAPL", -float(line), None, OPEN), reason="non_positive_price")
+    if kind < 0.18:
+        ahead = OPEN + timedelta(days=400)
+        return Record(line, message(f"ahead{line}", "AAPL", 1.0, None, ahead), reason="future_timestamp")
+    if kind < 0.22:
+        return Record(line, '{"T":"q","S":"AAPL","bp":1,"t":"2024-06-03T13:30:00Z"}')
+    if kind < 0.3:
+        number = choose.randrange(9)
+        symbol, price = SYMBOLS[number % 3], 1000.0 + serial * 100 + line
+        return Record(
+            line, message(None, symbol, price, 1.0, _moment(number)), None, (symbol, price, 1.0, _moment(number))
+        )
+    return _good_tick(choose, line)
+
+
+def _good_tick(choose: random.Random, line: int) -> Record:
+    number = choose.randrange(9)
+    symbol, at = SYMBOLS[number % 3], _moment(number)
+    price = 10.0 + number + (0.25 if choose.random() < 0.35 else 0.0)
+    size = None if number % 4 == 0 else 2.0
+    event = f"e{number:02}"
+    return Record(line, message(event, symbol, price, size, at), (event,), (symbol, price, size, at))
+
+
+def _moment(number: int) -> datetime:
+    """Later events are not always those with greater ids, and some share a moment: the id then decides."""
+    return OPEN + timedelta(seconds=(number * 5 % 12) // 2 * 60)
+
+
+def message(event: str | None, symbol: str, price: float, size: float | None, at: datetime) -> str:
+    """A tick as its producer writes it."""
+    message: dict[str, Any] = {"event_id": event, "symbol": symbol, "price": price, "size": size}
+    message["produced_at"] = f"{at:%Y-%m-%d %H:%M:%S.%f}"
+    return json.dumps({name: value for name, value in message.items() if value is not None})
+
+
+def notification(bucket: str, key: str) -> dict[str, Any]:
+    """What S3 says of a new object, its key encoded as S3 does it."""
+    where = {"bucket": {"name": bucket}, "object": {"key": quote_plus(key, safe="/")}}
+    return {"Records": [{"eventName": "ObjectCreated:Put", "s3": where}]}

@@ -1,0 +1,155 @@
+"""What every commit did to the tables, judged the moment it happens by a model in plain Python.
+
+Nothing here calls the code under test: objects are read with pyarrow alone, and rows are compared as tuples.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from stock_pipeline_tests.faults.inputs import Record, Source
+from stock_pipeline_tests.memory_store import MemoryStore
+
+PRICES, HISTORY, SNAPSHOT, REJECTS = (
+    "price_by_date/",
+    "price_by_date_stream/",
+    "latest_stream_prices/",
+    "rejected_records/",
+)
+Row = dict[str, Any]
+Place = tuple[str, datetime]  # the provenance of a row: its source and its loading time
+
+
+@dataclass
+class Ledger:
+    """The versions of staged objects, the rows of the tables as of their last commit, and what was wrong with any."""
+
+    staging: MemoryStore
+    lake: MemoryStore
+    sources: dict[str, dict[str, Source]] = field(default_factory=dict)  # by key, then by ETag, in their order
+    restated: set[str] = field(default_factory=set)
+    rebuilt: bool = False
+    problems: list[str] = field(default_factory=list)
+    tables: dict[str, list[Row]] = field(default_factory=dict)  # by key of the object
+    versions: dict[str, list[list[Row]]] = field(default_factory=dict)
+    inserted: Counter[Place] = field(default_factory=Counter)
+    commits: int = 0
+    once_stored: set[tuple[Any, ...]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.lake.after_put = self._committed
+
+    def stage(self, source: Source) -> None:
+        etag = self.staging.put(source.key, source.data)
+        versions = self.sources.setdefault(source.key, {})
+        versions.pop(etag, None)
+        versions[etag] = source
+
+    def rows(self, prefix: str) -> list[Row]:
+        return [row for key, rows in sorted(self.tables.items()) if key.startswith(prefix) for row in rows]
+
+    def problem(self, text: str) -> None:
+        self.problems.append(text)
+
+    def _committed(self, key: str) -> None:
+        self.commits += 1
+        before, now = self.tables.get(key, []), read(self.lake.objects[key].data)
+        self.tables[key] = now
+        self.versions.setdefault(key, []).append(now)
+        if key.startswith(PRICES):
+            self._judge_first(key, before, now, ("symbol", "date"), price_values)
+        elif key.startswith(HISTORY):
+            self._judge_first(key, before, now, ("event_id",), tick_values)
+        elif key.startswith(SNAPSHOT):
+            self._judge_snapshot(before, now)
+        else:
+            self._judge_rejects(key, before, now)
+
+    def _judge_first(
+        self, key: str, before: list[Row], now: list[Row], names: tuple[str, ...], values: Callable[[Row], Any]
+    ) -> None:
+        """A table in which the first stays: nothing that was stored goes, and what is new was read from its source."""
+        was, is_ = by_key(before, names), by_key(now, names)
+        if len(is_) != len(now):
+            self.problem(f"{key}: a key is stored twice")
+        for name, row in was.items():
+            if name not in is_:
+                self.problem(f"{key}: the row {name} is gone")
+            elif is_[name] != row and not self.rebuilt:
+                self._judge_replacement(key, name, row, is_[name], values)
+        for name, row in is_.items():
+            if was.get(name) == row:
+                continue
+            self.inserted[row["source"], row["etl_loading_ts"]] += 1
+            self.once_stored.add((*name, *values(row)))
+            given = [r for s in self.sources.get(row["source"], {}).values() for r in s.firsts]
+            if not any(matches(record, name, values(row)) for record in given):
+                self.problem(f"{key}: {name} with {values(row)} is not the first of its source {row['source']}")
+
+    def _judge_replacement(
+        self, key: str, name: tuple[Any, ...], old: Row, new: Row, values: Callable[[Row], Any]
+    ) -> None:
+        if new["source"] not in self.restated:
+            self.problem(f"{key}: {name} had {values(old)} and now has {values(new)}: the first did not stay")
+            return
+        text = as_text((*name, *values(old)))
+        replaced = [r["raw"] for r in self.rows(REJECTS) if r["reason"] == "replaced" and r["source"] == new["source"]]
+        if values(old) != values(new) and text not in replaced:
+            self.problem(f"{key}: {name} was replaced by {new['source']} before {text} was on record")
+
+    def _judge_snapshot(self, before: list[Row], now: list[Row]) -> None:
+        was, is_ = by_key(before, ("symbol",)), by_key(now, ("symbol",))
+        history = by_key(self.rows(HISTORY), ("event_id",))
+        if len(is_) != len(now):
+            self.problem("snapshot: a symbol is stored twice")
+        for name, row in was.items():
+            if name not in is_ or moment(is_[name]) < moment(row):
+                self.problem(f"snapshot: {name} went back from {moment(row)}")
+        for name, row in is_.items():
+            stored = history.get((row["event_id"],))
+            if not stored or tick_values(stored) != tick_values(row):
+                self.problem(f"snapshot: {name} shows {row['event_id']}, which history does not hold so")
+
+    def _judge_rejects(self, key: str, before: list[Row], now: list[Row]) -> None:
+        kept = {(r["line"], r["raw"]) for r in now if r["reason"] == "replaced"}
+        for row in before:
+            if row["reason"] == "replaced" and (row["line"], row["raw"]) not in kept:
+                self.problem(f"{key}: the replaced value {row['raw']} is no longer on record")
+
+
+def read(data: bytes) -> list[Row]:
+    rows: list[Row] = pq.ParquetFile(io.BytesIO(data)).read(use_threads=False).to_pylist()
+    return rows
+
+
+def by_key(rows: Iterable[Row], names: tuple[str, ...]) -> dict[tuple[Any, ...], Row]:
+    return {tuple(row[name] for name in names): row for row in rows}
+
+
+def price_values(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("open", "high", "low", "close", "adj_close", "volume"))
+
+
+def tick_values(row: Row) -> tuple[Any, ...]:
+    return row["symbol"], row["price"], row["size"], row["produced_at"].astimezone(UTC).replace(tzinfo=None)
+
+
+def moment(row: Row) -> tuple[datetime, str]:
+    return row["produced_at"], row["event_id"]
+
+
+def matches(record: Record, key: tuple[Any, ...], values: tuple[Any, ...]) -> bool:
+    """Whether a row can have come from a record; one without an id of its own is known by its values."""
+    return record.values == values and record.key in (key, None)
+
+
+def as_text(values: Iterable[Any]) -> str:
+    """Values as the record of a replacement writes them: blank for nothing, no decimals for whole numbers."""
+    return ",".join("" if v is None else f"{v:g}" if isinstance(v, float) else str(v) for v in values)

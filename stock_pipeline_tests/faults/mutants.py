@@ -1,0 +1,184 @@
+"""Planted bugs: each mechanism of the pipeline taken out or bent, which some schedule must notice.
+
+A bug is an edit of the source, made in a copy of the packages, in which schedules then run until one is violated. An
+edit whose text is no longer there, or is there more than once, fails: the mechanism has moved, and its bug must too.
+"""
+# ruff: noqa: E501 - the lines of the source are quoted as they are
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from stock_pipeline.local.folders import CHECKOUT
+
+SCHEDULES = 50
+"""A bug must show in so many schedules, those of the seeds from FIRST on."""
+FIRST = 1
+
+COPIED = ("stock_pipeline", "stock_pipeline_tests/faults", "stock_pipeline_tests/__init__.py",
+          "stock_pipeline_tests/memory_store.py", "lambdas")  # fmt: skip
+
+RUN = f"""
+import sys
+import pyarrow as pa
+pa.set_cpu_count(1)
+from stock_pipeline_tests.faults.schedules import run
+for seed in range({FIRST}, {FIRST + SCHEDULES}):
+    problems = run(seed).problems
+    if problems:
+        print(seed, problems[0])
+        sys.exit(0)
+sys.exit(3)
+"""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A bug: in a file, this text gives way to that."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+    def mutate(self, root: Path) -> None:
+        """Plant the bug in a copy; raises AssertionError when its place cannot be found."""
+        path = root / self.file
+        source = path.read_text()
+        found = source.count(self.old)
+        assert found == 1, f"{self.name}: its text is {found} times in {self.file}, not once; write the mutant anew"
+        path.write_text(source.replace(self.old, self.new))
+
+
+_MERGE, _PARTITIONS, _REJECTS = (
+    "stock_pipeline/merge.py",
+    "stock_pipeline/lake/partitions.py",
+    "stock_pipeline/lake/rejects.py",
+)
+_ARRIVALS, _TICKS, _DAILY = "stock_pipeline/arrivals.py", "stock_pipeline/ingest_ticks.py", "stock_pipeline/ingest.py"
+_EVENTS = "stock_pipeline/arrival_events.py"
+_STREAM = "lambdas/process_stock_stream_data/handler.py"
+_BATCH = "lambdas/process_batch_stock_data/handler.py"
+
+MUTANTS = (
+    Mutant("no If-Match", _PARTITIONS, "if_match=etag, if_none_match", "if_match=None, if_none_match"),
+    Mutant("no If-None-Match", _PARTITIONS, "if_none_match=etag is None", "if_none_match=False"),
+    Mutant("the ETag is that of another read", _PARTITIONS, "return decode(found.data, table, columns), found.info.etag",
+           "return decode(found.data, table, columns), store.get(partition_key(table, partition)).info.etag"),
+    Mutant("no second try after 412 or 409: the loss is taken for a success", _PARTITIONS,
+           "gone\n        return False", "gone\n        return True"),
+    Mutant("a lost race ends the ingest with an error of its own", _PARTITIONS,
+           "gone\n        return False", "gone\n        raise"),
+    Mutant("tried again without reading again", _PARTITIONS,
+           "    for _ in attempts(partition_key(table, partition)):  # pragma: no branch - it ends by raising\n        existing, etag = read_version(store, table, partition)\n",
+           "    existing, etag = read_version(store, table, partition)\n    for _ in attempts(partition_key(table, partition)):\n"),
+    Mutant("an unknown effect is taken for a success", _PARTITIONS,
+           "    except (PreconditionFailed, ObjectNotFound):  # S3 answers 404 to If-Match when the object is gone\n        return False",
+           "    except PreconditionFailed:\n        return False\n    except Exception:\n        return True"),
+    Mutant("only what is new is written", _PARTITIONS, "merged = merge(existing, incoming, table, replace=replace)",
+           "merged = merge(None, incoming, table, replace=replace)"),
+    Mutant("the last stays instead of the first", _MERGE, "slot[keys[::-1]] = at[::-1]", "slot[keys] = at"),
+    Mutant("a stored value gives way unasked", _MERGE, "    if replace:\n", "    if True:\n"),
+    Mutant("a conflict is taken for a duplicate", _MERGE,
+           "outcome[against_stored] = np.where(same, Outcome.DUPLICATE, Outcome.CONFLICT)",
+           "outcome[against_stored] = Outcome.DUPLICATE"),
+    Mutant("a duplicate is taken for a conflict", _MERGE,
+           "outcome[behind] = np.where(same, Outcome.DUPLICATE, Outcome.CONFLICT)", "outcome[behind] = Outcome.CONFLICT"),
+    Mutant("own rows count as duplicates", _MERGE, "    outcome[candidates[own]] = Outcome.INSERTED\n", ""),
+    Mutant("others' rows count as own", _MERGE, '("source", "etl_loading_ts") if n in', '("source",) if n in'),
+    Mutant("null equals nothing", _MERGE, "equal = pc.if_else(pc.is_valid(equal), equal, pc.and_(pc.is_null(a), pc.is_null(b)))",
+           "equal = pc.fill_null(equal, False)"),
+    Mutant("the greatest by time alone", _MERGE, "order = np.lexsort((-leading, pack(remaining, (*table.key, *ties))[0]))",
+           "order = np.lexsort((leading, pack(remaining, table.key)[0]))"),
+    Mutant("the snapshot by arrival", _MERGE, "leads, _ = _ranks(both.column(lead))", "leads = np.arange(both.num_rows)"),
+    Mutant("the snapshot is written over", _TICKS, "        merge_into_partition(lake, LATEST_PRICES, SNAPSHOT, latest)\n",
+           "        from stock_pipeline.lake.parquet import encode\n"
+           "        lake.put('latest_stream_prices/latest.parquet', encode(latest, LATEST_PRICES))\n"),
+    Mutant("the snapshot before history", _TICKS, "    receipts, outcomes = merge_group(\n",
+           "    _update_snapshot(rows, lake)\n    receipts, outcomes = merge_group(\n"),
+    Mutant("conflicts reach the snapshot", _TICKS, "rows.filter(booleans(outcomes != Outcome.CONFLICT))", "rows"),
+    Mutant("only new ticks reach the snapshot", _TICKS, "outcomes != Outcome.CONFLICT", "outcomes == Outcome.INSERTED"),
+    Mutant("an id by the time of loading", _TICKS, '@{found.info.etag}")', '@{now.timestamp()}")'),
+    Mutant("an id that forgets the object", _TICKS, 'f"{bucket}/{found.info.key}@{found.info.etag}"', 'bucket'),
+    Mutant("a rejected record is added, never replaced", _REJECTS, "keep = recorded if add or stale else _replaced(recorded)",
+           "keep = recorded"),
+    Mutant("replaced values are forgotten", _REJECTS, "keep = recorded if add or stale else _replaced(recorded)",
+           "keep = recorded if add or stale else recorded.slice(0, 0)"),
+    Mutant("a late worker brings back an old version's rejects", _REJECTS,
+           "stale = recorded_modified > source.modified.isoformat()", "stale = False"),
+    Mutant("rejected records of one source go under another's", _REJECTS, "hashlib.sha256(source.encode())",
+           "hashlib.sha256(source[:13].encode())"),
+    Mutant("replaced values are put on record after the commit", _ARRIVALS,
+           "before_commit=record_replaced if replace else None\n        )\n",
+           "before_commit=None\n        )\n        if replace:\n            record_replaced(merged)\n"),
+    Mutant("conflicts are not put on record", _ARRIVALS, "    if info.etag:\n        write_rejects",
+           "    if info.etag and not arrival.disputes:\n        write_rejects"),
+    Mutant("rejects before the merge's disputes are known", _ARRIVALS,
+           "pa.concat_tables([cleaned.rejected, *arrival.disputes])", "cleaned.rejected"),
+    Mutant("the key is not decoded", _EVENTS, 'unquote_plus(record["s3"]["object"]["key"])', 'record["s3"]["object"]["key"]'),
+    Mutant("the key is decoded twice", _EVENTS, '(unquote_plus(record["s3"]["object"]["key"])',
+           '(unquote_plus(unquote_plus(record["s3"]["object"]["key"]))'),
+    Mutant("only the first record of an event is read", _EVENTS, 'for record in event["Records"]\n', 'for record in event["Records"][:1]\n'),
+    Mutant("messages are acknowledged whatever came of them", _STREAM,
+           "return [name for name in named if name in failed]", "return []"),
+    Mutant("what there was no time for is acknowledged", _STREAM, 'failures[key] = "no time was left for it"', "pass"),
+    Mutant("an event is acknowledged although its ingest failed", _BATCH,
+           "    receipts = ingest_daily_prices(arrivals.keys, staging=STAGING, lake=LAKE, max_bytes=SETTINGS.max_object_mb * MIB)\n",
+           "    try:\n        receipts = ingest_daily_prices(arrivals.keys, staging=STAGING, lake=LAKE)\n"
+           "    except Exception:\n        receipts = []\n"),
+    Mutant("an object that does not answer is taken for one that is gone", _DAILY,
+           "        except ObjectNotFound as error:\n            return Arrival(ObjectInfo(key",
+           "        except Exception as error:\n            return Arrival(ObjectInfo(key"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Hunt:
+    """How a mutant was found: after which seed, by which violation; `seed` is None when it was not."""
+
+    mutant: Mutant
+    seed: int | None
+    words: str
+
+
+def hunt(mutant: Mutant) -> Hunt:
+    """Run schedules on a copy with the bug until one is violated."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for name in COPIED:
+            source = CHECKOUT / name
+            if source.is_dir():
+                shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(source, root / name)
+        mutant.mutate(root)
+        environment = os.environ | {"PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(
+            [sys.executable, "-c", RUN], cwd=root, env=environment, capture_output=True, text=True, timeout=900
+        )
+    if done.returncode == 3:
+        return Hunt(mutant, None, f"NOT FOUND in {SCHEDULES} schedules")
+    assert done.returncode == 0, f"{mutant.name}: {done.stderr[-2000:]}"
+    seed, _, words = done.stdout.strip().partition(" ")
+    return Hunt(mutant, int(seed), words)
+
+
+def run_all(processes: int, mutants: tuple[Mutant, ...] = MUTANTS) -> int:
+    """Hunt every mutant, print how each was found, and return how many were not."""
+    started = time.monotonic()
+    with ThreadPoolExecutor(processes) as threads:
+        missed = 0
+        for found in threads.map(hunt, mutants):
+            missed += found.seed is None
+            tries = f"{found.seed - FIRST + 1:3} schedules" if found.seed is not None else "NEVER"
+            print(f"  {tries:14} {found.mutant.name}: {found.words[:110]}", flush=True)
+    print(f"{len(mutants)} planted bugs, {missed} not found, in {time.monotonic() - started:.0f} s", flush=True)
+    return missed

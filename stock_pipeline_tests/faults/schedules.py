@@ -1,0 +1,147 @@
+"""A seed's schedule: its input, its workers, its rate of faults. The same seed always runs the same way."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+from stock_pipeline_tests.faults.hub import Stuck
+from stock_pipeline_tests.faults.inputs import AWKWARD, Source, daily_source, tick_source
+from stock_pipeline_tests.faults.verdict import judge_tables
+from stock_pipeline_tests.faults.wire import POSSIBLE, Fault
+from stock_pipeline_tests.faults.world import World
+
+RATES = (0.0, 0.05, 0.15, 0.3)
+"""The share of reads that meet a fault; a schedule has one. Of writes twice as many do."""
+
+HURRIES = (0.1, 0.1, 2, 30)
+"""Within so many seconds of each other objects and their notifications come: at once, or one after the other."""
+
+
+@dataclass
+class Outcome:
+    """What a schedule came to."""
+
+    seed: int
+    problems: list[str] = field(default_factory=list)
+    faults: Counter[Fault] = field(default_factory=Counter)
+    crashes: int = 0
+    ingests: int = 0
+    requests: int = 0
+    redelivered: int = 0
+    trace: list[str] = field(default_factory=list)
+
+
+def run(seed: int) -> Outcome:
+    """Run the schedule of a seed and judge it."""
+    choose = random.Random(seed)
+    daily, ticks = choose.choice(((True, False), (False, True), (False, True), (True, True)))
+    restated = daily and choose.random() < 0.5
+    world = World(choose, once=not restated, greed=choose.choice((1, 1, 3, 6)))
+    rate, budget = choose.choice(RATES), choose.randint(20, 120)
+
+    def pick(number: int, operation: str, key: str) -> Fault | None:
+        if number >= budget:
+            world.calm()
+            return None
+        if choose.random() >= rate * (2 if operation == "put" else 1):
+            return None
+        # What only sending again would mend in one try is less telling than what the pipeline itself must bear.
+        return choose.choice((*sorted(POSSIBLE[operation]), Fault.OUTAGE, Fault.OUTAGE, Fault.SLOW, Fault.SLOW))
+
+    world.log.pick = pick
+    if daily:
+        _daily(world, choose, restated)
+    if ticks:
+        _ticks(world, choose)
+    world.keep("reader", world.read)
+    small = choose.choice(({}, {"GROUP_BYTES": 300, "GROUP_ROWS": 3}))
+    outcome = Outcome(seed)
+    try:
+        with world.installed(**small):
+            _to_the_end(world, choose)
+    except (Stuck, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        world.ledger.problem(f"{type(error).__name__}: {error}")
+    finally:
+        world.hub.close()
+    outcome.problems = world.ledger.problems
+    outcome.faults, outcome.trace = world.log.faults, world.log.trace
+    outcome.crashes, outcome.ingests = world.crashes, world.ingests
+    outcome.requests = len(world.log.requests)
+    outcome.redelivered = world.batch.redelivered + world.stream.redelivered
+    return outcome
+
+
+def _daily(world: World, choose: random.Random, restated: bool) -> None:
+    names = [f"daily_prices/uploads/{name}.csv" for name in choose.sample(AWKWARD, choose.randint(1, 3))]
+    sources = [daily_source(choose, name, choose.randint(1, 5)) for name in names]
+    sources += _rewritten(choose, 0.5, [daily_source(choose, name, choose.randint(1, 5)) for name in names])
+    if restated:
+        key = "daily_prices/uploads/restated.csv"
+        world.ledger.restated.add(key)
+        sources.insert(choose.randint(1, len(sources)), daily_source(choose, key, choose.randint(3, 6)))
+        world.act("restater", lambda: _restating(world, key))
+    world.act("vendor", lambda: world.drop(sources, patience=choose.choice(HURRIES)))
+    for number in range(choose.choice((1, 2, 3, 3))):
+        world.keep(f"batch{number}", world.serve_batch)
+    if choose.random() < 0.2:
+        world.batch.send('{"Records": "no event"}')
+
+
+def _restating(world: World, key: str) -> None:
+    done: list[bool] = []
+
+    def restate() -> None:
+        world.restate(key)
+        done.append(True)
+
+    world.keep("restatement", restate)
+    world.hub.pause(until=lambda: bool(done))
+
+
+def _ticks(world: World, choose: random.Random) -> None:
+    names = [f"stock_stream/2024/06/03/14/{name}" for name in choose.sample(AWKWARD, choose.randint(2, 4))]
+    sources = [tick_source(choose, name, choose.randint(1, 5), n) for n, name in enumerate(names)]
+    sources += _rewritten(choose, 0.15, [tick_source(choose, name, 3, n + 10) for n, name in enumerate(names)])
+    world.act("firehose", lambda: world.drop(sources, patience=choose.choice(HURRIES)))
+    for number in range(choose.choice((1, 2, 3, 3))):
+        world.keep(f"stream{number}", world.serve_stream)
+    if choose.random() < 0.2:
+        world.stream.send("no event")
+
+
+def _rewritten(choose: random.Random, share: float, again: list[Source]) -> list[Source]:
+    """Some objects come a second time under their key, with other content."""
+    return [source for source in again if choose.random() < share]
+
+
+def _to_the_end(world: World, choose: random.Random) -> None:
+    world.run()
+    world.calm()
+    _again(world, redrive=True)
+    judge_tables(world.ledger, once=world.once)
+    for queue in (world.batch, world.stream):
+        for message in queue.dead:
+            if "no event" not in message.body:
+                world.ledger.problem(f"a message ends in the dead letters: {message.body}")
+    if choose.random() < 0.25:
+        commits = world.ledger.commits
+        _again(world, redrive=False)
+        if world.once and world.ledger.commits != commits:
+            world.ledger.problem("delivering everything once more changed a table")
+        judge_tables(world.ledger, once=world.once)
+
+
+def _again(world: World, *, redrive: bool) -> None:
+    """Without faults: give dead letters another time, or everything."""
+    if redrive and not (world.batch.dead or world.stream.dead):
+        return
+    world.batch.redrive()
+    world.stream.redrive()
+    if not redrive:
+        for key in sorted(world.ledger.sources):
+            world.notify(key)
+    world.keep("batch", world.serve_batch)
+    world.keep("stream", world.serve_stream)
+    world.run()

@@ -1,0 +1,159 @@
+"""What must be true in the end: `input = stored + exact duplicates + conflicts + rejected`, contents and all.
+
+Receipts are judged when they come, as what they say cannot be changed later.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+
+from stock_pipeline.receipts import Receipt
+from stock_pipeline_tests.faults.inputs import Record, Source
+from stock_pipeline_tests.faults.ledger import (
+    HISTORY,
+    PRICES,
+    REJECTS,
+    SNAPSHOT,
+    Ledger,
+    Row,
+    as_text,
+    matches,
+    moment,
+    price_values,
+    tick_values,
+)
+
+
+def judge_receipt(ledger: Ledger, receipt: Receipt, now: datetime, *, once: bool) -> None:
+    """A receipt says what the source has and what the tables got from just this ingest.
+
+    `once` says that stored values never give way in this schedule, so that conflicts can be told, too.
+    """
+    if not receipt.etag:
+        if receipt.source in ledger.sources:
+            ledger.problem(f"{receipt.source} is staged, and its receipt says that it does not exist")
+        return
+    source = ledger.sources.get(receipt.source, {}).get(receipt.etag)
+    if source is None:
+        ledger.problem(f"the receipt of {receipt.source} names an ETag that it never had")
+        return
+    said: tuple[object, ...] = (receipt.rows, receipt.skipped, receipt.rejected, receipt.refused is not None)
+    records = source.records or ()
+    rejected = Counter(record.reason for record in records if record.reason)
+    true = (len(records), sum(record.skipped for record in records), dict(rejected), source.records is None)
+    if said != true:
+        ledger.problem(f"the receipt of {receipt.source} says {said}, and {true} is true")
+    committed = ledger.inserted[receipt.source, now]
+    if receipt.inserted > committed or (once and receipt.inserted < committed):
+        ledger.problem(f"the receipt of {receipt.source} says {receipt.inserted} inserted, {committed} were committed")
+    if sum(receipt.partitions.values()) != len(source.good):
+        ledger.problem(f"the receipt of {receipt.source} counts {receipt.partitions} for {len(source.good)} rows")
+    disputed = sum(_stored_otherwise(ledger, record) for record in source.good)
+    if once and receipt.conflicts != disputed:
+        ledger.problem(f"the receipt of {receipt.source} says {receipt.conflicts} conflicts, and {disputed} is true")
+
+
+def judge_tables(ledger: Ledger, *, once: bool) -> None:
+    """The tables hold exactly what was sent, and every other record is accounted for."""
+    _judge_keys(ledger)
+    for versions in ledger.sources.values():
+        _judge_rejects(ledger, list(versions.values()), once)
+    _judge_snapshot(ledger)
+
+
+def _judge_keys(ledger: Ledger) -> None:
+    for prefix, key_of, values_of in ((PRICES, _daily_key, price_values), (HISTORY, _tick_key, tick_values)):
+        rows = [(key_of(row), values_of(row)) for row in ledger.rows(prefix)]
+        twice = [key for key, count in Counter(key for key, _ in rows).items() if count > 1]
+        for key in twice:
+            ledger.problem(f"{prefix}: {key} is stored more than once")
+        stored = {key for key, _ in rows}
+        by_place = Counter(values for _, values in rows)
+        for record in (r for versions in _last(ledger, prefix) for r in versions.good):
+            if record.key is None and by_place[record.values or ()] != 1:
+                ledger.problem(f"{prefix}: {record.text} is stored {by_place[record.values or ()]} times, not once")
+            elif record.key is not None and record.key not in stored:
+                ledger.problem(f"{prefix}: {record.text} is not stored, nor anything else under its key")
+
+
+def _judge_rejects(ledger: Ledger, versions: list[Source], once: bool) -> None:
+    """A source's rejected records are those of its last version, exactly."""
+    source = versions[-1].key
+    recorded = [row for row in ledger.rows(REJECTS) if row["source"] == source]
+    standing = Counter((row["line"], row["reason"]) for row in recorded if row["reason"] != "replaced")
+    for row in recorded:
+        if row["reason"] == "replaced" and row["raw"] not in {as_text(values) for values in ledger.once_stored}:
+            ledger.problem(f"{source}: {row['raw']} is on record as replaced, and was never stored")
+    if once:
+        expected = [_expected(ledger, version) for version in versions]
+        # A version without rejects leaves no record of itself, so a late worker's record of an older one may stay.
+        allowed = expected if not expected[-1] else expected[-1:]
+        if standing not in allowed:
+            ledger.problem(f"{source}: {dict(standing)} is on record, not {dict(expected[-1])}")
+        return
+    bad = Counter((r.line, str(r.reason)) for r in versions[-1].records or () if r.reason)
+    if versions[-1].records is not None and Counter({k: n for k, n in standing.items() if k[1] != "conflict"}) != bad:
+        ledger.problem(f"{source}: {dict(standing)} is on record, not {dict(bad)} and conflicts")
+    for record in versions[-1].good:
+        if _stored_otherwise(ledger, record) and not (standing[record.line, "conflict"] or _replaced(ledger, record)):
+            ledger.problem(f"{source}: {record.text} is neither stored nor on record")
+
+
+def _expected(ledger: Ledger, version: Source) -> Counter[tuple[int, str]]:
+    if version.records is None:
+        return Counter({(0, "file_refused"): 1})
+    bad = Counter((r.line, r.reason) for r in version.records if r.reason)
+    return bad + Counter((r.line, "conflict") for r in version.good if _stored_otherwise(ledger, r))
+
+
+def _judge_snapshot(ledger: Ledger) -> None:
+    """The snapshot shows the greatest of history.
+
+    One exception is known: a worker dies between history and snapshot, and its object is rewritten before anybody reads
+    it again. What only older contents of an object held may then be missing from the snapshot; nothing else may.
+    """
+    standing = [record for version in _last(ledger, HISTORY) for record in version.good]
+    least: dict[str, Row] = {}
+    greatest: dict[str, Row] = {}
+    for row in sorted(ledger.rows(HISTORY), key=moment):
+        greatest[row["symbol"]] = row
+        if any(matches(record, _tick_key(row), tick_values(row)) for record in standing):
+            least[row["symbol"]] = row
+    shown = {row["symbol"]: row for row in ledger.rows(SNAPSHOT)}
+    for symbol, row in greatest.items():
+        if symbol in shown and moment(shown[symbol]) > moment(row):
+            ledger.problem(f"the snapshot shows {shown[symbol]}, which is later than all of history")
+    for symbol, row in least.items():
+        if symbol not in shown or moment(shown[symbol]) < moment(row):
+            ledger.problem(f"the snapshot shows {shown.get(symbol)}, history holds the later {row}")
+
+
+def _last(ledger: Ledger, prefix: str) -> Iterator[Source]:
+    staged = "daily_prices/" if prefix == PRICES else "stock_stream/"
+    return (list(versions.values())[-1] for key, versions in ledger.sources.items() if key.startswith(staged))
+
+
+def _stored_otherwise(ledger: Ledger, record: Record) -> bool:
+    """Whether other values are stored under a record's key."""
+    if record.key is None:
+        return False
+    if len(record.key) == 1:
+        rows, key_of, values_of = ledger.rows(HISTORY), _tick_key, tick_values
+    else:
+        rows, key_of, values_of = ledger.rows(PRICES), _daily_key, price_values
+    return any(key_of(row) == record.key and not matches(record, record.key, values_of(row)) for row in rows)
+
+
+def _replaced(ledger: Ledger, record: Record) -> bool:
+    text = as_text((*(record.key or ()), *(record.values or ())))
+    return any(row["reason"] == "replaced" and row["raw"] == text for row in ledger.rows(REJECTS))
+
+
+def _daily_key(row: Row) -> tuple[object, ...]:
+    return row["symbol"], row["date"]
+
+
+def _tick_key(row: Row) -> tuple[object, ...]:
+    return (row["event_id"],)

@@ -1,0 +1,279 @@
+"""Buckets, queues, workers and readers of one schedule.
+
+Workers are the Lambda functions' handlers, called as Lambda calls them; a restatement is the ingest that the command
+line calls. A worker that is killed is started again after a while, and knows nothing of what it did.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+
+from stock_pipeline import arrivals, ingest, ingest_ticks
+from stock_pipeline.errors import MergeContention, RowsWouldBeLost, StockPipelineError, StoreUnavailable
+from stock_pipeline.lake import partitions, rejects
+from stock_pipeline.lake.store import ObjectStore
+from stock_pipeline.receipts import Receipt
+from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY
+from stock_pipeline_tests.faults import handlers
+from stock_pipeline_tests.faults.hub import Hub, Pool, Worker
+from stock_pipeline_tests.faults.inputs import Source, notification
+from stock_pipeline_tests.faults.ledger import Ledger
+from stock_pipeline_tests.faults.queues import Message, Queue
+from stock_pipeline_tests.faults.verdict import judge_receipt
+from stock_pipeline_tests.faults.wire import Log, Wire, WireStore
+from stock_pipeline_tests.memory_store import MemoryStore
+
+START = datetime(2024, 6, 3, 20, tzinfo=UTC)
+_UNDONE = (StoreUnavailable, MergeContention, RowsWouldBeLost)
+"""What a person answers with another try; the last of a rebuild that saw a stale list."""
+
+SHORTEST, LONGEST = 0.05, 10.0
+"""Seconds that a worker waits before it asks its queue again."""
+
+Connect = Callable[[Wire], ObjectStore]
+
+
+@dataclass
+class World:
+    """One pipeline, and whoever acts in it. `once`: no stored value ever gives way in it."""
+
+    random: random.Random
+    once: bool = True
+    connect: Connect = WireStore
+    greed: int = 10  # so many messages a function of the stream is given at most
+    careful: bool = False  # queues that neither duplicate nor lose, and workers that never stop early
+    crashes: int = 0
+    ingests: int = 0
+    stopping: bool = False
+    log: Log = field(default_factory=Log)
+
+    def __post_init__(self) -> None:
+        self.hub = Hub(self.random)
+        staging, lake = MemoryStore(handlers.STAGING), MemoryStore(handlers.LAKE)
+        self.ledger = Ledger(staging, lake)
+        self.wires = {bucket.bucket: Wire(bucket, self.hub, self.log) for bucket in (staging, lake)}
+        self.staging, self.lake = (self.connect(wire) for wire in self.wires.values())
+        self.batch = Queue(self.hub, self.random, visibility=60, most_tries=3, careful=self.careful)
+        self.stream = Queue(self.hub, self.random, visibility=60, most_tries=5, careful=self.careful)
+        self._moment = 0
+        self.busy = 0
+
+    def clock(self) -> datetime:
+        """The loading time of an ingest: no two have the same."""
+        self._moment += 1
+        return START + timedelta(seconds=int(self.hub.now), microseconds=self._moment)
+
+    # --- actors ------------------------------------------------------------------------------------------------------
+
+    def act(self, name: str, work: Callable[[], object]) -> None:
+        """Somebody who acts once and is never killed."""
+        self.busy += 1
+
+        def until_done() -> None:
+            try:
+                work()
+            finally:
+                self.busy -= 1
+
+        self.hub.spawn(Worker(name), until_done)
+
+    def keep(self, name: str, work: Callable[[], object]) -> None:
+        """A worker that is started again whenever it is killed, until `work` returns."""
+
+        def supervise() -> None:
+            lives = 0
+            while True:
+                lives += 1
+                worker = Worker(f"{name}.{lives}")
+                task = self.hub.spawn(worker, work)
+                self.hub.pause(until=lambda task=task: task not in self.hub.tasks)
+                if worker.alive:
+                    return
+                self.crashes += 1
+                self.hub.pause(self.random.uniform(0, 20))
+
+        self.hub.spawn(Worker(f"{name}'s keeper"), supervise)
+
+    def drop(self, sources: Sequence[Source], *, patience: float) -> None:
+        """Stage objects one after the other, and notify of each, sometimes twice, sometimes late."""
+        for source in sources:
+            again = source.key in self.ledger.sources  # then give the earlier version time to be read
+            self.hub.pause(self.random.uniform(0, 40 if again else patience))
+            self.ledger.stage(source)
+            self.notify(source.key, patience)
+
+    def notify(self, key: str, patience: float = 0.0) -> None:
+        queue = self.stream if key.startswith(ingest_ticks.RAW_TICKS) else self.batch
+        event = notification(handlers.STAGING, key)
+        staged = [other for other in self.ledger.sources if other.partition("/")[0] == key.partition("/")[0]]
+        if not self.careful and self.random.random() < 0.2:  # S3 may tell of several objects in one message
+            event["Records"].insert(0, notification(handlers.STAGING, self.random.choice(staged))["Records"][0])
+        for _ in range(1 if self.careful else self.random.choice((1, 1, 1, 1, 2))):
+            queue.send(json.dumps(event), self.random.uniform(0, patience))
+
+    def serve_stream(self) -> None:
+        """SQS calls the function with a group of messages, and deletes those that it does not name as failed."""
+        idle = SHORTEST
+        while not self.stopping:
+            messages = self.stream.receive(self.random.randint(1, self.greed))
+            if messages:
+                self._call_stream(messages)
+            idle = self._rest(idle, bool(messages))
+
+    def _call_stream(self, messages: list[Message]) -> None:
+        records = [{"messageId": m.id, "body": m.body, "eventSource": "aws:sqs"} for m in messages]
+        failed = handlers.stream().process_messages(records, self._go_on)
+        for message in messages:
+            self._between(0.03)
+            if message.id in failed:
+                self.stream.give_back(message)
+            else:
+                self.stream.delete(message)
+
+    def serve_batch(self) -> None:
+        """Lambda calls the function with an event, and calls again with what failed."""
+        idle = SHORTEST
+        while not self.stopping:
+            messages = self.batch.receive(1)
+            for message in messages:
+                try:
+                    handlers.batch_handler()(json.loads(message.body), None)
+                except StockPipelineError:
+                    self.batch.give_back(message)
+                else:
+                    self._between(0.03)
+                    self.batch.delete(message)
+            idle = self._rest(idle, bool(messages))
+
+    def _rest(self, idle: float, worked: bool) -> float:
+        """Wait before asking the queue again, longer each time that there was nothing; returns the next wait."""
+        self.hub.pause(self.random.uniform(0, SHORTEST if worked else idle))
+        return SHORTEST if worked else min(2 * idle, LONGEST)
+
+    def restate(self, key: str) -> None:
+        """Somebody ingests an object as a restatement, and tries again until it is done."""
+        while key not in self.ledger.sources:
+            self.hub.pause(1)
+        self.until_done(lambda: ingest.ingest_daily_prices([key], staging=self.staging, lake=self.lake, replace=True))
+
+    def until_done(self, work: Callable[[], object]) -> None:
+        while True:
+            try:
+                work()
+            except _UNDONE:
+                self.hub.pause(self.random.uniform(1, 20))
+            else:
+                return
+
+    def read(self) -> None:
+        """Somebody who reads tables again and again: whole commits only, and a snapshot that never goes back."""
+        seen: dict[str, tuple[datetime, str]] = {}
+        while not self.stopping:
+            self.hub.pause(self.random.uniform(0.1, 30))
+            try:
+                self._read_once(seen)
+            except StoreUnavailable:
+                pass
+            except (pa.ArrowException, ValueError) as error:
+                self.ledger.problem(f"a reader met {type(error).__name__}: {error}")
+
+    def _read_once(self, seen: dict[str, tuple[datetime, str]]) -> None:
+        table = self.random.choice((LATEST_PRICES, LATEST_PRICES, STREAM_PRICES_HISTORY, PRICE_BY_DATE, None))
+        if table is None:
+            rejects.read_rejects(self.lake, self.random.choice((PRICE_BY_DATE, STREAM_PRICES_HISTORY)))
+            return
+        names = [ingest_ticks.SNAPSHOT] if table is LATEST_PRICES else partitions.partitions(self.lake, table)
+        for name in names[:2]:
+            found = partitions.read_partition(self.lake, table, name)
+            if found is None:
+                continue
+            rows = found.to_pylist()
+            if rows not in self.ledger.versions[partitions.partition_key(table, name)]:
+                self.ledger.problem(f"a reader saw {table.name} {name} as nobody ever committed it")
+            for row in rows if table is LATEST_PRICES else ():
+                now = (row["produced_at"], row["event_id"])
+                if now < seen.get(row["symbol"], now):
+                    self.ledger.problem(f"a reader saw {row['symbol']} go back to {now}")
+                seen[row["symbol"]] = now
+
+    def _go_on(self) -> bool:
+        return self.careful or not self.faulty or self.random.random() > 0.2
+
+    def _between(self, chance: float) -> None:
+        """A worker may be killed after its work, before it says so."""
+        self.hub.pause()
+        if not self.careful and not self.stopping and self.faulty and self.random.random() < chance:
+            self.wires[handlers.LAKE].kill()
+
+    @property
+    def faulty(self) -> bool:
+        return self.log.pick is not _no_fault
+
+    # --- the run -----------------------------------------------------------------------------------------------------
+
+    def calm(self) -> None:
+        """From now on nothing goes wrong."""
+        self.log.pick = _no_fault
+        self.batch.careful = self.stream.careful = True
+
+    def run(self) -> None:
+        """Run until everything is staged, no message waits, and the workers have ended."""
+
+        def watch() -> None:
+            self.hub.pause(until=lambda: not self.busy and self.batch.done and self.stream.done)
+            self.stopping = True
+
+        self.stopping = False
+        self.hub.spawn(Worker("watch"), watch)
+        self.hub.run()
+
+    @contextmanager
+    def installed(self, **small: int) -> Iterator[None]:
+        """The pipeline on this world's buckets, pools and clock. `small` sets GROUP_BYTES and GROUP_ROWS."""
+        pool = {"ThreadPoolExecutor": partial(Pool, self.hub)}
+        buckets = {"STAGING": self.staging, "LAKE": self.lake} | handlers.SILENT
+        time = SimpleNamespace(sleep=self.hub.pause)
+        daily = partial(self._ingesting, ingest.ingest_daily_prices)
+        ticks = partial(self._ingesting, ingest_ticks.ingest_ticks)
+        sizes = ((m, {n: v}) for n, v in small.items() for m in (ingest, ingest_ticks) if hasattr(m, n))
+        with handlers.patched(
+            (arrivals, pool),
+            (ingest, pool | {"ingest_daily_prices": daily}),
+            (ingest_ticks, pool),
+            (rejects, pool),
+            (partitions, {"time": time, "random": self.random}),
+            (handlers.batch(), buckets | {"ingest_daily_prices": daily}),
+            (handlers.stream(), buckets | {"ingest_ticks": ticks}),
+            *sizes,
+        ):
+            yield
+
+    def _ingesting(self, work: Callable[..., list[Receipt]], keys: Sequence[str], **options: Any) -> list[Receipt]:
+        """Every ingest goes through here: it has its time, its receipts are judged, and no bug is swallowed."""
+        now = options["now"] = options.get("now") or self.clock()
+        self.ingests += 1
+        try:
+            receipts = work(keys, **options)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # lost races too: so few workers never lose that often
+            self.ledger.problem(f"ingesting {keys} raised {type(error).__name__}: {error}")
+            raise
+        if not self.ledger.rebuilt:
+            for receipt in receipts:
+                judge_receipt(self.ledger, receipt, now, once=self.once)
+        return receipts
+
+
+def _no_fault(number: int, operation: str, key: str) -> None:
+    return None

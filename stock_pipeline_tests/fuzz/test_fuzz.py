@@ -1,0 +1,78 @@
+"""Some thousand cases of the fuzzer, and what shows that it would find something."""
+
+from __future__ import annotations
+
+import pytest
+
+from stock_pipeline.errors import FileRefused
+from stock_pipeline_tests.corpus import content, files
+from stock_pipeline_tests.fuzz.__main__ import failure, run, smallest
+from stock_pipeline_tests.fuzz.laws import check
+from stock_pipeline_tests.fuzz.mutations import make_case
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_case_breaks_a_law(seed: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(500, seed) == 0, capsys.readouterr().out
+    assert "1,000 of 1,000 cases" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", files())
+def test_the_corpus_keeps_the_laws(name: str) -> None:
+    assert check(name.partition("/")[0], content(name)) in ("read", "refused")
+
+
+def test_a_case_is_made_by_its_seed_and_number_alone() -> None:
+    cases = {
+        (kind, seed, n): make_case(kind, seed, n) for kind in ("daily", "ticks") for seed in (1, 2) for n in range(50)
+    }
+    assert all(make_case(*which) == data for which, data in cases.items())
+    assert len(set(cases.values())) > 150
+
+
+class TestWhatItFinds:
+    """Bugs that somebody could make, each found by a law within a few hundred cases."""
+
+    def found(self, kind: str) -> str:
+        for number in range(1, 400):
+            if error := failure(kind, make_case(kind, 1, number), number):
+                return error
+        return "nothing"
+
+    def test_a_crash(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("stock_pipeline.clean.daily._short", lambda text: text[80])
+        assert "IndexError" in self.found("daily")
+
+    def test_rows_that_are_dropped_silently(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from stock_pipeline.parse import records
+
+        monkeypatch.setattr(records, "_BLANK", 2)  # a row of two cells counts as a blank line
+        assert "not accounted for" in self.found("daily")
+
+    def test_lines_that_are_dropped_silently(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from stock_pipeline.parse.tick_lines import LineReader
+
+        monkeypatch.setattr(LineReader, "_joined", lambda self, number, text: None)
+        assert "not accounted for" in self.found("ticks")
+
+    def test_rows_against_the_rules(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("stock_pipeline.clean.ticks.canonical", str.strip)
+        assert "against the rules" in self.found("ticks")
+
+    def test_what_hangs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def spin(*_: object) -> None:
+            while True:
+                pass
+
+        monkeypatch.setattr("stock_pipeline_tests.fuzz.laws.SECONDS", 0.2)
+        monkeypatch.setattr("stock_pipeline.parse.daily.read_dates", spin)
+        assert "Hangs" in self.found("daily")
+
+    def test_a_failing_case_is_made_small(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def read(data: bytes, *_: object, **__: object) -> None:
+            if b"AAPL" in data:
+                raise KeyError("AAPL")
+            raise FileRefused("nothing of interest here")
+
+        monkeypatch.setattr("stock_pipeline_tests.fuzz.laws.parse_daily_prices", read)
+        assert smallest("daily", content("daily/symbols-traversal.csv") + b"AAPL,1\n" * 9, 1) == b"AAPL"

@@ -1,0 +1,69 @@
+"""What each role's work takes: the actions on the resources, from what the code behind it does.
+
+`staging/…` and `lake/…` are objects of the buckets, `staging` and `lake` the buckets themselves.
+"""
+
+from __future__ import annotations
+
+LISTS = "s3:ListBucket"
+
+Needed = set[tuple[str, str]]
+
+
+def _on(resource: str, *actions: str) -> Needed:
+    return {(action, resource) for action in actions}
+
+
+def _function(logs: str) -> Needed:
+    """What every function takes: a log, traces, and to report what failed at every try."""
+    return (
+        _on(logs, "logs:CreateLogStream", "logs:PutLogEvents")
+        | _on("*", "xray:PutTraceSegments", "xray:PutTelemetryRecords")
+        | _on("FailedInvocations", "sqs:SendMessage")
+    )
+
+
+def _merging(*tables: str) -> Needed:
+    """Compare-and-swap: the object is read with its ETag and put back; 404 and not 403 where there is none yet."""
+    return _on("lake", LISTS).union(*(_on(f"lake/{table}/*", "s3:GetObject", "s3:PutObject") for table in tables))
+
+
+def _reading(prefix: str) -> Needed:
+    """Raw objects as they are now; 404 and not 403 for one deleted meanwhile."""
+    return _on(f"staging/{prefix}/*", "s3:GetObject") | _on("staging", LISTS)
+
+
+_NEEDED: dict[str, Needed] = {
+    # Looks whether the session is there already, and writes it if not.
+    "GenerateStockBatchDataRole": _function("GenerateStockBatchDataLogs")
+    | _on("staging/daily_prices/*", "s3:GetObject", "s3:PutObject")
+    | _on("staging", LISTS),
+    "ProcessBatchStockDataRole": _function("ProcessBatchStockDataLogs")
+    | _reading("daily_prices")
+    | _merging("price_by_date", "rejected_records")
+    | _on("LineageReceipts", "sqs:SendMessage"),
+    "WriteRecordsToStreamRole": _function("WriteRecordsToStreamLogs") | _on("TickStream", "kinesis:PutRecords"),
+    "ProcessStockStreamDataRole": _function("ProcessStockStreamDataLogs")
+    | _reading("stock_stream")
+    | _merging("price_by_date_stream", "latest_stream_prices", "rejected_records")
+    | _on("LineageReceipts", "sqs:SendMessage")
+    | _on("StreamArrivals", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
+    # What AWS documents for a stream of ours as source and a bucket as destination.
+    "TickDeliveryRole": _on(
+        "TickStream", "kinesis:DescribeStream", "kinesis:GetShardIterator", "kinesis:GetRecords", "kinesis:ListShards"
+    ).union(
+        *(
+            _on(f"staging/{prefix}/*", "s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject")
+            for prefix in ("stock_stream", "stock_stream_errors")
+        )
+    )
+    | _on("staging", "s3:GetBucketLocation", "s3:ListBucketMultipartUploads", LISTS)
+    | _on("TickDeliveryLogs", "logs:PutLogEvents"),
+    "GenerateDailyScheduleRole": _on("GenerateStockBatchData", "lambda:InvokeFunction"),
+    "ProduceTicksScheduleRole": _on("WriteRecordsToStream", "lambda:InvokeFunction"),
+}
+
+
+def needed_by(role: str) -> Needed:
+    """What a role must be allowed, and no more."""
+    return _NEEDED.get(role, set())

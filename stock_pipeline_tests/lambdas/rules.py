@@ -1,0 +1,8 @@
+"""All rules over the template, by their names."""
+
+from __future__ import annotations
+
+from stock_pipeline_tests.lambdas import rules_access, rules_running
+from stock_pipeline_tests.lambdas.template import RULES, Template, transformed
+
+__all__ = ["RULES", "Template", "rules_access", "rules_running", "transformed"]
