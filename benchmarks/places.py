@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from benchmarks.measure import run
@@ -29,12 +30,23 @@ _CODE = (
 )
 
 
+_FOLDER = """import json, sys
+from stock_pipeline.local import LocalFolders
+from stock_pipeline.local.environment import dependencies_of
+from stock_pipeline.local.folders import CHECKOUT
+print(json.dumps({"folder": str(dependencies_of(sys.argv[1], LocalFolders(CHECKOUT)))}))
+"""
+
+
+@cache
+def packages_of(function: str) -> Path:
+    """The folder with what a function's package holds of other people's code, as `make setup` has installed it."""
+    return Path(run([OWN, "-c", _FOLDER, function], {"PYTHONPATH": str(ROOT)}).said["folder"])
+
+
 def as_deployed(function: str) -> dict[str, str]:
     """The environment variables with which `FUNCTIONS` has what a function's package holds: no pandas, for one."""
-    requirements = (ROOT / "lambdas" / function / "requirements.txt").read_bytes()
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    installed = hashlib.sha256(requirements + version.encode()).hexdigest()[:16]
-    return {"PYTHONPATH": f"{ROOT}:{ROOT / '.local' / 'functions' / installed}", "AWS_DEFAULT_REGION": "us-east-1"}
+    return {"PYTHONPATH": f"{ROOT}:{packages_of(function)}", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 
 from benchmarks.measure import Spread, Way, interleaved, ratios, run
-from benchmarks.places import FUNCTIONS, OWN, ROOT, Bench, as_deployed
+from benchmarks.places import FUNCTIONS, OWN, ROOT, Bench, as_deployed, packages_of
 from benchmarks.report import Table
 
 NAMES = (
@@ -71,11 +71,11 @@ def _unpacked(bench: Bench, name: str) -> tuple[Path, Path]:
     folder = bench.work / "functions" / name
     if not folder.exists():
         folder.mkdir(parents=True)
-        make = "import sys; from stock_pipeline.local import packages as p; "
+        make = "import sys; from stock_pipeline.deploy import packages as p; "
         make += "sys.stdout.buffer.write(p.function_zip(sys.argv[1]))"
         data = subprocess.run([OWN, "-c", make, name], stdout=subprocess.PIPE, check=True, cwd=ROOT).stdout
         zipfile.ZipFile(BytesIO(data)).extractall(folder)
-    return folder, Path(as_deployed(name)["PYTHONPATH"].split(":")[1])
+    return folder, packages_of(name)
 
 
 def _size(folder: Path) -> int:
