@@ -25,22 +25,20 @@ os.environ.update({
 def sensor(waiting: int) -> dict[str, Any]:
     import dagster as dg
 
-    from benchmarks.folder_store import FolderStore
     from stock_pipeline.orchestration import resources
     from stock_pipeline.orchestration.batch import sensor as batch_sensor
     from stock_pipeline.orchestration.batch.sensor import daily_price_arrivals
+    from stock_pipeline_tests.memory_store import MemoryStore
 
     os.environ.update({"STOCK_PIPELINE_STAGING_BUCKET": "staging", "STOCK_PIPELINE_LAKE_BUCKET": "lake"})
-    with tempfile.TemporaryDirectory() as folder, dg.DagsterInstance.ephemeral() as instance:
-        staging = FolderStore(Path(folder))
+    with dg.DagsterInstance.ephemeral() as instance:
+        staging = MemoryStore("staging")
         resources._store = lambda *_: staging  # type: ignore[assignment]
         batch_sensor._state = lambda *_: "succeeded"  # as if each run asked for had been done at once
         for number in range(waiting):
             year, day = 1990 + number // 250 % 30, number % 250
             key = f"daily_prices/date={year}-{1 + day // 25:02}-{1 + day % 25:02}/prices-{number}.csv"
             staging.put(key, b"symbol,date,close\nAAPL,2024-01-02,1\n")
-            # An object still being written is not taken: these have been there for a minute.
-            os.utime(Path(folder) / key, (time.time() - 60, time.time() - 60))
 
         def tick(cursor: str | None) -> tuple[float, str, int]:
             context = dg.build_sensor_context(

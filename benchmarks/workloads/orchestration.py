@@ -17,7 +17,7 @@ def run_all(bench: Bench) -> list[Table]:
     runs = interleaved(sensors, min(bench.rounds, 3))
     (started,) = interleaved([Way("dev", [*module, "dev"], env)], min(bench.rounds, 2)).values()
     how = (
-        "Wall seconds. The sensor's bucket is a folder; on S3 each 1,000 objects are one listing request besides. The "
+        "Wall seconds. The sensor's bucket is in memory; on S3 each 1,000 objects are one listing request besides. The "
         "run is launched through the UI's API and runs in a process of its own, as every run does."
     )
     table = Table("Dagster: what it adds", how, ["what", "seconds"])
