@@ -30,6 +30,13 @@ _CODE = (
 )
 
 
+NO_AWS = {
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "bench",
+    "AWS_SECRET_ACCESS_KEY": "bench",  # opens nothing  # pragma: allowlist secret  # nosec B105
+}
+"""Environment variables with which clients can be made that call nobody."""
+
 _FOLDER = """import json, sys
 from stock_pipeline.local import LocalFolders
 from stock_pipeline.local.environment import dependencies_of

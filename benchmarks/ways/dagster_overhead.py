@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-os.environ.update({
-    "AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": "us-east-1",
-})  # fmt: skip
+from benchmarks.places import NO_AWS
+
+os.environ.update(NO_AWS)
 
 
 def sensor(waiting: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.measure import Failed, Run, Way, interleaved, run
-from benchmarks.places import FUNCTIONS, PEERS, ROOT, Bench, as_deployed
+from benchmarks.places import FUNCTIONS, NO_AWS, PEERS, ROOT, Bench, as_deployed
 from benchmarks.report import Table, comparison
 
 BATCH = as_deployed("process_batch_stock_data")
@@ -159,10 +159,7 @@ def _emulated_s3() -> Iterator[dict[str, str]]:
         [str(PEERS.with_name("moto_server")), "-H", "127.0.0.1", "-p", str(port)],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    env = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench",
-        "AWS_DEFAULT_REGION": "us-east-1", "BENCH_BUCKET": "bench",
-    }  # fmt: skip
+    env = NO_AWS | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "BENCH_BUCKET": "bench"}
     try:
         make = "import boto3; boto3.client('s3').create_bucket(Bucket='bench')"
         _tried(lambda: run([str(PEERS), "-c", make], env))

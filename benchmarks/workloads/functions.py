@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 
 from benchmarks.measure import Spread, Way, interleaved, ratios, run
-from benchmarks.places import FUNCTIONS, OWN, ROOT, Bench, as_deployed, packages_of
+from benchmarks.places import FUNCTIONS, NO_AWS, OWN, ROOT, Bench, as_deployed, packages_of
 from benchmarks.report import Table
 
 NAMES = (
@@ -27,9 +27,9 @@ UNAVOIDABLE = {
     "generate_stock_batch_data": _ALWAYS + "import pyarrow.csv\n" + _S3,
     "write_records_to_stream": _ALWAYS + _KINESIS,
 }
-_SETTINGS = {
+_SETTINGS = NO_AWS | {
     "STOCK_PIPELINE_STAGING_BUCKET": "staging", "STOCK_PIPELINE_LAKE_BUCKET": "lake",
-    "STOCK_PIPELINE_STREAM_NAME": "stream", "AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench",
+    "STOCK_PIPELINE_STREAM_NAME": "stream",
 }  # fmt: skip
 
 

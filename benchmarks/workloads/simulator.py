@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.measure import Spread, Way, interleaved
-from benchmarks.places import OWN, ROOT, Bench
+from benchmarks.places import NO_AWS, OWN, ROOT, Bench
 from benchmarks.report import Table
 
 CASES = {
@@ -16,8 +16,7 @@ CASES = {
 
 def run_all(bench: Bench) -> list[Table]:
     """All tables of the subject."""
-    env = {"PYTHONPATH": str(ROOT), "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "bench",
-           "AWS_SECRET_ACCESS_KEY": "bench"}  # fmt: skip
+    env = {"PYTHONPATH": str(ROOT)} | NO_AWS
     ways = [Way(case, [OWN, "-m", "benchmarks.ways.making", case], env) for case in CASES]
     runs = interleaved(ways, bench.rounds)
     table = Table("Simulator and producer", "Per second of CPU, so of one core; two CPU seconds of each in a round.",
