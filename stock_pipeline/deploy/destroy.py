@@ -64,8 +64,10 @@ def empty(bucket: str, s3: Any, prefix: str = "") -> int:
 
 
 def _versions(bucket: str, s3: Any, prefix: str) -> Iterator[list[dict[str, str]]]:
-    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix, MaxKeys=_AT_ONCE)
-    for page in pages:
+    """What there is, as many at a time as can be deleted at once; asked anew each time, as they go meanwhile."""
+    while True:
+        page = s3.list_object_versions(Bucket=bucket, Prefix=prefix, MaxKeys=_AT_ONCE)
         found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-        if found:
-            yield [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
+        if not found:
+            return
+        yield [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]

@@ -274,11 +274,12 @@ def writes_logs(output: str) -> Observation:
     """Whether what a function logs is in its log group."""
 
     def observe(account: Account, within: float) -> bool:
-        logs, group = account.client("logs"), f"/aws/lambda/{account.outputs[output]}"
+        group = f"/aws/lambda/{account.outputs[output]}"
+        pages = account.client("logs").get_paginator("describe_log_streams")
 
         def events() -> int:
-            streams = logs.describe_log_streams(logGroupName=group)["logStreams"]
-            return len(streams)
+            """A process of the function has a stream of its own for each invocation here."""
+            return sum(len(page["logStreams"]) for page in pages.paginate(logGroupName=group))
 
         before = events()
         account.invoke(output, {"neither": "nor"})

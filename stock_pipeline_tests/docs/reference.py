@@ -54,6 +54,7 @@ that `dev` runs, or one that is started for the command's own duration. The data
 CloudFormation says of its outputs takes the place of the settings below, so no other is needed. Region and credentials
 are AWS's own (`AWS_REGION`, `AWS_PROFILE`), and must be allowed `cloudformation:DescribeStacks`.
 
+<!-- not run: deploy -->
 ```
 stock-pipeline --stack stock-pipeline-main doctor
 stock-pipeline --stack stock-pipeline-main sql "SELECT count(*) FROM price_by_date"

@@ -39,5 +39,5 @@ def test_a_bug_is_hunted_down_and_a_change_without_one_is_not(capsys: pytest.Cap
     none = Mutant("no bug", bug.file, "TRIES = 40\n", "TRIES = 41\n")
     assert run_all(2, (bug, none)) == 1
     told = capsys.readouterr().out
-    assert "  1 schedules    only what is new is written: " in told
+    assert "  1 schedules  only what is new is written: " in told
     assert "NEVER          no bug: NOT FOUND in 50 schedules" in told

@@ -333,3 +333,9 @@ def test_queries_are_bounded_and_their_results_encrypted() -> None:
     assert configuration["EnforceWorkGroupConfiguration"] is True
     assert text(configuration["BytesScannedCutoffPerQuery"]) == "${QueryLimitGb}000000000"
     assert configuration["ResultConfiguration"]["EncryptionConfiguration"] == {"EncryptionOption": "SSE_S3"}
+
+
+def test_every_skip_of_checkov_has_its_reason() -> None:
+    skips = re.findall(r"# checkov:skip=(\w+)(:?)(.*)", TEMPLATE.read_text())
+    assert len(skips) > 20
+    assert [name for name, colon, reason in skips if not colon or len(reason.split()) < 5] == []
