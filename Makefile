@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check unit e2e live faults crash load postgres coverage docs browser pictures limits fuzz deployed sam check-template package-test build deploy destroy format lock clean
+.PHONY: help setup demo dev test check unit e2e live bench faults crash load postgres coverage docs browser pictures limits fuzz deployed sam check-template package-test build deploy destroy format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,9 @@ check: setup  ## formatting, lint, types, import boundaries, the template, secur
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/cfn-lint lambdas/template.yaml
-	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml stock_pipeline lambdas benchmarks
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml stock_pipeline lambdas
+	@# SQL over the benchmarks' own files is put together from their paths.
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml --skip B608 benchmarks
 	@git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook
 	@$(PYTEST) -q stock_pipeline_tests/test_boundaries.py
 
@@ -51,6 +53,15 @@ e2e: setup  ## tests against the local AWS
 
 live: setup  ## tests of dev and demo, and of both paths through a running Dagster (some minutes)
 	@$(PYTEST) -n 2 --dist loadgroup -m live $(ARGS)
+
+bench: setup .local/bench-venv/.complete  ## speed, memory and cost against peers and the floor (SIZE=small|full, ARGS="--only batch ticks")
+	@$(BIN)/python -m benchmarks --size $(or $(SIZE),small) $(ARGS)
+
+.local/bench-venv/.complete: requirements/bench.txt .venv/.complete
+	@echo "Making the environment of the libraries to compare with …"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .local/bench-venv
+	@$(BIN)/uv pip sync --quiet --require-hashes --python .local/bench-venv/bin/python $<
+	@touch $@
 
 browser: setup  ## tests of the UI in a headless Chromium (some minutes); installs Debian's where it is missing and may be
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
@@ -145,6 +156,7 @@ format: setup  ## format the code and mend what lint can mend
 lock: setup  ## compile the hash-pinned requirement files again (no index lines in them)
 	@$(BIN)/uv pip compile -q $(LOCK) --extra dev pyproject.toml -o requirements/dev.txt
 	@$(BIN)/uv pip compile -q $(LOCK) requirements/local-aws.in -o requirements/local-aws.txt
+	@$(BIN)/uv pip compile -q $(LOCK) requirements/bench.in -o requirements/bench.txt
 	@for name in deploy checkov; do \
 	  $(BIN)/uv pip compile -q $(LOCK) requirements/$$name.in -o requirements/$$name.txt; \
 	done

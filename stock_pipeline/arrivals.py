@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stock_pipeline.clean import REJECTED, Cleaned
+from stock_pipeline.lake.objects import ObjectInfo, ObjectStore
 from stock_pipeline.lake.partitions import merge_into_partition
 from stock_pipeline.lake.rejects import write_rejects
-from stock_pipeline.lake.store import ObjectInfo, ObjectStore
 from stock_pipeline.merge import Merged, Outcome, differences
 from stock_pipeline.parse.buffers import Codes, Ints, as_arrow, strings
 from stock_pipeline.receipts import Receipt
@@ -94,8 +94,8 @@ def merge_group(
         disputes = _disputes(merged, incoming, chosen, group, ends, table)
         owners = np.searchsorted(ends, chosen, side="right")
         outcomes[chosen] = merged.outcome
-        counts = np.zeros((len(group), len(Outcome)), np.int64)
-        np.add.at(counts, (owners, merged.outcome), 1)
+        cells = owners * len(Outcome) + merged.outcome
+        counts = np.bincount(cells, minlength=len(group) * len(Outcome)).reshape(len(group), len(Outcome))
         with accounts:
             for owner in np.flatnonzero(counts.any(axis=1)).tolist():
                 group[owner].outcomes += counts[owner]

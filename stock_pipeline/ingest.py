@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 from stock_pipeline.arrivals import Arrival, merge_group, with_provenance
 from stock_pipeline.clean.daily import clean_daily_prices
 from stock_pipeline.errors import ObjectNotFound, RowsWouldBeLost
+from stock_pipeline.lake.objects import ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.lake.partitions import attempts, partition_key, read_version, swap
 from stock_pipeline.lake.rejects import read_rejects
-from stock_pipeline.lake.store import ObjectInfo, ObjectStore, StoredObject
-from stock_pipeline.parse.buffers import Ints
+from stock_pipeline.parse.buffers import Ints, as_numpy
 from stock_pipeline.parse.daily import parse_daily_prices
 from stock_pipeline.raw_objects import each_raw_object
 from stock_pipeline.receipts import Receipt
@@ -217,5 +217,10 @@ def _joined(group: list[Arrival], now: datetime) -> pa.Table:
 
 
 def _by_year(rows: pa.Table) -> tuple[Ints, list[str]]:
-    years, codes = np.unique(pc.year(rows["date"]).to_numpy(), return_inverse=True)
-    return codes, [f"year={year:04d}" for year in years]
+    days = np.concatenate([np.zeros(0, np.int32), *(as_numpy(chunk, np.int32) for chunk in rows["date"].chunks)])
+    if not len(days):
+        return days.astype(np.int64), []
+    # Of the days between the first and the last: there are far fewer of them than rows.
+    first, last = int(days.min()), int(days.max())
+    year_of = np.arange(first, last + 1).astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64) + 1970
+    return year_of[days - first] - year_of[0], [f"year={year:04d}" for year in range(year_of[0], year_of[-1] + 1)]

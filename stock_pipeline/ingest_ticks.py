@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from stock_pipeline.arrivals import Arrival, merge_group, with_provenance
 from stock_pipeline.clean.ticks import MAX_SKEW, clean_tick_objects
+from stock_pipeline.lake.objects import ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.lake.partitions import merge_into_partition
-from stock_pipeline.lake.store import ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.merge import Outcome, merge
-from stock_pipeline.parse.buffers import Ints, booleans
+from stock_pipeline.parse.buffers import Ints, as_numpy, booleans
 from stock_pipeline.parse.files import Unpacked, unpack
 from stock_pipeline.parse.ticks import parse_tick_objects
 from stock_pipeline.raw_objects import each_raw_object
@@ -31,7 +31,7 @@ RAW_TICKS = "stock_stream/"
 
 BUCKET_MINUTES = 5
 MAX_BYTES = 1024 * MIB
-GROUP_BYTES = 64 * MIB
+GROUP_BYTES = 128 * MIB
 """Objects are merged together up to so many bytes (unpacked), whatever their number."""
 
 SNAPSHOT = "latest"
@@ -96,9 +96,11 @@ def options_of(settings: Settings) -> Options:
 
 def bucket_of(rows: pa.Table, minutes: int) -> tuple[Ints, list[str]]:
     """The event-time bucket of each tick as an index into partition names (`year=2024/month=06/day=03/1430`)."""
-    micros = rows["produced_at"].combine_chunks().cast(pa.int64()).to_numpy()
-    starts, codes = np.unique(micros // (minutes * _MINUTE), return_inverse=True)
-    moments = [datetime.fromtimestamp(int(start) * minutes * 60, UTC) for start in starts]
+    times = [as_numpy(chunk, np.int64) for chunk in rows["produced_at"].chunks]
+    codes = np.concatenate([np.zeros(0, np.int64), *(micros // (minutes * _MINUTE) for micros in times)])
+    starts = [int(codes[0])] if len(codes) and (codes == codes[0]).all() else np.unique(codes).tolist()
+    codes = np.searchsorted(np.array(starts), codes) if len(starts) > 1 else np.zeros(len(codes), np.int64)
+    moments = [datetime.fromtimestamp(start * minutes * 60, UTC) for start in starts]
     return codes, [f"year={at:%Y}/month={at:%m}/day={at:%d}/{at:%H%M}" for at in moments]
 
 
@@ -151,12 +153,14 @@ def _ingest_group(
         arrivals, rows, STREAM_PRICES_HISTORY, lambda rows: bucket_of(rows, minutes), lake, now
     )
     # What history has not taken, as it holds other values for the event, is no price to show either.
-    _update_snapshot(rows.filter(booleans(outcomes != Outcome.CONFLICT)), lake)
+    taken = outcomes != Outcome.CONFLICT
+    shown = rows.select(LATEST_PRICES.schema.names)
+    _update_snapshot(shown if taken.all() else shown.filter(booleans(taken)), lake)
     return receipts
 
 
 def _update_snapshot(rows: pa.Table, lake: ObjectStore) -> None:
     """Let the latest of these ticks into the snapshot, where they are later than what it has."""
-    latest = merge(None, rows.select(LATEST_PRICES.schema.names), LATEST_PRICES).table
+    latest = merge(None, rows, LATEST_PRICES).table
     if latest is not None:
         merge_into_partition(lake, LATEST_PRICES, SNAPSHOT, latest)

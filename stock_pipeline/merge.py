@@ -18,9 +18,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stock_pipeline.fingerprints import numbered
 from stock_pipeline.schemas import Table
 
 Ints = npt.NDArray[np.int64]
+Places = npt.NDArray[np.int32]
 
 _DENSE_SLACK = 16
 """A lookup array may be this many times longer than the rows it serves; beyond, keys are made dense by sorting."""
@@ -66,9 +68,9 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
     if table.keep == "greatest":
         return _merge_greatest(existing, incoming, table)
     stored_keys, keys, span = _packed(existing, incoming, table.key)
-    at = np.arange(len(keys))
+    at = np.arange(len(keys), dtype=np.int32)  # a partition object has fewer than 2**31 rows
 
-    slot = np.full(span, -1, np.int64)
+    slot = np.full(span, -1, np.int32)
     slot[keys[::-1]] = at[::-1]  # written backwards, so that the first occurrence is what remains
     first = slot[keys]
     slot.fill(-1)
@@ -95,8 +97,8 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
         return Merged(None, outcome, disputed, rivals)
     stays = np.ones(existing.num_rows, bool)
     stays[stored[outcome == Outcome.REPLACED]] = False
-    parts = [existing if stays.all() else existing.filter(pa.array(stays)), incoming.filter(pa.array(takes_key))]
-    return Merged(_sorted(pa.concat_tables(parts), table.sort), outcome, disputed, rivals)
+    kept = np.flatnonzero(np.concatenate([stays, takes_key]))
+    return Merged(_sorted(pa.concat_tables([existing, incoming]), table.sort, kept), outcome, disputed, rivals)
 
 
 def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Merged:
@@ -137,7 +139,7 @@ def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _rivals(
-    existing: pa.Table, incoming: pa.Table, outcome: npt.NDArray[np.int8], stored: Ints, first: Ints
+    existing: pa.Table, incoming: pa.Table, outcome: npt.NDArray[np.int8], stored: Places, first: Places
 ) -> tuple[pa.Table, Ints]:
     """The rows that conflicts and replacements met, and which incoming rows those are."""
     disputed = np.flatnonzero((outcome == Outcome.CONFLICT) | (outcome == Outcome.REPLACED))
@@ -154,8 +156,8 @@ def _own_rows_count_as_inserted(
     incoming: pa.Table,
     table: Table,
     outcome: npt.NDArray[np.int8],
-    stored: Ints,
-    first: Ints,
+    stored: Places,
+    first: Places,
 ) -> None:
     provenance = tuple(n for n in ("source", "etl_loading_ts") if n in table.schema.names)
     candidates = np.flatnonzero((outcome == Outcome.DUPLICATE) & (stored >= 0) & (first == np.arange(len(first))))
@@ -219,8 +221,13 @@ def _ranks(column: pa.ChunkedArray, ordered: bool = True) -> tuple[Ints, int]:
     """The rank of each value (unless `ordered`, any number of its own), and the number of ranks."""
     if not len(column):
         return np.zeros(0, np.int64), 0
+    if pa.types.is_string(column.type) and not ordered:
+        return numbered(column)
     if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
-        encoded = (column if pa.types.is_dictionary(column.type) else column.dictionary_encode()).unify_dictionaries()
+        if not pa.types.is_dictionary(column.type):
+            # As one piece: encoded chunk by chunk, each would bring a dictionary of all the distinct values so far.
+            column = pa.chunked_array([column.combine_chunks().dictionary_encode()])
+        encoded = column.unify_dictionaries()
         values = encoded.chunk(0).dictionary
         if not ordered:
             return np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks], dtype=np.int64), len(values)
@@ -234,7 +241,25 @@ def _ranks(column: pa.ChunkedArray, ordered: bool = True) -> tuple[Ints, int]:
     return numbers, int(numbers.max()) + 1
 
 
-def _sorted(rows: pa.Table, columns: tuple[str, ...]) -> pa.Table:
-    packed, _ = pack(rows, columns)
-    # Stable sorting of 64-bit integers gallops over runs already in order, which is what a stored partition is.
-    return rows.take(np.argsort(packed, kind="stable"))
+def _sorted(rows: pa.Table, columns: tuple[str, ...], kept: Ints | None = None) -> pa.Table:
+    """The rows (those at `kept`, ascending, if given) in the order of these columns: every column is copied once."""
+    packed, span = pack(rows.select(columns), columns)
+    if kept is None or len(kept) == len(packed):
+        return rows.take(_stable_order(packed, span))
+    return rows.take(kept[_stable_order(packed[kept], span)])
+
+
+def _stable_order(packed: Ints, span: int) -> Ints:
+    """The order that sorts integers in [0, span), equal ones staying in their order.
+
+    With each row's place packed below its integer no two are equal, and they are sorted as they are, in vector
+    registers: a million in 5 ms, where a stable argsort takes 86 ms unless there are long runs in order.
+    """
+    places = max(len(packed) - 1, 0).bit_length()
+    if span.bit_length() + places > 62:
+        return np.argsort(packed, kind="stable")
+    both = packed << places
+    both |= np.arange(len(packed))
+    both.sort()
+    both &= (1 << places) - 1
+    return both

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from stock_pipeline.errors import FileRefused, FileTooLarge, ObjectNotFound, ObjectTooLarge
-from stock_pipeline.lake.store import ObjectInfo, ObjectStore, StoredObject
+from stock_pipeline.lake.objects import ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.settings import MIB
 
 Result = TypeVar("Result")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stock_pipeline.merge import Outcome, differences, merge, pack
-from stock_pipeline.schemas import PRICE_BY_DATE, SYMBOL, TIMESTAMP, Column, Table
+from stock_pipeline.schemas import PRICE_BY_DATE, STREAM_PRICES_HISTORY, SYMBOL, TIMESTAMP, Column, Table
 
 LOADED = datetime(2024, 1, 1, tzinfo=UTC)
 Row = dict[str, Any]
@@ -226,3 +226,17 @@ def test_a_delivered_tick_again_leaves_the_snapshot_unwritten() -> None:
     first = merge(None, ticks([("A", 1, "x"), ("A", 2, "y")]), LATEST)
     assert outcomes(first) == ["DUPLICATE", "INSERTED"]
     assert merge(first.table, ticks([("A", 2, "y"), ("A", 1, "x")]), LATEST).table is None
+
+
+@pytest.mark.parametrize("years", [0, 95], ids=["seconds apart", "a century apart"])
+def test_ticks_of_one_moment_stay_in_their_order(years: int) -> None:
+    moments = [datetime(1990, 1, 1, tzinfo=UTC) + timedelta(days=365 * years * n, seconds=n) for n in (1, 0)]
+    rows = [
+        {"event_id": f"event-{n:04}", "symbol": f"S{n % 5}", "price": 1.0, "size": None, "produced_at": moments[n % 2],
+         "source": "a", "etl_loading_ts": LOADED}
+        for n in range(1000)
+    ]  # fmt: skip
+    merged = merge(None, pa.Table.from_pylist(rows, STREAM_PRICES_HISTORY.schema), STREAM_PRICES_HISTORY).table
+    assert merged is not None
+    expected = sorted(rows, key=lambda row: (row["symbol"], row["produced_at"]))  # which is stable
+    assert merged["event_id"].to_pylist() == [row["event_id"] for row in expected]

@@ -1,25 +1,24 @@
-"""The object store: get, conditional put, list. The one seam that tests replace.
+"""The object store in S3: get, conditional put, list. Nothing else in the package calls S3 for data.
 
-`ObjectStore` is what the pipeline needs of a bucket, and `S3Store` is that bucket in S3. Nothing else in the package
-calls S3 for data.
+What the pipeline needs of a bucket, `ObjectStore`, is in objects.py: what merges needs no boto3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stock_pipeline.errors import ObjectNotFound, ObjectTooLarge, PreconditionFailed, StoreError, StoreUnavailable
-from stock_pipeline.settings import MIB
+from stock_pipeline.errors import ObjectNotFound, PreconditionFailed, StoreError, StoreUnavailable
+from stock_pipeline.lake.objects import ObjectInfo, ObjectStore, StoredObject, too_large
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+__all__ = ["ObjectInfo", "ObjectStore", "S3Store", "StoredObject", "too_large"]
 
 # Requests for the small objects of a stream overlap in threads; the default pool of 10 would queue them.
 _CONFIG = Config(
@@ -28,59 +27,6 @@ _CONFIG = Config(
     connect_timeout=5,
     read_timeout=60,
 )
-
-
-@dataclass(frozen=True)
-class ObjectInfo:
-    """What a listing says of an object. `etag` is without quotes, `size` in bytes, `modified` in UTC."""
-
-    key: str
-    etag: str
-    size: int
-    modified: datetime
-
-
-@dataclass(frozen=True)
-class StoredObject:
-    """An object's bytes with the identity of the version they came from."""
-
-    info: ObjectInfo
-    data: bytes
-    version_id: str | None = None
-
-
-class ObjectStore(Protocol):
-    """A bucket. Keys are as S3 has them, never URL-encoded."""
-
-    bucket: str
-
-    def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
-        """The object; raises ObjectNotFound, StoreUnavailable.
-
-        Raises ObjectTooLarge for an object of more than `max_bytes`, before any of it is in memory.
-        """
-        ...
-
-    def put(self, key: str, data: bytes, *, if_match: str | None = None, if_none_match: bool = False) -> str:
-        """Write the object whole and return its new ETag.
-
-        With `if_match` only over that ETag, with `if_none_match` only where there is none; raises PreconditionFailed
-        when another writer came first, and StoreUnavailable when the effect is unknown.
-        """
-        ...
-
-    def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
-        """The objects under a prefix in the order of their keys."""
-        ...
-
-
-def too_large(bucket: str, info: ObjectInfo, max_bytes: int) -> ObjectTooLarge:
-    """The error for an object of more than `max_bytes`."""
-    return ObjectTooLarge(
-        info,
-        f"s3://{bucket}/{info.key} has {info.size / MIB:,.1f} MiB, over the limit of {max_bytes / MIB:g} MiB for "
-        "one object; split the file, or raise STOCK_PIPELINE_MAX_OBJECT_MB",
-    )
 
 
 class S3Store:

@@ -125,7 +125,9 @@ def read_numbers(cells: Cells, comma: Comma, *, price: bool = True) -> Numbers:
     values, odd = cells.values, cells.odd
     if not len(odd):
         return Numbers(values, None, odd, [])
-    values, missing = values.copy(), np.zeros(len(values), bool)
+    if not values.flags.writeable:
+        values = values.copy()
+    missing = np.zeros(len(values), bool)
     texts = _tidy(cells.texts)
     is_missing = _matches(cells.texts, _MISSING)
     texts = _without_groups(texts, comma, price)

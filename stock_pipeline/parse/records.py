@@ -140,7 +140,7 @@ def _parse_block(
     except pa.ArrowInvalid as error:
         raise budget.refusal(error) from error
     count = table.num_rows + len(misfits)
-    columns = {at: table.column(str(at)).combine_chunks() for at in types}
+    columns = {at: _whole(table.column(str(at))) for at in types}
     records, cells = np.array(misfits, np.int64).reshape(-1, 2).T
     rows = np.delete(np.arange(count), records)
     if malformed.any():
@@ -149,6 +149,11 @@ def _parse_block(
     if blank.any():
         rows, columns = rows[~blank], {at: c.filter(booleans(~blank)) for at, c in columns.items()}
     return Block(count, rows, columns, Misfits(records[cells != _BLANK], cells[cells != _BLANK]))
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """A column as one array; what is one already is not copied."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _malformed_lines(source: Source, begin: int, end: int) -> tuple[Ints, Bools]:

@@ -108,7 +108,7 @@ MUTANTS = (
            "        lake.put('latest_stream_prices/latest.parquet', encode(latest, LATEST_PRICES))\n"),
     Mutant("the snapshot before history", _TICKS, "    receipts, outcomes = merge_group(\n",
            "    _update_snapshot(rows, lake)\n    receipts, outcomes = merge_group(\n"),
-    Mutant("conflicts reach the snapshot", _TICKS, "rows.filter(booleans(outcomes != Outcome.CONFLICT))", "rows"),
+    Mutant("conflicts reach the snapshot", _TICKS, "shown if taken.all() else shown.filter(booleans(taken))", "shown"),
     Mutant("only new ticks reach the snapshot", _TICKS, "outcomes != Outcome.CONFLICT", "outcomes == Outcome.INSERTED"),
     Mutant("an id by the time of loading", _TICKS, '@{raw.info.etag}")', '@{now.timestamp()}")'),
     Mutant("an id that forgets the object", _TICKS, 'f"{bucket}/{raw.info.key}@{raw.info.etag}"', 'bucket'),

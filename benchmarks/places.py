@@ -1,0 +1,105 @@
+"""Where inputs, environments and results are, and how large a run is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from benchmarks.measure import run
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "build" / "bench"
+PEERS = ROOT / ".local" / "bench-venv" / "bin" / "python"
+OWN = sys.executable
+"""The project's own environment: it makes inputs and checks results."""
+
+FUNCTIONS = ROOT / ".local" / "venv" / "bin" / "python"
+"""The interpreter that the local AWS runs the functions on; with their packages it is what is deployed."""
+
+_CODE = (
+    "benchmarks/inputs.py",
+    "stock_pipeline/simulate",
+    "stock_pipeline/schemas.py",
+    "stock_pipeline/lake/parquet.py",
+)
+
+
+NO_AWS = {
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "bench",
+    "AWS_SECRET_ACCESS_KEY": "bench",  # opens nothing  # pragma: allowlist secret  # nosec B105
+}
+"""Environment variables with which clients can be made that call nobody."""
+
+_FOLDER = """import json, sys
+from stock_pipeline.local import LocalFolders
+from stock_pipeline.local.environment import dependencies_of
+from stock_pipeline.local.folders import CHECKOUT
+print(json.dumps({"folder": str(dependencies_of(sys.argv[1], LocalFolders(CHECKOUT)))}))
+"""
+
+
+@cache
+def packages_of(function: str) -> Path:
+    """The folder with what a function's package holds of other people's code, as `make setup` has installed it."""
+    return Path(run([OWN, "-c", _FOLDER, function], {"PYTHONPATH": str(ROOT)}).said["folder"])
+
+
+def as_deployed(function: str) -> dict[str, str]:
+    """The environment variables with which `FUNCTIONS` has what a function's package holds: no pandas, for one."""
+    return {"PYTHONPATH": f"{ROOT}:{packages_of(function)}", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One run of the benchmarks: its size, its rounds and its folder of scratch data."""
+
+    size: str
+    rounds: int
+    work: Path
+
+    def pick(self, small: int, full: int) -> int:
+        return small if self.size == "small" else full
+
+    def made(self, name: str, make: str, *arguments: object) -> Path:
+        """A folder of inputs, made once by `python -m benchmarks.inputs <make> <folder> <arguments>`."""
+        folder = self.work / "inputs" / f"{name}-{'-'.join(map(str, arguments))}-{_code_version()}"
+        if not folder.exists():
+            making = folder.with_name(folder.name + ".making")
+            shutil.rmtree(making, ignore_errors=True)
+            making.mkdir(parents=True)
+            run([OWN, "-m", "benchmarks.inputs", make, str(making), *map(str, arguments)], {"PYTHONPATH": str(ROOT)})
+            making.rename(folder)
+        return folder
+
+    def fresh(self, name: str, template: Path | None = None) -> Callable[[], None]:
+        """What makes the scratch folder `name` a fresh copy of a template (of nothing) again."""
+
+        def prepare() -> None:
+            folder = self.scratch(name)
+            shutil.rmtree(folder, ignore_errors=True)
+            if template is None:
+                folder.mkdir(parents=True)
+            else:  # linked, not copied: no way writes into a file that is there
+                shutil.copytree(template, folder, copy_function=os.link)
+
+        return prepare
+
+    def scratch(self, name: str) -> Path:
+        return self.work / "scratch" / name
+
+
+def _code_version() -> str:
+    """Changes when the code does that makes inputs."""
+    digest = hashlib.sha256()
+    for name in _CODE:
+        path = ROOT / name
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:8]
