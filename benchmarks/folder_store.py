@@ -23,8 +23,7 @@ class FolderStore:
         self.written = 0
         """Bytes of all puts."""
 
-    def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
-        assert version_id is None
+    def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
         try:
             with open(f"{self._folder}/{key}", "rb", buffering=0) as file:  # noqa: PTH123
                 info = _info(key, os.fstat(file.fileno()))

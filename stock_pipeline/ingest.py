@@ -131,9 +131,9 @@ class _Rebuilding:
         self._lake, self._key = lake, key
         self.object: StoredObject | None = None
 
-    def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
+    def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
         if key != self._key:
-            return self._lake.get(key, version_id=version_id, max_bytes=max_bytes)
+            return self._lake.get(key, max_bytes=max_bytes)
         if self.object is None:
             raise ObjectNotFound(key, f"{key} is not rebuilt yet")
         return self.object

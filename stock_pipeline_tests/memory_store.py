@@ -24,7 +24,7 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._clock = datetime(2024, 1, 1, tzinfo=UTC)
 
-    def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
+    def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
         with self._lock:
             self.gets.append(key)
             if key not in self.objects:

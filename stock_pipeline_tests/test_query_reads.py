@@ -76,9 +76,9 @@ def reads(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Reads:
     seen = Reads()
     get, read = S3Store.get, duck._Object.read
 
-    def counted_get(self: S3Store, key: str, *, version_id: str | None = None) -> Any:
+    def counted_get(self: S3Store, key: str) -> Any:
         seen.objects.append(key)
-        return get(self, key, version_id=version_id)
+        return get(self, key)
 
     def counted_read(self: duck._Object, size: int | None = -1) -> bytes:
         data = read(self, size)

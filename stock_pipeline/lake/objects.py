@@ -26,11 +26,10 @@ class ObjectInfo:
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object's bytes with the identity of the version they came from."""
+    """An object's bytes, with what identifies them."""
 
     info: ObjectInfo
     data: bytes
-    version_id: str | None = None
 
 
 class ObjectStore(Protocol):
@@ -38,7 +37,7 @@ class ObjectStore(Protocol):
 
     bucket: str
 
-    def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
+    def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
         """The object; raises ObjectNotFound, StoreUnavailable.
 
         Raises ObjectTooLarge for an object of more than `max_bytes`, before any of it is in memory.

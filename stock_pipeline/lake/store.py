@@ -36,10 +36,9 @@ class S3Store:
         self.bucket = bucket
         self._client: S3Client = client or boto3.client("s3", config=_CONFIG)
 
-    def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
-        which: dict[str, Any] = {"VersionId": version_id} if version_id else {}
+    def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
         try:
-            reply = self._client.get_object(Bucket=self.bucket, Key=key, **which)
+            reply = self._client.get_object(Bucket=self.bucket, Key=key)
             info = ObjectInfo(key, reply["ETag"].strip('"'), reply["ContentLength"], reply["LastModified"])
             if max_bytes is not None and info.size > max_bytes:
                 reply["Body"].close()  # the headers came, the content need not
@@ -47,7 +46,7 @@ class S3Store:
             data = reply["Body"].read()
         except (ClientError, BotoCoreError) as error:
             raise self._translated(error, key) from error
-        return StoredObject(info, data, reply.get("VersionId"))
+        return StoredObject(info, data)
 
     def put(self, key: str, data: bytes, *, if_match: str | None = None, if_none_match: bool = False) -> str:
         condition: dict[str, Any] = {}
@@ -82,7 +81,7 @@ class S3Store:
         if code == "NoSuchBucket":
             return StoreError(key, f"there is no bucket {self.bucket}; check STOCK_PIPELINE_STAGING_BUCKET and "
                                    "STOCK_PIPELINE_LAKE_BUCKET")  # fmt: skip
-        if code in {"NoSuchKey", "NoSuchVersion"} or status == 404:
+        if code == "NoSuchKey" or status == 404:
             return ObjectNotFound(key, f"{where} does not exist")
         if status in {409, 412}:
             return PreconditionFailed(key, f"{where} was written by somebody else")

@@ -156,7 +156,7 @@ class WireStore:
     def __init__(self, wire: Wire) -> None:
         self.bucket, self._wire = wire.bucket.bucket, wire
 
-    def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
+    def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
         found: StoredObject = self._sent(key, lambda: self._wire.get(key, max_bytes))
         return found
 
