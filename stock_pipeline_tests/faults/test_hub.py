@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 from functools import partial
 
 import pytest
@@ -109,6 +111,31 @@ def test_a_pool_gives_results_in_order_with_so_many_at_work_and_passes_errors_on
     hub.run()
     assert found == [0, 2, 4, 6, 8, 10, 12]
     assert most == [2]
+
+
+def test_what_a_failed_task_held_is_let_go_at_once_and_not_by_some_later_collection(hub: Hub) -> None:
+    held: list[weakref.ref[Worker]] = []
+
+    def fail(_: int) -> None:
+        mine = Worker("held")
+        held.append(weakref.ref(mine))
+        hub.pause()
+        raise ValueError(mine.name)
+
+    def main() -> None:
+        try:
+            with Pool(hub, 2) as pool:
+                list(pool.map(fail, range(2)))
+        except ValueError:
+            hub.pause()
+
+    gc.disable()
+    try:
+        hub.spawn(Worker("w"), main)
+        hub.run()
+        assert [reference() for reference in held] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_waiting_for_each_other_and_running_for_ever_are_told(hub: Hub) -> None:
