@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import random
+import sys
 import weakref
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -71,6 +73,33 @@ def test_a_killed_worker_runs_no_further_in_any_of_its_tasks(hub: Hub) -> None:
     hub.spawn(Worker("killer"), killer)
     hub.run()
     assert done == ["other"]
+
+
+def test_a_worker_that_dies_while_it_lets_a_generator_go_runs_no_further(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, done, ignored = Worker("w"), list[str](), list[object]()
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
+
+    def die(number: int) -> int:
+        hub.pause(number)
+        worker.alive = not number
+        return number
+
+    def numbers() -> Iterator[int]:
+        with Pool(hub, 2) as pool:
+            yield from pool.map(die, range(2))
+
+    def main() -> None:
+        found = numbers()
+        next(found)
+        del found  # waits for the other task, by which the worker dies
+        hub.pause()
+        done.append("survived")
+
+    hub.spawn(worker, main)
+    hub.run()
+    assert (done, hub.tasks, ignored) == ([], [], [])
 
 
 def test_death_is_no_exception_that_the_pipeline_could_catch(hub: Hub) -> None:

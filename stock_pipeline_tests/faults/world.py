@@ -161,7 +161,8 @@ class World:
                 try:
                     handlers.batch_handler()(json.loads(message.body), None)
                 except StockPipelineError:
-                    self.batch.give_back(message)
+                    if self.hub.worker.alive:
+                        self.batch.give_back(message)
                 else:
                     self._between(0.03)
                     self.batch.delete(message)
