@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from functools import partial
+from types import TracebackType
 from typing import Any
 
 import greenlet
@@ -167,6 +168,15 @@ class Pool(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         if wait and self._running and self._worker.alive:  # the threads of a dead process are gone with it
             self._hub.pause(until=lambda: not self._running)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            super().__exit__(kind, error, trace)
+        except Killed:
+            if kind is not GeneratorExit:  # a generator that is let go cannot raise: its caller dies at its next pause
+                raise
 
     def _serve(self) -> None:
         try:

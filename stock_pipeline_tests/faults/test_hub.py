@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import sys
+import weakref
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -71,6 +75,33 @@ def test_a_killed_worker_runs_no_further_in_any_of_its_tasks(hub: Hub) -> None:
     assert done == ["other"]
 
 
+def test_a_worker_that_dies_while_it_lets_a_generator_go_runs_no_further(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, done, ignored = Worker("w"), list[str](), list[object]()
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
+
+    def die(number: int) -> int:
+        hub.pause(number)
+        worker.alive = not number
+        return number
+
+    def numbers() -> Iterator[int]:
+        with Pool(hub, 2) as pool:
+            yield from pool.map(die, range(2))
+
+    def main() -> None:
+        found = numbers()
+        next(found)
+        del found  # waits for the other task, by which the worker dies
+        hub.pause()
+        done.append("survived")
+
+    hub.spawn(worker, main)
+    hub.run()
+    assert (done, hub.tasks, ignored) == ([], [], [])
+
+
 def test_death_is_no_exception_that_the_pipeline_could_catch(hub: Hub) -> None:
     worker, caught = Worker("w"), list[str]()
 
@@ -109,6 +140,31 @@ def test_a_pool_gives_results_in_order_with_so_many_at_work_and_passes_errors_on
     hub.run()
     assert found == [0, 2, 4, 6, 8, 10, 12]
     assert most == [2]
+
+
+def test_what_a_failed_task_held_is_let_go_at_once_and_not_by_some_later_collection(hub: Hub) -> None:
+    held: list[weakref.ref[Worker]] = []
+
+    def fail(_: int) -> None:
+        mine = Worker("held")
+        held.append(weakref.ref(mine))
+        hub.pause()
+        raise ValueError(mine.name)
+
+    def main() -> None:
+        try:
+            with Pool(hub, 2) as pool:
+                list(pool.map(fail, range(2)))
+        except ValueError:
+            hub.pause()
+
+    gc.disable()
+    try:
+        hub.spawn(Worker("w"), main)
+        hub.run()
+        assert [reference() for reference in held] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_waiting_for_each_other_and_running_for_ever_are_told(hub: Hub) -> None:

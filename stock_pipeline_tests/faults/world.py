@@ -108,18 +108,20 @@ class World:
 
     def drop(self, sources: Sequence[Source], *, patience: float) -> None:
         """Stage objects one after the other, and notify of each, sometimes twice, sometimes late."""
-        gets, staged = self.ledger.staging.gets, dict[str, int]()
         for source in sources:
-            if source.key not in staged:
-                self.hub.pause(self.random.uniform(0, patience))
-            elif self.random.random() < 0.3:
-                self.hub.pause(self.random.uniform(0, 40))
-            else:  # rewritten while somebody is at work on what was there before
-                since, latest = staged[source.key], self.hub.now + 40
-                self.hub.pause(until=lambda: source.key in gets[since:] or self.hub.now > latest)  # noqa: B023
+            self.hub.pause(self.random.uniform(0, patience))
             self.ledger.stage(source)
-            staged[source.key] = len(gets)
             self.notify(source.key, patience)
+
+    def rewrite(self, source: Source) -> None:
+        """Stage an object a second time: some while after the first, or as soon as somebody is at work on that."""
+        self.hub.pause(until=lambda: source.key in self.ledger.sources)
+        if self.random.random() < 0.3:
+            self.hub.pause(self.random.uniform(0, 40))
+        else:
+            self.hub.pause(until=lambda: source.key in self.ledger.staging.gets)
+        self.ledger.stage(source)
+        self.notify(source.key)
 
     def notify(self, key: str, patience: float = 0.0) -> None:
         queue = self.stream if key.startswith(ingest_ticks.RAW_TICKS) else self.batch
@@ -159,7 +161,8 @@ class World:
                 try:
                     handlers.batch_handler()(json.loads(message.body), None)
                 except StockPipelineError:
-                    self.batch.give_back(message)
+                    if self.hub.worker.alive:
+                        self.batch.give_back(message)
                 else:
                     self._between(0.03)
                     self.batch.delete(message)
