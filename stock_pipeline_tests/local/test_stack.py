@@ -94,11 +94,10 @@ def test_a_template_that_cannot_be_read(text: str | None, tmp_path: Path) -> Non
 
 def test_alarms_the_topic_and_the_dashboard_are_deployed(local_aws_env: Stack) -> None:
     stage = local_aws_env.aws.stage
-    alarms = local_aws_env.client("cloudwatch").describe_alarms()["MetricAlarms"]
-    ours = {alarm["AlarmName"]: alarm for alarm in alarms if alarm["AlarmName"].startswith(f"stock-pipeline-{stage}-")}
-    assert {f"stock-pipeline-{stage}-{name}" for name in ("stream-dlq", "delivery-failed", "daily-rejected")} <= set(
-        ours
-    )
+    prefix = f"stock-pipeline-{stage}-"
+    found = local_aws_env.client("cloudwatch").describe_alarms(AlarmNamePrefix=prefix, MaxRecords=100)
+    ours = {alarm["AlarmName"]: alarm for alarm in found["MetricAlarms"]}
+    assert {f"{prefix}{name}" for name in ("stream-dlq", "delivery-failed", "daily-rejected")} <= set(ours)
     assert {action for alarm in ours.values() for action in alarm["AlarmActions"]} == {
         local_aws_env.outputs["AlarmsTopic"]
     }
