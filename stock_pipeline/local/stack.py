@@ -15,6 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from stock_pipeline.deploy.packages import function_zip
+from stock_pipeline.deploy.stack import stack_of
 from stock_pipeline.deploy.template import load_template
 from stock_pipeline.errors import LocalAwsError
 from stock_pipeline.local.environment import dependencies_of
@@ -53,7 +54,7 @@ def deploy(endpoint: str, folders: LocalFolders, *, stage: str, parameters: Mapp
     Raises LocalAwsError with the reason of each resource that failed.
     """
     location = _for_here(load_template(), endpoint, folders)
-    stack = f"stock-pipeline-{stage}"
+    stack = stack_of(stage)
     given = {"Stage": stage, **_DEFAULTS, **parameters}
     request: list[ParameterTypeDef] = [{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()]
     cloudformation: CloudFormationClient = client("cloudformation", endpoint)

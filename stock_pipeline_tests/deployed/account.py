@@ -22,8 +22,7 @@ from stock_pipeline.deploy.sam import stack_of
 from stock_pipeline.deploy.template import load_template
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.lake.rejects import read_rejects
-from stock_pipeline.local import LocalAws, LocalFolders
-from stock_pipeline.local.stack import client
+from stock_pipeline.local import LocalFolders
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY
 from stock_pipeline_tests.local_aws import Stack, eventually
 
@@ -76,13 +75,6 @@ def without(document: dict[str, Any], permission: Permission) -> dict[str, Any]:
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
-
-
-def outputs_of(aws: LocalAws, stage: str) -> dict[str, str]:
-    """The outputs of a stage's stack."""
-    (stack,) = client("cloudformation", aws.endpoint).describe_stacks(StackName=stack_of(stage))["Stacks"]
-    assert stack["StackStatus"] in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}, stack
-    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
 
 class Account(Stack):

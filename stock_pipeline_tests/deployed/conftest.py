@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from stock_pipeline.deploy import sam
+from stock_pipeline.deploy.stack import outputs_of, stack_of
 from stock_pipeline.local import LocalAws
 from stock_pipeline.local.instance import start
-from stock_pipeline_tests.deployed.account import STAGE, Account, outputs_of
+from stock_pipeline.local.stack import client
+from stock_pipeline_tests.deployed.account import STAGE, Account
 from stock_pipeline_tests.local_aws import installed
 
 __all__ = ["installed"]
@@ -33,4 +35,5 @@ def account(aws: LocalAws) -> Account:
     """The account with the stack deployed as to AWS: the packages that `sam build` made, by `sam deploy`."""
     assert BUILT.is_file(), "there are no packages; run `make deployed`, or `make build HOST=1` first"
     sam.deploy(BUILT, STAGE, {"StreamBufferSeconds": "1"}, environ=aws.environ())
-    return Account(replace(aws, stage=STAGE, processor="lambda", outputs=outputs_of(aws, STAGE)))
+    outputs = outputs_of(stack_of(STAGE), client("cloudformation", aws.endpoint))
+    return Account(replace(aws, stage=STAGE, processor="lambda", outputs=outputs))
