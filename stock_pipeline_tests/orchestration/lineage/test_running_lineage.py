@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stock_pipeline.dev.dagster import LOCATION, Dagster
-from stock_pipeline.dev.session import session
 from stock_pipeline_tests.local_aws import NewStack, Stack, emulator, eventually, installed, new_stack
+from stock_pipeline_tests.orchestration.running import dagster_of
 
 __all__ = ["emulator", "installed", "new_stack"]
 
@@ -33,12 +32,8 @@ def stack(new_stack: NewStack) -> Stack:
 
 @pytest.fixture(scope="module")
 def dagster(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dagster]:
-    home: Path = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (stack.env | {"STOCK_PIPELINE_HOME": str(home)}).items():
-            patch.setenv(name, value)
-        with session(port=None, processor="lambda", report=lambda text: None) as running:
-            yield running.dagster
+    with dagster_of(stack, tmp_path_factory.mktemp("home"), "lambda") as running:
+        yield running
 
 
 def materialized(dagster: Dagster, asset: str) -> list[dict[str, Any]]:

@@ -7,13 +7,11 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stock_pipeline.dev.dagster import Dagster
-from stock_pipeline.dev.session import session
 from stock_pipeline.ingest_ticks import SNAPSHOT
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.lake.rejects import read_rejects
@@ -21,6 +19,7 @@ from stock_pipeline.produce import replay
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
 from stock_pipeline.simulate.ticks import simulate_ticks, to_json_lines
 from stock_pipeline_tests.local_aws import NewStack, Stack, emulator, eventually, installed, new_stack
+from stock_pipeline_tests.orchestration.running import dagster_of
 from stock_pipeline_tests.orchestration.stream.conftest import event_of
 
 __all__ = ["emulator", "installed", "new_stack"]
@@ -42,12 +41,8 @@ def stack(new_stack: NewStack) -> Stack:
 
 @pytest.fixture(scope="module")
 def dagster(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dagster]:
-    home: Path = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (stack.env | {"STOCK_PIPELINE_HOME": str(home)}).items():
-            patch.setenv(name, value)
-        with session(port=None, processor="dagster", report=lambda text: None) as running:
-            yield running.dagster
+    with dagster_of(stack, tmp_path_factory.mktemp("home"), "dagster") as running:
+        yield running
 
 
 def lines_to_send() -> tuple[list[bytes], set[str]]:
