@@ -9,10 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from stock_pipeline.parse.buffers import Bools, Codes, Ints, as_arrow
+from stock_pipeline.parse.buffers import Bools, Ints, as_arrow, offsets
 from stock_pipeline.parse.files import Bytes
 from stock_pipeline.parse.tick_framing import MAX_RECORD
 from stock_pipeline.parse.tick_layouts import Columns, Layouts
@@ -90,31 +89,32 @@ def read_block(cut: Cut, layouts: Layouts) -> Block:
     np.add(newlines, 1, out=ends[1:], casting="unsafe")
     lines = pa.Array.from_buffers(pa.binary(), len(newlines), [None, pa.py_buffer(ends), pa.py_buffer(data)])
     usual = np.flatnonzero(np.diff(ends) <= MAX_RECORD)
-    if len(usual) < len(lines):
-        lines = lines.take(as_arrow(usual, pa.int64()))
-    by_layout, left = layouts.read(lines)
+    by_layout, left = layouts.read(lines if len(usual) == len(lines) else lines.take(as_arrow(usual, pa.int64())))
 
     reader = LineReader()
-    if len(left) or len(usual) < len(newlines):
-        others = np.ones(len(newlines), bool)
+    if len(left) or len(usual) < len(lines):
+        others = np.ones(len(lines), bool)
         others[usual] = False
         others[usual[left]] = True
-        others &= ~_blank(data, ends)
-        view, bounds = memoryview(cut.data), ends.tolist()
-        reader.add((n, bytes(view[bounds[n] : bounds[n + 1]])) for n in np.flatnonzero(others).tolist())
+        numbers = np.flatnonzero(others)
+        numbers = numbers[~_blank(lines.take(as_arrow(numbers, pa.int64())))]
+        view = memoryview(cut.data)
+        places = zip(numbers.tolist(), ends[numbers].tolist(), ends[numbers + 1].tolist(), strict=True)
+        reader.add((n, bytes(view[start:end])) for n, start, end in places)
     return Block(
         objects=cut.objects,
         first_lines=np.searchsorted(ends, cut.starts),
-        line_count=len(newlines),
+        line_count=len(lines),
         parts=[Part(usual[at], None, ticks) for at, ticks in by_layout] + [Part(*read) for read in reader.read],
         rejected=reader.rejected,
         skipped=np.array(reader.skipped, np.int64),
     )
 
 
-def _blank(data: npt.NDArray[np.uint8], ends: Codes) -> Bools:
+def _blank(lines: pa.BinaryArray) -> Bools:
     """Which lines hold nothing but white space: a decoder needs microseconds to say so of each of millions."""
-    blank: Bools = ~np.logical_or.reduceat(~_SPACE[data], ends[:-1])
+    data, starts = np.frombuffer(lines.buffers()[2] or b"", np.uint8), offsets(lines)[:-1]
+    blank: Bools = np.logical_and.reduceat(_SPACE[data], starts)
     return blank
 
 

@@ -98,31 +98,37 @@ class Layout:
         flags: Bools = np.unpackbits(bits, bitorder="little")[found.offset : found.offset + len(found)].view(bool)
         return flags
 
-    def read(self, lines: pa.BinaryArray) -> Columns:
-        """The values of lines that are all written so."""
-        values = self._cut(lines)
-        shape, none = self.shape, pa.nulls(len(lines), pa.string())
+    def read(self, lines: pa.BinaryArray, so: Bools) -> Columns:
+        """The values of those lines that are written so."""
+        values = self._cut(lines, so)
+        shape, count = self.shape, int(so.sum())
+        none = pa.nulls(count, pa.string())
         produced_at = values[shape.time]
         ids = values.get(shape.id, none) if shape.id else none
         if shape.vendor and shape.id in values:
             day = (produced_at.cast(pa.date32()).cast(pa.string()),) if shape.daily else ()
             scope = (values.get(key, "") for key in shape.scope)
             ids = pc.binary_join_element_wise(shape.vendor, *scope, *day, ids, ":")
-        size = values.get(shape.size, pa.nulls(len(lines), pa.float64()))
+        size = values.get(shape.size, pa.nulls(count, pa.float64()))
         return Columns(ids, values[shape.symbol], values[shape.price], size, produced_at)
 
-    def _cut(self, lines: pa.BinaryArray) -> dict[str, pa.Array]:
+    def _cut(self, lines: pa.BinaryArray, so: Bools) -> dict[str, pa.Array]:
         ends = offsets(lines)
         data = np.frombuffer(lines.buffers()[2], np.uint8)[: ends[-1]]
-        at = np.flatnonzero(data[ends[0] :] == ord('"')).reshape(len(lines), self.quotes)
-        bounds = np.empty((len(lines), 2 * len(self.fields)), np.int32)
+        quotes = data == ord('"')
+        quotes[: ends[0]] = False
+        # The other lines are between those that are read, and so are their quotes. They are few (see `Layouts.read`).
+        for start, end in _runs(~so):
+            quotes[ends[start] : ends[end]] = False
+        at = np.flatnonzero(quotes).reshape(-1, self.quotes)
+        bounds = np.empty((len(at), 2 * len(self.fields)), np.int32)
         for n, field in enumerate(self.fields):
             (first, skip), (last, back) = field.after, field.before
-            np.add(at[:, first], skip + ends[0], out=bounds[:, 2 * n], casting="unsafe")
+            np.add(at[:, first], skip, out=bounds[:, 2 * n], casting="unsafe")
             if last is None:
-                np.subtract(ends[1:], back, out=bounds[:, 2 * n + 1])
+                np.subtract(ends[1:][so], back, out=bounds[:, 2 * n + 1])
             else:
-                np.add(at[:, last], ends[0] - back, out=bounds[:, 2 * n + 1], casting="unsafe")
+                np.subtract(at[:, last], back, out=bounds[:, 2 * n + 1], casting="unsafe")
         # The bounds of all values, in their order, are the offsets of an array over the same bytes in which every
         # other text is a value and the ones between are what separates them.
         pieces = pa.Array.from_buffers(
@@ -133,6 +139,12 @@ class Layout:
             field.key: field.read(pieces.take(as_arrow(firsts + np.int32(2 * n), pa.int32())))
             for n, field in enumerate(self.fields)
         }
+
+
+def _runs(flags: Bools) -> list[tuple[int, int]]:
+    """Where runs of true begin and end."""
+    edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 class Layouts:
@@ -156,14 +168,18 @@ class Layouts:
             if not fresh:
                 break
             for layout in fresh:
+                if len(lines) < WORTH:
+                    break
                 tried.add(layout.pattern)
-                mask = layout.matches(lines)
-                if mask.all():
-                    read.append((left, layout.read(lines)))
-                    return read, left[:0]
-                if mask.any():
-                    read.append((left[mask], layout.read(lines.filter(booleans(mask)))))
-                    lines, left = lines.filter(booleans(~mask)), left[~mask]
+                so = layout.matches(lines)
+                count = int(so.sum())
+                if not count:
+                    continue
+                if 2 * count > len(so):  # most of them: then the text is not copied to be without the others
+                    read.append((left[so], layout.read(lines, so)))
+                else:
+                    read.append((left[so], layout.read(lines.filter(booleans(so)), np.ones(count, bool))))
+                lines, left = lines.filter(booleans(~so)), left[~so]
         return read, left
 
     def _learn(self, lines: pa.BinaryArray) -> list[Layout]:

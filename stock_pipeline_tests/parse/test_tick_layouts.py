@@ -158,7 +158,7 @@ def encoded(line: str) -> bytes:
 
 def by_layout(layout: Layout, line: bytes) -> list[dict[str, Any]] | None:
     lines = pa.array([line], pa.binary())
-    return as_rows(layout.read(lines).arrays) if layout.matches(lines)[0] else None
+    return as_rows(layout.read(lines, np.ones(len(lines), bool)).arrays) if layout.matches(lines)[0] else None
 
 
 def one_by_one(line: bytes) -> list[dict[str, Any]]:
@@ -257,7 +257,7 @@ def test_lines_may_be_a_slice_of_others() -> None:
     layout = learn(exact("1"))
     assert layout is not None
     assert layout.matches(lines).tolist() == [True, True]
-    assert layout.read(lines).price.to_pylist() == [2.5, 30.0]
+    assert layout.read(lines, np.ones(2, bool)).price.to_pylist() == [2.5, 30.0]
 
 
 @pytest.mark.parametrize("line", [exact("1", '5,"size":null'), b"\r" + exact("1"), exact("1")[:-1] + b"\t\r\r\n"])
