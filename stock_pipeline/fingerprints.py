@@ -27,19 +27,23 @@ _HALF = np.uint64(32)
 
 def numbered(texts: pa.ChunkedArray) -> tuple[Ints, int]:
     """A number in [0, n) for each text, the same for equal texts and for no others; and n. Null is not allowed."""
-    if len(texts) >= WORTH:
-        marks = [fingerprints(chunk) for chunk in texts.chunks]
-        found = [mark for mark in marks if mark is not None]
-        if len(found) == len(marks) and (numbers := _by_fingerprint(texts, np.concatenate(found))):
-            return numbers
+    if len(texts) >= WORTH and (numbers := _by_fingerprint(texts)):
+        return numbers
     # As one piece: encoded chunk by chunk, each would bring a dictionary of all the distinct texts so far.
     encoded = texts.combine_chunks().dictionary_encode()
     codes = np.frombuffer(encoded.indices.buffers()[1] or b"", np.int32)[: len(encoded)]
     return codes.astype(np.int64), len(encoded.dictionary)
 
 
-def _by_fingerprint(texts: pa.ChunkedArray, marks: Marks) -> tuple[Ints, int] | None:
-    """What `numbered` gives; None when different texts have one fingerprint."""
+def _by_fingerprint(texts: pa.ChunkedArray) -> tuple[Ints, int] | None:
+    """What `numbered` gives; None when a text is too short, or when different ones have one fingerprint."""
+    marks, start = np.empty(len(texts), np.uint64), 0
+    for chunk in texts.chunks:
+        found = fingerprints(chunk)
+        if found is None:
+            return None
+        marks[start : start + len(found)] = found
+        start += len(found)
     order = np.argsort(marks)
     marks = marks[order]
     differs = marks[1:] != marks[:-1]

@@ -10,6 +10,7 @@ larger than the number of rows, it is made dense first.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stock_pipeline.fingerprints import numbered
+from stock_pipeline.parse.buffers import as_numpy, booleans
 from stock_pipeline.schemas import Table
 
 Ints = npt.NDArray[np.int64]
@@ -38,18 +40,45 @@ class Outcome(IntEnum):
 
 
 @dataclass(frozen=True)
+class Sorted:
+    """Rows, and the order in which they are meant: a sorted copy of them all is made for those only who ask for it."""
+
+    rows: pa.Table
+    order: Ints
+
+    @property
+    def table(self) -> pa.Table:
+        """All of them in their order."""
+        return self.rows.take(self.order)
+
+    def pieces(self, size: int) -> Iterator[pa.Table]:
+        """All of them in their order, so many at a time."""
+        rows = self.rows.unify_dictionaries()
+        # Arrow joins the chunks of texts for each take; so they are joined once for all.
+        columns = [column if pa.types.is_primitive(column.type) else column.combine_chunks() for column in rows.columns]
+        rows = pa.Table.from_arrays(columns, schema=rows.schema)
+        for start in range(0, len(self.order), size):
+            yield rows.take(self.order[start : start + size])
+
+
+@dataclass(frozen=True)
 class Merged:
     """The result of a merge.
 
-    `table` is the whole partition after the merge, sorted, or None when nothing changes. `outcome` (int8, values of
-    `Outcome`) has one entry a row of the incoming table. `rivals` maps nothing but conflicts and replacements: row i of
-    `rivals` is the row that the incoming row `disputed[i]` met.
+    `sorted` is the whole partition after the merge, or None when nothing changes. `outcome` (int8, values of `Outcome`)
+    has one entry a row of the incoming table. `rivals` maps nothing but conflicts and replacements: row i of `rivals`
+    is the row that the incoming row `disputed[i]` met.
     """
 
-    table: pa.Table | None
+    sorted: Sorted | None
     outcome: npt.NDArray[np.int8]
     disputed: Ints
     rivals: pa.Table
+
+    @property
+    def table(self) -> pa.Table | None:
+        """The whole partition after the merge as one sorted table, or None when nothing changes."""
+        return self.sorted and self.sorted.table
 
 
 def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replace: bool = False) -> Merged:
@@ -79,7 +108,7 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
 
     outcome = np.full(len(keys), Outcome.INSERTED, np.int8)
     against_stored = np.flatnonzero(stored >= 0)
-    same = _same(existing.take(stored[against_stored]), incoming.take(against_stored), table.values)
+    same = _same_at(existing, stored[against_stored], incoming, against_stored, table.values)
     outcome[against_stored] = np.where(same, Outcome.DUPLICATE, Outcome.CONFLICT)
 
     if replace:
@@ -87,7 +116,7 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
     # Rows behind the first of their key are judged against that first row when it is the one that stays.
     takes_key = (outcome == Outcome.INSERTED) | (outcome == Outcome.REPLACED)
     behind = np.flatnonzero((first != at) & ((stored < 0) | (outcome[first] == Outcome.REPLACED)))
-    same = _same(incoming.take(first[behind]), incoming.take(behind), table.values)
+    same = _same_at(incoming, first[behind], incoming, behind, table.values)
     outcome[behind] = np.where(same, Outcome.DUPLICATE, Outcome.CONFLICT)
     takes_key[behind] = False
 
@@ -108,9 +137,10 @@ def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Mer
     leads, _ = _ranks(both.column(lead))
     greatest = np.full(span, -1, np.int64)
     np.maximum.at(greatest, keys, leads)
-    leading = np.flatnonzero(leads == greatest[keys])
+    leads_its_key = leads == greatest[keys]
+    leading = np.flatnonzero(leads_its_key)
     # Few rows are left: the last of each key in the order of the remaining columns, an existing row before its equal.
-    remaining = both.select([*table.key, *ties]).take(leading)
+    remaining = both.filter(booleans(leads_its_key))
     order = np.lexsort((-leading, pack(remaining, (*table.key, *ties))[0]))
     chosen_keys = keys[leading][order]
     last = np.append(chosen_keys[1:] != chosen_keys[:-1], True)[: len(order)]
@@ -119,7 +149,7 @@ def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Mer
     outcome = np.full(incoming.num_rows, Outcome.DUPLICATE, np.int8)
     new = stays[stays >= existing.num_rows]
     outcome[new - existing.num_rows] = Outcome.INSERTED
-    changed = _sorted(both.take(stays), table.sort) if len(new) else None
+    changed = _sorted(remaining, table.sort, np.sort(order[last])) if len(new) else None
     return Merged(changed, outcome, np.zeros(0, np.int64), table.schema.empty_table())
 
 
@@ -143,6 +173,8 @@ def _rivals(
 ) -> tuple[pa.Table, Ints]:
     """The rows that conflicts and replacements met, and which incoming rows those are."""
     disputed = np.flatnonzero((outcome == Outcome.CONFLICT) | (outcome == Outcome.REPLACED))
+    if not len(disputed):
+        return incoming.slice(0, 0), disputed
     # A conflict met the stored row, unless that one itself gave way to the first incoming row of the key.
     gave_way = (outcome[first[disputed]] == Outcome.REPLACED) & (outcome[disputed] == Outcome.CONFLICT)
     met_stored = (stored[disputed] >= 0) & ~gave_way
@@ -163,8 +195,15 @@ def _own_rows_count_as_inserted(
     candidates = np.flatnonzero((outcome == Outcome.DUPLICATE) & (stored >= 0) & (first == np.arange(len(first))))
     if not provenance or not len(candidates):
         return
-    own = _same(existing.take(stored[candidates]), incoming.take(candidates), provenance)
+    own = _same_at(existing, stored[candidates], incoming, candidates, provenance)
     outcome[candidates[own]] = Outcome.INSERTED
+
+
+def _same_at(
+    one: pa.Table, at: Places, other: pa.Table, there: Ints, columns: tuple[str, ...]
+) -> npt.NDArray[np.bool_]:
+    """Whether the rows at some places of one table equal those at some places of another."""
+    return _same(one.select(columns).take(at), other.select(columns).take(there), columns)
 
 
 def _same(one: pa.Table, other: pa.Table, columns: tuple[str, ...]) -> npt.NDArray[np.bool_]:
@@ -235,18 +274,18 @@ def _ranks(column: pa.ChunkedArray, ordered: bool = True) -> tuple[Ints, int]:
         ranks[pc.array_sort_indices(values).to_numpy()] = np.arange(len(values))
         codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
         return ranks[codes], len(values)
-    width = pa.int32() if pa.types.is_date32(column.type) else pa.int64()
-    numbers = column.cast(width).to_numpy().astype(np.int64)
+    width = np.int32 if pa.types.is_date32(column.type) else np.int64
+    numbers = np.concatenate([as_numpy(chunk, width) for chunk in column.chunks], dtype=np.int64)
     numbers -= numbers.min()
     return numbers, int(numbers.max()) + 1
 
 
-def _sorted(rows: pa.Table, columns: tuple[str, ...], kept: Ints | None = None) -> pa.Table:
-    """The rows (those at `kept`, ascending, if given) in the order of these columns: every column is copied once."""
+def _sorted(rows: pa.Table, columns: tuple[str, ...], kept: Ints) -> Sorted:
+    """The rows at `kept` (ascending) in the order of these columns."""
     packed, span = pack(rows.select(columns), columns)
-    if kept is None or len(kept) == len(packed):
-        return rows.take(_stable_order(packed, span))
-    return rows.take(kept[_stable_order(packed[kept], span)])
+    if len(kept) == len(packed):
+        return Sorted(rows, _stable_order(packed, span))
+    return Sorted(rows, kept[_stable_order(packed[kept], span)])
 
 
 def _stable_order(packed: Ints, span: int) -> Ints:

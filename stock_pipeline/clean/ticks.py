@@ -17,15 +17,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from stock_pipeline.clean import REJECTED, Cleaned
-from stock_pipeline.parse.buffers import Bools, Codes, Ints, as_arrow, as_numpy, booleans, strings
+from stock_pipeline.parse.buffers import Bools, Codes, Ints, as_arrow, as_numpy, booleans, offsets, strings
 from stock_pipeline.parse.symbols import canonical
 from stock_pipeline.parse.ticks import TickRows
 from stock_pipeline.schemas import Reason
@@ -157,37 +154,47 @@ def _merged(
 
 def _findings(table: pa.Table, codes: Codes, forms: list[str], now: datetime, max_skew: timedelta) -> list[_Finding]:
     """Every rule with the rows that break it, in the order in which the rules count."""
-    price, size = (_values(table[name], np.float64) for name in ("price", "size"))
-    times = _values(table["produced_at"], np.int64)
     earliest, latest = ((moment - _EPOCH) // _MICROSECOND for moment in (FIRST_TIME, now + max_skew))
     bad_form = np.array([canonical(form) is None for form in forms], bool)
-    has_size = np.concatenate([np.zeros(0, bool), *(_valid(chunk) for chunk in table["size"].chunks)])
-    length = _values(pc.binary_length(table["event_id"]), np.int32)
+
+    def of(name: str, broken: Callable[[pa.Array], Bools]) -> Bools:
+        return np.concatenate([np.zeros(0, bool), *map(broken, table[name].chunks)])
 
     def moment(row: int) -> str:
-        return str(np.datetime64(int(times[row]), "us"))
+        return str(np.datetime64(table["produced_at"][row].value, "us"))
+
+    def time_of(chunk: pa.Array) -> Ints:
+        return as_numpy(chunk, np.int64)
 
     return [
         _Finding(Reason.BAD_SYMBOL, bad_form[codes], lambda row: f"symbol is {forms[codes[row]][:80]!r}"),
-        _Finding(Reason.NON_POSITIVE_PRICE, price <= 0, lambda row: f"price is {price[row]:.15g}"),
-        _Finding(Reason.NEGATIVE_VOLUME, (size < 0) & has_size, lambda row: f"size is {size[row]:.15g}"),
-        _Finding(Reason.BAD_TIMESTAMP, times < earliest, lambda row: f"{moment(row)} is before {FIRST_TIME.year}"),
+        _Finding(
+            Reason.NON_POSITIVE_PRICE,
+            of("price", lambda chunk: as_numpy(chunk, np.float64) <= 0),
+            lambda row: f"price is {table['price'][row].as_py():.15g}",
+        ),
+        _Finding(
+            Reason.NEGATIVE_VOLUME,
+            of("size", lambda chunk: (as_numpy(chunk, np.float64) < 0) & _valid(chunk)),
+            lambda row: f"size is {table['size'][row].as_py():.15g}",
+        ),
+        _Finding(
+            Reason.BAD_TIMESTAMP,
+            of("produced_at", lambda chunk: time_of(chunk) < earliest),
+            lambda row: f"{moment(row)} is before {FIRST_TIME.year}",
+        ),
         _Finding(
             Reason.FUTURE_TIMESTAMP,
-            times > latest,
+            of("produced_at", lambda chunk: time_of(chunk) > latest),
             # Without the present time: else each delivery of the same object would write its record anew.
             lambda row: f"{moment(row)} was more than {max_skew.total_seconds():g} s ahead of the clock",
         ),
         _Finding(
             Reason.BAD_EVENT_ID,
-            length > LONGEST_EVENT_ID,
-            lambda row: f"{length[row]} bytes, where {LONGEST_EVENT_ID} are the limit",
+            of("event_id", lambda chunk: np.diff(offsets(chunk)) > LONGEST_EVENT_ID),
+            lambda row: f"{len(table['event_id'][row].as_buffer())} bytes, where {LONGEST_EVENT_ID} are the limit",
         ),
     ]
-
-
-def _values(column: pa.ChunkedArray, dtype: type[np.generic]) -> npt.NDArray[Any]:
-    return np.concatenate([np.zeros(0, dtype), *(as_numpy(chunk, dtype) for chunk in column.chunks)])
 
 
 def _valid(chunk: pa.Array) -> Bools:
@@ -220,5 +227,5 @@ def _rejected(rows: TickRows, findings: list[_Finding], at: Ints) -> tuple[pa.Ta
     )
     every = pa.concat_tables([rows.rejected, found]).combine_chunks()
     owners = np.concatenate([rows.rejected_objects, objects])
-    order = np.lexsort((_values(every["line"], np.int64), owners))
+    order = np.lexsort((as_numpy(every["line"].chunk(0), np.int64), owners))
     return every.take(as_arrow(order, pa.int64())), owners[order]

@@ -9,23 +9,27 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stock_pipeline.merge import Sorted
 from stock_pipeline.schemas import Table
 
 ROW_GROUP = 128 * 1024
 
 
-def encode(rows: pa.Table, table: Table, metadata: dict[str, str] | None = None) -> bytes:
+def encode(rows: pa.Table | Sorted, table: Table, metadata: dict[str, str] | None = None) -> bytes:
     """The rows as one Parquet file; `metadata` goes into the footer."""
+    # A row group at a time: a copy of them all in their order would be the largest thing in memory.
+    pieces, schema = (rows.pieces(ROW_GROUP), rows.rows.schema) if isinstance(rows, Sorted) else ([rows], rows.schema)
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
         sink,
-        rows.schema,
+        schema,
         compression="zstd",
         use_dictionary=[n for n in (*table.dictionary, "date") if n in table.schema.names],
-        sorting_columns=pq.SortingColumn.from_ordering(rows.schema, [(name, "ascending") for name in table.sort]),
+        sorting_columns=pq.SortingColumn.from_ordering(schema, [(name, "ascending") for name in table.sort]),
         store_schema=False,  # by it Arrow would read symbols as a dictionary, whose bounds it skips no row group by
     ) as writer:
-        writer.write_table(rows, row_group_size=ROW_GROUP)
+        for piece in pieces:
+            writer.write_table(piece, row_group_size=ROW_GROUP)
         writer.add_key_value_metadata(metadata or {})
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 

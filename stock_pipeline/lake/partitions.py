@@ -15,7 +15,7 @@ import pyarrow as pa
 from stock_pipeline.errors import MergeContention, ObjectNotFound, PreconditionFailed
 from stock_pipeline.lake.objects import ObjectStore
 from stock_pipeline.lake.parquet import decode, encode
-from stock_pipeline.merge import Merged, merge
+from stock_pipeline.merge import Merged, Sorted, merge
 from stock_pipeline.schemas import Table
 
 TRIES = 40
@@ -71,16 +71,16 @@ def merge_into_partition(
     for _ in attempts(partition_key(table, partition)):  # pragma: no branch - it ends by raising
         existing, etag = read_version(store, table, partition)
         merged = merge(existing, incoming, table, replace=replace)
-        if merged.table is None:
+        if merged.sorted is None:
             return merged
         if before_commit:
             before_commit(merged)
-        if commit(store, table, partition, merged.table, etag):
+        if commit(store, table, partition, merged.sorted, etag):
             return merged
     raise AssertionError("attempts() ends by raising")  # pragma: no cover - as it says
 
 
-def commit(store: ObjectStore, table: Table, partition: str, rows: pa.Table, etag: str | None) -> bool:
+def commit(store: ObjectStore, table: Table, partition: str, rows: pa.Table | Sorted, etag: str | None) -> bool:
     """Put a partition's rows in the place of the version `etag` (None: where there is no object yet).
 
     Returns whether it was done; False means that another writer came first.

@@ -101,14 +101,19 @@ def shown(text: bytes) -> str:
 
 def text_of_lines(text: Bytes, lines: Sequence[int]) -> list[str]:
     """The text of lines, numbered from 1, as `shown` gives it."""
-    ends = line_ends(text)
-    return [shown(bytes(text[ends[line - 2] if line > 1 else 0 : ends[line - 1]])) for line in lines]
+    bounds = _newlines(text, np.unique(np.array([(line - 2, line - 1) for line in lines], np.int64)))
+    return [shown(bytes(text[bounds[line - 2] + 1 : bounds[line - 1]])) for line in lines]
 
 
-def line_ends(text: Bytes) -> Ints:
-    """Where each line ends, its newline included."""
+def _newlines(text: Bytes, numbers: Ints) -> dict[int, int]:
+    """Where the newlines of these numbers (ascending, from 0) are: -1 is before the text, a missing one at its end."""
     data = np.frombuffer(text, np.uint8)
-    # In steps, as the comparison takes as much memory as the text.
-    steps = (np.flatnonzero(data[at : at + MIB] == ord("\n")) + (at + 1) for at in range(0, len(data), MIB))
-    ends: Ints = np.concatenate([*steps, np.array([len(data)])])
-    return ends
+    places = np.where(numbers < 0, -1, len(data))
+    seen = 0
+    # In steps: the comparison takes as much memory as the text, and the places of all newlines up to eight times that.
+    for at in range(0, len(data), MIB):
+        found = np.flatnonzero(data[at : at + MIB] == ord("\n"))
+        first, last = np.searchsorted(numbers, [seen, seen + len(found)])
+        places[first:last] = found[numbers[first:last] - seen] + at
+        seen += len(found)
+    return dict(zip(numbers.tolist(), places.tolist(), strict=True))

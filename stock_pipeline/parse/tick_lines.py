@@ -41,16 +41,17 @@ class LineReader:
 
     def add(self, lines: Iterable[tuple[int, bytes]]) -> None:
         """Read (number, text) of each line; blank ones count as nothing."""
-        for number, text in lines:
+        for number, line in lines:
+            text = line.strip()
             if len(text) <= MAX_RECORD:
                 try:
                     message = orjson.loads(text)
-                except orjson.JSONDecodeError:
-                    self._joined(number, text.strip())
+                except orjson.JSONDecodeError as broken:
+                    self._joined(number, text, broken)
                 else:
                     self._messages(number, 0, message, text)
             else:
-                self._joined(number, text.strip())
+                self._joined(number, text)
             if len(self._columns[0]) >= _FLUSH or len(self._refusals) >= _FLUSH:
                 self.flush()
         self.flush()
@@ -66,8 +67,8 @@ class LineReader:
             self.rejected.append(rejections(self._refusals))
             self._refusals.clear()
 
-    def _joined(self, number: int, text: bytes) -> None:
-        """A line that is no JSON value: blank, several joined ones, or broken.
+    def _joined(self, number: int, text: bytes, broken_whole: orjson.JSONDecodeError | None = None) -> None:
+        """A line that is no JSON value, for the reason `broken_whole` if it was read: blank, several joined, or broken.
 
         A broken one has a place too: so those behind it keep theirs, and with it their ids, when it is read one day.
         """
@@ -79,6 +80,8 @@ class LineReader:
                     self._refuse(number, Problem(Reason.LINE_TOO_LONG, problem), piece)
                     place += 1
                     continue
+                if broken_whole and len(piece) == len(text):
+                    raise broken_whole  # nothing is joined: it need not be read again
                 message = orjson.loads(piece)
             except orjson.JSONDecodeError as broken:
                 too_large = "infinity" in broken.msg  # 1e999 is JSON, but no number that a computer has

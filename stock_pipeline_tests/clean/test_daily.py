@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stock_pipeline.clean import REJECTED
 from stock_pipeline.clean.daily import clean_daily_prices
 from stock_pipeline.errors import FileRefused
-from stock_pipeline.parse import parse_daily_prices
+from stock_pipeline.parse.daily import parse_daily_prices
 from stock_pipeline.schemas import PRICE_BY_DATE, Reason
 from stock_pipeline_tests.parse.loading import TODAY, bars, load, rejects
 

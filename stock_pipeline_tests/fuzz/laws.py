@@ -24,7 +24,7 @@ from stock_pipeline.clean.ticks import clean_ticks
 from stock_pipeline.errors import FileRefused
 from stock_pipeline.ingest import ingest_daily_prices
 from stock_pipeline.ingest_ticks import ingest_ticks
-from stock_pipeline.parse import parse_daily_prices
+from stock_pipeline.parse.daily import parse_daily_prices
 from stock_pipeline.parse.ticks import parse_ticks
 from stock_pipeline.schemas import Reason
 from stock_pipeline_tests.memory_store import MemoryStore

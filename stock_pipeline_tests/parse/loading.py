@@ -10,7 +10,7 @@ import pytest
 from stock_pipeline.clean import Cleaned
 from stock_pipeline.clean.daily import clean_daily_prices
 from stock_pipeline.errors import FileRefused
-from stock_pipeline.parse import parse_daily_prices
+from stock_pipeline.parse.daily import parse_daily_prices
 
 TODAY = date(2026, 3, 2)
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stock_pipeline.errors import FileRefused
-from stock_pipeline.parse import parse_daily_prices
+from stock_pipeline.parse.daily import parse_daily_prices
 from stock_pipeline_tests.parse.loading import bars, good, load, refusal, rejects
 
 HEADERS = {
@@ -255,7 +255,7 @@ def test_reading_prices_does_not_pull_in_pandas():
 import sys
 from datetime import date
 from stock_pipeline.clean.daily import clean_daily_prices
-from stock_pipeline.parse import parse_daily_prices
+from stock_pipeline.parse.daily import parse_daily_prices
 data = b'ticker,date,close,volume\\nA,2024-01-02,$1,"1,000"\\nB,2024-01-02,x,\\nB,2024-01-02\\n\\n"B,1,1,1\\n'
 cleaned = clean_daily_prices(parse_daily_prices(data, "x.csv"), date(2026, 1, 1))
 assert (cleaned.good.num_rows, cleaned.rejected.num_rows) == (1, 3)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stock_pipeline.errors import FileRefused
-from stock_pipeline.parse import parse_daily_prices
+from stock_pipeline.parse.daily import parse_daily_prices
 from stock_pipeline.parse.files import read_text, unpack
 from stock_pipeline_tests.parse.loading import good, load, refusal, rejects
 
