@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from threading import Lock
 
 import numpy as np
@@ -21,9 +21,9 @@ from stock_pipeline.lake.objects import ObjectInfo, ObjectStore
 from stock_pipeline.lake.partitions import merge_into_partition
 from stock_pipeline.lake.rejects import write_rejects
 from stock_pipeline.merge import Merged, Outcome, differences
-from stock_pipeline.parse.buffers import Codes, Ints, as_arrow, strings
+from stock_pipeline.parse.buffers import Codes, Ints, as_arrow, repeated, strings
 from stock_pipeline.receipts import Receipt
-from stock_pipeline.schemas import TIMESTAMP, Reason, Table
+from stock_pipeline.schemas import Reason, Table
 
 Outcomes = npt.NDArray[np.int8]
 
@@ -113,9 +113,8 @@ def merge_group(
 def with_provenance(good: pa.Table, sources: Sequence[str], owners: Codes, table: Table, now: datetime) -> pa.Table:
     """Good rows in the schema of the table: `owners` says for each row which of the sources it came from."""
     source = pa.DictionaryArray.from_arrays(as_arrow(owners, pa.int32()), strings(sources), safe=False)
-    since_epoch = (now - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    loaded = as_arrow(np.full(good.num_rows, since_epoch, np.int64), TIMESTAMP)
-    columns = {name: good[name] for name in good.column_names} | {"source": source, "etl_loading_ts": loaded}
+    columns = {name: good[name] for name in good.column_names}
+    columns |= {"source": source, "etl_loading_ts": repeated(now, good.num_rows)}
     return pa.Table.from_arrays([columns[name] for name in table.schema.names], schema=table.schema)
 
 

@@ -7,6 +7,7 @@ pyarrow imports pandas, where it is installed, the first time a value goes throu
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -52,3 +53,9 @@ def strings(values: Iterable[str | None]) -> pa.StringArray:
     builder = pa.lib.StringBuilder()
     builder.append_values(list(values))
     return builder.finish()
+
+
+def repeated(moment: datetime, times: int) -> pa.Array:
+    """A timestamp array (microseconds, UTC) of one moment again and again."""
+    micros = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return as_arrow(np.full(times, micros, np.int64), pa.timestamp("us", tz="UTC"))
