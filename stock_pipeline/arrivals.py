@@ -20,7 +20,7 @@ from stock_pipeline.clean import REJECTED, Cleaned
 from stock_pipeline.lake.objects import ObjectInfo, ObjectStore
 from stock_pipeline.lake.partitions import merge_into_partition
 from stock_pipeline.lake.rejects import write_rejects
-from stock_pipeline.merge import Merged, Outcome, differences
+from stock_pipeline.merge import Merged, Outcome, differences, for_takes
 from stock_pipeline.parse.buffers import Codes, Ints, as_arrow, repeated, strings
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import Reason, Table
@@ -76,6 +76,9 @@ def merge_group(
 
     Returns a receipt an arrival, and what became of each row (values of `Outcome`).
     """
+    codes, names = partition_of(rows)
+    if len(names) > 1:
+        rows = for_takes(rows)
     outcomes = np.zeros(rows.num_rows, np.int8)
     ends = np.cumsum([arrival.rows for arrival in group])
 
@@ -105,7 +108,7 @@ def merge_group(
 
     accounts = Lock()
     with ThreadPoolExecutor(_WRITERS) as threads:
-        list(threads.map(merge_partition, *_split(*partition_of(rows))))
+        list(threads.map(merge_partition, *_split(codes, names)))
     with ThreadPoolExecutor(_RECORDERS) as threads:
         return list(threads.map(lambda arrival: _closed(arrival, table, lake, now), group)), outcomes
 

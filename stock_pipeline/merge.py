@@ -53,10 +53,7 @@ class Sorted:
 
     def pieces(self, size: int) -> Iterator[pa.Table]:
         """All of them in their order, so many at a time."""
-        rows = self.rows.unify_dictionaries()
-        # Arrow joins the chunks of texts for each take; so they are joined once for all.
-        columns = [column if pa.types.is_primitive(column.type) else column.combine_chunks() for column in rows.columns]
-        rows = pa.Table.from_arrays(columns, schema=rows.schema)
+        rows = for_takes(self.rows)
         for start in range(0, len(self.order), size):
             yield rows.take(self.order[start : start + size])
 
@@ -151,6 +148,13 @@ def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Mer
     outcome[new - existing.num_rows] = Outcome.INSERTED
     changed = _sorted(remaining, table.sort, np.sort(order[last])) if len(new) else None
     return Merged(changed, outcome, np.zeros(0, np.int64), table.schema.empty_table())
+
+
+def for_takes(rows: pa.Table) -> pa.Table:
+    """The same rows with their texts in one chunk: Arrow joins the chunks of texts anew for each take."""
+    rows = rows.unify_dictionaries()
+    columns = [column if pa.types.is_primitive(column.type) else column.combine_chunks() for column in rows.columns]
+    return pa.Table.from_arrays(columns, schema=rows.schema)
 
 
 def differences(rivals: pa.Table, rows: pa.Table, table: Table) -> pa.ChunkedArray:

@@ -2,6 +2,7 @@
 
 daily      CSV LAKE          pyarrow.csv with the types given, then Parquet with the pipeline's settings, unsorted
 ticks      NDJSON LAKE       pyarrow.json with the schema given, then Parquet; a folder's files are joined first
+recorded   FOLDER LAKE       the same, and for each of the folder's files an object of ten rejected rows
 rewrite    OBJECT LAKE       a year's object read and written again
 """
 
@@ -40,6 +41,19 @@ def ticks(source: str, lake: str) -> None:
     _write(rows, Path(lake) / "ticks.parquet", ["symbol"])
 
 
+def recorded(source: str, lake: str) -> None:
+    from pyarrow import parquet
+
+    ticks(source, lake)
+    for file in sorted(Path(source).iterdir()):
+        raw = file.read_text().splitlines()[:10]
+        rows = pa.table({
+            "target_table": ["ticks"] * 10, "source": [file.name] * 10, "line": range(10),
+            "reason": ["malformed_json"] * 10, "detail": ["unexpected end of data"] * 10, "raw": raw,
+        })  # fmt: skip
+        parquet.write_table(rows, Path(lake) / file.with_suffix(".parquet").name, compression="none")
+
+
 def rewrite(source: str, lake: str) -> None:
     from stock_pipeline.lake.parquet import decode, encode
     from stock_pipeline.schemas import PRICE_BY_DATE
@@ -55,4 +69,4 @@ def _write(rows: pa.Table, path: Path, dictionary: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    {"daily": daily, "ticks": ticks, "rewrite": rewrite}[sys.argv[1]](*sys.argv[2:])
+    {"daily": daily, "ticks": ticks, "recorded": recorded, "rewrite": rewrite}[sys.argv[1]](*sys.argv[2:])

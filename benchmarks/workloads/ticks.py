@@ -51,17 +51,22 @@ def _forms(bench: Bench, made: Path, number: int, objects: int) -> Table:
         "keys in a random order in each line": ("shuffled.ndjson", "clean"),
         "a whole day in one object, so 79 history objects": ("day.ndjson", "day"),
     }
-    ways = [_floor(bench, FLOOR, made / "clean.ndjson")]
+    recorded = f"{FLOOR}, and a record for each of {objects:,} objects"
+    ways = [_floor(bench, FLOOR, made / "clean.ndjson"), _floor(bench, recorded, made / "many-clean", "recorded")]
     ways += [_ours(bench, name, made, key) for name, (key, _) in forms.items()]
     runs = interleaved(ways, bench.rounds)
     for result in ("clean", "malformed"):
         check_equal(bench, [name for name, (_, same) in forms.items() if same == result], "ticks", PYTHONPATH)
-    how = "This pipeline on the same ticks in other forms; the same floor as above, on one clean object."
+    how = (
+        "This pipeline on the same ticks in other forms; the same floor as above, on one clean object. With records: "
+        f"the floor on {objects:,} clean objects, which then writes for each of them an object with ten rejected rows, "
+        "as the pipeline must (one a source, replaced whole)."
+    )
     return comparison(f"Ticks: {number:,} in other forms", how, runs, FLOOR, per=number, unit="ticks")
 
 
-def _floor(bench: Bench, name: str, source: Path) -> Way:
-    command = [FUNCTIONS, "-m", "benchmarks.ways.floor", "ticks", str(source), str(bench.scratch(name))]
+def _floor(bench: Bench, name: str, source: Path, what: str = "ticks") -> Way:
+    command = [FUNCTIONS, "-m", "benchmarks.ways.floor", what, str(source), str(bench.scratch(name))]
     return Way(name, command, STREAM, bench.fresh(name))
 
 

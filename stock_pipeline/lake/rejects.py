@@ -31,8 +31,8 @@ from stock_pipeline.schemas import REJECTED_RECORDS, Reason, Table
 _MODIFIED, _ETAG = "source_modified", "source_etag"
 
 _COMPUTING = Lock()
-"""Held by a thread while it computes: the records of many sources are written side by side for the waiting alone. Without
-it the threads pass Python from one to the next at each call of Arrow, which takes more time than the records."""
+"""Held by a thread while it computes: records of many sources are written side by side for the sake of waiting alone.
+Without it the threads pass Python from one to the next at each call of Arrow, which takes longer than the records."""
 
 
 @dataclass(frozen=True)

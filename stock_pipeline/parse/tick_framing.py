@@ -73,7 +73,8 @@ def _end_of_record(line: bytes, start: int) -> int:
 
 def one_record_a_line(text: Bytes) -> Bytes:
     """A JSON array or objects spread over lines, written one a line; anything else as it is, without its mark."""
-    text = text.removeprefix(b"\xef\xbb\xbf")
+    if text[:3] == b"\xef\xbb\xbf":  # (removeprefix would copy a bytearray, mark or no mark)
+        text = text[3:]
     if not like_a_document(text) or len(text) > MAX_DOCUMENT:
         return text
     try:
