@@ -9,6 +9,7 @@ The connection reaches no file, no network and no Python object but these tables
 from __future__ import annotations
 
 import io
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +27,7 @@ from stock_pipeline.schemas import TABLES, TIMESTAMP, Table
 
 _READING = {"SELECT", "EXPLAIN", "MULTI"}  # MULTI is what PIVOT expands to
 _CALENDAR = {"year", "month", "day"}
+_COMPARISON = r"[=<>!~]|\bin\b|\bnot\b|\blike\b|\bilike\b|\bbetween\b|\bsimilar\b|\bis\b"
 _AHEAD = 10  # objects fetched at a time: that many connections a boto3 client keeps by default
 
 
@@ -34,7 +36,8 @@ def run(statement: str, parameters: Sequence[Any], store: ObjectStore, database:
     with _fetching() as (threads, objects), duckdb.connect() as connection:
         connection.execute(f'CREATE SCHEMA "{database}"')
         for table in _mentioned(statement):
-            rows = _rows(table, store, objects, threads)
+            coded = [name for name in table.dictionary if not _compared(statement, name)]
+            rows = _rows(table, coded, store, objects, threads)
             connection.register(table.name, rows)
             connection.execute(f'CREATE VIEW "{database}"."{table.name}" AS FROM "{table.name}"')
         connection.execute(
@@ -91,12 +94,23 @@ def _refuse_writes(connection: duckdb.DuckDBPyConnection, statement: str) -> Non
         raise QueryError(f"{kinds[0]} is not allowed: SQL here only reads (SELECT, WITH, DESCRIBE, SHOW, EXPLAIN)")
 
 
+def _compared(statement: str, column: str) -> bool:
+    """Whether a statement may compare a column with something, by which row groups could be skipped."""
+    before, after = rf"\b{column}\b[\")\s]*({_COMPARISON})", rf"({_COMPARISON})[\s(\"]*(\w+\.)?\"?{column}\b"
+    return re.search(f"{before}|{after}", statement, re.I) is not None
+
+
 def _rows(
-    table: Table, store: ObjectStore, objects: list[_Object], threads: ThreadPoolExecutor
+    table: Table, coded: list[str], store: ObjectStore, objects: list[_Object], threads: ThreadPoolExecutor
 ) -> pa.Table | ds.Dataset:
-    """A table as what DuckDB can scan: a dataset of its objects, or no rows of the right types when it has none."""
-    schema = _schema(table)
-    format_ = ds.ParquetFileFormat()
+    """A table as what DuckDB can scan: a dataset of its objects, or no rows of the right types when it has none.
+
+    Columns in `coded` are read as the dictionaries that they are stored as, by which DuckDB groups in half the time.
+    The others are read as texts: of a dictionary Arrow knows no bounds, and skips no row group by it. To SQL both are
+    texts.
+    """
+    schema = _schema(table, coded)
+    format_ = ds.ParquetFileFormat(dictionary_columns=coded)
     fragments = []
     folders: dict[str, tuple[ds.Expression, list[_Object]]] = {}
     for info in store.list(table.prefix):
@@ -112,12 +126,10 @@ def _rows(
     return ds.FileSystemDataset(fragments, schema, format_) if fragments else schema.empty_table()
 
 
-def _schema(table: Table) -> pa.Schema:
-    """The table's columns, then its partition columns, in the types that Glue has for them."""
-    columns = [
-        pa.field(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type, nullable=f.nullable)
-        for f in table.schema
-    ]
+def _schema(table: Table, coded: list[str]) -> pa.Schema:
+    """The table's columns (in `coded` as dictionaries), then its partition columns, in the types that Glue has."""
+    plain = [f for f in table.schema if pa.types.is_dictionary(f.type) and f.name not in coded]
+    columns = [f.with_type(f.type.value_type) if f in plain else f for f in table.schema]
     partition = [pa.field(n, pa.int32() if n in _CALENDAR else pa.string()) for n in table.partition]
     return pa.schema(columns + partition)
 
