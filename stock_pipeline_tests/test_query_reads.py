@@ -18,7 +18,7 @@ from stock_pipeline.lake import parquet
 from stock_pipeline.lake.parquet import encode
 from stock_pipeline.lake.partitions import partition_key
 from stock_pipeline.lake.store import S3Store
-from stock_pipeline.query import duck, latest_prices, read_prices, read_ticks
+from stock_pipeline.query import duck, latest_prices, read_prices, read_ticks, sql
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
 from stock_pipeline.settings import Settings
 
@@ -132,6 +132,31 @@ def test_only_the_row_groups_that_can_hold_a_symbol_are_decoded(
     narrow, reads.bytes = reads.bytes, 0
     assert len(read_prices(None, date(2023, 1, 1), date(2023, 12, 31), columns, settings=settings)) == 10_000
     assert narrow * 3 < reads.bytes + 3 * 65_536
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "symbol = 'S042'",
+        "'S042' = symbol",
+        "\"symbol\"='S042'",
+        "p.symbol IN ('S042')",
+        "'S042' = p.symbol",
+        "symbol BETWEEN 'S042' AND 'S042'",
+        "symbol >= 'S042' AND symbol < 'S0420'",
+    ],
+)
+def test_a_comparison_with_symbols_narrows_what_is_decoded_however_it_is_written(
+    settings: Settings, reads: Reads, condition: str
+) -> None:
+    statement = "SELECT symbol, count(*) AS sessions, min(close) AS least FROM price_by_date p WHERE year = 2023"
+    narrow = sql(f"{statement} AND {condition} GROUP BY symbol", settings=settings)
+    (key,) = reads.objects
+    assert 0 < reads.bytes <= footer_and_columns(settings, key, ["symbol", "close"], 1)
+    every = sql(f"{statement} GROUP BY symbol", settings=settings)  # symbols as codes: to SQL they are the same texts
+    assert every.schema == narrow.schema
+    assert narrow.to_pylist() == [row for row in every.to_pylist() if row["symbol"] == "S042"]
+    assert every.num_rows == 200
 
 
 def test_a_range_of_sessions_within_a_year_reads_less_where_the_symbols_are_given(

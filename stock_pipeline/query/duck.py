@@ -27,7 +27,7 @@ from stock_pipeline.schemas import TABLES, TIMESTAMP, Table
 
 _READING = {"SELECT", "EXPLAIN", "MULTI"}  # MULTI is what PIVOT expands to
 _CALENDAR = {"year", "month", "day"}
-_COMPARISON = r"[=<>!~]|\bin\b|\bnot\b|\blike\b|\bilike\b|\bbetween\b|\bsimilar\b|\bis\b"
+_COMPARISON = r"[=<>]|\bin\b|\bbetween\b"
 _AHEAD = 10  # objects fetched at a time: that many connections a boto3 client keeps by default
 
 
