@@ -1,6 +1,8 @@
-"""Ticks through the whole local AWS: `end_to_end.py RATE SECONDS LATE`; the figures in its last line.
+"""Ticks through the whole local AWS: `end_to_end.py RATE SECONDS LATE GATHER`; the figures in its last line.
 
-Kinesis, Firehose, S3, SQS, the function, Parquet. LATE is the share of the ticks whose time lies up to a day back. A
+Kinesis, Firehose, S3, SQS, the function, Parquet. LATE is the share of the ticks whose time lies up to a day back,
+GATHER the seconds that Firehose gathers ticks for. A run of the length of a history object, or longer, begins when such
+an object begins: it then sees as many merges into it as there are. A
 tick has arrived when a history object that holds it has been read; lag is counted from its sending. What is written to
 the lake is seen by listing it again and again: every new version of an object is its size in bytes written. CPU is that
 of the emulator with the functions that it runs.
@@ -21,6 +23,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from stock_pipeline.ingest_ticks import BUCKET_MINUTES
 from stock_pipeline.lake.partitions import read_partition
 from stock_pipeline.lake.store import S3Store
 from stock_pipeline.local import local_aws
@@ -30,9 +33,8 @@ from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY, TIMESTA
 from stock_pipeline.simulate.daily import default_symbols
 from stock_pipeline.simulate.ticks import live_ticks, to_json_lines
 
-INTERVAL = 2  # seconds that Firehose gathers ticks
 POLL, PATIENCE = 0.1, 240.0
-DAY = 86_400
+DAY, BUCKET = 86_400, 60 * BUCKET_MINUTES
 
 
 class Watch:
@@ -60,8 +62,8 @@ class Watch:
                         self.arrived.setdefault(name, now)
 
 
-def main(rate: float, seconds: float, late: float) -> dict[str, Any]:
-    parameters = {"StreamBufferSeconds": str(INTERVAL)}
+def main(rate: float, seconds: float, late: float, gather: float) -> dict[str, Any]:
+    parameters = {"StreamBufferSeconds": f"{gather:.0f}"}
     with (
         tempfile.TemporaryDirectory() as root,
         local_aws(Path(root), processor="lambda", parameters=parameters, installed=CHECKOUT) as aws,
@@ -70,15 +72,17 @@ def main(rate: float, seconds: float, late: float) -> dict[str, Any]:
         lake, client = S3Store(aws.env["STOCK_PIPELINE_LAKE_BUCKET"]), kinesis_client()
         watch, sent = Watch(lake), dict[str, float]()
         send(client, aws.outputs["StreamName"], pack(_warming()))  # starts the function: no cold start is measured
-        _until(watch, lambda: len(watch.arrived) >= 10)
+        _until(watch, lambda: len(watch.arrived) >= 10, patience=gather + PATIENCE)
         watch.arrived.clear()
         watch.written.clear()
+        if seconds >= BUCKET:
+            time.sleep(BUCKET - time.time() % BUCKET)
         watch.versions, before = 0, _cpu_of_children()
         with ThreadPoolExecutor(1) as thread:
             sending = thread.submit(_send_all, client, aws.outputs["StreamName"], rate, seconds, late, sent)
             _until(watch, sending.done, patience=seconds + PATIENCE)
             sending.result()
-            _until(watch, lambda: len(watch.arrived) >= len(sent))
+            _until(watch, lambda: len(watch.arrived) >= len(sent), patience=gather + PATIENCE)
         used = _cpu_of_children() - before
         stored = sum(info.size for info in lake.list(STREAM_PRICES_HISTORY.prefix))
     lags = [watch.arrived[name] - at for name, at in sent.items()]
