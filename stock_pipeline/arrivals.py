@@ -80,7 +80,8 @@ def merge_group(
     if len(names) > 1:
         rows = for_takes(rows)
     outcomes = np.zeros(rows.num_rows, np.int8)
-    ends = np.cumsum([arrival.rows for arrival in group])
+    counts = [arrival.rows for arrival in group]
+    ends, owners = np.cumsum(counts), np.repeat(np.arange(len(group), dtype=np.int32), counts)
 
     def merge_partition(partition: str, chosen: Ints) -> None:
         incoming = rows if len(chosen) == rows.num_rows else rows.take(as_arrow(chosen, pa.int64()))
@@ -95,9 +96,8 @@ def merge_group(
             lake, table, partition, incoming, replace=replace, before_commit=record_replaced if replace else None
         )
         disputes = _disputes(merged, incoming, chosen, group, ends, table)
-        owners = np.searchsorted(ends, chosen, side="right")
         outcomes[chosen] = merged.outcome
-        cells = owners * len(Outcome) + merged.outcome
+        cells = owners[chosen] * np.int32(len(Outcome)) + merged.outcome
         counts = np.bincount(cells, minlength=len(group) * len(Outcome)).reshape(len(group), len(Outcome))
         with accounts:
             for owner in np.flatnonzero(counts.any(axis=1)).tolist():

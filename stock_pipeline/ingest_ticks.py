@@ -96,10 +96,14 @@ def options_of(settings: Settings) -> Options:
 
 def bucket_of(rows: pa.Table, minutes: int) -> tuple[Ints, list[str]]:
     """The event-time bucket of each tick as an index into partition names (`year=2024/month=06/day=03/1430`)."""
-    times = [as_numpy(chunk, np.int64) for chunk in rows["produced_at"].chunks]
-    codes = np.concatenate([np.zeros(0, np.int64), *(micros // (minutes * _MINUTE) for micros in times)])
-    starts = [int(codes[0])] if len(codes) and (codes == codes[0]).all() else np.unique(codes).tolist()
-    codes = np.searchsorted(np.array(starts), codes) if len(starts) > 1 else np.zeros(len(codes), np.int64)
+    times = [as_numpy(chunk, np.int64) for chunk in rows["produced_at"].chunks if len(chunk)]
+    length = minutes * _MINUTE
+    starts = sorted({int(bound(micros)) // length for micros in times for bound in (np.min, np.max)})
+    codes = np.zeros(rows.num_rows, np.int64)
+    if len(starts) > 1:
+        codes = np.concatenate([micros // length for micros in times])
+        starts = np.unique(codes).tolist()
+        codes = np.searchsorted(np.array(starts), codes)
     moments = [datetime.fromtimestamp(start * minutes * 60, UTC) for start in starts]
     return codes, [f"year={at:%Y}/month={at:%m}/day={at:%d}/{at:%H%M}" for at in moments]
 

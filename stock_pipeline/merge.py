@@ -256,7 +256,9 @@ def pack(rows: pa.Table, columns: tuple[str, ...], *, ordered: bool = True) -> t
             prefixes, packed = np.unique(packed, return_inverse=True)
             values, codes = np.unique(codes, return_inverse=True)
             span, distinct = len(prefixes), len(values)
-        packed, span = packed * distinct + codes, span * max(distinct, 1)
+        packed *= distinct
+        packed += codes
+        span *= max(distinct, 1)
     return packed, span
 
 

@@ -102,11 +102,14 @@ def shown(text: bytes) -> str:
 
 def text_of_lines(text: Bytes, lines: Sequence[int]) -> list[str]:
     """The text of lines, numbered from 1, as `shown` gives it."""
-    bounds = _newlines(text, np.unique(np.array([(line - 2, line - 1) for line in lines], np.int64)))
-    return [shown(bytes(text[bounds[line - 2] + 1 : bounds[line - 1]])) for line in lines]
+    wanted = np.array(lines, np.int64)
+    numbers = np.unique(np.concatenate([wanted - 2, wanted - 1]))
+    places = _newlines(text, numbers)
+    starts, ends = (places[np.searchsorted(numbers, wanted - back)].tolist() for back in (2, 1))
+    return [shown(bytes(text[start + 1 : end])) for start, end in zip(starts, ends, strict=True)]
 
 
-def _newlines(text: Bytes, numbers: Ints) -> dict[int, int]:
+def _newlines(text: Bytes, numbers: Ints) -> Ints:
     """Where the newlines of these numbers (ascending, from 0) are: -1 is before the text, a missing one at its end."""
     data = np.frombuffer(text, np.uint8)
     places = np.where(numbers < 0, -1, len(data))
@@ -117,4 +120,4 @@ def _newlines(text: Bytes, numbers: Ints) -> dict[int, int]:
         first, last = np.searchsorted(numbers, [seen, seen + len(found)])
         places[first:last] = found[numbers[first:last] - seen] + at
         seen += len(found)
-    return dict(zip(numbers.tolist(), places.tolist(), strict=True))
+    return places
