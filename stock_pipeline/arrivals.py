@@ -109,8 +109,15 @@ def merge_group(
     accounts = Lock()
     with ThreadPoolExecutor(_WRITERS) as threads:
         list(threads.map(merge_partition, *_split(codes, names)))
+    rejected = [_not_stored(arrival) for arrival in group]
+
+    def record(first: int) -> None:
+        for arrival, rows in zip(group[first::_RECORDERS], rejected[first::_RECORDERS], strict=True):
+            _record(arrival.info, rows, table, lake, now)
+
     with ThreadPoolExecutor(_RECORDERS) as threads:
-        return list(threads.map(lambda arrival: _closed(arrival, table, lake, now), group)), outcomes
+        list(threads.map(record, range(_RECORDERS)))
+    return [_receipt(arrival, table, now) for arrival in group], outcomes
 
 
 def with_provenance(good: pa.Table, sources: Sequence[str], owners: Codes, table: Table, now: datetime) -> pa.Table:
@@ -164,17 +171,23 @@ def _as_text(rows: pa.Table, table: Table) -> list[str]:
     return pc.binary_join_element_wise(*columns, ",").to_pylist() if rows.num_rows else []
 
 
-def _closed(arrival: Arrival, table: Table, lake: ObjectStore, now: datetime) -> Receipt:
-    """Record what an arrival did not store, and write its receipt."""
-    cleaned, info = arrival.cleaned, arrival.info
-    if cleaned:
-        rejected = pa.concat_tables([cleaned.rejected, *arrival.disputes])
-        by_reason = {str(c["values"]): c["counts"].as_py() for c in pc.value_counts(cleaned.rejected["reason"])}
-    else:
-        row = {"line": 0, "reason": Reason.FILE_REFUSED.value, "detail": arrival.refused, "raw": None}
-        rejected, by_reason = pa.Table.from_pylist([row], REJECTED), {}
+def _not_stored(arrival: Arrival) -> pa.Table:
+    """The rows of an arrival that go on record: what was rejected, and what met other values."""
+    if cleaned := arrival.cleaned:
+        return pa.concat_tables([cleaned.rejected, *arrival.disputes])
+    row = {"line": 0, "reason": Reason.FILE_REFUSED.value, "detail": arrival.refused, "raw": None}
+    return pa.Table.from_pylist([row], REJECTED)
+
+
+def _record(info: ObjectInfo, rejected: pa.Table, table: Table, lake: ObjectStore, now: datetime) -> None:
     if info.etag:
         write_rejects(lake, table, info, rejected, now)
+
+
+def _receipt(arrival: Arrival, table: Table, now: datetime) -> Receipt:
+    cleaned, info, by_reason = arrival.cleaned, arrival.info, dict[str, int]()
+    if cleaned and cleaned.rejected.num_rows:
+        by_reason = {str(c["values"]): c["counts"].as_py() for c in pc.value_counts(cleaned.rejected["reason"])}
     count = {outcome: int(arrival.outcomes[outcome]) for outcome in Outcome}
     return Receipt(
         source=info.key,

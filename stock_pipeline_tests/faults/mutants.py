@@ -124,7 +124,7 @@ MUTANTS = (
            "before_commit=record_replaced if replace else None\n        )\n",
            "before_commit=None\n        )\n        if replace:\n            record_replaced(merged)\n"),
     Mutant("conflicts are not put on record", _ARRIVALS, "    if info.etag:\n        write_rejects",
-           "    if info.etag and not arrival.disputes:\n        write_rejects"),
+           '    if info.etag and "conflict" not in rejected["reason"].to_pylist():\n        write_rejects'),
     Mutant("rejects before the merge's disputes are known", _ARRIVALS,
            "pa.concat_tables([cleaned.rejected, *arrival.disputes])", "cleaned.rejected"),
     Mutant("the key is not decoded", _EVENTS, 'unquote_plus(record["s3"]["object"]["key"])', 'record["s3"]["object"]["key"]'),
