@@ -93,7 +93,10 @@ def clean_tick_objects(rows: TickRows, now: datetime, *, max_skew: timedelta = M
         keep &= ~finding.broken
     at = rows.table.schema.get_field_index("symbol")
     table = rows.table.set_column(at, rows.table.schema.field(at), _symbol_column(codes, forms))
-    good, order = _kept_in_order(table, keep, rows.objects.astype(np.int64) << _LINE_BITS | rows.lines)
+    position = rows.objects.astype(np.int64)
+    position <<= _LINE_BITS
+    position |= rows.lines
+    good, order = _kept_in_order(table, keep, position)
     rejected, rejected_objects = _rejected(rows, findings, np.flatnonzero(~keep))
     return CleanedObjects(
         good, rows.objects[order], rows.lines[order], rejected, rejected_objects, rows.skipped, rows.refused, rows.raw
