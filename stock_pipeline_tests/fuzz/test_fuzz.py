@@ -52,7 +52,7 @@ class TestWhatItFinds:
     def test_lines_that_are_dropped_silently(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from stock_pipeline.parse.tick_lines import LineReader
 
-        monkeypatch.setattr(LineReader, "_joined", lambda self, number, text: None)
+        monkeypatch.setattr(LineReader, "_joined", lambda *_: None)
         assert "not accounted for" in self.found("ticks")
 
     def test_rows_against_the_rules(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ BAD = "AAPL,2024-01-05,1,2,0,-1,5\n"
 # What differs from run to run, whoever ran.
 PASSING = {
     "freshness_lag_seconds",
+    "chart_age",
     "seconds",
     "preview",
     RECEIPT_IDS,
