@@ -136,17 +136,21 @@ def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Mer
     np.maximum.at(greatest, keys, leads)
     leads_its_key = leads == greatest[keys]
     leading = np.flatnonzero(leads_its_key)
-    # Few rows are left: the last of each key in the order of the remaining columns, an existing row before its equal.
-    remaining = both.filter(booleans(leads_its_key))
-    order = np.lexsort((-leading, pack(remaining, (*table.key, *ties))[0]))
-    chosen_keys = keys[leading][order]
-    last = np.append(chosen_keys[1:] != chosen_keys[:-1], True)[: len(order)]
-    stays = leading[order][last]
+    # Few rows are left. Most lead their key alone; of the others the last in the order of the remaining columns stays,
+    # an existing row before its equal.
+    few, key_of = both.filter(booleans(leads_its_key)), keys[leading]
+    stays = np.bincount(key_of)[key_of] == 1
+    contested = np.flatnonzero(~stays)
+    if len(contested):
+        rivals, at = few.take(contested), leading[contested]
+        order = np.lexsort((-at, pack(rivals, (*table.key, *ties))[0]))
+        contested = contested[order]
+        stays[contested[np.append(np.diff(key_of[contested]) != 0, True)]] = True
 
     outcome = np.full(incoming.num_rows, Outcome.DUPLICATE, np.int8)
-    new = stays[stays >= existing.num_rows]
+    new = leading[stays & (leading >= existing.num_rows)]
     outcome[new - existing.num_rows] = Outcome.INSERTED
-    changed = _sorted(remaining, table.sort, np.sort(order[last])) if len(new) else None
+    changed = _sorted(few, table.sort, np.flatnonzero(stays)) if len(new) else None
     return Merged(changed, outcome, np.zeros(0, np.int64), table.schema.empty_table())
 
 

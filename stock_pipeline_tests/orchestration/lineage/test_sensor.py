@@ -25,6 +25,7 @@ BAD = "AAPL,2024-01-05,1,2,0,-1,5\n"
 PASSING = {
     "freshness_lag_seconds",
     "chart_age",
+    "chart_arrival_lag",
     "seconds",
     "preview",
     RECEIPT_IDS,
