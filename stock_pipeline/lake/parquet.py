@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from stock_pipeline.merge import Sorted
 from stock_pipeline.schemas import Table
+from stock_pipeline.settings import MIB
 
 ROW_GROUP = 128 * 1024
 
@@ -41,7 +42,9 @@ def encode(rows: pa.Table | Sorted, table: Table, metadata: dict[str, str] | Non
 def decode(data: bytes, table: Table, columns: list[str] | None = None) -> pa.Table:
     """The rows of a Parquet file in the table's schema; raises pyarrow.ArrowInvalid when it is not one."""
     file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=list(table.dictionary))
-    rows = file.read(columns=columns)
+    # A small file without Arrow's threads: they help nothing there, and one of them may still hold the bytes when the
+    # interpreter ends at a Ctrl-C, which then aborts it.
+    rows = file.read(columns=columns, use_threads=len(data) > MIB)
     schema = pa.schema([table.schema.field(n) for n in rows.column_names])
     return rows if rows.schema.equals(schema) else rows.cast(schema)
 
