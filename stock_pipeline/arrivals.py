@@ -80,8 +80,8 @@ def merge_group(
     if len(names) > 1:
         rows = for_takes(rows)
     outcomes = np.zeros(rows.num_rows, np.int8)
-    counts = [arrival.rows for arrival in group]
-    ends, owners = np.cumsum(counts), np.repeat(np.arange(len(group), dtype=np.int32), counts)
+    sizes = [arrival.rows for arrival in group]
+    ends, owners = np.cumsum(sizes), np.repeat(np.arange(len(group), dtype=np.int32), sizes)
 
     def merge_partition(partition: str, chosen: Ints) -> None:
         incoming = rows if len(chosen) == rows.num_rows else rows.take(as_arrow(chosen, pa.int64()))
@@ -112,8 +112,9 @@ def merge_group(
     rejected = [_not_stored(arrival) for arrival in group]
 
     def record(first: int) -> None:
-        for arrival, rows in zip(group[first::_RECORDERS], rejected[first::_RECORDERS], strict=True):
-            _record(arrival.info, rows, table, lake, now)
+        for arrival, found in zip(group[first::_RECORDERS], rejected[first::_RECORDERS], strict=True):
+            if arrival.info.etag:
+                write_rejects(lake, table, arrival.info, found, now)
 
     with ThreadPoolExecutor(_RECORDERS) as threads:
         list(threads.map(record, range(_RECORDERS)))
@@ -177,11 +178,6 @@ def _not_stored(arrival: Arrival) -> pa.Table:
         return pa.concat_tables([cleaned.rejected, *arrival.disputes])
     row = {"line": 0, "reason": Reason.FILE_REFUSED.value, "detail": arrival.refused, "raw": None}
     return pa.Table.from_pylist([row], REJECTED)
-
-
-def _record(info: ObjectInfo, rejected: pa.Table, table: Table, lake: ObjectStore, now: datetime) -> None:
-    if info.etag:
-        write_rejects(lake, table, info, rejected, now)
 
 
 def _receipt(arrival: Arrival, table: Table, now: datetime) -> Receipt:

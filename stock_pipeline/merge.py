@@ -47,6 +47,14 @@ class Sorted:
     order: Ints
 
     @property
+    def schema(self) -> pa.Schema:
+        return self.rows.schema
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.order)
+
+    @property
     def table(self) -> pa.Table:
         """All of them in their order."""
         return self.rows.take(self.order)

@@ -2,10 +2,11 @@
 
 Kinesis, Firehose, S3, SQS, the function, Parquet. LATE is the share of the ticks whose time lies up to a day back,
 GATHER the seconds that Firehose gathers ticks for. A run of the length of a history object, or longer, begins when such
-an object begins: it then sees as many merges into it as there are. A
-tick has arrived when a history object that holds it has been read; lag is counted from its sending. What is written to
-the lake is seen by listing it again and again: every new version of an object is its size in bytes written. CPU is that
-of the emulator with the functions that it runs.
+an object begins: it then sees as many merges into it as there are.
+
+A tick has arrived when a history object that holds it has been read; lag is counted from its sending. What is written
+to the lake is seen by listing it again and again: every new version of an object is its size in bytes written. CPU is
+that of the emulator with the functions that it runs.
 """
 
 from __future__ import annotations

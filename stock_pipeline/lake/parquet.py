@@ -22,15 +22,14 @@ FEW = 500
 def encode(rows: pa.Table | Sorted, table: Table, metadata: dict[str, str] | None = None) -> bytes:
     """The rows as one Parquet file; `metadata` goes into the footer."""
     # A row group at a time: a copy of them all in their order would be the largest thing in memory.
-    pieces, schema = (rows.pieces(ROW_GROUP), rows.rows.schema) if isinstance(rows, Sorted) else ([rows], rows.schema)
-    count = len(rows.order) if isinstance(rows, Sorted) else rows.num_rows
+    pieces = rows.pieces(ROW_GROUP) if isinstance(rows, Sorted) else [rows]
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
         sink,
-        schema,
-        compression="zstd" if count >= FEW else "none",
+        rows.schema,
+        compression="zstd" if rows.num_rows >= FEW else "none",
         use_dictionary=[n for n in (*table.dictionary, "date") if n in table.schema.names],
-        sorting_columns=pq.SortingColumn.from_ordering(schema, [(name, "ascending") for name in table.sort]),
+        sorting_columns=pq.SortingColumn.from_ordering(rows.schema, [(name, "ascending") for name in table.sort]),
         store_schema=False,  # by it Arrow would read symbols as a dictionary, whose bounds it skips no row group by
     ) as writer:
         for piece in pieces:

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from stock_pipeline.schemas import TIMESTAMP
+
 Bools = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
@@ -58,4 +60,4 @@ def strings(values: Iterable[str | None]) -> pa.StringArray:
 def repeated(moment: datetime, times: int) -> pa.Array:
     """A timestamp array (microseconds, UTC) of one moment again and again."""
     micros = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    return as_arrow(np.full(times, micros, np.int64), pa.timestamp("us", tz="UTC"))
+    return as_arrow(np.full(times, micros, np.int64), TIMESTAMP)
