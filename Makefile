@@ -129,13 +129,12 @@ SEED ?= 1001
 faults: setup  ## schedules of faults (SCHEDULES=10000 SEED=1), pairs of faults in each ingest, planted bugs
 	@$(BIN)/python -m stock_pipeline_tests.faults --schedules $(SCHEDULES) --seed $(SEED) --pairs --mutants
 
-coverage: setup  ## branch coverage of what keeps the promise (merge, lake, ingest, raw_objects, arrivals, clean) must be whole
+coverage: setup  ## branch coverage of what keeps the promise (merge, lake, ingest, the reader of staging, clean) must be whole
 	@COVERAGE_FILE=.local/coverage $(BIN)/coverage run --branch --source=stock_pipeline -m pytest -q \
-	  stock_pipeline_tests/test_merge.py stock_pipeline_tests/test_ingest.py stock_pipeline_tests/test_ingest_ticks.py \
-	  stock_pipeline_tests/test_raw_objects.py \
+	  stock_pipeline_tests/ingest stock_pipeline_tests/maintenance/test_rebuild.py stock_pipeline_tests/staging \
 	  stock_pipeline_tests/lake stock_pipeline_tests/clean -k "not a_million_ticks"
 	@COVERAGE_FILE=.local/coverage $(BIN)/coverage report --show-missing --fail-under=100 \
-	  --include='stock_pipeline/merge.py,stock_pipeline/lake/*,stock_pipeline/ingest*.py,stock_pipeline/raw_objects.py,stock_pipeline/arrivals.py,stock_pipeline/clean/*'
+	  --include='stock_pipeline/lake/*,stock_pipeline/ingest/*,stock_pipeline/maintenance/rebuild.py,stock_pipeline/staging/*,stock_pipeline/clean/*'
 
 crash: setup postgres  ## kill processes, race them, load the queues, let Dagster die (KILLS= READS= ROUNDS= TICKS= …)
 	@$(foreach amount,KILLS READS ROUNDS TICKS OBJECTS FILES DAEMON_KILLS SEED,CRASH_$(amount)=$($(amount))) \

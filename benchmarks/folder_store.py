@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 
 from stock_pipeline.errors import ObjectNotFound, PreconditionFailed
-from stock_pipeline.lake.objects import ObjectInfo, StoredObject, too_large
+from stock_pipeline.lake.object_store import ObjectInfo, StoredObject, too_large
 
 
 class FolderStore:

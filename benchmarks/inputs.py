@@ -19,10 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stock_pipeline.arrivals import with_provenance
+from stock_pipeline.ingest.commit import with_provenance
+from stock_pipeline.lake.merge import pack
 from stock_pipeline.lake.parquet import encode
 from stock_pipeline.lake.partitions import partition_key
-from stock_pipeline.merge import pack
+from stock_pipeline.lake.transforms import year_partition
 from stock_pipeline.schemas import PRICE_BY_DATE, STREAM_PRICES_HISTORY, TIMESTAMP
 from stock_pipeline.simulate.daily import default_symbols, simulate_daily_prices, to_csv
 from stock_pipeline.simulate.ticks import live_ticks, simulate_ticks, to_json_lines
@@ -98,7 +99,7 @@ def _store(lake: Path, year: int, rows: pa.Table) -> None:
     good = pa.table([columns[f.name] for f in fields], schema=pa.schema(fields))
     owners = np.zeros(rows.num_rows, np.int32)
     table = with_provenance(good, ["daily_prices/uploads/earlier.csv"], owners, PRICE_BY_DATE, LOADED)
-    path = lake / partition_key(PRICE_BY_DATE, f"year={year:04d}")
+    path = lake / partition_key(PRICE_BY_DATE, year_partition(year))
     path.parent.mkdir(parents=True)
     path.write_bytes(encode(in_order(table, PRICE_BY_DATE.sort), PRICE_BY_DATE))
 
@@ -175,7 +176,7 @@ def layouts(folder: Path, symbols: int, years: int) -> None:
     for year in range(YEAR - years + 1, YEAR + 1):
         rows = simulate_daily_prices(names, date(year, 1, 1), date(year, 12, 31), SEED)
         _store(folder / "ours", year, rows)
-        stored = pq.read_table(folder / "ours" / partition_key(PRICE_BY_DATE, f"year={year:04d}"), partitioning=None)
+        stored = pq.read_table(folder / "ours" / partition_key(PRICE_BY_DATE, year_partition(year)), partitioning=None)
         unsorted = in_order(stored, ("date", "symbol"))
         for layout in ("unsorted", "files"):
             (folder / layout / f"price_by_date/year={year}").mkdir(parents=True)

@@ -8,7 +8,7 @@ import signal
 def main() -> None:
     """Load the command line and run it; Ctrl-C while it loads ends the process without a word."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from stock_pipeline.cli import main as run
+    from stock_pipeline.cli.main import main as run
 
     run()
 

@@ -14,7 +14,7 @@ from stock_pipeline.orchestration.batch.jobs import (
 from stock_pipeline.orchestration.batch.sensor import daily_price_arrivals
 from stock_pipeline.orchestration.lineage.reconcile import every_hour, reconcile
 from stock_pipeline.orchestration.lineage.sensor import lambda_receipts
-from stock_pipeline.orchestration.operations import (
+from stock_pipeline.orchestration.maintenance_jobs import (
     backfill_daily_prices,
     rebuild_year,
     replay_rejects,

@@ -29,10 +29,7 @@ what stands in a file, it is `quoted`; so a log, which must hold no contents, ca
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from stock_pipeline.lake.store import ObjectInfo
+from datetime import datetime
 
 _LONGEST_QUOTE = 80
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
@@ -80,11 +77,14 @@ class ObjectNotFound(StoreError):
 
 
 class ObjectTooLarge(StoreError):
-    """The object is larger than the caller takes; nothing of it was fetched. `info` says which version it is."""
+    """The object is larger than the caller takes; nothing of it was fetched.
 
-    def __init__(self, info: ObjectInfo, message: str) -> None:
-        super().__init__(info.key, message)
-        self.info = info
+    `etag`, `size` (bytes) and `modified` (UTC) say which version it is.
+    """
+
+    def __init__(self, key: str, etag: str, size: int, modified: datetime, message: str) -> None:
+        super().__init__(key, message)
+        self.etag, self.size, self.modified = etag, size, modified
 
 
 class PreconditionFailed(StoreError):

@@ -213,3 +213,14 @@ REJECTED_RECORDS = Table(
 )
 
 TABLES: dict[str, Table] = {t.name: t for t in (PRICE_BY_DATE, STREAM_PRICES_HISTORY, LATEST_PRICES, REJECTED_RECORDS)}
+
+
+REJECTED = pa.schema(
+    [
+        pa.field("line", pa.int64(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("detail", pa.string()),
+        pa.field("raw", pa.string()),
+    ]
+)
+"""Rejected rows of one source object: where, why (a code of `schemas.Reason`), what exactly, and the row as it came."""

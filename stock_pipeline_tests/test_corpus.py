@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from stock_pipeline.ingest import ingest_daily_prices
-from stock_pipeline.ingest_ticks import ingest_ticks
+from stock_pipeline.ingest.daily import ingest_daily_prices
+from stock_pipeline.ingest.ticks import ingest_ticks
 from stock_pipeline.lake.partitions import partitions, read_partition
-from stock_pipeline.lake.rejects import read_rejects
+from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
 from stock_pipeline_tests.corpus import content, files, manifest
-from stock_pipeline_tests.memory_store import MemoryStore
+from stock_pipeline_tests.support.memory_store import MemoryStore
 
 NOW = datetime(2024, 6, 3, 12, tzinfo=UTC)
 

@@ -28,7 +28,7 @@ def sensor(waiting: int) -> dict[str, Any]:
     from stock_pipeline.orchestration import resources
     from stock_pipeline.orchestration.batch import sensor as batch_sensor
     from stock_pipeline.orchestration.batch.sensor import daily_price_arrivals
-    from stock_pipeline_tests.memory_store import MemoryStore
+    from stock_pipeline_tests.support.memory_store import MemoryStore
 
     os.environ.update({"STOCK_PIPELINE_STAGING_BUCKET": "staging", "STOCK_PIPELINE_LAKE_BUCKET": "lake"})
     with dg.DagsterInstance.ephemeral() as instance:
@@ -62,7 +62,7 @@ def sensor(waiting: int) -> dict[str, Any]:
 
 
 def dev() -> dict[str, Any]:
-    from stock_pipeline.dev.session import session
+    from stock_pipeline.local.dev.session import session
     from stock_pipeline.local.folders import CHECKOUT
 
     with tempfile.TemporaryDirectory() as folder:

@@ -24,12 +24,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from stock_pipeline.ingest_ticks import BUCKET_MINUTES
+from stock_pipeline.aws.kinesis import kinesis_client, pack, send
+from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.lake.partitions import read_partition
-from stock_pipeline.lake.store import S3Store
+from stock_pipeline.lake.transforms import BUCKET_MINUTES
 from stock_pipeline.local import local_aws
 from stock_pipeline.local.folders import CHECKOUT
-from stock_pipeline.produce import kinesis_client, pack, send
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY, TIMESTAMP
 from stock_pipeline.simulate.daily import default_symbols
 from stock_pipeline.simulate.ticks import live_ticks, to_json_lines

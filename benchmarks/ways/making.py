@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from stock_pipeline.produce import pack, send
+from stock_pipeline.aws.kinesis import pack, send
 from stock_pipeline.simulate.daily import default_symbols, simulate_daily_prices, to_csv
 from stock_pipeline.simulate.ticks import live_ticks, simulate_ticks, to_json_lines
 
@@ -38,7 +38,7 @@ def packing() -> tuple[str, float]:
 
 def sending() -> tuple[str, float]:
     """Packed and given to PutRecords of a boto3 client, whose answer comes from here: all but the network."""
-    from stock_pipeline.produce import kinesis_client
+    from stock_pipeline.aws.kinesis import kinesis_client
 
     client: Any = kinesis_client()
 

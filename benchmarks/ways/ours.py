@@ -18,11 +18,11 @@ def main(what: str, staging_folder: str, lake_folder: str, *keys: str) -> None:
     staging, lake = FolderStore(Path(staging_folder)), FolderStore(Path(lake_folder))
     now = datetime(2025, 1, 2, tzinfo=UTC)
     if what == "daily":
-        from stock_pipeline.ingest import ingest_daily_prices
+        from stock_pipeline.ingest.daily import ingest_daily_prices
 
         receipts = ingest_daily_prices(keys, staging=staging, lake=lake, now=now)
     else:
-        from stock_pipeline.ingest_ticks import ingest_ticks
+        from stock_pipeline.ingest.ticks import ingest_ticks
 
         named = [found for key in keys for found in _named(staging, key)]
         receipts = ingest_ticks(named, staging=staging, lake=lake, now=now)

@@ -22,10 +22,11 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.folder_store import FolderStore
-from stock_pipeline.ingest_ticks import SNAPSHOT, ingest_ticks
+from stock_pipeline.ingest.ticks import ingest_ticks
+from stock_pipeline.lake.merge import merge
 from stock_pipeline.lake.parquet import decode, encode
 from stock_pipeline.lake.partitions import merge_into_partition, partition_key, read_partition
-from stock_pipeline.merge import merge
+from stock_pipeline.lake.transforms import SNAPSHOT
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
 from stock_pipeline.settings import Settings
 from stock_pipeline.simulate.daily import default_symbols
@@ -81,14 +82,14 @@ def _later(times: pa.ChunkedArray, seconds: int) -> pa.Array:
 
 
 def recompute(folder: Path) -> dict[str, Any]:
-    from stock_pipeline.orchestration.stream import snapshot
-    from stock_pipeline.query import duck
+    from stock_pipeline.maintenance import snapshot
+    from stock_pipeline.query import duckdb_engine
 
     lake = FolderStore(folder / "lake")
     settings = Settings(lake_bucket="lake", tick_bucket_minutes=60)
 
     def sql(statement: str, parameters: Any = (), **_: object) -> pa.Table:
-        return duck.run(statement, parameters, lake, settings.database)
+        return duckdb_engine.run(statement, parameters, lake, settings.database)
 
     snapshot.sql = sql  # type: ignore[assignment]
     found: list[pa.Table] = []

@@ -16,11 +16,11 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.errors import EventError
-from stock_pipeline.lake.store import S3Store
 from stock_pipeline.settings import Settings, variable
 from stock_pipeline.simulate.daily import default_symbols, write_raw_daily_prices
-from stock_pipeline.simulate.sessions import last_closed_session, sessions
+from stock_pipeline.trading_calendar.sessions import last_closed_session, sessions
 
 # Read while the function starts: a missing setting stops it there, named, and not in the middle of an event.
 SETTINGS = Settings.from_env()

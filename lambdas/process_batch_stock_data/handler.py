@@ -17,11 +17,12 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from stock_pipeline.arrival_events import arrivals_of
-from stock_pipeline.ingest import RAW_DAILY_PRICES, ingest_daily_prices
-from stock_pipeline.lake.store import S3Store
-from stock_pipeline.reporting import Reporter
+from stock_pipeline.aws.lambda_reporter import Reporter
+from stock_pipeline.aws.s3 import S3Store
+from stock_pipeline.aws.s3_events import arrivals_of
+from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.settings import MIB, Settings
+from stock_pipeline.staging.keys import RAW_DAILY_PRICES
 
 # Read while the function starts: a missing setting stops it there, named, and not in the middle of an event.
 SETTINGS = Settings.from_env()

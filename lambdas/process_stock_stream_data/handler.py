@@ -21,13 +21,14 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from stock_pipeline.arrival_events import Arrivals, arrivals_of, arrivals_of_message
+from stock_pipeline.aws.lambda_reporter import Reporter
+from stock_pipeline.aws.s3 import S3Store
+from stock_pipeline.aws.s3_events import Arrivals, arrivals_of, arrivals_of_message
 from stock_pipeline.errors import ArrivalsFailed, EventError, StockPipelineError
-from stock_pipeline.ingest_ticks import RAW_TICKS, ingest_ticks, options_of
-from stock_pipeline.lake.store import S3Store
+from stock_pipeline.ingest.ticks import ingest_ticks, options_of
 from stock_pipeline.receipts import Receipt
-from stock_pipeline.reporting import Reporter
 from stock_pipeline.settings import Settings
+from stock_pipeline.staging.keys import RAW_TICKS
 
 # Read while the function starts: a missing setting stops it there, named, and not in the middle of an event.
 SETTINGS = Settings.from_env()

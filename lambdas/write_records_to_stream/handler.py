@@ -16,8 +16,9 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from stock_pipeline.aws.kinesis import check_sent, kinesis_client
 from stock_pipeline.errors import EventError
-from stock_pipeline.produce import check_sent, kinesis_client, produce_live
+from stock_pipeline.producer.live import produce_live
 from stock_pipeline.settings import Settings, variable
 from stock_pipeline.simulate.daily import default_symbols
 from stock_pipeline.simulate.faults import Faults

@@ -13,23 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-REJECTED = pa.schema(
-    [
-        pa.field("line", pa.int64(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("detail", pa.string()),
-        pa.field("raw", pa.string()),
-    ]
-)
-"""Rejected rows of one source object: where, why (a code of `schemas.Reason`), what exactly, and the row as it came."""
-
 
 @dataclass(frozen=True)
 class Cleaned:
     """One source object's rows, judged.
 
     `good` has the columns of the target table except `source` and `etl_loading_ts`, in the order of the input; `lines`
-    (int64) numbers its rows by their line in the decoded object, from 1. `rejected` follows the schema `REJECTED`.
+    (int64) numbers its rows by their line in the decoded object, from 1. `rejected` has the schema `schemas.REJECTED`.
     `skipped` counts records that are not rows of the table on purpose, such as messages of another type. `raw` gives
     the text of lines as they came.
     """

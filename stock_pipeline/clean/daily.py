@@ -23,14 +23,14 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from stock_pipeline.clean import REJECTED, Cleaned
+from stock_pipeline.arrow import Bools, Codes, Floats, Ints, as_arrow, strings
+from stock_pipeline.clean import Cleaned
 from stock_pipeline.errors import FileRefused
-from stock_pipeline.parse.buffers import Bools, Codes, Floats, Ints, as_arrow, strings
-from stock_pipeline.parse.daily import Coded, DailyRows
-from stock_pipeline.parse.layouts import NUMBERS, PRICES
-from stock_pipeline.parse.numbers import Numbers
+from stock_pipeline.parse.daily.header import NUMBERS, PRICES
+from stock_pipeline.parse.daily.numbers import Numbers
+from stock_pipeline.parse.daily.parser import Coded, DailyRows
 from stock_pipeline.parse.symbols import canonical
-from stock_pipeline.schemas import PRICE_BY_DATE, Reason
+from stock_pipeline.schemas import PRICE_BY_DATE, REJECTED, Reason
 
 FIRST_DATE = date(1900, 1, 1)
 MAX_REJECTED = 1_000_000

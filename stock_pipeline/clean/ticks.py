@@ -21,11 +21,11 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from stock_pipeline.clean import REJECTED, Cleaned
-from stock_pipeline.parse.buffers import Bools, Codes, Ints, as_arrow, as_numpy, booleans, offsets, strings
+from stock_pipeline.arrow import Bools, Codes, Ints, as_arrow, as_numpy, booleans, offsets, strings
+from stock_pipeline.clean import Cleaned
 from stock_pipeline.parse.symbols import canonical
-from stock_pipeline.parse.ticks import TickRows
-from stock_pipeline.schemas import Reason
+from stock_pipeline.parse.ticks.parser import TickRows
+from stock_pipeline.schemas import REJECTED, Reason
 
 MAX_SKEW = timedelta(minutes=5)
 """How far a producer's clock may be ahead of ours."""

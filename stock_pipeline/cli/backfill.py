@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stock_pipeline.cli.console import complain, out, progress, say, table
-from stock_pipeline.cli.ingest import TICK_UPLOADS, ingest_keys, ingest_tick_keys
+from stock_pipeline.cli.ingest import ingest_keys, ingest_tick_keys
 from stock_pipeline.cli.options import Symbols, day, with_symbols
-from stock_pipeline.cli.place import aws
+from stock_pipeline.cli.target import aws
+from stock_pipeline.staging.keys import TICK_UPLOADS
 
 if TYPE_CHECKING:
-    from stock_pipeline.lake.store import ObjectStore
+    from stock_pipeline.lake.object_store import ObjectStore
     from stock_pipeline.receipts import Receipt
 
 
@@ -51,7 +52,7 @@ def backfill(
         say(f"there is no session of XNYS from {start} to {end}; nothing to do")
         return
     with aws() as settings:
-        from stock_pipeline.lake.store import S3Store
+        from stock_pipeline.aws.s3 import S3Store
 
         names = default_symbols(with_symbols(settings, symbols).symbols)
         staging, lake = S3Store(settings.require("staging_bucket")), S3Store(settings.require("lake_bucket"))
@@ -71,7 +72,7 @@ def backfill(
 
 def _sessions(start: date, end: date | None) -> list[date]:
     """The sessions of a range that have closed; raises typer.BadParameter for a range that cannot be meant."""
-    from stock_pipeline.simulate.sessions import last_closed_session, sessions
+    from stock_pipeline.trading_calendar.sessions import last_closed_session, sessions
 
     last = last_closed_session(datetime.now(UTC))
     until = end or last

@@ -12,7 +12,7 @@ import typer
 from stock_pipeline.cli.console import out, say, working
 
 if TYPE_CHECKING:
-    from stock_pipeline.dev.session import Session
+    from stock_pipeline.local.dev.session import Session
 
 
 class Processor(StrEnum):
@@ -60,7 +60,7 @@ def dev(
 @contextmanager
 def started(port: int | None, processor: str | None) -> Iterator[Session]:
     """Everything that `dev` runs, for the length of the block; says what is being waited for."""
-    from stock_pipeline.dev.session import session
+    from stock_pipeline.local.dev.session import session
 
     with ExitStack() as stack:
         with working("starting") as report:

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stock_pipeline.cli.console import complain, counted, out, progress, say, table, text
-from stock_pipeline.cli.place import aws
+from stock_pipeline.cli.target import aws
 from stock_pipeline.errors import FileRefused
 from stock_pipeline.settings import MIB, Settings
+from stock_pipeline.staging.keys import TICK_UPLOADS, UPLOADS
 
 if TYPE_CHECKING:
-    from stock_pipeline.lake.store import ObjectStore
+    from stock_pipeline.lake.object_store import ObjectStore
     from stock_pipeline.receipts import Receipt
 
-UPLOADS = "daily_prices/uploads/"
-TICK_UPLOADS = "stock_stream/uploads/"
 
 _TICKS = (".jsonl", ".ndjson", ".json")  # with or without .gz
 _WIDE = 120  # columns; in a narrower terminal each reason has a line of its own
@@ -68,7 +67,7 @@ def ingest(
     """
     folder = _folder(files, symbol, replace=replace, stage_only=stage_only)
     with aws() as settings:
-        from stock_pipeline.lake.store import S3Store
+        from stock_pipeline.aws.s3 import S3Store
 
         staging, lake = S3Store(settings.require("staging_bucket")), S3Store(settings.require("lake_bucket"))
         keys = _staged(files, folder, staging, settings)
@@ -139,7 +138,7 @@ def ingest_keys(
     keys: Sequence[str], staging: ObjectStore, lake: ObjectStore, settings: Settings, *, replace: bool = False
 ) -> list[Receipt]:
     """Ingest objects of daily prices that are in staging, with progress."""
-    from stock_pipeline.ingest import ingest_daily_prices
+    from stock_pipeline.ingest.daily import ingest_daily_prices
 
     with progress("ingesting") as report:
         return ingest_daily_prices(
@@ -154,7 +153,7 @@ def ingest_keys(
 
 def ingest_tick_keys(keys: Sequence[str], staging: ObjectStore, lake: ObjectStore, settings: Settings) -> list[Receipt]:
     """Ingest objects of ticks that are in staging, with progress."""
-    from stock_pipeline.ingest_ticks import ingest_ticks, options_of
+    from stock_pipeline.ingest.ticks import ingest_ticks, options_of
 
     with progress("ingesting ticks") as report:
         return ingest_ticks(

@@ -10,10 +10,10 @@ import typer
 
 from stock_pipeline.cli.console import complain, counted, out, progress, say, table, text
 from stock_pipeline.cli.ingest import show
-from stock_pipeline.cli.place import aws
+from stock_pipeline.cli.target import aws
 
 if TYPE_CHECKING:
-    from stock_pipeline.reconcile import Unseen
+    from stock_pipeline.maintenance.reconcile import Unseen
 
 DAYS, MINUTES = 3.0, 15.0  # as in `reconcile`, which a test holds; `--help` must not import it
 _SHOWN = 30
@@ -49,8 +49,8 @@ def reconcile(
         stock-pipeline reconcile --all --age 0
     """
     with aws() as settings:
-        from stock_pipeline.lake.store import S3Store
-        from stock_pipeline.reconcile import find_unseen, repair
+        from stock_pipeline.aws.s3 import S3Store
+        from stock_pipeline.maintenance.reconcile import find_unseen, repair
 
         staging, lake = S3Store(settings.require("staging_bucket")), S3Store(settings.require("lake_bucket"))
         with progress("looking for objects in the tables") as report:

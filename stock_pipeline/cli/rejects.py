@@ -8,8 +8,8 @@ import typer
 
 from stock_pipeline.cli.console import counted, out, progress, say, table, text
 from stock_pipeline.cli.ingest import show
-from stock_pipeline.cli.place import aws
 from stock_pipeline.cli.sql import Format, print_rows
+from stock_pipeline.cli.target import aws
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,8 +57,8 @@ def list_(
         stock-pipeline rejects list --table stream_prices_history --limit 0
     """
     _known(table_ or [], reason or [])
-    from stock_pipeline.lake.store import S3Store
-    from stock_pipeline.replay import rejected_records
+    from stock_pipeline.aws.s3 import S3Store
+    from stock_pipeline.maintenance.replay import rejected_records
 
     with aws() as settings:
         lake = S3Store(settings.require("lake_bucket"))
@@ -100,8 +100,8 @@ def replay(
     if bool(sources) == everything:
         raise typer.BadParameter("name the sources to replay, or give --all")
     _known(table_ or [], reason or [])
-    from stock_pipeline.lake.store import S3Store
-    from stock_pipeline.replay import replay_rejects
+    from stock_pipeline.aws.s3 import S3Store
+    from stock_pipeline.maintenance.replay import replay_rejects
 
     with aws() as settings, progress("replaying") as report:
         staging, lake = S3Store(settings.require("staging_bucket")), S3Store(settings.require("lake_bucket"))
@@ -125,7 +125,7 @@ def replay(
 
 def _known(tables: list[str], reasons: list[str]) -> None:
     """Refuse a table or a reason that there is not, as wrong usage."""
-    from stock_pipeline.replay import TARGETS
+    from stock_pipeline.maintenance.replay import TARGETS
     from stock_pipeline.schemas import Reason
 
     if unknown := [t for t in tables if t not in TARGETS]:
@@ -135,7 +135,7 @@ def _known(tables: list[str], reasons: list[str]) -> None:
 
 
 def _summarize(found: pa.Table) -> None:
-    from stock_pipeline.replay import counts
+    from stock_pipeline.maintenance.replay import counts
 
     shown = table(table="left", source="left", reason="left", rows="right")
     for row in counts(found).to_pylist():

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stock_pipeline.cli.console import harmless, out, say, table, text, working
-from stock_pipeline.cli.place import aws
+from stock_pipeline.cli.target import aws
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -15,11 +15,11 @@ import typer
 
 from stock_pipeline.cli.console import live, out, say, working
 from stock_pipeline.cli.options import Symbols, with_symbols
-from stock_pipeline.cli.place import aws, starts_one
+from stock_pipeline.cli.target import aws, starts_one
 from stock_pipeline.errors import SimulationError
 
 if TYPE_CHECKING:
-    from stock_pipeline.produce import Sent
+    from stock_pipeline.aws.kinesis import Sent
     from stock_pipeline.settings import Settings
     from stock_pipeline.simulate.faults import Faults
 
@@ -72,8 +72,8 @@ def stream(
         raise typer.BadParameter("a file names its symbols itself; leave one of the two out", param_hint="--symbols")
     own = starts_one()
     with aws(processor="lambda") as settings:
-        from stock_pipeline.cli.passage import Passage
-        from stock_pipeline.produce import check_sent
+        from stock_pipeline.aws.kinesis import check_sent
+        from stock_pipeline.cli.tick_progress import Passage
 
         settings = with_symbols(settings, symbols)
         settings = settings if seed is None else replace(settings, seed=seed)
@@ -90,7 +90,8 @@ def _send(
     settings: Settings, file: Path | None, rate: float | None, seconds: float | None, faults: Faults | None
 ) -> Sent:
     """Send ticks until they end, the time is up or Ctrl-C, showing how many; prints what came of it."""
-    from stock_pipeline.produce import kinesis_client, produce_live, replay
+    from stock_pipeline.aws.kinesis import kinesis_client
+    from stock_pipeline.producer.live import produce_live, replay
     from stock_pipeline.simulate.daily import default_symbols
 
     name, kinesis, started_at = settings.require("stream_name"), kinesis_client(), time.monotonic()
@@ -166,8 +167,8 @@ def _ended_by_sigterm() -> Iterator[None]:
 
 
 def _say_where_they_are(settings: Settings, own: bool) -> None:
-    from stock_pipeline.dev.session import found
     from stock_pipeline.local import running
+    from stock_pipeline.local.dev.session import found
 
     if own:
         say("they are in stream_prices_history and latest_prices: stock-pipeline watch --once")

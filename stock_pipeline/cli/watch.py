@@ -18,11 +18,11 @@ from rich.table import Table
 from rich.text import Text
 
 from stock_pipeline.cli.console import harmless, out, say
-from stock_pipeline.cli.place import aws
+from stock_pipeline.cli.target import aws
 from stock_pipeline.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from stock_pipeline.lake.store import ObjectStore
+    from stock_pipeline.lake.object_store import ObjectStore
 
 _TREND = 14  # values that a trend is drawn of
 _BARS = "▁▂▃▄▅▆▇█"
@@ -53,7 +53,7 @@ def watch(
     if wanted == ():
         raise typer.BadParameter("it names no symbol", param_hint="--symbols")
     with aws() as settings:
-        from stock_pipeline.lake.store import S3Store
+        from stock_pipeline.aws.s3 import S3Store
 
         lake = S3Store(settings.require("lake_bucket"))
         board = Board(wanted)
@@ -69,8 +69,8 @@ def watch(
 
 def latest(lake: ObjectStore) -> dict[str, Quote]:
     """The snapshot as it is now; empty as long as there is none. Raises what the store raises."""
-    from stock_pipeline.ingest_ticks import SNAPSHOT
     from stock_pipeline.lake.partitions import read_partition
+    from stock_pipeline.lake.transforms import SNAPSHOT
     from stock_pipeline.schemas import LATEST_PRICES
 
     rows = read_partition(lake, LATEST_PRICES, SNAPSHOT, ["symbol", "price", "produced_at", "event_id"])

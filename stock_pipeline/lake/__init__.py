@@ -1,1 +1,4 @@
-"""The only code that touches S3: the object store, partitions under compare-and-swap, rejected records."""
+"""The lake: partition objects merged under compare-and-swap, rejected records, and the store that they are in.
+
+No boto3 here: a store is anything that can get, put under a condition, and list (`object_store`); S3 is `aws.s3`.
+"""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stock_pipeline.merge import Sorted
+from stock_pipeline.lake.merge import Sorted
 from stock_pipeline.schemas import Table
 from stock_pipeline.settings import MIB
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 
 from stock_pipeline.errors import MergeContention, ObjectNotFound, PreconditionFailed
-from stock_pipeline.lake.objects import ObjectStore
+from stock_pipeline.lake.merge import Merged, Sorted, merge
+from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.parquet import decode, encode
-from stock_pipeline.merge import Merged, Sorted, merge
 from stock_pipeline.schemas import Table
 
 TRIES = 40

@@ -5,36 +5,20 @@ Dagster fills that in by itself only when a run has a single partition.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData as Written,  # a field's type of the public AssetCheckEvaluation
 )
 
-from stock_pipeline.orchestration.metadata import number, records
+from stock_pipeline.orchestration.ui.metadata import number, records
+from stock_pipeline.quality.finding import Finding
 
 __all__ = ["EXAMPLES", "Finding", "Written", "evaluation", "last_written"]
 
 EXAMPLES = 10
 """So many of the things that a check found are shown with its result."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a check found: how many rows or bars are wrong, and the first few of them.
-
-    `error` says whether it is worse or less bad than the check usually is, `said` puts it in words.
-    """
-
-    wrong: int
-    examples: pa.Table | None = None
-    counts: Mapping[str, int | float] = field(default_factory=dict)
-    error: bool | None = None
-    said: str = ""
 
 
 def last_written(instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str) -> Written | None:

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import dagster as dg
 
-from stock_pipeline.simulate.sessions import sessions
+from stock_pipeline.trading_calendar.sessions import sessions
 
 EXCHANGE_TIME = "America/New_York"
 """The zone of XNYS: what happens at some time of its day is scheduled in it, in summer and in winter."""

@@ -7,8 +7,9 @@ from functools import lru_cache
 
 import dagster as dg
 
-from stock_pipeline.lake.store import ObjectStore, S3Store
-from stock_pipeline.orchestration.stream.queue import Queue
+from stock_pipeline.aws.s3 import S3Store
+from stock_pipeline.aws.sqs import Queue
+from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.settings import Settings
 
 

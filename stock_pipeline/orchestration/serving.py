@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from stock_pipeline.orchestration.catalog import OWNERS, SERVING, described
-from stock_pipeline.orchestration.metadata import column_schema
+from stock_pipeline.orchestration.ui.catalog import OWNERS, SERVING, described
+from stock_pipeline.orchestration.ui.metadata import column_schema
 from stock_pipeline.query import sql
 from stock_pipeline.schemas import (
     DATABASE,

@@ -24,6 +24,11 @@ _WORDS = frozenset(
 REMEDY = "name the file after its symbol (AAPL.csv), put it into a folder symbol=AAPL/, or give --symbol AAPL"
 
 
+def is_symbol(text: str) -> bool:
+    """Whether this is a symbol as the tables store it: see `canonical`."""
+    return _SYMBOL.fullmatch(text) is not None
+
+
 def canonical(text: str) -> str | None:
     """The canonical form of a symbol: trimmed, upper case, class shares with a dot (`BRK-B`, `BRK/B` → `BRK.B`).
 
@@ -35,7 +40,7 @@ def canonical(text: str) -> str | None:
     symbol = text.strip(" \t").upper()
     if share := _CLASS_SHARE.fullmatch(symbol):
         symbol = f"{share[1]}.{share[2]}"
-    return symbol if _SYMBOL.fullmatch(symbol) else None
+    return symbol if is_symbol(symbol) else None
 
 
 def is_upper_ticker(text: str) -> bool:

@@ -40,13 +40,17 @@ def sql(statement: str, parameters: Sequence[Parameter] = (), *, settings: Setti
     statement = _reading(statement)
     with _place(settings) as (settings, client):
         if settings.sql_engine == "athena":
-            from stock_pipeline.query import athena
+            from stock_pipeline.query import athena_engine
 
-            return athena.run(statement, parameters, workgroup=settings.athena_workgroup, database=settings.database)
-        from stock_pipeline.lake.store import S3Store
-        from stock_pipeline.query import duck
+            return athena_engine.run(
+                statement, parameters, workgroup=settings.athena_workgroup, database=settings.database
+            )
+        from stock_pipeline.aws.s3 import S3Store
+        from stock_pipeline.query import duckdb_engine
 
-        return duck.run(statement, parameters, S3Store(settings.require("lake_bucket"), client), settings.database)
+        return duckdb_engine.run(
+            statement, parameters, S3Store(settings.require("lake_bucket"), client), settings.database
+        )
 
 
 @contextmanager

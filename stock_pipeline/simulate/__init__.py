@@ -1,7 +1,6 @@
-"""A stock market that does not exist: its trading sessions, daily bars and ticks, reproducible from a seed.
+"""A stock market that does not exist: its daily bars and ticks, reproducible from a seed.
 
-    sessions    the trading calendar of the New York Stock Exchange (XNYS)
-    streams     random numbers addressed by name, so that nothing depends on what else was asked for
+    rng         random numbers addressed by name, so that nothing depends on what else was asked for
     market      the model of the daily bars, as arrays
     daily       the bars as tables and as raw CSV objects in staging
     intraday    each day's price path, which honours the day's bar

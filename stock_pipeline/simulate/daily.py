@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from datetime import date
 from hashlib import md5
 from io import BytesIO
 from itertools import groupby
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -18,10 +17,15 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from stock_pipeline.errors import SimulationError
+from stock_pipeline.parse.symbols import is_symbol
 from stock_pipeline.settings import DEFAULT_SYMBOLS
-from stock_pipeline.simulate import sessions as calendar
 from stock_pipeline.simulate.market import bars_of_year
-from stock_pipeline.simulate.streams import digest
+from stock_pipeline.simulate.rng import digest
+from stock_pipeline.staging.keys import session_prefix
+from stock_pipeline.trading_calendar import sessions as calendar
+
+if TYPE_CHECKING:
+    from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 
 SCHEMA = pa.schema(
     [
@@ -34,11 +38,9 @@ SCHEMA = pa.schema(
         ("volume", pa.int64()),
     ]
 )
-RAW_PREFIX = "daily_prices/date="
 
 _CENTS = pa.decimal128(15, 2)
 _WRITERS = 8  # puts wait for the store, not for the processor
-_SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-^=]{0,15}")
 # Made-up tickers have four letters and no vowels among them: no word arises by accident.
 _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 _TICKERS = len(_LETTERS) ** 4
@@ -91,32 +93,6 @@ def to_csv(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-class Listed(Protocol):
-    """What a listing says of an object, as far as it matters here."""
-
-    @property
-    def key(self) -> str: ...
-    @property
-    def etag(self) -> str: ...
-    @property
-    def size(self) -> int: ...
-
-
-class Fetched(Protocol):
-    """An object that was read."""
-
-    @property
-    def data(self) -> bytes: ...
-
-
-class Staging(Protocol):
-    """The bucket of raw objects, as far as it matters here: `stock_pipeline.lake.store` has it, and nothing here S3."""
-
-    def get(self, key: str) -> Fetched: ...
-    def put(self, key: str, data: bytes) -> str: ...
-    def list(self, prefix: str, *, start_after: str = "") -> Iterator[Listed]: ...
-
-
 @dataclass(frozen=True)
 class RawObject:
     """A raw object of one session. `written` is false when it was there already with the same content."""
@@ -135,11 +111,11 @@ def raw_key(session: date, symbols: Sequence[str], seed: int) -> str:
     brought in, so everything in the table stays backed by a raw object.
     """
     market = digest(seed, *sorted(set(symbols))).hex()[:8]
-    return f"{RAW_PREFIX}{session.isoformat()}/prices-{market}.csv"
+    return f"{session_prefix(session.isoformat())}/prices-{market}.csv"
 
 
 def write_raw_daily_prices(
-    staging: Staging,
+    staging: ObjectStore,
     sessions: Sequence[date],
     symbols: Sequence[str],
     seed: int,
@@ -177,18 +153,18 @@ def write_raw_daily_prices(
     return done
 
 
-def _listed(staging: Staging, days: Sequence[date]) -> dict[str, Listed]:
+def _listed(staging: ObjectStore, days: Sequence[date]) -> dict[str, ObjectInfo]:
     """The raw objects that are there between the first and the last of the days, by key, from one listing."""
-    there: dict[str, Listed] = {}
+    there: dict[str, ObjectInfo] = {}
     if days:
-        for info in staging.list(RAW_PREFIX, start_after=f"{RAW_PREFIX}{days[0].isoformat()}"):
-            if info.key > f"{RAW_PREFIX}{days[-1].isoformat()}~":
+        for info in staging.list(session_prefix(""), start_after=session_prefix(days[0].isoformat())):
+            if info.key > f"{session_prefix(days[-1].isoformat())}~":
                 break
             there[info.key] = info
     return there
 
 
-def _holds(staging: Staging, info: Listed, data: bytes) -> bool:
+def _holds(staging: ObjectStore, info: ObjectInfo, data: bytes) -> bool:
     # An ETag is the content's MD5 unless the bucket encrypts with a KMS key; then only the content itself can tell.
     if info.etag == md5(data, usedforsecurity=False).hexdigest():
         return True
@@ -198,7 +174,7 @@ def _holds(staging: Staging, info: Listed, data: bytes) -> bool:
 def checked_symbols(symbols: Sequence[str]) -> list[str]:
     """The distinct symbols, sorted. Raises SimulationError for none at all and for one that the tables would refuse."""
     names = sorted(set(symbols))
-    if wrong := [name for name in names if not _SYMBOL.fullmatch(name)]:
+    if wrong := [name for name in names if not is_symbol(name)]:
         raise SimulationError(
             f"{wrong[0]!r} is no symbol; take 1 to 16 of A-Z 0-9 . - ^ = beginning with a letter, a digit or ^"
         )

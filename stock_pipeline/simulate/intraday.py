@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stock_pipeline.simulate.market import Floats, Ints, bars_of_year
-from stock_pipeline.simulate.streams import stream
+from stock_pipeline.simulate.rng import stream
 
 STEPS = 390  # minutes of a full session; on half days a step is shorter
 # The range of a random walk of one session is about 1.6 times its standard deviation (Feller, 1951: sqrt(8/pi)).

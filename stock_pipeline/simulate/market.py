@@ -24,8 +24,8 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from stock_pipeline.simulate.sessions import FIRST_DAY, LAST_DAY
-from stock_pipeline.simulate.streams import stream
+from stock_pipeline.simulate.rng import stream
+from stock_pipeline.trading_calendar.sessions import FIRST_DAY, LAST_DAY
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -20,8 +20,8 @@ from stock_pipeline.schemas import TIMESTAMP
 from stock_pipeline.simulate.daily import checked_symbols
 from stock_pipeline.simulate.intraday import STEPS, DayPaths, day_paths
 from stock_pipeline.simulate.market import Floats, Ints
-from stock_pipeline.simulate.sessions import last_opened_session, session_times
-from stock_pipeline.simulate.streams import digest, stream
+from stock_pipeline.simulate.rng import digest, stream
+from stock_pipeline.trading_calendar.sessions import last_opened_session, session_times
 
 SCHEMA = pa.schema(
     [

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from stock_pipeline.cli.tour import SAMPLE
+from stock_pipeline.cli.demo.daily import SAMPLE
 from stock_pipeline.definitions import defs
 from stock_pipeline.settings import DEFAULT_SYMBOLS
-from stock_pipeline_tests.browser.conftest import Dev, Opener, count_shown, is_drawn, picture
+from stock_pipeline_tests.support.browser import Dev, Opener, count_shown, is_drawn, picture
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600), pytest.mark.xdist_group("dagster")]
 

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stock_pipeline.clean import REJECTED
 from stock_pipeline.clean.daily import clean_daily_prices
 from stock_pipeline.errors import FileRefused
-from stock_pipeline.parse.daily import parse_daily_prices
-from stock_pipeline.schemas import PRICE_BY_DATE, Reason
-from stock_pipeline_tests.parse.loading import TODAY, bars, load, rejects
+from stock_pipeline.parse.daily.parser import parse_daily_prices
+from stock_pipeline.schemas import PRICE_BY_DATE, REJECTED, Reason
+from stock_pipeline_tests.support.daily_files import TODAY, bars, load, rejects
 
 HEADER = "symbol,date,open,high,low,close,adj_close,volume"
 GOOD = {

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stock_pipeline.clean import REJECTED, Cleaned
+from stock_pipeline.clean import Cleaned
 from stock_pipeline.clean.ticks import LONGEST_EVENT_ID, clean_tick_objects, clean_ticks
-from stock_pipeline.parse import tick_layouts
-from stock_pipeline.parse.ticks import parse_tick_objects, parse_ticks
-from stock_pipeline.schemas import STREAM_PRICES_HISTORY, Reason
+from stock_pipeline.parse.ticks import columnar
+from stock_pipeline.parse.ticks.parser import parse_tick_objects, parse_ticks
+from stock_pipeline.schemas import REJECTED, STREAM_PRICES_HISTORY, Reason
 
 NOW = datetime(2024, 1, 2, 15, tzinfo=UTC)
 TICK = {"event_id": "e1", "symbol": "AAPL", "price": 189.5, "size": 100, "produced_at": "2024-01-02 14:30:00.25"}
@@ -163,7 +163,7 @@ def test_every_message_of_every_object_is_good_rejected_or_skipped(
     objects: list[list[tuple[str, str]]], worth: int
 ) -> None:
     data = [("\n".join(text for text, _ in lines).encode(), f"b/{n}@1") for n, lines in enumerate(objects)]
-    with patch.object(tick_layouts, "WORTH", worth), patch.object(tick_layouts, "_SHARE", 1):
+    with patch.object(columnar, "WORTH", worth), patch.object(columnar, "_SHARE", 1):
         together = clean_tick_objects(parse_tick_objects(data), NOW)
     assert together.refused == {}
     for n, lines in enumerate(objects):

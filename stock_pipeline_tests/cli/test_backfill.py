@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stock_pipeline_tests.cli.conftest import Run
-from stock_pipeline_tests.local_aws import Stack
+from stock_pipeline_tests.support.commands import Run
+from stock_pipeline_tests.support.local_aws import Stack
 
 
 @pytest.mark.e2e

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.cli.ingest import show
-from stock_pipeline.ingest_ticks import ingest_ticks
-from stock_pipeline.lake.store import S3Store
+from stock_pipeline.ingest.ticks import ingest_ticks
 from stock_pipeline.receipts import Receipt
-from stock_pipeline_tests.cli.conftest import Run
+from stock_pipeline_tests.support.commands import Run
 
 MakeFile = Callable[..., Path]
 GOOD = ["2024-01-02,10,11,9,10.5,100", "2024-01-03,10.5,12,10,11,200"]

@@ -12,9 +12,9 @@ import pytest
 import typer.main
 
 import stock_pipeline.query
-from stock_pipeline.cli import app
+from stock_pipeline.cli.main import app
 from stock_pipeline.errors import StoreUnavailable
-from stock_pipeline_tests.cli.conftest import Run
+from stock_pipeline_tests.support.commands import Run
 
 COMMAND = Path(sys.executable).with_name("stock-pipeline")
 COMMANDS = [
@@ -136,7 +136,7 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
 
 def test_sigterm_unwinds_what_a_command_started() -> None:
     code = (
-        "import os, signal\nfrom stock_pipeline import cli\n"
+        "import os, signal\nfrom stock_pipeline.cli import main as cli\n"
         "def app():\n    try:\n        os.kill(os.getpid(), signal.SIGTERM)\n    finally:\n        print('unwound')\n"
         "cli.app = app\ncli.main()\n"
     )

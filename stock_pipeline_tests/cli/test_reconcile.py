@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from stock_pipeline import reconcile
+from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.cli import reconcile as command
 from stock_pipeline.lake.partitions import read_partition
-from stock_pipeline.lake.store import S3Store
+from stock_pipeline.maintenance import reconcile
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE
-from stock_pipeline_tests.cli.conftest import Run
+from stock_pipeline_tests.support.commands import Run
 
 MakeFile = Callable[..., Path]
 GOOD = ["2024-01-02,10,11,9,10.5,100", "2024-01-03,10.5,12,10,11,200"]

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from stock_pipeline.cli.sql import show_rows, value_of
-from stock_pipeline_tests.cli.conftest import Run
+from stock_pipeline_tests.support.commands import Run
 
 KINDS = (
     "SELECT 'a' AS text, 1 AS whole, 1.5::DOUBLE AS price, DATE '2024-01-02' AS day, "

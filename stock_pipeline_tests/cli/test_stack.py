@@ -14,8 +14,8 @@ from stock_pipeline.deploy import stack as deployed
 from stock_pipeline.deploy.stack import outputs_of
 from stock_pipeline.errors import DeployError
 from stock_pipeline.settings import documented
-from stock_pipeline_tests.cli.conftest import LAKE, STAGING, Run
-from stock_pipeline_tests.local_aws import Stack
+from stock_pipeline_tests.support.commands import LAKE, STAGING, Run
+from stock_pipeline_tests.support.local_aws import Stack
 
 NAME = "stock-pipeline-main"
 

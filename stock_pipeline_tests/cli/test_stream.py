@@ -15,10 +15,11 @@ from typing import Any
 import boto3
 import pytest
 
-from stock_pipeline import produce
-from stock_pipeline_tests.cli.conftest import Run
-from stock_pipeline_tests.dev.conftest import COMMAND, Command, command, environ, home, new_home, processes_of
-from stock_pipeline_tests.local_aws import Stack, eventually
+from stock_pipeline.aws.kinesis import Sent
+from stock_pipeline.producer import live
+from stock_pipeline_tests.support.commands import Run
+from stock_pipeline_tests.support.dev import COMMAND, Command, command, environ, home, new_home, processes_of
+from stock_pipeline_tests.support.local_aws import Stack, eventually
 
 __all__ = ["command", "environ", "home", "new_home"]
 
@@ -138,10 +139,10 @@ def test_wrong_usage_is_status_2_and_sends_nothing(run: Run, kinesis: Any, wrong
 def test_ctrl_c_sends_what_faults_hold_back_and_is_status_0(
     run: Run, kinesis: Any, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    send = produce.send
+    send = live.send
     turns: list[int] = []
 
-    def interrupted(*arguments: Any, **named: Any) -> produce.Sent:
+    def interrupted(*arguments: Any, **named: Any) -> Sent:
         sent = send(*arguments, **named)
         turns.append(sent.lines)
         if len(turns) == 2:
@@ -149,7 +150,7 @@ def test_ctrl_c_sends_what_faults_hold_back_and_is_status_0(
             time.sleep(30)  # the signal's handler ends this
         return sent
 
-    monkeypatch.setattr(produce, "send", interrupted)
+    monkeypatch.setattr(live, "send", interrupted)
     done = run("stream", "--rate", "400", "--faults", "late=1")
     assert done.exit_code == 0, done.stderr
     assert "0 failed" in done.stdout

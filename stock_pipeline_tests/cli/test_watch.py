@@ -19,14 +19,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from stock_pipeline.cli import watch
+from stock_pipeline.aws.s3 import S3Store
+from stock_pipeline.cli.main import watch
 from stock_pipeline.cli.watch import Board, Quote, age
 from stock_pipeline.errors import StoreUnavailable
-from stock_pipeline.ingest_ticks import ingest_ticks
-from stock_pipeline.lake.store import S3Store
-from stock_pipeline_tests.cli.conftest import Run
-from stock_pipeline_tests.dev.conftest import COMMAND
-from stock_pipeline_tests.local_aws import Stack
+from stock_pipeline.ingest.ticks import ingest_ticks
+from stock_pipeline_tests.support.commands import Run
+from stock_pipeline_tests.support.dev import COMMAND
+from stock_pipeline_tests.support.local_aws import Stack
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 LINE = '{{"event_id":"{symbol}-{price}","symbol":"{symbol}","price":{price},"produced_at":"{at:%Y-%m-%d %H:%M:%S}"}}\n'

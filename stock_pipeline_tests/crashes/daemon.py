@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 import stock_pipeline
-from stock_pipeline.dev.processes import Lifeline, Service, spawn
+from stock_pipeline.local.dev.processes import Lifeline, Service, spawn
 
 DEBIAN = Path("/usr/lib/postgresql")
 SERVER_USER = "postgres"

@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import Any
 
 from stock_pipeline_tests.crashes.model import Line, Model, Values
-from stock_pipeline_tests.local_aws import Stack
-from stock_pipeline_tests.orchestration.stream.conftest import event_of
+from stock_pipeline_tests.support.local_aws import Stack
+from stock_pipeline_tests.support.stream import event_of
 
 OPEN = datetime(2024, 6, 3, 13, 30, tzinfo=UTC)
 SPAN = timedelta(minutes=20)

@@ -26,18 +26,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.ingest_ticks import BUCKET_MINUTES, SNAPSHOT
+from stock_pipeline.aws import sqs as queue_module
+from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.lake.partitions import partitions, read_partition
-from stock_pipeline.lake.store import S3Store
+from stock_pipeline.lake.transforms import BUCKET_MINUTES, SNAPSHOT
 from stock_pipeline.local import LocalAws, local_aws
 from stock_pipeline.local.folders import CHECKOUT
 from stock_pipeline.local.stack import client
-from stock_pipeline.orchestration.stream import queue as queue_module
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
 from stock_pipeline_tests.crashes.crew import forkserver
 from stock_pipeline_tests.crashes.watchers import Watch
 from stock_pipeline_tests.crashes.worker import Post, ticks_consumer
-from stock_pipeline_tests.orchestration.stream.conftest import event_of
+from stock_pipeline_tests.support.stream import event_of
 
 OPEN = datetime(2024, 6, 3, 13, 30, tzinfo=UTC)
 SESSION = timedelta(hours=6, minutes=30)

@@ -13,16 +13,17 @@ from typing import Any
 
 import pytest
 
-from stock_pipeline.ingest import ingest_daily_prices
-from stock_pipeline.ingest_ticks import ingest_ticks
+from stock_pipeline.aws.s3 import S3Store
+from stock_pipeline.ingest.daily import ingest_daily_prices
+from stock_pipeline.ingest.ticks import ingest_ticks
+from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.partitions import partitions, read_partition
-from stock_pipeline.lake.store import ObjectStore, S3Store
 from stock_pipeline.schemas import PRICE_BY_DATE, STREAM_PRICES_HISTORY
-from stock_pipeline_tests.crashes.conftest import Amounts
 from stock_pipeline_tests.crashes.crew import forkserver
 from stock_pipeline_tests.crashes.feed import as_tick
-from stock_pipeline_tests.local_aws import Stack
-from stock_pipeline_tests.memory_store import MemoryStore
+from stock_pipeline_tests.support.amounts import Amounts
+from stock_pipeline_tests.support.local_aws import Stack
+from stock_pipeline_tests.support.memory_store import MemoryStore
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1800)]
 

@@ -16,13 +16,13 @@ import dagster as dg
 import pytest
 from dagster._core.scheduler.instigation import TickStatus
 
-from stock_pipeline.ingest_ticks import SNAPSHOT
 from stock_pipeline.lake.partitions import partitions, read_partition
+from stock_pipeline.lake.transforms import SNAPSHOT
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY
-from stock_pipeline_tests.crashes.conftest import Amounts
 from stock_pipeline_tests.crashes.daemon import Daemon, postgres
 from stock_pipeline_tests.crashes.gate import Gate
-from stock_pipeline_tests.local_aws import NewStack, Stack
+from stock_pipeline_tests.support.amounts import Amounts
+from stock_pipeline_tests.support.local_aws import NewStack, Stack
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1200)]
 

@@ -15,17 +15,17 @@ from typing import Any
 
 import pytest
 
-from stock_pipeline.ingest_ticks import SNAPSHOT
 from stock_pipeline.lake.partitions import partitions, read_partition
-from stock_pipeline.lake.rejects import read_rejects
+from stock_pipeline.lake.rejected_records import read_rejects
+from stock_pipeline.lake.transforms import SNAPSHOT
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
-from stock_pipeline_tests.crashes.conftest import Amounts
 from stock_pipeline_tests.crashes.crew import Crew, forkserver
 from stock_pipeline_tests.crashes.feed import Feed
 from stock_pipeline_tests.crashes.gate import Gate
 from stock_pipeline_tests.crashes.model import Values, latest
 from stock_pipeline_tests.crashes.watchers import watch
-from stock_pipeline_tests.local_aws import NewStack, Stack, eventually
+from stock_pipeline_tests.support.amounts import Amounts
+from stock_pipeline_tests.support.local_aws import NewStack, Stack, eventually
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1800)]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from stock_pipeline_tests.crashes.conftest import Amounts
 from stock_pipeline_tests.crashes.load import Load, run
-from stock_pipeline_tests.local_aws import NewStack
+from stock_pipeline_tests.support.amounts import Amounts
+from stock_pipeline_tests.support.local_aws import NewStack
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1800)]
 

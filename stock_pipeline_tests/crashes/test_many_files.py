@@ -20,12 +20,12 @@ import dagster as dg
 import pytest
 
 from stock_pipeline.errors import ObjectNotFound
-from stock_pipeline.lake.store import ObjectInfo, ObjectStore, StoredObject
+from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.orchestration.batch import sensor
-from stock_pipeline.orchestration.batch.handover import HANDED_AT_ONCE
+from stock_pipeline.orchestration.batch.run_requests import HANDED_AT_ONCE
 from stock_pipeline.orchestration.batch.sensor import INTERVAL, daily_price_arrivals
 from stock_pipeline.orchestration.resources import Buckets
-from stock_pipeline_tests.crashes.conftest import Amounts
+from stock_pipeline_tests.support.amounts import Amounts
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1800)]
 

@@ -16,11 +16,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.errors import ObjectNotFound
-from stock_pipeline.ingest_ticks import SNAPSHOT
 from stock_pipeline.lake.parquet import decode
 from stock_pipeline.lake.partitions import partition_key, partitions
-from stock_pipeline.lake.store import S3Store
+from stock_pipeline.lake.transforms import SNAPSHOT
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
 
 LIST_EACH = 200  # reads

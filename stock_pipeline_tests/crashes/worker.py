@@ -21,12 +21,12 @@ from typing import Any
 
 import boto3
 
-import stock_pipeline.ingest
-import stock_pipeline.ingest_ticks  # noqa: F401 (with all that the handlers import, before the fork)
-from stock_pipeline.lake.store import S3Store
-from stock_pipeline.orchestration.stream import queue as queue_module
-from stock_pipeline.orchestration.stream.queue import Message, Queue, kept_hidden
-from stock_pipeline_tests.lambdas.conftest import Context, load
+import stock_pipeline.ingest.daily
+import stock_pipeline.ingest.ticks  # noqa: F401 (with all that the handlers import, before the fork)
+from stock_pipeline.aws import sqs as queue_module
+from stock_pipeline.aws.s3 import S3Store
+from stock_pipeline.aws.sqs import Message, Queue, kept_hidden
+from stock_pipeline_tests.support.lambdas import Context, load
 
 __all__ = ["PHASES", "Consumer", "Post", "work"]
 

@@ -13,7 +13,7 @@ import pytest
 from stock_pipeline.deploy.dependencies import LAMBDA_PYTHON
 from stock_pipeline.deploy.packages import code_of
 from stock_pipeline.deploy.sources import functions
-from stock_pipeline_tests.deploy.conftest import Packages
+from stock_pipeline_tests.support.packages import Packages
 
 pytestmark = [pytest.mark.package, pytest.mark.timeout(900)]  # the first one builds
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.deploy import sam
 from stock_pipeline.deploy.destroy import destroy
 from stock_pipeline.deploy.stack import client_of, outputs_of
 from stock_pipeline.errors import DeployError
-from stock_pipeline.lake.store import S3Store
 from stock_pipeline.local import LocalAws, local_aws
-from stock_pipeline_tests.local_aws import eventually
+from stock_pipeline_tests.support.local_aws import eventually
 
 pytestmark = [pytest.mark.package, pytest.mark.timeout(900)]
 

@@ -28,9 +28,9 @@ def test_a_package_has_the_handler_and_no_part_of_the_workbench(function: str) -
     ("function", "has", "simulates"),
     [
         ("generate_stock_batch_data", "simulate/daily.py", True),
-        ("process_batch_stock_data", "ingest.py", False),
-        ("write_records_to_stream", "produce.py", True),
-        ("process_stock_stream_data", "ingest_ticks.py", False),
+        ("process_batch_stock_data", "ingest/daily.py", False),
+        ("write_records_to_stream", "producer/live.py", True),
+        ("process_stock_stream_data", "ingest/ticks.py", False),
     ],
 )
 def test_a_function_has_what_it_imports_and_no_more(function: str, has: str, simulates: bool) -> None:

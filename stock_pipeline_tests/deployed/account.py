@@ -21,10 +21,10 @@ from urllib.parse import quote_plus
 from stock_pipeline.deploy.sam import stack_of
 from stock_pipeline.deploy.template import load_template
 from stock_pipeline.lake.partitions import partitions, read_partition
-from stock_pipeline.lake.rejects import read_rejects
+from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.local import LocalFolders
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY
-from stock_pipeline_tests.local_aws import Stack, eventually
+from stock_pipeline_tests.support.local_aws import Stack, eventually
 
 STAGE = "main"
 

@@ -14,7 +14,7 @@ from stock_pipeline.local import LocalAws
 from stock_pipeline.local.instance import start
 from stock_pipeline.local.stack import client
 from stock_pipeline_tests.deployed.account import STAGE, Account
-from stock_pipeline_tests.local_aws import installed
+from stock_pipeline_tests.support.local_aws import installed
 
 __all__ = ["installed"]
 

@@ -12,7 +12,7 @@ from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_H
 from stock_pipeline.settings import DEFAULT_SYMBOLS
 from stock_pipeline_tests.deployed import account as see
 from stock_pipeline_tests.deployed.account import Account
-from stock_pipeline_tests.local_aws import eventually
+from stock_pipeline_tests.support.local_aws import eventually
 
 pytestmark = pytest.mark.deployed
 

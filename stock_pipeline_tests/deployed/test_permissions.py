@@ -6,7 +6,7 @@ import pytest
 
 from stock_pipeline_tests.deployed import account as see
 from stock_pipeline_tests.deployed.account import Account, Observation, Permission, permissions
-from stock_pipeline_tests.local_aws import eventually
+from stock_pipeline_tests.support.local_aws import eventually
 
 pytestmark = pytest.mark.deployed
 

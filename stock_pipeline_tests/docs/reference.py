@@ -12,7 +12,7 @@ from typing import Any
 
 import typer.main
 
-from stock_pipeline.cli import app
+from stock_pipeline.cli.main import app
 from stock_pipeline.schemas import REASONS, TABLES, Table
 from stock_pipeline.settings import Settings, documented, variable
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stock_pipeline_tests.docs.pages import ROOT, Step, commands_of, looks_like
-from stock_pipeline_tests.local_aws import eventually
+from stock_pipeline_tests.support.local_aws import eventually
 
 _INSTALLED = ("venv", "functions", "sam")  # in .local: what the local AWS, the functions and the deployment run on
 _INTERRUPTED = (130, -signal.SIGINT)

@@ -8,7 +8,7 @@ import pytest
 
 from stock_pipeline_tests.docs.pages import NOT_RUN, PAGES, ROOT, Misplaced, Step, _steps, looks_like, steps
 from stock_pipeline_tests.docs.runner import Failed, Reader
-from stock_pipeline_tests.local_aws import installed
+from stock_pipeline_tests.support.local_aws import installed
 
 __all__ = ["installed"]
 

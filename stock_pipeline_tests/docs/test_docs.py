@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 import typer.main
 
-from stock_pipeline.cli import app
+from stock_pipeline.cli.main import app
 from stock_pipeline.schemas import TABLES
 from stock_pipeline.settings import documented
 from stock_pipeline_tests.docs.pages import commands_of
@@ -164,7 +164,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def test_the_sample_is_what_the_demo_says() -> None:
-    from stock_pipeline.cli.tour import SAMPLE
+    from stock_pipeline.cli.demo.daily import SAMPLE
 
     assert SAMPLE.is_file()
     assert "docs/samples/ACME.csv" in (ROOT / "README.md").read_text()

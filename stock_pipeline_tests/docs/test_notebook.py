@@ -15,9 +15,9 @@ import pytest
 from nbclient import NotebookClient
 from typer.testing import CliRunner
 
-from stock_pipeline.cli import app
+from stock_pipeline.cli.main import app
 from stock_pipeline_tests.docs.pages import ROOT
-from stock_pipeline_tests.local_aws import Stack, emulator, installed, local_aws_env, new_stack
+from stock_pipeline_tests.support.local_aws import Stack, emulator, installed, local_aws_env, new_stack
 
 __all__ = ["emulator", "installed", "local_aws_env", "new_stack"]
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from stock_pipeline.lake.partitions import read_partition
-from stock_pipeline.lake.rejects import read_rejects
+from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.local import LocalFolders
 from stock_pipeline.local.stack import deploy
 from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline.settings import DEFAULT_SYMBOLS
-from stock_pipeline_tests.local_aws import NewStack, Stack, eventually
+from stock_pipeline_tests.support.local_aws import NewStack, Stack, eventually
 
 pytestmark = pytest.mark.e2e
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from stock_pipeline.cli.tour_stream import RATE, SECONDS
-from stock_pipeline.simulate.sessions import last_closed_session, sessions
-from stock_pipeline_tests.dev.conftest import Command, command, environ, home, new_home, processes_of
+from stock_pipeline.cli.demo.ticks import RATE, SECONDS
+from stock_pipeline.trading_calendar.sessions import last_closed_session, sessions
+from stock_pipeline_tests.support.dev import Command, command, environ, home, new_home, processes_of
 
 __all__ = ["command", "environ", "home", "new_home"]
 

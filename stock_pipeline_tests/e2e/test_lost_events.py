@@ -10,14 +10,14 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from stock_pipeline.lake.partitions import partitions, read_partition
-from stock_pipeline.lake.rejects import read_rejects
-from stock_pipeline.reconcile import find_unseen, repair
+from stock_pipeline.lake.rejected_records import read_rejects
+from stock_pipeline.maintenance.reconcile import find_unseen, repair
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY
 from stock_pipeline.simulate.daily import write_raw_daily_prices
-from stock_pipeline.simulate.sessions import sessions
 from stock_pipeline.simulate.ticks import simulate_ticks, to_json_lines
-from stock_pipeline_tests.local_aws import NewStack, Stack, eventually
-from stock_pipeline_tests.memory_store import MemoryStore
+from stock_pipeline.trading_calendar.sessions import sessions
+from stock_pipeline_tests.support.local_aws import NewStack, Stack, eventually
+from stock_pipeline_tests.support.memory_store import MemoryStore
 
 pytestmark = pytest.mark.e2e
 

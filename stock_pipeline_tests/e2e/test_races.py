@@ -10,13 +10,13 @@ from datetime import date, timedelta
 
 import pytest
 
-from stock_pipeline.ingest import ingest_daily_prices
+from stock_pipeline.aws.s3 import S3Store
+from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.lake.partitions import partitions, read_partition
-from stock_pipeline.lake.rejects import read_rejects
-from stock_pipeline.lake.store import S3Store
+from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE
-from stock_pipeline_tests.local_aws import Stack
+from stock_pipeline_tests.support.local_aws import Stack
 
 pytestmark = pytest.mark.e2e
 

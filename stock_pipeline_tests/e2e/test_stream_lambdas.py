@@ -16,13 +16,13 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from stock_pipeline.lake.partitions import partitions, read_partition
-from stock_pipeline.lake.rejects import read_rejects
+from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.local import LocalFolders
-from stock_pipeline.produce import replay
-from stock_pipeline.query import duck
+from stock_pipeline.producer.live import replay
+from stock_pipeline.query import duckdb_engine
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY
 from stock_pipeline.simulate.ticks import simulate_ticks, to_json_lines
-from stock_pipeline_tests.local_aws import NewStack, Stack, eventually
+from stock_pipeline_tests.support.local_aws import NewStack, Stack, eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -56,7 +56,7 @@ def hold(stack: Stack, expected: set[str], day: str = "") -> Callable[[], bool]:
 
 
 def rows(stack: Stack, statement: str) -> list[tuple[Any, ...]]:
-    found = duck.run(statement, (), stack.lake, stack.settings.database)
+    found = duckdb_engine.run(statement, (), stack.lake, stack.settings.database)
     return [tuple(row.values()) for row in found.to_pylist()]
 
 

@@ -22,8 +22,9 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 from botocore.retries import quota
 
+from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.errors import ObjectNotFound, PreconditionFailed
-from stock_pipeline.lake.store import ObjectInfo, S3Store, StoredObject
+from stock_pipeline.lake.object_store import ObjectInfo, StoredObject
 from stock_pipeline_tests.faults.hub import Hub
 from stock_pipeline_tests.faults.wire import Fault, NoReply, Status, Wire
 

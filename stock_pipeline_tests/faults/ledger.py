@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from stock_pipeline.receipts import Receipt
 from stock_pipeline_tests.faults.inputs import Record, Source
-from stock_pipeline_tests.memory_store import MemoryStore
+from stock_pipeline_tests.support.memory_store import MemoryStore
 
 PRICES, HISTORY, SNAPSHOT, REJECTS = (
     "price_by_date/",

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 
-from stock_pipeline import ingest
+from stock_pipeline.maintenance.rebuild import rebuild_year
 from stock_pipeline_tests.faults import handlers, http
 from stock_pipeline_tests.faults.campaign import one_cpu
 from stock_pipeline_tests.faults.hub import Stuck
@@ -99,7 +99,7 @@ def _rebuild(world: World) -> None:
     world.ledger.rebuilt = True
 
     def rebuild() -> None:
-        world.until_done(lambda: ingest.rebuild_year(2024, staging=world.staging, lake=world.lake))
+        world.until_done(lambda: rebuild_year(2024, staging=world.staging, lake=world.lake))
 
     world.keep("rebuild", rebuild)
 

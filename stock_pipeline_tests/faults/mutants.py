@@ -24,7 +24,7 @@ SCHEDULES = 50
 FIRST = 1
 
 COPIED = ("stock_pipeline", "stock_pipeline_tests/faults", "stock_pipeline_tests/__init__.py",
-          "stock_pipeline_tests/memory_store.py", "lambdas")  # fmt: skip
+          "stock_pipeline_tests/support", "lambdas")  # fmt: skip
 
 RUN = f"""
 import os
@@ -59,16 +59,16 @@ class Mutant:
 
 
 _MERGE, _PARTITIONS, _REJECTS = (
-    "stock_pipeline/merge.py",
+    "stock_pipeline/lake/merge.py",
     "stock_pipeline/lake/partitions.py",
-    "stock_pipeline/lake/rejects.py",
+    "stock_pipeline/lake/rejected_records.py",
 )
 _ARRIVALS, _TICKS, _RAW = (
-    "stock_pipeline/arrivals.py",
-    "stock_pipeline/ingest_ticks.py",
-    "stock_pipeline/raw_objects.py",
+    "stock_pipeline/ingest/commit.py",
+    "stock_pipeline/ingest/ticks.py",
+    "stock_pipeline/staging/reader.py",
 )
-_EVENTS = "stock_pipeline/arrival_events.py"
+_EVENTS = "stock_pipeline/aws/s3_events.py"
 _STREAM = "lambdas/process_stock_stream_data/handler.py"
 _BATCH = "lambdas/process_batch_stock_data/handler.py"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from stock_pipeline.lineage import send
+from stock_pipeline.aws.receipt_queue import send
 from stock_pipeline.receipts import Receipt
 from stock_pipeline_tests.faults.ledger import Ledger
 from stock_pipeline_tests.faults.lineage import Lineage
-from stock_pipeline_tests.memory_store import MemoryStore
+from stock_pipeline_tests.support.memory_store import MemoryStore
 
 
 def test_what_is_told_is_noted_and_what_no_ingest_returned_is_a_violation() -> None:

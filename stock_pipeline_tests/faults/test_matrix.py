@@ -11,7 +11,7 @@ from stock_pipeline_tests.faults.hub import Hub, Killed, Worker
 from stock_pipeline_tests.faults.matrix import CONNECTIONS, SCENARIOS, pairs, run, singles
 from stock_pipeline_tests.faults.wire import ATTEMPTS, POSSIBLE, Fault, Log, Wire, WireStore
 from stock_pipeline_tests.faults.world import Connect
-from stock_pipeline_tests.memory_store import MemoryStore
+from stock_pipeline_tests.support.memory_store import MemoryStore
 
 
 @pytest.mark.parametrize("connection", CONNECTIONS)

@@ -31,7 +31,7 @@ def test_there_are_enough_of_them() -> None:
 
 def test_a_bug_whose_place_is_gone_fails_loudly() -> None:
     with pytest.raises(AssertionError, match=r"its text is 0 times in .*merge\.py, not once; write the mutant anew"):
-        hunt(replace(MUTANTS[0], file="stock_pipeline/merge.py", old="no such text"))
+        hunt(replace(MUTANTS[0], file="stock_pipeline/lake/merge.py", old="no such text"))
 
 
 def test_a_bug_is_hunted_down_and_a_change_without_one_is_not(capsys: pytest.CaptureFixture[str]) -> None:

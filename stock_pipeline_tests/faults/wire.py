@@ -14,9 +14,9 @@ from enum import StrEnum
 from typing import Any
 
 from stock_pipeline.errors import PreconditionFailed, StoreError, StoreUnavailable
-from stock_pipeline.lake.store import ObjectInfo, StoredObject
+from stock_pipeline.lake.object_store import ObjectInfo, StoredObject
 from stock_pipeline_tests.faults.hub import Hub, Killed
-from stock_pipeline_tests.memory_store import MemoryStore
+from stock_pipeline_tests.support.memory_store import MemoryStore
 
 ATTEMPTS = 6
 """How often S3Store's client sends a request: botocore counts its `max_attempts` without the first."""

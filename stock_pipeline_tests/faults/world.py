@@ -18,12 +18,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from stock_pipeline import arrivals, ingest, ingest_ticks, raw_objects, reporting
+from stock_pipeline.aws import lambda_reporter
 from stock_pipeline.errors import MergeContention, RowsWouldBeLost, StockPipelineError, StoreUnavailable
-from stock_pipeline.lake import parquet, partitions, rejects
-from stock_pipeline.lake.store import ObjectStore
+from stock_pipeline.ingest import commit
+from stock_pipeline.ingest import daily as ingest
+from stock_pipeline.ingest import ticks as ingest_ticks
+from stock_pipeline.lake import parquet, partitions, rejected_records
+from stock_pipeline.lake.object_store import ObjectStore
+from stock_pipeline.lake.transforms import SNAPSHOT
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
+from stock_pipeline.staging import reader as raw_objects
+from stock_pipeline.staging.keys import RAW_TICKS
 from stock_pipeline_tests.faults import handlers
 from stock_pipeline_tests.faults.hub import Hub, Pool, Worker
 from stock_pipeline_tests.faults.inputs import Source, notification
@@ -32,7 +38,7 @@ from stock_pipeline_tests.faults.lineage import Lineage
 from stock_pipeline_tests.faults.queues import Message, Queue
 from stock_pipeline_tests.faults.verdict import judge_receipt
 from stock_pipeline_tests.faults.wire import Log, Wire, WireStore
-from stock_pipeline_tests.memory_store import MemoryStore
+from stock_pipeline_tests.support.memory_store import MemoryStore
 
 START = datetime(2024, 6, 3, 20, tzinfo=UTC)
 _UNDONE = (StoreUnavailable, MergeContention, RowsWouldBeLost)
@@ -124,7 +130,7 @@ class World:
         self.notify(source.key)
 
     def notify(self, key: str, patience: float = 0.0) -> None:
-        queue = self.stream if key.startswith(ingest_ticks.RAW_TICKS) else self.batch
+        queue = self.stream if key.startswith(RAW_TICKS) else self.batch
         self.ledger.notified.add(key)
         event = notification(handlers.STAGING, key)
         staged = [other for other in self.ledger.sources if other.partition("/")[0] == key.partition("/")[0]]
@@ -203,9 +209,9 @@ class World:
     def _read_once(self, seen: dict[str, tuple[datetime, str]]) -> None:
         table = self.random.choice((LATEST_PRICES, LATEST_PRICES, STREAM_PRICES_HISTORY, PRICE_BY_DATE, None))
         if table is None:
-            rejects.read_rejects(self.lake, self.random.choice((PRICE_BY_DATE, STREAM_PRICES_HISTORY)))
+            rejected_records.read_rejects(self.lake, self.random.choice((PRICE_BY_DATE, STREAM_PRICES_HISTORY)))
             return
-        names = [ingest_ticks.SNAPSHOT] if table is LATEST_PRICES else partitions.partitions(self.lake, table)
+        names = [SNAPSHOT] if table is LATEST_PRICES else partitions.partitions(self.lake, table)
         for name in names[:2]:
             found = partitions.read_partition(self.lake, table, name)
             if found is None:
@@ -255,8 +261,8 @@ class World:
         """The pipeline on this world's buckets, pools and clock. `small` sets GROUP_BYTES, GROUP_ROWS and ALONE."""
         pool = {"ThreadPoolExecutor": partial(Pool, self.hub)}
         lineage = Lineage(self.ledger, partial(self._between, 0.02))
-        with handlers.patched((reporting, {"sqs_client": lambda: lineage})):
-            reporter = reporting.Reporter(handlers.SILENT, handlers.SILENT, "lineage")
+        with handlers.patched((lambda_reporter, {"sqs_client": lambda: lineage})):
+            reporter = lambda_reporter.Reporter(handlers.SILENT, handlers.SILENT, "lineage")
         function = {"STAGING": self.staging, "LAKE": self.lake, "reporter": reporter}
         function |= {"logger": handlers.SILENT, "metrics": handlers.SILENT}
         time = SimpleNamespace(sleep=self.hub.pause)
@@ -265,10 +271,10 @@ class World:
         ticks = partial(self._ingesting, ingest_ticks.ingest_ticks)
         sizes = ((m, {n: v}) for n, v in small.items() for m in (ingest, ingest_ticks, raw_objects) if hasattr(m, n))
         with handlers.patched(
-            (arrivals, pool),
+            (commit, pool),
             (raw_objects, pool),
             (ingest, {"ingest_daily_prices": daily}),
-            (rejects, pool | {"decode": decode}),
+            (rejected_records, pool | {"decode": decode}),
             (partitions, {"time": time, "random": self.random, "decode": decode}),
             (handlers.batch(), function | {"ingest_daily_prices": daily}),
             (handlers.stream(), function | {"ingest_ticks": ticks}),

@@ -44,13 +44,13 @@ class TestWhatItFinds:
         assert "IndexError" in self.found("daily")
 
     def test_rows_that_are_dropped_silently(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from stock_pipeline.parse import records
+        from stock_pipeline.parse.daily import records
 
         monkeypatch.setattr(records, "_BLANK", 2)  # a row of two cells counts as a blank line
         assert "not accounted for" in self.found("daily")
 
     def test_lines_that_are_dropped_silently(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from stock_pipeline.parse.tick_lines import LineReader
+        from stock_pipeline.parse.ticks.rowwise import LineReader
 
         monkeypatch.setattr(LineReader, "_joined", lambda *_: None)
         assert "not accounted for" in self.found("ticks")
@@ -65,7 +65,7 @@ class TestWhatItFinds:
                 pass
 
         monkeypatch.setattr("stock_pipeline_tests.fuzz.laws.SECONDS", 0.2)
-        monkeypatch.setattr("stock_pipeline.parse.daily.read_dates", spin)
+        monkeypatch.setattr("stock_pipeline.parse.daily.parser.read_dates", spin)
         assert "Hangs" in self.found("daily")
 
     def test_a_failing_case_is_made_small(self, monkeypatch: pytest.MonkeyPatch) -> None:

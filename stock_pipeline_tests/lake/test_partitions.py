@@ -9,11 +9,11 @@ import pytest
 
 from stock_pipeline.errors import MergeContention, StoreUnavailable
 from stock_pipeline.lake import partitions as cas
+from stock_pipeline.lake.merge import Merged
 from stock_pipeline.lake.partitions import merge_into_partition, partition_key, partitions, read_partition
-from stock_pipeline.merge import Merged
 from stock_pipeline.schemas import PRICE_BY_DATE
-from stock_pipeline_tests.memory_store import MemoryStore
-from stock_pipeline_tests.test_merge import bar, outcomes, table
+from stock_pipeline_tests.support.memory_store import MemoryStore
+from stock_pipeline_tests.support.rows import bar, outcomes, table
 
 YEAR = "year=2024"
 KEY = "price_by_date/year=2024/prices.parquet"

@@ -14,7 +14,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from stock_pipeline.errors import EventError, SettingsError, SimulationError
 from stock_pipeline.settings import DEFAULT_SYMBOLS
 from stock_pipeline.simulate.daily import raw_key, simulate_daily_prices, to_csv
-from stock_pipeline_tests.lambdas.conftest import STAGING
+from stock_pipeline_tests.support.lambdas import STAGING
 
 WEDNESDAY_MORNING = datetime(2024, 7, 3, 9, 0, tzinfo=UTC)  # before the open; Thursday is a holiday
 

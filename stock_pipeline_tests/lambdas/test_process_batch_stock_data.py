@@ -12,12 +12,12 @@ import boto3
 import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.errors import EventError, SettingsError, StoreUnavailable
 from stock_pipeline.lake.partitions import read_partition
-from stock_pipeline.lake.rejects import read_rejects
-from stock_pipeline.lake.store import S3Store
+from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.schemas import PRICE_BY_DATE
-from stock_pipeline_tests.lambdas.conftest import LAKE, STAGING
+from stock_pipeline_tests.support.lambdas import LAKE, STAGING
 
 HEADER = "symbol,date,open,high,low,close,volume\n"
 SECRET_ROW = "SECRET,2024-05-01,10,12,9,11,424242\n"  # pragma: allowlist secret

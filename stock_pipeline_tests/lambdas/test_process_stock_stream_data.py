@@ -12,14 +12,14 @@ import boto3
 import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.errors import ArrivalsFailed, EventError, SettingsError, StoreUnavailable
-from stock_pipeline.ingest_ticks import SNAPSHOT
 from stock_pipeline.lake.partitions import partitions, read_partition
-from stock_pipeline.lake.rejects import read_rejects
-from stock_pipeline.lake.store import S3Store
+from stock_pipeline.lake.rejected_records import read_rejects
+from stock_pipeline.lake.transforms import SNAPSHOT
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
-from stock_pipeline_tests.lambdas.conftest import LAKE, STAGING, Context
-from stock_pipeline_tests.test_arrival_events import event as s3_event
+from stock_pipeline_tests.support.lambdas import LAKE, STAGING, Context
+from stock_pipeline_tests.support.s3_notifications import event as s3_event
 
 PREFIX = "stock_stream/2024/06/03/13/"
 KEYS = [PREFIX + name for name in ("a", "two words", "a+b", "a%2Bb%20c", "Börse", "株価", "a&b=c?d#e")]
@@ -176,7 +176,7 @@ def test_it_stops_in_time_and_returns_the_rest(
     handler: ModuleType, s3: Any, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = drop(s3, **{f"o{n}": tick(f"e{n}") for n in range(4)})
-    monkeypatch.setattr("stock_pipeline.ingest_ticks.GROUP_BYTES", 1)  # each object is a group of its own
+    monkeypatch.setattr("stock_pipeline.ingest.ticks.GROUP_BYTES", 1)  # each object is a group of its own
     put, events = S3Store.put, of_sqs(**{f"m{n}": telling_of(key) for n, key in enumerate(keys)})
 
     def slow(self: S3Store, key: str, *arguments: Any, **more: Any) -> str:

@@ -11,7 +11,7 @@ import pytest
 from stock_pipeline.deploy.template import load_template
 from stock_pipeline_tests.lambdas.faults import FAULTS
 from stock_pipeline_tests.lambdas.rules import RULES, Template, transformed
-from stock_pipeline_tests.local_aws import installed
+from stock_pipeline_tests.support.local_aws import installed
 
 __all__ = ["installed"]
 

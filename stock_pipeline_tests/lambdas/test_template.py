@@ -18,8 +18,7 @@ from stock_pipeline.deploy.sources import TEMPLATE, functions
 from stock_pipeline.deploy.stack import settings_of
 from stock_pipeline.deploy.template import load_template
 from stock_pipeline.errors import SettingsError
-from stock_pipeline.ingest import RAW_DAILY_PRICES
-from stock_pipeline.ingest_ticks import BUCKET_MINUTES, RAW_TICKS, bucket_of
+from stock_pipeline.lake.transforms import BUCKET_MINUTES, by_bucket
 from stock_pipeline.schemas import (
     DATABASE,
     PRICE_BY_DATE,
@@ -30,6 +29,7 @@ from stock_pipeline.schemas import (
     Table,
 )
 from stock_pipeline.settings import DEFAULT_SYMBOLS, Settings, documented, variable
+from stock_pipeline.staging.keys import RAW_DAILY_PRICES, RAW_TICKS
 
 TEMPLATE_DATA = load_template()
 RESOURCES: dict[str, Any] = TEMPLATE_DATA["Resources"]
@@ -111,7 +111,7 @@ def test_every_year_that_a_date_may_have_is_projected() -> None:
 
 def test_every_moment_that_a_tick_may_have_is_projected() -> None:
     at = datetime(2031, 2, 3, 14, 32, tzinfo=UTC)
-    _, (partition,) = bucket_of(pa.table({"produced_at": pa.array([at], TIMESTAMP)}), 5)
+    _, (partition,) = by_bucket(pa.table({"produced_at": pa.array([at], TIMESTAMP)}), 5)
     values = dict(part.split("=") for part in partition.split("/")[:3])
     parameters = GLUE_TABLES["stream_prices_history"]["TableInput"]["Parameters"]
     assert parameters["projection.year.range"] == {"Ref": "TickYears"}

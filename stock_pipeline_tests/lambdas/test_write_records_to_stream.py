@@ -12,7 +12,7 @@ import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from stock_pipeline.errors import EventError, NotSent, SettingsError, SimulationError
-from stock_pipeline_tests.lambdas.conftest import STREAM, Context
+from stock_pipeline_tests.support.lambdas import STREAM, Context
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from stock_pipeline.ingest import ingest_daily_prices
-from stock_pipeline.ingest_ticks import ingest_ticks
-from stock_pipeline.lake.store import ObjectInfo, StoredObject, too_large
-from stock_pipeline_tests.memory_store import MemoryStore
+from stock_pipeline.ingest.daily import ingest_daily_prices
+from stock_pipeline.ingest.ticks import ingest_ticks
+from stock_pipeline.lake.object_store import ObjectInfo, StoredObject, too_large
+from stock_pipeline_tests.support.memory_store import MemoryStore
 
 MIB = 1024 * 1024
 NOW = datetime(2024, 6, 3, tzinfo=UTC)

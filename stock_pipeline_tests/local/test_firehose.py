@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from stock_pipeline.aws.kinesis import pack, send
 from stock_pipeline.local import local_aws
 from stock_pipeline.local.stack import client
-from stock_pipeline.produce import pack, send
-from stock_pipeline_tests.local_aws import NewStack, Stack, eventually
+from stock_pipeline_tests.support.local_aws import NewStack, Stack, eventually
 
 pytestmark = pytest.mark.e2e
 

@@ -20,7 +20,7 @@ from stock_pipeline.local import LocalAws, LocalFolders, instance, local_aws, ru
 from stock_pipeline.local import emulator as emulator_process
 from stock_pipeline.local.folders import is_held
 from stock_pipeline.local.stack import client
-from stock_pipeline_tests.local_aws import eventually
+from stock_pipeline_tests.support.local_aws import eventually
 
 pytestmark = pytest.mark.e2e
 

@@ -12,7 +12,7 @@ from stock_pipeline.errors import DeployError
 from stock_pipeline.local import LocalFolders
 from stock_pipeline.local.stack import deploy, parameters_of_environment
 from stock_pipeline.settings import Settings
-from stock_pipeline_tests.local_aws import NewStack, Stack
+from stock_pipeline_tests.support.local_aws import NewStack, Stack
 
 pytestmark = pytest.mark.e2e
 

@@ -20,7 +20,7 @@ from stock_pipeline.orchestration.partitions import DAILY, YEARLY, daily_session
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.stream.reports import LATEST_COLUMNS, TICK_COLUMNS
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, TABLES, Table
-from stock_pipeline.simulate.sessions import session_times, sessions
+from stock_pipeline.trading_calendar.sessions import session_times, sessions
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from stock_pipeline.dev.dagster import Dagster
-from stock_pipeline.dev.session import session
 from stock_pipeline.lake.partitions import read_partition
+from stock_pipeline.local.dev.dagster import Dagster
+from stock_pipeline.local.dev.session import session
 from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline.settings import DEFAULT_SYMBOLS
-from stock_pipeline.simulate.sessions import sessions
-from stock_pipeline_tests.local_aws import Stack, emulator, eventually, installed, local_aws_env, new_stack
+from stock_pipeline.trading_calendar.sessions import sessions
+from stock_pipeline_tests.support.local_aws import Stack, emulator, eventually, installed, local_aws_env, new_stack
 
 __all__ = ["emulator", "installed", "local_aws_env", "new_stack"]
 

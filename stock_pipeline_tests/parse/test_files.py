@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stock_pipeline.errors import FileRefused
-from stock_pipeline.parse.daily import parse_daily_prices
+from stock_pipeline.parse.daily.parser import parse_daily_prices
 from stock_pipeline.parse.files import read_text, unpack
-from stock_pipeline_tests.parse.loading import good, load, refusal, rejects
+from stock_pipeline_tests.support.daily_files import good, load, refusal, rejects
 
 TEXT = "date,close,note\n2024-01-02,11.25,Nestlé\n"
 BAR = [{"symbol": "AAPL", "close": 11.25}]

@@ -3,7 +3,7 @@
 import pytest
 
 from stock_pipeline.parse.symbols import canonical
-from stock_pipeline_tests.parse.loading import bars, good, load, refusal
+from stock_pipeline_tests.support.daily_files import bars, good, load, refusal
 
 NO_SYMBOL = "date,close\n2024-01-02,1\n"
 WITH_SYMBOL = "symbol,date,close\nMSFT,2024-01-02,1\n"

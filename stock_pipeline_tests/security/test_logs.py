@@ -14,14 +14,15 @@ from typing import Any
 import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.errors import without_contents
-from stock_pipeline.lake.rejects import read_rejects
-from stock_pipeline.lake.store import ObjectStore, S3Store
+from stock_pipeline.lake.object_store import ObjectStore
+from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.schemas import PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
-from stock_pipeline_tests.cli.conftest import Run, aws, lake, no_aws, run, staging
-from stock_pipeline_tests.lambdas.conftest import LAKE, STAGING, cold_start, context, s3
-from stock_pipeline_tests.orchestration.conftest import Pipeline, pipeline
-from stock_pipeline_tests.test_arrival_events import event
+from stock_pipeline_tests.support.commands import Run, aws, lake, no_aws, run, staging
+from stock_pipeline_tests.support.lambdas import LAKE, STAGING, cold_start, context, s3
+from stock_pipeline_tests.support.pipeline import Pipeline, pipeline
+from stock_pipeline_tests.support.s3_notifications import event
 
 __all__ = ["aws", "cold_start", "context", "lake", "no_aws", "pipeline", "run", "s3", "staging"]
 

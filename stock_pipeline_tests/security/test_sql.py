@@ -11,11 +11,11 @@ from hypothesis import settings as rules
 from hypothesis import strategies as st
 
 from stock_pipeline.errors import QueryError
-from stock_pipeline.ingest import ingest_daily_prices
+from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.query import read_prices, sql
-from stock_pipeline.query.athena import literal
+from stock_pipeline.query.athena_engine import literal
 from stock_pipeline.settings import Settings
-from stock_pipeline_tests.memory_store import MemoryStore
+from stock_pipeline_tests.support.memory_store import MemoryStore
 
 CANARY = "canary-7f3a"
 
@@ -69,7 +69,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "secret.csv").write_text(f"secret\n{CANARY}\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CANARY", CANARY)
-        patch.setattr("stock_pipeline.lake.store.S3Store", lambda *_: lake)
+        patch.setattr("stock_pipeline.aws.s3.S3Store", lambda *_: lake)
         yield folder
 
 

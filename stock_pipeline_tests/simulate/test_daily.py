@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stock_pipeline.errors import SimulationError
-from stock_pipeline.lake.store import ObjectInfo, StoredObject
+from stock_pipeline.lake.object_store import ObjectInfo, StoredObject
 from stock_pipeline.settings import DEFAULT_SYMBOLS
 from stock_pipeline.simulate.daily import (
     SCHEMA,
@@ -26,8 +26,8 @@ from stock_pipeline.simulate.daily import (
     to_csv,
     write_raw_daily_prices,
 )
-from stock_pipeline.simulate.sessions import session_length, sessions
-from stock_pipeline_tests.memory_store import MemoryStore
+from stock_pipeline.trading_calendar.sessions import session_length, sessions
+from stock_pipeline_tests.support.memory_store import MemoryStore
 
 MANY = default_symbols(60)
 YEARS = (date(2022, 1, 1), date(2024, 12, 31))

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from stock_pipeline.errors import SimulationError
 from stock_pipeline.simulate.daily import default_symbols, simulate_daily_prices
-from stock_pipeline.simulate.sessions import session_times, sessions
 from stock_pipeline.simulate.ticks import SCHEMA, live_ticks, simulate_ticks, to_json_lines
+from stock_pipeline.trading_calendar.sessions import session_times, sessions
 
 SYMBOLS = default_symbols(40)
 HALF_DAY = date(2024, 11, 29)

@@ -8,13 +8,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from stock_pipeline.ingest import ingest_daily_prices, raw_keys_of_year, rebuild_year
+from stock_pipeline.ingest.daily import ingest_daily_prices
+from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.partitions import partition_key, read_partition
-from stock_pipeline.lake.store import ObjectStore
-from stock_pipeline.orchestration import charts
-from stock_pipeline.orchestration.catalog import BATCH, OWNERS, RAW_BAR_COLUMNS, described, raw_columns
-from stock_pipeline.orchestration.failures import told
-from stock_pipeline.orchestration.metadata import (
+from stock_pipeline.lake.transforms import year_of, year_partition
+from stock_pipeline.maintenance.rebuild import rebuild_year
+from stock_pipeline.orchestration.partitions import DAILY, EXCHANGE_TIME, SESSIONS_OF_YEAR, YEARLY, has_year
+from stock_pipeline.orchestration.resources import Buckets
+from stock_pipeline.orchestration.retries import told
+from stock_pipeline.orchestration.ui import charts
+from stock_pipeline.orchestration.ui.catalog import BATCH, OWNERS, RAW_BAR_COLUMNS, described, raw_columns
+from stock_pipeline.orchestration.ui.metadata import (
     PREVIEW_ROWS,
     Metadata,
     chart,
@@ -27,9 +31,7 @@ from stock_pipeline.orchestration.metadata import (
     seconds_of,
     stored_by,
 )
-from stock_pipeline.orchestration.partitions import DAILY, EXCHANGE_TIME, SESSIONS_OF_YEAR, YEARLY, has_year
-from stock_pipeline.orchestration.resources import Buckets
-from stock_pipeline.parse.daily import parse_daily_prices
+from stock_pipeline.parse.daily.parser import parse_daily_prices
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline.settings import MIB
@@ -40,6 +42,7 @@ from stock_pipeline.simulate.daily import (
     simulate_daily_prices,
     write_raw_daily_prices,
 )
+from stock_pipeline.staging.keys import raw_keys_of_year
 
 CHARTED_SESSIONS = 25
 # A cron knows no holidays: on the nine or so weekdays a year without a session the policy fails, until the prices of
@@ -178,7 +181,7 @@ def price_by_date(context: dg.AssetExecutionContext, buckets: Buckets, config: I
     now = datetime.now(UTC)
     with told():
         receipts = _ingest(context, buckets, config, years, now)
-        touched = sorted({int(name.removeprefix("year=")) for receipt in receipts for name in receipt.partitions})
+        touched = sorted({year_of(name) for receipt in receipts for name in receipt.partitions})
         for year in sorted({*years, *touched}):
             metadata = year_metadata(buckets.lake, year, receipts)
             if year in years:
@@ -229,7 +232,7 @@ def year_metadata(lake: ObjectStore, year: int, receipts: Sequence[Receipt]) -> 
 
     A refused file has no year: it is shown with each year that is asked for.
     """
-    partition = f"year={year:04d}"
+    partition = year_partition(year)
     own = [receipt for receipt in receipts if partition in receipt.partitions or not receipt.partitions]
     rows = read_partition(lake, PRICE_BY_DATE, partition)
     if rows is None:

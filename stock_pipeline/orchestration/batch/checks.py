@@ -8,11 +8,16 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
+from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.partitions import partitions
-from stock_pipeline.lake.rejects import read_rejects
-from stock_pipeline.lake.store import ObjectStore
+from stock_pipeline.lake.rejected_records import read_rejects
+from stock_pipeline.lake.transforms import year_of
 from stock_pipeline.orchestration.batch.assets import price_by_date
-from stock_pipeline.orchestration.batch.findings import (
+from stock_pipeline.orchestration.evaluations import evaluation, last_written
+from stock_pipeline.orchestration.partitions import YEARLY, has_year
+from stock_pipeline.orchestration.resources import Buckets
+from stock_pipeline.orchestration.retries import told
+from stock_pipeline.quality.daily import (
     Year,
     duplicate_keys,
     inconsistent_bars,
@@ -22,11 +27,8 @@ from stock_pipeline.orchestration.batch.findings import (
     rejected_share,
     stale_symbols,
 )
-from stock_pipeline.orchestration.evaluations import Finding, evaluation, last_written
-from stock_pipeline.orchestration.failures import told
-from stock_pipeline.orchestration.partitions import YEARLY, has_year
-from stock_pipeline.orchestration.rejected_share import counted_reasons
-from stock_pipeline.orchestration.resources import Buckets
+from stock_pipeline.quality.finding import Finding
+from stock_pipeline.quality.rejected_share import counted_reasons
 from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline.settings import Settings
 
@@ -123,5 +125,5 @@ def _years(context: dg.AssetCheckExecutionContext, buckets: Buckets) -> list[int
 
 
 def _stored_years(lake: ObjectStore) -> list[int]:
-    stored = (int(partition.removeprefix("year=")) for partition in partitions(lake, PRICE_BY_DATE))
+    stored = (year_of(partition) for partition in partitions(lake, PRICE_BY_DATE))
     return [year for year in stored if has_year(year)]

@@ -8,7 +8,7 @@ from stock_pipeline.orchestration.batch.assets import price_by_date, raw_daily_p
 from stock_pipeline.orchestration.batch.checks import YearsConfig, check_years
 from stock_pipeline.orchestration.partitions import DAILY, EXCHANGE_TIME
 from stock_pipeline.orchestration.resources import Buckets
-from stock_pipeline.simulate.sessions import is_session
+from stock_pipeline.trading_calendar.sessions import is_session
 
 simulate_daily_prices = dg.define_asset_job(
     "simulate_daily_prices",

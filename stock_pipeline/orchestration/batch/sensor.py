@@ -5,12 +5,12 @@ from os.path import commonprefix
 
 import dagster as dg
 
-from stock_pipeline.ingest import RAW_DAILY_PRICES
 from stock_pipeline.orchestration.batch.assets import IngestConfig, price_by_date
-from stock_pipeline.orchestration.batch.handover import Request, RunState, hand_over
+from stock_pipeline.orchestration.batch.cursor import Ledger
 from stock_pipeline.orchestration.batch.jobs import ingest_daily_prices
-from stock_pipeline.orchestration.ledger import Ledger
+from stock_pipeline.orchestration.batch.run_requests import Request, RunState, hand_over
 from stock_pipeline.orchestration.resources import Buckets
+from stock_pipeline.staging.keys import RAW_DAILY_PRICES
 
 INTERVAL = 10  # seconds
 

@@ -13,30 +13,29 @@ from typing import Any
 
 import dagster as dg
 
-from stock_pipeline.ingest_ticks import RAW_TICKS
-from stock_pipeline.lake.store import ObjectStore
+from stock_pipeline.lake.object_store import ObjectStore
+from stock_pipeline.maintenance.snapshot import stored_snapshot
 from stock_pipeline.orchestration.batch.assets import (
     daily_price_uploads,
     price_by_date,
     raw_daily_prices,
     year_metadata,
 )
-from stock_pipeline.orchestration.metadata import Metadata, receipts_metadata
 from stock_pipeline.orchestration.partitions import DAILY, has_day, has_year
 from stock_pipeline.orchestration.stream.assets import latest_stream_prices, price_by_date_stream, raw_stream_ticks
-from stock_pipeline.orchestration.stream.history import day_of
 from stock_pipeline.orchestration.stream.reports import day_reports, snapshot_report
-from stock_pipeline.orchestration.stream.snapshot import stored_snapshot
+from stock_pipeline.orchestration.ui.metadata import Metadata, receipts_metadata
+from stock_pipeline.query.history import day_of
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE, STREAM_PRICES_HISTORY
+from stock_pipeline.staging.keys import RAW_TICKS, UPLOADS
+from stock_pipeline.staging.keys import session_of as session_named
 
 RECEIPT_IDS = "receipt_ids"
 """Under this name a materialization holds which receipts it shows: one that is delivered again is known by it."""
 
 _CLOCKS = 3600.0  # seconds that the clocks of Lambda and Dagster may be apart
 _LOOKED_AT = 200  # materializations
-_UPLOADS = "daily_prices/uploads/"
-_SESSION_FOLDER = re.compile(r"daily_prices/date=(\d{4}-\d\d-\d\d)/")
 _YEAR = re.compile(r"year=(\d{4})")
 _DAY = re.compile(r"year=\d{4}/month=\d\d/day=\d\d/\d{4}")
 
@@ -94,8 +93,8 @@ def without_partition(receipt: Receipt) -> list[str]:
 
 def session_of(receipt: Receipt) -> Target | None:
     """The partition of `raw_daily_prices` that a generated object is, which may not exist yet or at all."""
-    found = _SESSION_FOLDER.match(receipt.source) if receipt.table == PRICE_BY_DATE.name else None
-    return Target(raw_daily_prices.key, found[1]) if found else None
+    found = session_named(receipt.source) if receipt.table == PRICE_BY_DATE.name else None
+    return Target(raw_daily_prices.key, found) if found else None
 
 
 def is_to_come(receipt: Receipt) -> bool:
@@ -167,7 +166,7 @@ def _metadata(target: Target, receipts: Sequence[Receipt], staging: ObjectStore,
         return snapshot_report(stored_snapshot(lake), lake, receipts)
     if target.asset == raw_daily_prices.key:
         return _session(max(receipts, key=lambda receipt: receipt.loaded_at), staging.bucket)
-    prefix = RAW_TICKS if target.asset == raw_stream_ticks.key else _UPLOADS
+    prefix = RAW_TICKS if target.asset == raw_stream_ticks.key else UPLOADS
     return {
         "dagster/uri": dg.MetadataValue.text(f"s3://{staging.bucket}/{prefix}"),
         "bytes": dg.MetadataValue.int(sum(receipt.bytes for receipt in receipts)),
@@ -201,8 +200,8 @@ def _years(receipt: Receipt) -> list[int]:
     matches = [_YEAR.fullmatch(name) for name in receipt.partitions]
     if receipt.table != PRICE_BY_DATE.name or not all(matches):
         raise ValueError(f"the receipt of {receipt.source} names what is no partition of {PRICE_BY_DATE.name}")
-    if not matches and (session := _SESSION_FOLDER.match(receipt.source)):
-        return [int(session[1][:4])]
+    if not matches and (session := session_named(receipt.source)):
+        return [int(session[:4])]
     return sorted({int(match[1]) for match in matches if match})
 
 

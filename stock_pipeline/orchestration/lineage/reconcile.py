@@ -1,4 +1,4 @@
-"""The job that ingests what no table has seen, and its schedule. What it computes is in `stock_pipeline.reconcile`."""
+"""The job that ingests what no table has seen, and its schedule. It calls `stock_pipeline.maintenance.reconcile`."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -6,12 +6,12 @@ from datetime import timedelta
 import dagster as dg
 from pydantic import Field
 
+from stock_pipeline.maintenance.reconcile import AGE, SINCE, Repaired, Unseen, find_unseen, repair
 from stock_pipeline.orchestration.batch.checks import evaluate_year
-from stock_pipeline.orchestration.failures import told
 from stock_pipeline.orchestration.lineage.events import by_target, materialization, without_partition
-from stock_pipeline.orchestration.metadata import noteworthy, progress
 from stock_pipeline.orchestration.resources import Buckets
-from stock_pipeline.reconcile import AGE, SINCE, Repaired, Unseen, find_unseen, repair
+from stock_pipeline.orchestration.retries import told
+from stock_pipeline.orchestration.ui.metadata import noteworthy, progress
 
 _LISTED = 50  # objects that are named in the log
 

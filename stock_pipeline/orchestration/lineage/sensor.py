@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 
 import dagster as dg
 
+from stock_pipeline.aws.receipt_queue import joined
 from stock_pipeline.errors import StockPipelineError
-from stock_pipeline.lineage import joined
 from stock_pipeline.orchestration.batch.checks import YearsConfig, check_years
 from stock_pipeline.orchestration.batch.jobs import check_prices
 from stock_pipeline.orchestration.lineage.events import (
@@ -27,10 +27,10 @@ from stock_pipeline.orchestration.lineage.events import (
     targets_of,
     without_partition,
 )
-from stock_pipeline.orchestration.lineage.inbox import Inbox, Memory, opened
-from stock_pipeline.orchestration.metadata import noteworthy
+from stock_pipeline.orchestration.lineage.messages import Inbox, Memory, opened
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.stream.sensor import UNFINISHED
+from stock_pipeline.orchestration.ui.metadata import noteworthy
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.settings import variable
 

@@ -12,16 +12,14 @@ from os.path import commonprefix
 import dagster as dg
 from pydantic import Field
 
-from stock_pipeline.ingest_ticks import ingest_ticks
-from stock_pipeline.isolation import ingest_each
-from stock_pipeline.orchestration.catalog import OWNERS, RAW_TICK_COLUMNS, STREAM, described, raw_columns
-from stock_pipeline.orchestration.failures import RETRIES, told
-from stock_pipeline.orchestration.metadata import noteworthy, progress
+from stock_pipeline.aws.sqs import Message, kept_hidden
+from stock_pipeline.ingest.isolation import ingest_each
+from stock_pipeline.ingest.ticks import ingest_ticks
+from stock_pipeline.maintenance.snapshot import rebuild, refresh, stored_snapshot
 from stock_pipeline.orchestration.partitions import DAYS, EXCHANGE_TIME, has_day
 from stock_pipeline.orchestration.resources import Buckets
-from stock_pipeline.orchestration.stream.arrivals import ingest_with, named_in, settled
-from stock_pipeline.orchestration.stream.history import Span, counted, raw_keys
-from stock_pipeline.orchestration.stream.queue import Message, kept_hidden
+from stock_pipeline.orchestration.retries import RETRIES, told
+from stock_pipeline.orchestration.stream.messages import ingest_with, named_in, settled
 from stock_pipeline.orchestration.stream.reports import (
     LATEST_COLUMNS,
     TICK_COLUMNS,
@@ -30,9 +28,11 @@ from stock_pipeline.orchestration.stream.reports import (
     empty_day,
     snapshot_report,
 )
-from stock_pipeline.orchestration.stream.snapshot import rebuild, refresh, stored_snapshot
-from stock_pipeline.parse.ticks import parse_tick_objects
-from stock_pipeline.produce import produce_live
+from stock_pipeline.orchestration.ui.catalog import OWNERS, RAW_TICK_COLUMNS, STREAM, described, raw_columns
+from stock_pipeline.orchestration.ui.metadata import noteworthy, progress
+from stock_pipeline.parse.ticks.parser import parse_tick_objects
+from stock_pipeline.producer.live import produce_live
+from stock_pipeline.query.history import Span, counted, raw_keys
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
 

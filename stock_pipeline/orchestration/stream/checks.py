@@ -14,20 +14,21 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.lake.rejects import read_rejects
-from stock_pipeline.lake.store import ObjectStore
-from stock_pipeline.orchestration.evaluations import EXAMPLES, Finding, evaluation, last_written
-from stock_pipeline.orchestration.failures import told
-from stock_pipeline.orchestration.metadata import records
+from stock_pipeline.lake.object_store import ObjectStore
+from stock_pipeline.lake.rejected_records import read_rejects
+from stock_pipeline.maintenance.snapshot import compare, in_history, recompute, stored_snapshot
+from stock_pipeline.orchestration.evaluations import EXAMPLES, evaluation, last_written
 from stock_pipeline.orchestration.partitions import DAYS
-from stock_pipeline.orchestration.rejected_share import Share, counted_reasons
 from stock_pipeline.orchestration.resources import Buckets
+from stock_pipeline.orchestration.retries import told
 from stock_pipeline.orchestration.stream.assets import latest_stream_prices, price_by_date_stream, raw_stream_ticks
-from stock_pipeline.orchestration.stream.history import Span, arrival_day, counted, price_ranges
-from stock_pipeline.orchestration.stream.snapshot import compare, in_history, recompute, stored_snapshot
+from stock_pipeline.orchestration.ui.metadata import records
+from stock_pipeline.quality.finding import Finding
+from stock_pipeline.quality.rejected_share import Share, counted_reasons
+from stock_pipeline.query.history import Span, arrival_day, counted, price_ranges
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY, TIMESTAMP
 from stock_pipeline.settings import Settings, variable
-from stock_pipeline.simulate.sessions import last_closed_session, session_times
+from stock_pipeline.trading_calendar.sessions import last_closed_session, session_times
 
 _HUNDREDFOLD = 80.0
 """A ratio of prices from which on a factor of a hundred is likelier than a move of the market."""

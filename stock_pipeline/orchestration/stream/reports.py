@@ -14,12 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.ingest_ticks import SNAPSHOT
+from stock_pipeline.lake.merge import Ints
+from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.partitions import partition_key, read_partition
-from stock_pipeline.lake.store import ObjectStore
-from stock_pipeline.merge import Ints
-from stock_pipeline.orchestration import charts
-from stock_pipeline.orchestration.metadata import (
+from stock_pipeline.lake.transforms import SNAPSHOT, day_partition
+from stock_pipeline.maintenance.snapshot import Comparison
+from stock_pipeline.orchestration.ui import charts
+from stock_pipeline.orchestration.ui.metadata import (
     PREVIEW_ROWS,
     Metadata,
     chart,
@@ -30,8 +31,7 @@ from stock_pipeline.orchestration.metadata import (
     seconds_of,
     stored_by,
 )
-from stock_pipeline.orchestration.stream.history import day_of
-from stock_pipeline.orchestration.stream.snapshot import Comparison
+from stock_pipeline.query.history import day_of
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
 
@@ -134,7 +134,7 @@ def _day_report(lake: ObjectStore, day: date, written: Sequence[_Written], recei
     if len(lags):
         metadata["arrival_lag_median_seconds"] = dg.MetadataValue.float(round(float(np.median(lags)) / _SECOND, 3))
         metadata["arrival_lag_max_seconds"] = dg.MetadataValue.float(round(float(lags.max()) / _SECOND, 3))
-    prefix = f"{STREAM_PRICES_HISTORY.prefix}year={day:%Y}/month={day:%m}/day={day:%d}/"
+    prefix = f"{STREAM_PRICES_HISTORY.prefix}{day_partition(day)}/"
     return metadata | {
         **receipts_metadata(receipts),
         "preview": preview(newest, TICK_COLUMNS, by="produced_at"),

@@ -11,7 +11,7 @@ from stock_pipeline.definitions import defs
 from stock_pipeline.orchestration.batch.checks import CHECKS
 from stock_pipeline.orchestration.lineage.reconcile import every_hour
 from stock_pipeline.orchestration.resources import Buckets
-from stock_pipeline_tests.orchestration.lineage.conftest import HEADER, Lineage, bar, tick
+from stock_pipeline_tests.support.lineage import HEADER, Lineage, bar, tick
 
 LOST_TICKS = "stock_stream/2024/06/03/13/lost"
 

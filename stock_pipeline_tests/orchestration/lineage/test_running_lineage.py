@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from stock_pipeline.dev.dagster import LOCATION, Dagster
-from stock_pipeline_tests.local_aws import NewStack, Stack, emulator, eventually, installed, new_stack
-from stock_pipeline_tests.orchestration.running import dagster_of
+from stock_pipeline.local.dev.dagster import LOCATION, Dagster
+from stock_pipeline_tests.support.local_aws import NewStack, Stack, emulator, eventually, installed, new_stack
+from stock_pipeline_tests.support.running_dagster import dagster_of
 
 __all__ = ["emulator", "installed", "new_stack"]
 

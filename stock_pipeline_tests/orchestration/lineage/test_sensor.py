@@ -9,15 +9,15 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from stock_pipeline.aws.receipt_queue import messages_of
 from stock_pipeline.definitions import defs
-from stock_pipeline.lineage import messages_of
 from stock_pipeline.orchestration.batch.assets import price_by_date
 from stock_pipeline.orchestration.batch.checks import CHECKS
 from stock_pipeline.orchestration.lineage import events, sensor
 from stock_pipeline.orchestration.lineage.events import RECEIPT_IDS
 from stock_pipeline.orchestration.resources import Buckets
-from stock_pipeline_tests.orchestration.lineage.conftest import HEADER, TRIES, Lineage, bar, tick
-from stock_pipeline_tests.orchestration.stream.conftest import materialized
+from stock_pipeline_tests.support.lineage import HEADER, TRIES, Lineage, bar, tick
+from stock_pipeline_tests.support.stream import materialized
 
 UPLOAD = "daily_prices/uploads/AAPL.csv"
 BAD = "AAPL,2024-01-05,1,2,0,-1,5\n"

@@ -12,17 +12,18 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.errors import HistoryMisplaced, PreconditionFailed
-from stock_pipeline.ingest_ticks import SNAPSHOT, ingest_ticks
+from stock_pipeline.ingest.ticks import ingest_ticks
 from stock_pipeline.lake.parquet import encode
 from stock_pipeline.lake.partitions import partition_key, read_partition
-from stock_pipeline.lake.store import S3Store
-from stock_pipeline.orchestration.stream import snapshot
-from stock_pipeline.orchestration.stream.snapshot import rebuild, recompute, refresh, stored_snapshot
+from stock_pipeline.lake.transforms import SNAPSHOT
+from stock_pipeline.maintenance import snapshot
+from stock_pipeline.maintenance.snapshot import rebuild, recompute, refresh, stored_snapshot
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
 from stock_pipeline.settings import Settings
-from stock_pipeline_tests.memory_store import MemoryStore
-from stock_pipeline_tests.orchestration.stream.conftest import DAY, OPEN, Stream, materialized, tick
+from stock_pipeline_tests.support.memory_store import MemoryStore
+from stock_pipeline_tests.support.stream import DAY, OPEN, Stream, materialized, tick
 
 HISTORY, LATEST = "price_by_date_stream", "latest_stream_prices"
 LATER = datetime(2024, 6, 3, 20, tzinfo=UTC)

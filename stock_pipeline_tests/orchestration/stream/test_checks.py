@@ -10,15 +10,15 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from stock_pipeline.ingest_ticks import SNAPSHOT, bucket_of
 from stock_pipeline.lake.parquet import encode
 from stock_pipeline.lake.partitions import partition_key
+from stock_pipeline.lake.transforms import SNAPSHOT, by_bucket
+from stock_pipeline.maintenance.snapshot import stored_snapshot
 from stock_pipeline.orchestration.stream import checks
 from stock_pipeline.orchestration.stream.jobs import every_quarter_hour
-from stock_pipeline.orchestration.stream.snapshot import stored_snapshot
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY, Table
-from stock_pipeline.simulate.sessions import last_closed_session, session_times
-from stock_pipeline_tests.orchestration.stream.conftest import Stream, tick
+from stock_pipeline.trading_calendar.sessions import last_closed_session, session_times
+from stock_pipeline_tests.support.stream import Stream, tick
 
 NOW = datetime.now(UTC).replace(hour=12)
 TODAY, YESTERDAY = (f"{NOW - timedelta(days=n):%Y-%m-%d}" for n in (0, 1))
@@ -56,7 +56,7 @@ def put(stream: Stream, table: Table, partition: str, *rows: dict[str, Any]) -> 
 
 def put_history(stream: Stream, *rows: dict[str, Any]) -> None:
     """Put rows into the history object of the first one's time."""
-    (name,) = bucket_of(pa.table({"produced_at": [rows[0]["produced_at"]]}), stream.settings.tick_bucket_minutes)[1]
+    (name,) = by_bucket(pa.table({"produced_at": [rows[0]["produced_at"]]}), stream.settings.tick_bucket_minutes)[1]
     put(stream, STREAM_PRICES_HISTORY, name, *rows)
 
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from stock_pipeline.aws.s3 import S3Store
+from stock_pipeline.aws.sqs import Message, Queue, kept_hidden
 from stock_pipeline.errors import StoreUnavailable
-from stock_pipeline.lake.rejects import read_rejects
-from stock_pipeline.lake.store import S3Store
-from stock_pipeline.orchestration.stream import arrivals, assets
-from stock_pipeline.orchestration.stream.queue import Message, Queue, kept_hidden
+from stock_pipeline.lake.rejected_records import read_rejects
+from stock_pipeline.orchestration.stream import assets
+from stock_pipeline.orchestration.stream import messages as arrivals
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY
-from stock_pipeline_tests.orchestration.stream.conftest import DAY, HIDDEN, OPEN, Stream, event_of, materialized, tick
+from stock_pipeline_tests.support.stream import DAY, HIDDEN, OPEN, Stream, event_of, materialized, tick
 
 TEST_EVENT = json.dumps({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "staging"})
 
@@ -232,7 +233,7 @@ def test_messages_stay_hidden_while_they_are_worked_on(stream: Stream, monkeypat
         return real_ingest(*args, **kwargs)
 
     monkeypatch.setattr(Queue, "visibility", lambda queue: HIDDEN)
-    monkeypatch.setattr("stock_pipeline.orchestration.stream.queue._EXTENSIONS", HIDDEN * 100)
+    monkeypatch.setattr("stock_pipeline.aws.sqs._EXTENSIONS", HIDDEN * 100)
     monkeypatch.setattr(Queue, "extend", extend)
     monkeypatch.setattr(arrivals, "ingest_ticks", slow)
     stream.run()
@@ -251,7 +252,7 @@ def test_a_heartbeat_that_fails_is_told_and_goes_on(stream: Stream, monkeypatch:
         said.append(text)
         told.release()
 
-    monkeypatch.setattr("stock_pipeline.orchestration.stream.queue._EXTENSIONS", HIDDEN * 100)
+    monkeypatch.setattr("stock_pipeline.aws.sqs._EXTENSIONS", HIDDEN * 100)
     with kept_hidden(queue, messages, log):
         queue.url += "-gone"
         assert all(told.acquire(timeout=30) for _ in range(3))

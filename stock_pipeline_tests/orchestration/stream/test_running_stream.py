@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from stock_pipeline.dev.dagster import Dagster
-from stock_pipeline.ingest_ticks import SNAPSHOT
 from stock_pipeline.lake.partitions import partitions, read_partition
-from stock_pipeline.lake.rejects import read_rejects
-from stock_pipeline.produce import replay
+from stock_pipeline.lake.rejected_records import read_rejects
+from stock_pipeline.lake.transforms import SNAPSHOT
+from stock_pipeline.local.dev.dagster import Dagster
+from stock_pipeline.producer.live import replay
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
 from stock_pipeline.simulate.ticks import simulate_ticks, to_json_lines
-from stock_pipeline_tests.local_aws import NewStack, Stack, emulator, eventually, installed, new_stack
-from stock_pipeline_tests.orchestration.running import dagster_of
-from stock_pipeline_tests.orchestration.stream.conftest import event_of
+from stock_pipeline_tests.support.local_aws import NewStack, Stack, emulator, eventually, installed, new_stack
+from stock_pipeline_tests.support.running_dagster import dagster_of
+from stock_pipeline_tests.support.stream import event_of
 
 __all__ = ["emulator", "installed", "new_stack"]
 

@@ -13,7 +13,7 @@ from stock_pipeline.errors import QueueError
 from stock_pipeline.orchestration.partitions import DAYS
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.stream.sensor import tick_arrivals
-from stock_pipeline_tests.orchestration.stream.conftest import Stream, event_of, tick
+from stock_pipeline_tests.support.stream import Stream, event_of, tick
 
 Tick = Callable[[], "dg.RunRequest | str"]
 

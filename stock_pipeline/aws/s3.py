@@ -1,0 +1,90 @@
+"""The object store in S3: get, conditional put, list. Nothing else in the package calls S3 for data.
+
+What the pipeline needs of a bucket, `ObjectStore`, is in lake/object_store.py: what merges needs no boto3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stock_pipeline.errors import ObjectNotFound, PreconditionFailed, StoreError, StoreUnavailable
+from stock_pipeline.lake.object_store import ObjectInfo, StoredObject, too_large
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+# Requests for the small objects of a stream overlap in threads; the default pool of 10 would queue them.
+_CONFIG = Config(
+    retries={"mode": "standard", "max_attempts": 5},
+    max_pool_connections=32,
+    connect_timeout=5,
+    read_timeout=60,
+)
+
+
+class S3Store:
+    """A bucket in S3 (or whatever AWS_ENDPOINT_URL names). Safe to share between threads."""
+
+    def __init__(self, bucket: str, client: S3Client | None = None) -> None:
+        self.bucket = bucket
+        self._client: S3Client = client or boto3.client("s3", config=_CONFIG)
+
+    def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
+        try:
+            reply = self._client.get_object(Bucket=self.bucket, Key=key)
+            info = ObjectInfo(key, reply["ETag"].strip('"'), reply["ContentLength"], reply["LastModified"])
+            if max_bytes is not None and info.size > max_bytes:
+                reply["Body"].close()  # the headers came, the content need not
+                raise too_large(self.bucket, info, max_bytes)
+            data = reply["Body"].read()
+        except (ClientError, BotoCoreError) as error:
+            raise self._translated(error, key) from error
+        return StoredObject(info, data)
+
+    def put(self, key: str, data: bytes, *, if_match: str | None = None, if_none_match: bool = False) -> str:
+        condition: dict[str, Any] = {}
+        if if_match is not None:
+            condition["IfMatch"] = f'"{if_match}"'
+        if if_none_match:
+            condition["IfNoneMatch"] = "*"
+        try:
+            reply = self._client.put_object(Bucket=self.bucket, Key=key, Body=data, **condition)
+        except (ClientError, BotoCoreError) as error:
+            raise self._translated(error, key) from error
+        return reply["ETag"].strip('"')
+
+    def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=prefix, StartAfter=start_after
+        )
+        try:
+            for page in pages:
+                for entry in page.get("Contents", ()):
+                    yield ObjectInfo(entry["Key"], entry["ETag"].strip('"'), entry["Size"], entry["LastModified"])
+        except (ClientError, BotoCoreError) as error:
+            raise self._translated(error, prefix) from error
+
+    def _translated(self, error: ClientError | BotoCoreError, key: str) -> StoreError:
+        where = f"s3://{self.bucket}/{key}"
+        if not isinstance(error, ClientError):
+            return StoreUnavailable(key, f"{where}: no answer from S3 ({error})")
+        reply: Mapping[str, Any] = error.response
+        code = reply.get("Error", {}).get("Code", "")
+        status = reply.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code == "NoSuchBucket":
+            return StoreError(key, f"there is no bucket {self.bucket}; check STOCK_PIPELINE_STAGING_BUCKET and "
+                                   "STOCK_PIPELINE_LAKE_BUCKET")  # fmt: skip
+        if code == "NoSuchKey" or status == 404:
+            return ObjectNotFound(key, f"{where} does not exist")
+        if status in {409, 412}:
+            return PreconditionFailed(key, f"{where} was written by somebody else")
+        if status in {429, 500, 502, 503, 504} or code in {"SlowDown", "RequestTimeout"}:
+            return StoreUnavailable(key, f"{where}: S3 answered {status} {code}")
+        if status == 403:
+            return StoreError(key, f"{where}: access denied; the role or profile needs this permission")
+        return StoreError(key, f"{where}: S3 answered {status} {code}")

@@ -1,0 +1,1 @@
+"""`stock-pipeline demo`: the two paths fed and shown, step by step."""

@@ -1,0 +1,260 @@
+"""What `doctor` looks at. Each check gives findings: ok, a note (it may be as you want it) or broken, with the remedy.
+
+Nothing here changes anything.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stock_pipeline.aws.s3 import S3Store
+from stock_pipeline.cli.console import counted
+from stock_pipeline.cli.doctor import stream_checks
+from stock_pipeline.cli.doctor.finding import DEPLOY, IMPATIENT, Finding, State, is_local
+from stock_pipeline.errors import ObjectNotFound, PreconditionFailed, StockPipelineError
+from stock_pipeline.local import LocalFolders, default_root, running
+from stock_pipeline.local.dev.dagster import Dagster
+from stock_pipeline.local.dev.session import found
+from stock_pipeline.maintenance.reconcile import SINCE, find_unseen
+from stock_pipeline.query import sql
+from stock_pipeline.schemas import PRICE_BY_DATE, REJECTED_RECORDS, STREAM_PRICES_HISTORY, TABLES
+from stock_pipeline.settings import Settings, variable
+
+_PROBE = ".doctor/never-written"
+_NO_ETAG = "0" * 32
+_LITTLE_DISK, _NO_DISK = 1 << 30, 100 << 20  # bytes
+
+_ASK_AWS = "see that AWS answers and that you may ask it: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL"
+_REMEDIES = {  # of what a check did not expect; what it does expect has its remedy where it is found
+    "tables": "see the permissions s3:GetObject on the lake bucket, glue:GetTable and, with Athena, on the workgroup",
+    "stream": "see the permissions kinesis:DescribeStreamSummary and firehose:DescribeDeliveryStream",
+    "queues of ticks": "see the permission sqs:GetQueueAttributes",
+    "queues": "see .local/aws.log, or start `stock-pipeline dev` again",
+    "Dagster": "see .local/logs; stop `stock-pipeline dev` and start it again",
+}
+
+Check = Callable[[Settings], Iterator[Finding]]
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Run all checks; those that need AWS are left out when it does not answer."""
+    findings: list[Finding] = []
+    for name, check in _CHECKS.items():
+        try:
+            findings += check(settings)
+        except (StockPipelineError, ClientError, BotoCoreError) as error:
+            findings.append(Finding(name, "broken", str(error), _REMEDIES.get(name, _ASK_AWS)))
+        if name == "access" and findings[-1].state == "broken":
+            findings += _disk(settings)
+            break
+    return findings
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    local = running()
+    where = f"the local AWS at {local.endpoint}" if local and is_local(settings) else "AWS as the environment names it"
+    yield Finding(
+        "settings", "ok", f"{where}; arrivals are consumed by {settings.processor}, SQL runs in {settings.sql_engine}"
+    )
+
+
+def _access(settings: Settings) -> Iterator[Finding]:  # noqa: ARG001
+    try:
+        who = boto3.client("sts", config=IMPATIENT).get_caller_identity()
+    except (ClientError, BotoCoreError) as error:
+        yield Finding(
+            "access",
+            "broken",
+            str(error),
+            "check AWS_PROFILE (or the keys), AWS_REGION and AWS_ENDPOINT_URL; `aws sts get-caller-identity` must work",
+        )
+        return
+    yield Finding("access", "ok", f"account {who['Account']} as {who['Arn']}")
+
+
+def _buckets(settings: Settings) -> Iterator[Finding]:
+    client = boto3.client("s3", config=IMPATIENT)
+    for name in ("staging_bucket", "lake_bucket"):
+        bucket = settings.require(name)
+        store = S3Store(bucket, client)
+        try:
+            next(iter(store.list("")), None)
+            _try_to_write(store)
+        except StockPipelineError as error:
+            yield Finding(
+                bucket,
+                "broken",
+                str(error),
+                f"check {variable(name)} and the permissions s3:ListBucket, s3:GetObject, s3:PutObject",
+            )
+            continue
+        yield Finding(bucket, "ok", "can be listed and written")
+
+
+def _try_to_write(store: S3Store) -> None:
+    """Ask for a write that S3 must refuse because of its condition: access is checked before that."""
+    try:
+        store.put(_PROBE, b"", if_match=_NO_ETAG)
+    except (ObjectNotFound, PreconditionFailed):
+        return
+
+
+def _tables(settings: Settings) -> Iterator[Finding]:
+    """The tables as Athena sees them, and how many rows they have. DuckDB needs no Glue."""
+    glue = boto3.client("glue", config=IMPATIENT)
+    athena = settings.sql_engine == "athena"
+    for name in TABLES:
+        try:
+            glue.get_table(DatabaseName=settings.database, Name=name)
+        except ClientError as error:
+            why = error.response["Error"].get("Message", str(error))
+            yield Finding(f"{name} in Glue", "broken" if athena else "note", why, DEPLOY)
+            if athena:
+                continue
+        yield _judged(name, settings)
+
+
+def _judged(name: str, settings: Settings) -> Finding:
+    if name == STREAM_PRICES_HISTORY.name:
+        return _history(settings)
+    rows = int(sql(f"SELECT count(*) AS n FROM {name}", settings=settings)["n"][0].as_py())  # noqa: S608  # nosec B608
+    if name == REJECTED_RECORDS.name and rows:
+        return Finding(name, "note", f"{rows:,} rows were not stored", "stock-pipeline rejects list")
+    if name == PRICE_BY_DATE.name and not rows:
+        remedy = "stock-pipeline ingest FILE, or stock-pipeline backfill --start 2024-01-01"
+        return Finding(name, "note", "no rows yet", remedy)
+    return Finding(name, "ok", f"{rows:,} rows")
+
+
+def _history(settings: Settings) -> Finding:
+    """Ticks since yesterday: all of history may be many objects, and what matters of a stream is that it flows."""
+    name, today = STREAM_PRICES_HISTORY.name, datetime.now(UTC).date()
+    of_day = f"SELECT count(*) AS n FROM {name} WHERE year = ? AND month = ? AND day = ?"  # noqa: S608  # nosec B608
+    days = [[day.year, day.month, day.day] for day in (today - timedelta(1), today)]
+    ticks = sum(int(sql(of_day, day, settings=settings)["n"][0].as_py()) for day in days)
+    if not ticks:
+        return Finding(name, "note", "no ticks since yesterday (UTC)", "stock-pipeline stream --seconds 60")
+    return Finding(name, "ok", f"{counted(ticks, 'tick')} since yesterday (UTC)")
+
+
+def _workgroup(settings: Settings) -> Iterator[Finding]:
+    if settings.sql_engine != "athena":
+        return
+    try:
+        group = boto3.client("athena", config=IMPATIENT).get_work_group(WorkGroup=settings.athena_workgroup)[
+            "WorkGroup"
+        ]
+    except ClientError as error:
+        yield Finding("Athena", "broken", str(error), f"check {variable('athena_workgroup')}, or {DEPLOY}")
+        return
+    state = group.get("State", "")
+    yield Finding(
+        "Athena",
+        "ok" if state == "ENABLED" else "broken",
+        f"workgroup {settings.athena_workgroup} is {state}",
+        "" if state == "ENABLED" else "enable it in the Athena console",
+    )
+
+
+def _queues(settings: Settings) -> Iterator[Finding]:
+    """The queues that the local stack names among its outputs: what failed at every try waits there."""
+    local = running()
+    if not local or not is_local(settings):
+        return
+    sqs: Any = boto3.client("sqs", config=IMPATIENT)
+    for name, url in local.outputs.items():
+        if not (name.startswith("Failed") and name.endswith("Url")):
+            continue
+        attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])[
+            "Attributes"
+        ]
+        waiting = int(attributes["ApproximateNumberOfMessages"])
+        queue = url.rsplit("/", 1)[-1]
+        if waiting:
+            yield Finding(
+                queue,
+                "broken",
+                f"{waiting:,} events failed at every try",
+                "see .local/aws.log for why, then materialize the years of these objects in the Dagster UI",
+            )
+        else:
+            yield Finding(queue, "ok", "nothing failed")
+
+
+def _unseen(settings: Settings) -> Iterator[Finding]:
+    """Raw objects of the last days that no table has seen: their events were lost, or wait for a consumer."""
+    staging, lake = S3Store(settings.require("staging_bucket")), S3Store(settings.require("lake_bucket"))
+    unseen = find_unseen(staging=staging, lake=lake)
+    what = f"{len(unseen.objects):,} of {counted(unseen.looked_at, 'object')} of the last {SINCE.days} days unseen"
+    if not unseen.objects:
+        yield Finding("raw objects", "ok", what)
+        return
+    first = unseen.objects[0]
+    yield Finding("raw objects", "note", f"{what}, such as {first.key}", "stock-pipeline reconcile")
+
+
+def _dagster(settings: Settings) -> Iterator[Finding]:
+    note = found()
+    if note is None:
+        yield Finding("Dagster", "note", "is not running", "stock-pipeline dev")
+        return
+    dagster = Dagster(note.url)
+    state = dagster.state()
+    if not state.loaded:
+        yield Finding(
+            "Dagster",
+            "broken",
+            f"{note.url}: the definitions do not load: {state.error}",
+            "mend the code, then Reload in the UI (Deployment)",
+        )
+    elif state.unhealthy:
+        which = "; ".join(f"{name} ({why or 'no heartbeat'})" for name, why in state.unhealthy.items())
+        yield Finding(
+            "Dagster",
+            "broken",
+            f"{note.url}: not healthy: {which}",
+            "see .local/logs/daemon.log; stop `dev` and start it again",
+        )
+    elif note.processor != settings.processor:
+        yield Finding(
+            "Dagster",
+            "note",
+            f"{note.url}: runs with the processor {note.processor}, this shell has {settings.processor}",
+            f"unset {variable('processor')}, or start `dev` again",
+        )
+    else:
+        yield Finding("Dagster", "ok", f"{note.url}: definitions loaded, daemons healthy")
+
+
+def _disk(settings: Settings) -> Iterator[Finding]:  # noqa: ARG001
+    home = LocalFolders(default_root()).home
+    free = shutil.disk_usage(next(folder for folder in (home, *home.parents) if folder.exists())).free
+    state: State = "ok" if free > _LITTLE_DISK else "note" if free > _NO_DISK else "broken"
+    yield Finding(
+        "disk",
+        state,
+        f"{free / (1 << 30):,.1f} GiB free for {home}",
+        "" if state == "ok" else "free some space, or set STOCK_PIPELINE_HOME to another disk",
+    )
+
+
+_CHECKS: dict[str, Check] = {
+    "settings": _settings,
+    "access": _access,
+    "buckets": _buckets,
+    "tables": _tables,
+    "Athena": _workgroup,
+    "stream": stream_checks.stream,
+    "queues of ticks": stream_checks.queues,
+    "receipts": stream_checks.lineage,
+    "queues": _queues,
+    "raw objects": _unseen,
+    "Dagster": _dagster,
+    "disk": _disk,
+}

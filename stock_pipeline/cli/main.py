@@ -1,0 +1,139 @@
+"""The command line. Each module holds one group of commands; this one puts them together and ends them.
+
+A command prints its result on stdout and everything else on stderr. Exit status: 0 done, 1 the work failed (the message
+says what to do), 2 wrong usage, 130 stopped with Ctrl-C. A command imports what it needs when it runs: `--help` answers
+at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from stock_pipeline.cli import backfill, dev, ingest, reconcile, rejects, sql, stream, watch
+from stock_pipeline.cli.console import complain, say
+from stock_pipeline.cli.demo import command as demo
+from stock_pipeline.cli.doctor import command as doctor
+from stock_pipeline.errors import StockPipelineError, StoreUnavailable
+from stock_pipeline.settings import PREFIX
+
+_AWS_REMEDY = "check AWS_PROFILE, AWS_REGION and your credentials, or run `stock-pipeline doctor`"
+
+
+class _Commands(TyperGroup):
+    """Turns what a command raises into a message and an exit status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            if (stack := ctx.params.get("stack")) and "--help" not in ctx.args:
+                _work_on(stack)
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            say("interrupted")
+            raise typer.Exit(130) from None
+        except typer.Exit:
+            raise
+        except Exception as error:
+            if ctx.params.get("debug") or _is_for_typer(error):
+                raise
+            complain(_told(error))
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    cls=_Commands,
+    name="stock-pipeline",
+    help="Stock prices, daily files and live ticks, on their way into tables that SQL reads.",
+    epilog="First steps: [bold]stock-pipeline demo[/], or [bold]stock-pipeline ingest FILE[/]; then docs/tutorial.md.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def _work_on(stack: str) -> None:
+    """Let the outputs of a stack take the place of this process's settings. Raises DeployError."""
+    from stock_pipeline.deploy.stack import outputs_of, settings_of
+
+    os.environ.update(settings_of(outputs_of(stack)))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("stock-pipeline"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    stack: Annotated[
+        str | None,
+        typer.Option(
+            "--stack",
+            metavar="NAME",
+            envvar=f"{PREFIX}STACK",
+            help="Work on this stack in AWS (stock-pipeline-main); its outputs take the place of the settings.",
+        ),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """What comes before a command's name; `_Commands` and the callbacks act on it."""
+
+
+app.command("dev")(dev.dev)
+app.command("demo")(demo.demo)
+app.command("ingest")(ingest.ingest)
+app.command("backfill")(backfill.backfill)
+app.command("stream")(stream.stream)
+app.command("watch")(watch.watch)
+app.command("sql")(sql.sql)
+app.add_typer(rejects.app, name="rejects")
+app.command("reconcile")(reconcile.reconcile)
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Run the command line."""
+    # In the background of a script SIGINT is ignored by default, and then Ctrl-C or kill -INT could not stop `dev`.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _terminated)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, _terminated)
+    try:
+        app()
+    except BrokenPipeError:  # the reader of our output has left: `stock-pipeline sql … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _terminated(number: int, _frame: object) -> NoReturn:
+    """End in an orderly way: what was started for this command is stopped on the way out."""
+    raise SystemExit(128 + number)
+
+
+def _is_for_typer(error: Exception) -> bool:
+    """Whether an error belongs to the command line's own machinery (wrong usage, an abort, a closed pipe)."""
+    return type(error).__module__.startswith(("typer", "click")) or isinstance(error, BrokenPipeError)
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, StoreUnavailable):
+        return f"{error}; try again, and see `stock-pipeline doctor`"
+    if isinstance(error, StockPipelineError):
+        return str(error)
+    if type(error).__module__.startswith("botocore"):
+        return f"AWS: {error}; {_AWS_REMEDY}"
+    if isinstance(error, OSError):
+        return str(error)
+    return f"{type(error).__name__}: {error} (this should not happen; --debug before the command shows where)"

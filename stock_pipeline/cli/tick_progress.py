@@ -1,0 +1,88 @@
+"""How far ticks have come on their way from Kinesis into the tables, as seen from outside.
+
+Kinesis and Firehose hold them first, then objects in staging, of which messages in the queue tell, and at last they are
+rows. What does not arrive is somewhere on that way.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import boto3
+
+from stock_pipeline.aws.s3 import S3Store
+from stock_pipeline.errors import StockPipelineError
+from stock_pipeline.settings import Settings
+from stock_pipeline.staging.keys import RAW_TICKS
+
+if TYPE_CHECKING:
+    from stock_pipeline.aws.kinesis import Sent
+
+_PATIENCE = 60.0  # seconds without any progress
+_POLL = 0.5
+
+
+@dataclass(frozen=True)
+class Queues:
+    """Messages of raw objects: those that wait, those being worked on, and those that failed at every try."""
+
+    waiting: int
+    hidden: int
+    dead: int
+
+    @property
+    def are_done(self) -> bool:
+        return not self.waiting and not self.hidden
+
+    def __str__(self) -> str:
+        return f"{self.waiting} messages wait, {self.hidden} are worked on, {self.dead} failed at every try"
+
+
+def queues(settings: Settings) -> Queues:
+    """How many messages the queues of the stream hold; a queue that the settings do not name holds none."""
+    sqs = boto3.client("sqs")
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+
+    def depth(url: str | None) -> tuple[int, int]:
+        if not url:
+            return 0, 0
+        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        return int(found[names[0]]), int(found[names[1]])
+
+    return Queues(*depth(settings.stream_queue_url), sum(depth(settings.stream_dlq_url)))
+
+
+class Passage:
+    """The way of ticks that are sent from now on."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._staging = S3Store(settings.require("staging_bucket"))
+        self._before = {info.key for info in self._staging.list(RAW_TICKS)}
+
+    def delivered(self) -> int:
+        """Bytes of raw objects that have come since."""
+        return sum(info.size for info in self._staging.list(RAW_TICKS) if info.key not in self._before)
+
+    def wait_for(self, sent: Sent) -> None:
+        """Wait until what was sent has been processed; nobody else may send meanwhile.
+
+        Raises StockPipelineError that says where it is stuck when nothing happens for a minute.
+        """
+        seen, patient_until = None, time.monotonic() + _PATIENCE
+        while True:
+            delivered, held = self.delivered(), queues(self._settings)
+            if delivered >= sent.bytes and held.are_done:
+                break
+            if (delivered, held) != seen:
+                seen, patient_until = (delivered, held), time.monotonic() + _PATIENCE
+            if time.monotonic() > patient_until:
+                raise StockPipelineError(
+                    f"sent, but not in the tables: nothing has happened for {_PATIENCE:.0f} s; staging got "
+                    f"{delivered:,} of {sent.bytes:,} bytes, {held}; see .local/aws.log"
+                )
+            time.sleep(_POLL)
+        if held.dead:
+            raise StockPipelineError(f"{held.dead} objects of ticks failed at every try; see .local/aws.log for why")

@@ -1,0 +1,110 @@
+"""parse → clean → merge for arrivals; returns a receipt a source. Assets, Lambdas and the command line all call this.
+
+A group of sources is merged together: each touched partition is read and written once for the whole group. Sources are
+always ingested whole, so their rejected records can be replaced whole too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+
+from stock_pipeline.clean.daily import clean_daily_prices
+from stock_pipeline.ingest.commit import Arrival, merge_group, with_provenance
+from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObject
+from stock_pipeline.lake.transforms import by_year
+from stock_pipeline.parse.daily.parser import parse_daily_prices
+from stock_pipeline.receipts import Receipt
+from stock_pipeline.schemas import PRICE_BY_DATE
+from stock_pipeline.settings import MIB
+from stock_pipeline.staging.reader import each_raw_object
+
+MAX_BYTES = 1024 * MIB
+GROUP_ROWS, GROUP_BYTES = 2_000_000, 256 * MIB
+"""Sources are merged once so many rows, or so much text, is gathered: a long backfill then needs no more memory than a
+short one."""
+
+_READERS = 8
+
+Progress = Callable[[int, int], None]
+
+
+def ingest_daily_prices(
+    keys: Sequence[str],
+    *,
+    staging: ObjectStore,
+    lake: ObjectStore,
+    replace: bool = False,
+    symbol: str | None = None,
+    max_bytes: int = MAX_BYTES,
+    now: datetime | None = None,
+    on_progress: Progress | None = None,
+) -> list[Receipt]:
+    """Bring raw objects of daily prices into `price_by_date`; one receipt a key, in the order of the keys.
+
+    Where two sources hold different values for one symbol and session, the one stored first stays, then the one named
+    first. With `replace` (a restatement) each source's values take the place of stored ones, source after source, and
+    the values that gave way go to the rejected records. `symbol` names the symbol of files that name none. `now` (UTC)
+    is the loading time of all rows. `on_progress` is called with (sources done, sources in all).
+
+    An object that is refused, or that no longer exists, gives a receipt that says so; the others are ingested. Raises
+    StoreUnavailable or MergeContention when the work could not be done: calling again with the same keys is safe.
+    """
+    now = now or datetime.now(UTC)
+    receipts: list[Receipt] = []
+    arrivals = _counted(_read_daily_prices(keys, staging, symbol, max_bytes, now), len(keys), on_progress)
+    for group in _groups(arrivals, 1 if replace else GROUP_ROWS):
+        done, _ = merge_group(group, _joined(group, now), PRICE_BY_DATE, by_year, lake, now, replace=replace)
+        receipts += done
+        del group  # else the next one is read while this one is still held
+    return receipts
+
+
+def _counted(arrivals: Iterator[Arrival], total: int, on_progress: Progress | None) -> Iterator[Arrival]:
+    for done, arrival in enumerate(arrivals, 1):
+        if on_progress:
+            on_progress(done, total)
+        yield arrival
+        del arrival
+
+
+def _read_daily_prices(
+    keys: Sequence[str], staging: ObjectStore, symbol: str | None, max_bytes: int, now: datetime
+) -> Iterator[Arrival]:
+    """Raw objects of daily prices, read, parsed and cleaned, in the order of the keys; a few are read ahead."""
+
+    def judged(found: StoredObject, limit: int) -> Arrival:
+        started_at = datetime.now(UTC)
+        rows = parse_daily_prices(found.data, found.info.key, symbol=symbol, max_bytes=limit)
+        cleaned = clean_daily_prices(rows, now.date())
+        return Arrival(found.info, started_at, cleaned, held=len(rows.lines.text))
+
+    def refused(info: ObjectInfo, reason: str) -> Arrival:
+        return Arrival(info, datetime.now(UTC), refused=reason)
+
+    return each_raw_object(keys, staging, judged, refused, max_bytes=max_bytes, readers=_READERS, now=now)
+
+
+def _groups(arrivals: Iterator[Arrival], rows: int) -> Iterator[list[Arrival]]:
+    """The arrivals in groups of at least this many rows, or GROUP_BYTES of text; a refused one counts as none."""
+    group: list[Arrival] = []
+    for arrival in arrivals:
+        group.append(arrival)
+        del arrival  # a group that is done is let go before the next object is read
+        if sum(a.rows for a in group) >= rows or sum(a.held for a in group) >= GROUP_BYTES:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _joined(group: list[Arrival], now: datetime) -> pa.Table:
+    """The good rows of a group with their provenance, in its order."""
+    columns = [c for c in PRICE_BY_DATE.schema if c.name not in ("source", "etl_loading_ts")]
+    good = [arrival.cleaned.good for arrival in group if arrival.cleaned]
+    rows = pa.concat_tables([pa.schema(columns).empty_table(), *good]).unify_dictionaries()
+    owners = np.repeat(np.arange(len(group), dtype=np.int32), [arrival.rows for arrival in group])
+    return with_provenance(rows, [arrival.info.key for arrival in group], owners, PRICE_BY_DATE, now)

@@ -1,0 +1,179 @@
+"""Rejected records: one object a source, replaced whole when its source is ingested again.
+
+What a restatement replaced is the exception: those values exist nowhere else once the partition is written, so they are
+put on record before it and stay through every later ingest of the source.
+
+A record says which version of its source it is of. One without a row says of that version that all of it was judged and
+nothing rejected. An ingest does not write such a record, as the rows themselves tell of their source; `reconcile` does,
+where no row is left to tell.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Lock
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stock_pipeline.arrow import as_arrow, repeated, strings
+from stock_pipeline.errors import ObjectNotFound
+from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
+from stock_pipeline.lake.parquet import decode, encode, footer
+from stock_pipeline.lake.partitions import attempts, partition_key, swap
+from stock_pipeline.schemas import REJECTED, REJECTED_RECORDS, Reason, Table
+
+_MODIFIED, _ETAG = "source_modified", "source_etag"
+
+_COMPUTING = Lock()
+"""Held by a thread while it computes: records of many sources are written side by side for the sake of waiting alone.
+Without it the threads pass Python from one to the next at each call of Arrow, which takes longer than the records."""
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What is on record for a source: its rows (schema `REJECTED`), the ETag of the record, and of which version
+    of the source it is. `modified` is empty where nothing is on record."""
+
+    rows: pa.Table
+    version: str | None
+    modified: str
+    etag: str
+
+    def is_of(self, source: ObjectInfo) -> bool:
+        """Whether this version of the source, or a later one, has been judged."""
+        return self.etag == source.etag or self.modified > source.modified.isoformat()
+
+
+def rejects_partition(table: Table, source: str) -> str:
+    """Where a source's rejected records are kept: `table=price_by_date/<hash of the source's key>`.
+
+    The key itself is not used: it comes from outside, and a hash holds no path, quote or markup.
+    """
+    return f"table={table.name}/{hashlib.sha256(source.encode()).hexdigest()[:32]}"
+
+
+def write_rejects(
+    store: ObjectStore, table: Table, source: ObjectInfo, rejected: pa.Table, now: datetime, *, add: bool = False
+) -> None:
+    """Put a source's rejected rows (schema `schemas.REJECTED`) in the place of those recorded for it before.
+
+    Rows with the reason `replaced` stay on record; with `add` all rows do. Nothing is written when nothing changes.
+    Once a later version of the source object has been recorded, only replaced values are added.
+    """
+    partition = rejects_partition(table, source.key)
+    target = partition_key(REJECTED_RECORDS, partition)
+    for _ in attempts(target):  # pragma: no branch - it ends by raising
+        recorded = _recorded(store, target)
+        if recorded.version is None and not rejected.num_rows:  # as most sources of a stream
+            return
+        stale = recorded.modified > source.modified.isoformat()
+        with _COMPUTING:
+            keep = recorded.rows if add or stale else _replaced(recorded.rows)
+            rows = _distinct(pa.concat_tables([keep, _replaced(rejected) if stale else rejected]))
+        if rows.equals(recorded.rows):
+            return
+        if _put(store, target, rows, table, source, recorded, now):
+            return
+
+
+def write_judged(store: ObjectStore, table: Table, source: ObjectInfo, now: datetime) -> None:
+    """Put on record that this version of a source was judged whole, if its record does not say so.
+
+    To be called when an ingest of it has ended: what that rejected is on record already and stays.
+    """
+    target = partition_key(REJECTED_RECORDS, rejects_partition(table, source.key))
+    for _ in attempts(target):  # pragma: no branch - it ends by raising
+        recorded = _recorded(store, target)
+        if recorded.is_of(source) or _put(store, target, recorded.rows, table, source, recorded, now):
+            return
+
+
+def is_judged(store: ObjectStore, table: Table, source: ObjectInfo) -> bool:
+    """Whether it is on record that this version of a source, or a later one, was judged."""
+    target = partition_key(REJECTED_RECORDS, rejects_partition(table, source.key))
+    return _recorded(store, target).is_of(source)
+
+
+def read_rejects(
+    store: ObjectStore, table: Table, source: str | None = None, *, since: datetime | None = None
+) -> pa.Table:
+    """The rejected records of a table, or of one source object of it (schema REJECTED_RECORDS), newest first.
+
+    With `since` (UTC), only of the sources whose records were written at that time or later.
+    """
+    if source is not None:
+        partitions = [partition_key(REJECTED_RECORDS, rejects_partition(table, source))]
+    else:
+        listed = store.list(f"{REJECTED_RECORDS.prefix}table={table.name}/")
+        partitions = [info.key for info in listed if since is None or info.modified >= since]
+
+    def rows(key: str) -> pa.Table:
+        try:
+            data = store.get(key).data
+        except ObjectNotFound:
+            return REJECTED_RECORDS.schema.empty_table()
+        with _COMPUTING:
+            return decode(data, REJECTED_RECORDS)
+
+    with ThreadPoolExecutor(8) as threads:
+        found = pa.concat_tables([REJECTED_RECORDS.schema.empty_table(), *threads.map(rows, partitions)])
+    return found.unify_dictionaries().sort_by([("etl_loading_ts", "descending"), ("line", "ascending")])
+
+
+def _recorded(store: ObjectStore, key: str) -> _Record:
+    try:
+        found = store.get(key)
+    except ObjectNotFound:
+        return _Record(REJECTED.empty_table(), None, "", "")
+    with _COMPUTING:
+        rows = decode(found.data, REJECTED_RECORDS, REJECTED.names).cast(REJECTED).combine_chunks()
+        said = footer(found.data)
+    return _Record(rows, found.info.etag, said.get(_MODIFIED, ""), said.get(_ETAG, ""))
+
+
+def _put(
+    store: ObjectStore, key: str, rows: pa.Table, table: Table, source: ObjectInfo, before: _Record, now: datetime
+) -> bool:
+    """Swap a record in over the one that was there before; it is of the later of the two versions of the source."""
+    read, known = (source.modified.isoformat(), source.etag), (before.modified, before.etag)
+    modified, etag = known if known[0] > read[0] else read
+    with _COMPUTING:
+        data = encode(_as_table(rows, table, source.key, now), REJECTED_RECORDS, {_MODIFIED: modified, _ETAG: etag})
+    return swap(store, key, data, before.version)
+
+
+def _replaced(rows: pa.Table) -> pa.Table:
+    """The rows of values that gave way."""
+    return rows.filter(pc.equal(rows["reason"], Reason.REPLACED.value))
+
+
+def _distinct(rows: pa.Table) -> pa.Table:
+    """The rows in the order of their lines, each once."""
+    lines = rows["line"].to_numpy()
+    if (lines[1:] > lines[:-1]).all():  # as most are, and a group of a thousand objects has a thousand of these
+        return rows.combine_chunks()
+    numbered = rows.append_column("at", pa.array(np.arange(rows.num_rows)))
+    first = numbered.group_by(REJECTED.names, use_threads=False).aggregate([("at", "min")])["at_min"]
+    rows = rows.take(np.sort(first.to_numpy()))
+    return rows.take(np.argsort(rows["line"].to_numpy(), kind="stable")).combine_chunks()
+
+
+def _as_table(rows: pa.Table, table: Table, source: str, now: datetime) -> pa.Table:
+    def same(text: str) -> pa.Array:
+        codes = as_arrow(np.zeros(rows.num_rows, np.int32), pa.int32())
+        return pa.DictionaryArray.from_arrays(codes, strings([text]), safe=False)
+
+    columns = {
+        "target_table": same(table.name),
+        "source": same(source),
+        **{name: rows[name] for name in REJECTED.names},
+        "reason": rows["reason"].dictionary_encode(),
+        "etl_loading_ts": repeated(now, rows.num_rows),
+    }
+    names = REJECTED_RECORDS.schema.names
+    return pa.Table.from_arrays([columns[name] for name in names], schema=REJECTED_RECORDS.schema)

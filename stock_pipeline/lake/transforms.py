@@ -1,0 +1,65 @@
+"""Rows → the partition that each belongs to, and the names of partitions. (Iceberg's word for it: a transform.)
+
+A transform gives the partition of each row as an index into a list of partition names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pyarrow as pa
+
+from stock_pipeline.arrow import Ints, as_numpy
+
+Transform = Callable[[pa.Table], tuple[Ints, list[str]]]
+"""Rows → (for each row an index into the names, the names of partitions)."""
+
+SNAPSHOT = "latest"
+"""The one partition of `latest_prices`."""
+
+BUCKET_MINUTES = 5
+"""The default length of a history object in event time."""
+
+_MINUTE = 60_000_000  # microseconds
+
+
+def year_partition(year: int) -> str:
+    """The partition of a year: `year=2024`."""
+    return f"year={year:04d}"
+
+
+def year_of(partition: str) -> int:
+    """The year of a partition that `year_partition` named."""
+    return int(partition.removeprefix("year="))
+
+
+def day_partition(day: date) -> str:
+    """What the partitions of a day of history begin with: `year=2024/month=06/day=03`."""
+    return f"year={day:%Y}/month={day:%m}/day={day:%d}"
+
+
+def by_year(rows: pa.Table) -> tuple[Ints, list[str]]:
+    """The year of each bar by its column `date`."""
+    days = np.concatenate([np.zeros(0, np.int32), *(as_numpy(chunk, np.int32) for chunk in rows["date"].chunks)])
+    if not len(days):
+        return days.astype(np.int64), []
+    # Of the days between the first and the last: there are far fewer of them than rows.
+    first, last = int(days.min()), int(days.max())
+    years = np.arange(first, last + 1).astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64) + 1970
+    return years[days - first] - years[0], [year_partition(year) for year in range(years[0], years[-1] + 1)]
+
+
+def by_bucket(rows: pa.Table, minutes: int) -> tuple[Ints, list[str]]:
+    """The event-time bucket of each tick by its column `produced_at`: `year=2024/month=06/day=03/1430`."""
+    times = [as_numpy(chunk, np.int64) for chunk in rows["produced_at"].chunks if len(chunk)]
+    length = minutes * _MINUTE
+    starts = sorted({int(bound(micros)) // length for micros in times for bound in (np.min, np.max)})
+    codes = np.zeros(rows.num_rows, np.int64)
+    if len(starts) > 1:
+        codes = np.concatenate([micros // length for micros in times])
+        starts = np.unique(codes).tolist()
+        codes = np.searchsorted(np.array(starts), codes)
+    moments = [datetime.fromtimestamp(start * minutes * 60, UTC) for start in starts]
+    return codes, [f"{day_partition(at)}/{at:%H%M}" for at in moments]

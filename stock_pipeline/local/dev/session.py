@@ -1,0 +1,269 @@
+"""One `dev` of a root: everything it runs, from start to end.
+
+A lock file says whether one runs (the kernel lets go of it however the process ends), and a note beside it where its UI
+is, for those who come later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import stock_pipeline
+from stock_pipeline.errors import DevError
+from stock_pipeline.local import LocalAws, LocalFolders, default_root, local_aws, running
+from stock_pipeline.local.dev.dagster import LOCATION, Dagster
+from stock_pipeline.local.dev.processes import Lifeline, Service, spawn, stop
+from stock_pipeline.local.folders import is_held, locked
+from stock_pipeline.settings import Settings, variable
+
+Report = Callable[[str], None]
+
+HOST, PORT = "127.0.0.1", 3000
+_READY_WITHIN = 120.0  # seconds
+_POLL = 0.1
+_WATCH = 0.5
+_TAKEN = "address already in use"
+
+# The three services would all create the storages of a new home at once, and break them for good.
+_PREPARE = """import dagster
+with dagster.DagsterInstance.get() as instance:
+    instance.get_runs(limit=1)
+    instance.all_instigator_state()
+"""
+
+
+@dataclass(frozen=True)
+class Note:
+    """A running `dev`, as it leaves word of itself."""
+
+    pid: int
+    url: str
+    processor: str
+
+
+@dataclass
+class Session:
+    """What runs in this process's `dev`."""
+
+    url: str
+    root: Path
+    settings: Settings
+    services: dict[str, Service] = field(default_factory=dict)
+    aws: LocalAws | None = None
+
+    @property
+    def dagster(self) -> Dagster:
+        return Dagster(self.url)
+
+    def check(self) -> None:
+        """Raises DevError with the end of its log when a process has ended by itself."""
+        for service in self.services.values():
+            if service.ended:
+                raise DevError(
+                    f"the {service.name} ended by itself (status {service.process.returncode}); the end of "
+                    f"{service.log}:\n{service.tail()}"
+                )
+        if self.aws and not running(self.root):
+            raise DevError(f"the local AWS ended by itself; see {LocalFolders(self.root).log}")
+
+    def serve(self) -> None:
+        """Keep watch until interrupted; raises DevError when a process ends by itself."""
+        while True:
+            time.sleep(_WATCH)
+            self.check()
+
+
+def found(root: Path | None = None) -> Note | None:
+    """The `dev` that runs for a root, or None."""
+    home = LocalFolders(root or default_root()).home
+    if not is_held(home / "dev.lock"):
+        return None
+    try:
+        return Note(**json.loads((home / "dev.json").read_text()))
+    except (OSError, ValueError, TypeError):  # it is only starting
+        return None
+
+
+@contextmanager
+def session(*, port: int | None, processor: str | None, report: Report) -> Iterator[Session]:
+    """Start everything and give it to the block once the UI answers; at its end, however it ends, nothing is left.
+
+    On the AWS that the environment names, else on a local one. `processor` is who consumes arrivals (by default the
+    setting). `report` is told what is being waited for. Raises DevError when one runs already, when the port is taken
+    and when a process does not start; LocalAwsError and SettingsError as the local AWS and the settings do.
+    """
+    root = default_root()
+    home = LocalFolders(root).home
+    settings = Settings.from_env()
+    with ExitStack() as stack:
+        _only_one(home, stack)
+        chosen = _free_port(port)
+        dagster_home = home / (f"dagster-{settings.require('lake_bucket')}" if settings.names_buckets else "dagster")
+        preparing = _prepare(dagster_home, stack)
+        aws = None
+        environ: Mapping[str, str] = os.environ
+        if not settings.names_buckets:
+            report("starting the local AWS")
+            aws = stack.enter_context(local_aws(root, processor=processor or settings.processor, on_progress=report))
+            environ = aws.environ()
+        elif processor:
+            environ = {**os.environ, variable("processor"): processor}
+        report("starting Dagster")
+        _wait_for(preparing, dagster_home)
+        made = Session(_url(chosen), root, Settings.from_env(environ), aws=aws)
+        # A socket's path has about 100 characters at most, so it cannot lie in a home that may be deep.
+        sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stock-pipeline-")))
+        lifeline = Lifeline()
+        stack.callback(lifeline.close)
+        stack.callback(lambda: stop([*made.services.values()]))
+        processes = _Dagster(_environ(environ, dagster_home), dagster_home, root, sockets / "code.sock", lifeline)
+        _start(made, processes, port)
+        note = Note(os.getpid(), made.url, made.settings.processor)
+        (home / "dev.json").write_text(json.dumps(asdict(note)))
+        if aws:
+            aws.announce(made.url)
+        yield made
+
+
+def _only_one(home: Path, stack: ExitStack) -> None:
+    lock = locked(home / "dev.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if lock is None:
+        other = found(home.parent)
+        where = f"at {other.url}, process {other.pid}" if other else "and is only starting"
+        raise DevError(f"`stock-pipeline dev` runs already ({where}); use that one, or stop it with Ctrl-C there")
+    stack.callback(os.close, lock)
+    (home / "dev.json").unlink(missing_ok=True)
+    stack.callback((home / "dev.json").unlink, missing_ok=True)
+
+
+def _free_port(wanted: int | None) -> int:
+    """The port asked for, else 3000, else any that is free. Raises DevError when the one asked for is taken."""
+    for port in (wanted,) if wanted else (PORT, 0):
+        with contextlib.suppress(OSError), socket.create_server((HOST, port)) as server:
+            free: int = server.getsockname()[1]
+            return free
+    raise DevError(f"port {wanted} is taken; choose another with --port, or leave it out for any that is free")
+
+
+def _prepare(dagster_home: Path, stack: ExitStack) -> subprocess.Popen[str] | None:
+    """Put the instance's configuration in place; begin to create its storages if they are not there yet."""
+    dagster_home.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(
+        Path(stock_pipeline.__file__).parent / "orchestration" / "dagster.yaml", dagster_home / "dagster.yaml"
+    )
+    if (dagster_home / "prepared").exists():
+        return None
+    for half_made in ("history", "schedules"):
+        shutil.rmtree(dagster_home / half_made, ignore_errors=True)
+    preparing = subprocess.Popen(  # noqa: S603 - this interpreter
+        [sys.executable, "-c", _PREPARE], env=_environ(os.environ, dagster_home), text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    stack.callback(preparing.wait)
+    stack.callback(preparing.kill)
+    return preparing
+
+
+def _wait_for(preparing: subprocess.Popen[str] | None, dagster_home: Path) -> None:
+    if preparing is None:
+        return
+    _, said = preparing.communicate()
+    if preparing.returncode:
+        raise DevError(f"cannot create Dagster's storage in {dagster_home}:\n{said.strip()}")
+    (dagster_home / "prepared").touch()
+
+
+def _environ(base: Mapping[str, str], dagster_home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in base.items() if not name.startswith("DAGSTER_")}
+    return kept | {"DAGSTER_HOME": str(dagster_home), "PYTHONUNBUFFERED": "1"}
+
+
+@dataclass(frozen=True)
+class _Dagster:
+    """What the three processes of Dagster have in common, and how each is started."""
+
+    environ: Mapping[str, str]
+    home: Path
+    root: Path
+    code_socket: Path
+    lifeline: Lifeline
+
+    def start(self, port: int) -> dict[str, Service]:
+        """All three at once: the other two find the code server when it is ready."""
+        return {service.name: service for service in (self.code_server(), self.webserver(port), self.daemon())}
+
+    def code_server(self) -> Service:
+        where = ["--location-name", LOCATION, "--socket", str(self.code_socket), "--log-level", "WARNING"]
+        return self._spawn("code server", "dagster", "code-server", "start", "-m", "stock_pipeline.definitions", *where)
+
+    def webserver(self, port: int) -> Service:
+        quiet = ["--log-level", "warning", "--dagster-log-level", "warning", "--live-data-poll-rate", "2000"]
+        return self._spawn(
+            "webserver", "dagster_webserver", "-w", self._workspace(), "-h", HOST, "-p", str(port), *quiet
+        )
+
+    def daemon(self) -> Service:
+        return self._spawn("daemon", "dagster._daemon", "run", "-w", self._workspace(), "--log-level", "info")
+
+    def _workspace(self) -> str:
+        file = self.home / "workspace.yaml"
+        server = {"socket": str(self.code_socket), "location_name": LOCATION}
+        file.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))  # JSON is YAML
+        return str(file)
+
+    def _spawn(self, name: str, *arguments: str) -> Service:
+        log = LocalFolders(self.root).home / "logs" / f"{name.replace(' ', '-')}.log"
+        return spawn(name, arguments, environ=self.environ, log=log, cwd=self.root, lifeline=self.lifeline)
+
+
+def _start(made: Session, processes: _Dagster, port: int | None) -> None:
+    """Start Dagster and wait until the UI answers and the definitions are loaded.
+
+    A port that was free a moment ago may be taken when the UI gets to it; unless it was asked for, it gets another.
+    """
+    made.services = processes.start(_port_of(made.url))
+    deadline = time.monotonic() + _READY_WITHIN
+    while problem := _problem(made, processes):
+        webserver = made.services["webserver"]
+        if port is None and webserver.ended and _TAKEN in webserver.tail():
+            made.url = _url(_free_port(None))
+            made.services["webserver"] = processes.webserver(_port_of(made.url))
+        made.check()
+        if time.monotonic() > deadline:
+            logs = LocalFolders(made.root).home / "logs"
+            raise DevError(f"Dagster was not ready within {_READY_WITHIN:.0f} s: {problem}; see {logs}")
+        time.sleep(_POLL)
+
+
+def _problem(made: Session, processes: _Dagster) -> str | None:
+    """Why Dagster is not ready yet."""
+    if not made.dagster.answers():
+        return "the UI does not answer"
+    try:
+        state = made.dagster.state()
+    except DevError as error:
+        return str(error)
+    if state.code_server != str(processes.code_socket):
+        return f"another Dagster answers at {made.url}"  # ours is about to find its port taken
+    return None if state.loaded else f"its definitions do not load: {state.error or 'the code server does not answer'}"
+
+
+def _url(port: int) -> str:
+    return f"http://{HOST}:{port}"
+
+
+def _port_of(url: str) -> int:
+    return int(url.rpartition(":")[2])

@@ -1,0 +1,103 @@
+"""A year of `price_by_date` built again from its raw objects and swapped in whole."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stock_pipeline.errors import ObjectNotFound, RowsWouldBeLost
+from stock_pipeline.ingest.daily import MAX_BYTES, Progress, ingest_daily_prices
+from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObject
+from stock_pipeline.lake.partitions import attempts, partition_key, read_version, swap
+from stock_pipeline.lake.rejected_records import read_rejects
+from stock_pipeline.lake.transforms import year_partition
+from stock_pipeline.receipts import Receipt
+from stock_pipeline.schemas import PRICE_BY_DATE, Reason
+from stock_pipeline.staging.keys import raw_keys_of_year
+
+
+def rebuild_year(
+    year: int,
+    *,
+    staging: ObjectStore,
+    lake: ObjectStore,
+    max_bytes: int = MAX_BYTES,
+    now: datetime | None = None,
+    on_progress: Progress | None = None,
+) -> list[Receipt]:
+    """Build a year of `price_by_date` again from nothing but the raw objects, and swap it in whole.
+
+    Sources are taken in the order of their arrival, and those that were restatements (they have replaced values on
+    record) replace again. Readers see the old year until the new one is complete. When anybody wrote the year
+    meanwhile, the rebuild starts over, so that their rows are in it.
+
+    Raises RowsWouldBeLost when the stored year has rows from objects that are no longer in staging, and what
+    `ingest_daily_prices` raises.
+    """
+    partition = year_partition(year)
+    key = partition_key(PRICE_BY_DATE, partition)
+    for _ in attempts(key):  # pragma: no branch - it ends by raising
+        stored, etag = read_version(lake, PRICE_BY_DATE, partition, ["source"])
+        keys = raw_keys_of_year(staging, year)
+        _refuse_loss(stored, keys, partition)
+        restatements = _restatements(lake)
+        rebuilt = _Rebuilding(lake, key)
+        receipts: list[Receipt] = []
+        for replace, run in itertools.groupby(keys, restatements.__contains__):
+            receipts += ingest_daily_prices(
+                list(run), staging=staging, lake=rebuilt, replace=replace, max_bytes=max_bytes, now=now,
+                on_progress=_shifted(on_progress, len(receipts), len(keys)),
+            )  # fmt: skip
+        if rebuilt.object is None or swap(lake, key, rebuilt.object.data, etag):
+            return receipts
+    raise AssertionError("attempts() ends by raising")  # pragma: no cover - as it says
+
+
+class _Rebuilding:
+    """A lake in which one object is being written anew: it is kept in memory, everything else is the lake's."""
+
+    def __init__(self, lake: ObjectStore, key: str) -> None:
+        self.bucket = lake.bucket
+        self._lake, self._key = lake, key
+        self.object: StoredObject | None = None
+
+    def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
+        if key != self._key:
+            return self._lake.get(key, max_bytes=max_bytes)
+        if self.object is None:
+            raise ObjectNotFound(key, f"{key} is not rebuilt yet")
+        return self.object
+
+    def put(self, key: str, data: bytes, *, if_match: str | None = None, if_none_match: bool = False) -> str:
+        if key != self._key:
+            return self._lake.put(key, data, if_match=if_match, if_none_match=if_none_match)
+        self.object = StoredObject(ObjectInfo(key, "rebuilding", len(data), datetime.now(UTC)), data)
+        return self.object.info.etag
+
+    def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
+        return self._lake.list(prefix, start_after=start_after)  # pragma: no cover - a store lists; no ingest asks it
+
+
+def _refuse_loss(stored: pa.Table | None, keys: list[str], partition: str) -> None:
+    sources = set() if stored is None else set(pc.unique(stored["source"].cast(pa.string())).to_pylist())
+    gone = sorted(sources - set(keys))
+    if gone:
+        raise RowsWouldBeLost(
+            f"{partition} holds rows from {len(gone)} raw objects that are no longer in staging ({gone[0]}, …); a "
+            "rebuild would lose them. Put them back (the staging bucket keeps versions), or ingest without rebuilding"
+        )
+
+
+def _restatements(lake: ObjectStore) -> set[str]:
+    """The sources that were ingested as restatements: those with replaced values on record."""
+    recorded = read_rejects(lake, PRICE_BY_DATE).select(["source", "reason"])
+    replaced = recorded.filter(pc.equal(recorded["reason"].cast(pa.string()), Reason.REPLACED.value))
+    return set(replaced["source"].cast(pa.string()).to_pylist())
+
+
+def _shifted(on_progress: Progress | None, done: int, total: int) -> Progress | None:
+    return on_progress and (lambda more, _: on_progress(done + more, total))

@@ -1,0 +1,122 @@
+"""Which objects of a bucket have been handed over to runs: a memory of fixed size that misses nothing.
+
+S3 cannot list by time, and a time alone would not do: many objects arrive in one second, an object is rewritten under
+its old key, and a slow multipart upload appears with the time at which it began. So each tick lists everything and asks
+the ledger which (key, ETag) are new. Remembering each of them would make a cursor of megabytes, which Dagster stores
+with every tick; so the ledger remembers
+    the newest objects one by one (`RECENT` of them), and
+    of the older ones, in each of `BUCKETS` buckets, the sum of their 64-bit hashes.
+In a bucket, the listed objects that are not remembered one by one are put in the order of their time. If the older ones
+of them add up to the remembered sum, those are known and the rest is new. If no such split exists (an old object was
+rewritten or deleted, or one with an old time appeared), all of them count as new. That costs a few duplicates, which
+merges ignore, and never an object.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+from itertools import accumulate
+
+from stock_pipeline.lake.object_store import ObjectInfo
+
+RECENT = 512
+BUCKETS = 256
+_MODULUS = 2**64
+
+
+def identity(info: ObjectInfo) -> int:
+    """The 64-bit identity of an object's content under its key."""
+    return int.from_bytes(blake2b(f"{info.etag}\n{info.key}".encode(), digest_size=8).digest(), "big")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Objects that were handed to one run, until that run has succeeded.
+
+    `first` and `last` are the years the run was asked for, `attempt` counts from 1, and `due` (seconds since the epoch)
+    is when to try again once it has failed.
+    """
+
+    run_key: str
+    first: int
+    last: int
+    attempt: int
+    objects: tuple[int, ...]
+    due: float | None = None
+
+
+@dataclass
+class Ledger:
+    """What has been handed over. `born` sets apart the run keys of a ledger that was started afresh."""
+
+    born: int
+    recent: frozenset[int] = frozenset()
+    sums: tuple[int, ...] = (0,) * BUCKETS
+    batches: list[Batch] = field(default_factory=list)
+
+    def new(self, listed: Iterable[ObjectInfo]) -> list[ObjectInfo]:
+        """The listed objects that were never handed over, or have other content since; in the order of their time."""
+        handed = self.recent.union(*(batch.objects for batch in self.batches))
+        unknown: list[list[ObjectInfo]] = [[] for _ in range(BUCKETS)]
+        for info in sorted(listed, key=_by_time):
+            if (number := identity(info)) not in handed:
+                unknown[number % BUCKETS].append(info)
+        found = [info for bucket, sums in zip(unknown, self.sums, strict=True) for info in _beyond(bucket, sums)]
+        return sorted(found, key=_by_time)
+
+    def remember(self, listed: Iterable[ObjectInfo], new: Iterable[ObjectInfo]) -> None:
+        """Take everything listed as handed over, except what is new or belongs to a batch that is not done."""
+        left = {identity(info) for info in new}.union(*(batch.objects for batch in self.batches))
+        known = [number for info in sorted(listed, key=_by_time) if (number := identity(info)) not in left]
+        sums = [0] * BUCKETS
+        for number in known[:-RECENT]:
+            sums[number % BUCKETS] = (sums[number % BUCKETS] + number) % _MODULUS
+        self.recent = frozenset(known[-RECENT:])
+        self.sums = tuple(sums)
+
+    def to_cursor(self) -> str:
+        """The ledger as a string of at most a few KB, and 11 bytes for each object in a batch."""
+        batches = [asdict(batch) | {"objects": _packed(batch.objects)} for batch in self.batches]
+        state = {"recent": _packed(sorted(self.recent)), "sums": _packed(self.sums)}
+        return json.dumps({"born": self.born, **state, "batches": batches}, separators=(",", ":"))
+
+    @classmethod
+    def from_cursor(cls, cursor: str | None, now: float) -> Ledger:
+        """The ledger that `to_cursor` wrote, or an empty one born `now` when there is none that can be read.
+
+        An empty one hands everything over again, which is safe.
+        """
+        try:
+            state = json.loads(cursor or "{}")
+            batches = [Batch(**batch | {"objects": tuple(_unpacked(batch["objects"]))}) for batch in state["batches"]]
+            sums = tuple(_unpacked(state["sums"]))
+            if len(sums) != BUCKETS:
+                raise ValueError("a ledger of other dimensions")
+            return cls(state["born"], frozenset(_unpacked(state["recent"])), sums, batches)
+        except (ValueError, KeyError, TypeError, zlib.error):
+            return cls(int(now))
+
+
+def _by_time(info: ObjectInfo) -> tuple[float, str]:
+    return info.modified.timestamp(), info.key
+
+
+def _beyond(objects: Sequence[ObjectInfo], known: int) -> Sequence[ObjectInfo]:
+    """The objects that come after those whose identities add up to `known`; all when none do."""
+    sums = [total % _MODULUS for total in accumulate(map(identity, objects), initial=0)]
+    return objects[sums.index(known) :] if known in sums else objects
+
+
+def _packed(numbers: Iterable[int]) -> str:
+    raw = b"".join(number.to_bytes(8, "big") for number in numbers)
+    return base64.b64encode(zlib.compress(raw)).decode()
+
+
+def _unpacked(text: str) -> list[int]:
+    raw = zlib.decompress(base64.b64decode(text))
+    return [int.from_bytes(raw[at : at + 8], "big") for at in range(0, len(raw), 8)]

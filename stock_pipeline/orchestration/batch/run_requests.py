@@ -1,0 +1,157 @@
+"""Which runs the arrivals in staging ask for. No Dagster here: the sensor turns these requests into runs.
+
+Arrivals are grouped so that one run brings in everything that came for a year. An object stays in its batch until the
+run of that batch has succeeded; when the run fails, or is gone, the batch is asked for again, later and later,
+`ATTEMPTS` times in all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import Literal
+
+import numpy as np
+import pyarrow.compute as pc
+
+from stock_pipeline.clean.daily import clean_daily_prices
+from stock_pipeline.errors import StoreUnavailable
+from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
+from stock_pipeline.orchestration.batch.cursor import Batch, Ledger, identity
+from stock_pipeline.orchestration.partitions import has_year
+from stock_pipeline.parse.daily.parser import parse_daily_prices
+from stock_pipeline.settings import MIB
+from stock_pipeline.staging.keys import session_of
+
+ATTEMPTS = 5
+FIRST_WAIT = 30.0  # seconds before the second attempt, doubled before each further one
+HANDED_AT_ONCE = 2_000  # objects in runs that are not done; the rest waits in staging
+PEEK_BYTES = 16 * MIB
+PEEK_SECONDS = 15.0  # a tick must end within 60
+
+
+RunState = Literal["running", "succeeded", "failed", "gone"]
+Years = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run to ask for: these objects, for these years."""
+
+    batch: Batch
+    keys: tuple[str, ...]
+
+
+def hand_over(
+    ledger: Ledger,
+    listed: Sequence[ObjectInfo],
+    staging: ObjectStore,
+    state_of: Callable[[str], RunState],
+    now: float,
+    log: Callable[[str], object],
+) -> list[Request]:
+    """The runs to ask for now, entered in the ledger.
+
+    `listed` is everything in staging, `state_of` tells what became of the run with a run key, `now` is in seconds since
+    the epoch. Raises StoreUnavailable when an upload cannot be read to see its years.
+    """
+    new = ledger.new(listed)
+    requests = _settle(ledger, listed, state_of, now, log)
+    room = HANDED_AT_ONCE - sum(len(batch.objects) for batch in ledger.batches)
+    arrivals = _with_years(new[: max(room, 0)], staging, datetime.fromtimestamp(now, UTC).date())
+    for years, group in _grouped(arrivals):
+        requests.append(_request(ledger, years, group, attempt=1))
+    ledger.remember(listed, new[len(arrivals) :])
+    return requests
+
+
+def _settle(
+    ledger: Ledger,
+    listed: Sequence[ObjectInfo],
+    state_of: Callable[[str], RunState],
+    now: float,
+    log: Callable[[str], object],
+) -> list[Request]:
+    """Let go of the batches that are done, and ask again for those whose run failed, once they are due."""
+    batches, ledger.batches = ledger.batches, []
+    there = {identity(info): info for info in listed} if batches else {}
+    requests = []
+    for batch in batches:
+        state = state_of(batch.run_key)
+        if state == "running":
+            ledger.batches.append(batch)
+        if state in {"running", "succeeded"}:
+            continue
+        due = batch.due or (now if state == "gone" else now + FIRST_WAIT * 2 ** (batch.attempt - 1))
+        objects = [there[number] for number in batch.objects if number in there]
+        if batch.attempt >= ATTEMPTS:
+            log(f"{len(objects)} objects were given up after {ATTEMPTS} failed runs, the last with the run key "
+                f"{batch.run_key}; once its cause is gone, materialize {batch.first} to {batch.last}")  # fmt: skip
+        elif due > now:
+            ledger.batches.append(replace(batch, due=due))
+        elif objects:  # what was deleted or rewritten meanwhile is no longer this batch's
+            requests.append(_request(ledger, (batch.first, batch.last), objects, batch.attempt + 1))
+    return requests
+
+
+def _request(ledger: Ledger, years: Years, objects: Sequence[ObjectInfo], attempt: int) -> Request:
+    numbers = tuple(identity(info) for info in objects)
+    first, last = years
+    run_key = f"{first}-{last}/{ledger.born}/{sum(numbers) % 2**64:016x}/{attempt}"
+    batch = Batch(run_key, first, last, attempt, numbers)
+    ledger.batches.append(batch)
+    return Request(batch, tuple(info.key for info in objects))
+
+
+def _with_years(arrivals: Iterable[ObjectInfo], staging: ObjectStore, today: date) -> list[tuple[Years, ObjectInfo]]:
+    """As many of the arrivals as there is time to look into, each with the years it is for."""
+    until = time.monotonic() + PEEK_SECONDS
+    found: list[tuple[Years, ObjectInfo]] = []
+    for info in arrivals:
+        if found and time.monotonic() > until:
+            break
+        found.append((_block(_years(info, staging, today), today.year), info))
+    return found
+
+
+def _years(info: ObjectInfo, staging: ObjectStore, today: date) -> list[int]:
+    """The years an object says or is seen to hold; none when only its run can tell.
+
+    This decides under which years the run is shown, not what it stores, so nothing that an odd file does to the parser
+    may stop the sensor: the run meets the same file and its receipt says what is wrong with it.
+    """
+    if session := session_of(info.key):
+        return [int(session[:4])]
+    if info.size > PEEK_BYTES:
+        return []
+    try:
+        rows = parse_daily_prices(staging.get(info.key, max_bytes=PEEK_BYTES).data, info.key, max_bytes=4 * PEEK_BYTES)
+        return sorted(pc.unique(pc.year(clean_daily_prices(rows, today).good["date"])).to_pylist())
+    except StoreUnavailable:
+        raise
+    except Exception:
+        return []
+
+
+def _block(years: Sequence[int], current: int) -> Years:
+    """The latest unbroken block of the years that are partitions; the current year when there is none.
+
+    A run can only be asked for an unbroken range. What it stores in other years it reports by itself.
+    """
+    known = np.array([year for year in years if has_year(year)] or [current])
+    block = np.split(known, np.flatnonzero(np.diff(known) > 1) + 1)[-1]
+    return int(block[0]), int(block[-1])
+
+
+def _grouped(arrivals: Iterable[tuple[Years, ObjectInfo]]) -> list[tuple[Years, list[ObjectInfo]]]:
+    """The arrivals by the years they are for; ranges that overlap become one, so no year is in two groups."""
+    groups: list[tuple[Years, list[ObjectInfo]]] = []
+    for (first, last), info in sorted(arrivals, key=lambda arrival: arrival[0]):
+        if groups and first <= groups[-1][0][1]:
+            (start, end), group = groups[-1]
+            groups[-1] = (start, max(end, last)), [*group, info]
+        else:
+            groups.append(((first, last), [info]))
+    return groups

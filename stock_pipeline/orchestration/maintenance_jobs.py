@@ -1,0 +1,220 @@
+"""What people start by hand: backfill, rebuild a year, restate from a file, replay rejected records.
+
+Each is a job whose run config says in the Launchpad what it takes. What they compute is in the package; what they show
+is what the assets' own runs show.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from os.path import commonprefix
+
+import dagster as dg
+from pydantic import Field
+
+from stock_pipeline.ingest.daily import ingest_daily_prices
+from stock_pipeline.maintenance.rebuild import rebuild_year as rebuild
+from stock_pipeline.maintenance.replay import replay_rejects as replay
+from stock_pipeline.orchestration.batch.assets import raw_daily_prices, session_reports
+from stock_pipeline.orchestration.batch.checks import evaluate_year
+from stock_pipeline.orchestration.lineage.events import by_target, materialization, without_partition
+from stock_pipeline.orchestration.partitions import DAILY
+from stock_pipeline.orchestration.resources import Buckets
+from stock_pipeline.orchestration.retries import told
+from stock_pipeline.orchestration.ui.metadata import noteworthy, progress
+from stock_pipeline.receipts import Receipt
+from stock_pipeline.settings import MIB
+from stock_pipeline.simulate.daily import default_symbols, write_raw_daily_prices
+from stock_pipeline.trading_calendar.sessions import last_closed_session, sessions
+
+CRASHES: Mapping[str, str] = {"dagster/max_retries": "2"}
+"""Tags of jobs that nobody would start again by himself: a run whose process was killed is started again."""
+
+Events = Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]
+
+
+class BackfillConfig(dg.Config):
+    """Which sessions to simulate."""
+
+    start: str = Field(
+        default=f"{datetime.now(UTC).year - 1}-01-01", description="First day, as YYYY-MM-DD; from 1990 on."
+    )
+    end: str = Field(default="", description="Last day, as YYYY-MM-DD. Empty: the session that closed last.")
+    symbols: list[str] = Field(
+        default=[], description="Symbols to simulate (AAPL, MSFT, …). Empty: those of STOCK_PIPELINE_SYMBOLS."
+    )
+
+
+@dg.op(out={}, tags={"layer": "raw"})
+def simulate_sessions(
+    context: dg.OpExecutionContext, buckets: Buckets, config: BackfillConfig
+) -> Iterator[dg.AssetMaterialization]:
+    """Writes the raw object of each session of XNYS in the range; what is there already stays as it is."""
+    days = _sessions(config)
+    with told():
+        settings, staging = buckets.settings, buckets.staging
+        symbols = default_symbols(config.symbols or settings.symbols)
+        context.log.info(f"{len(days):,} sessions × {len(symbols):,} symbols into s3://{staging.bucket}/daily_prices/")
+        report = progress(context.log.info, "sessions")
+        written = write_raw_daily_prices(staging, days, symbols, settings.seed, on_progress=report)
+        reports = session_reports(written, symbols, settings.seed, staging.bucket)
+    for session, metadata in reports.items():
+        if DAILY.has_partition_key(session.isoformat()):
+            yield dg.AssetMaterialization(raw_daily_prices.key, partition=session.isoformat(), metadata=metadata)
+    context.log.info(f"{sum(raw.written for raw in written):,} of {len(written):,} raw objects were new or changed")
+
+
+@dg.job(
+    tags=CRASHES,
+    description=(
+        "Simulate the sessions of a range of days. Whoever consumes arrivals (the sensor daily_price_arrivals, or the "
+        "Lambda function) then brings them into price_by_date. Sessions that are there already are left alone."
+    ),
+)
+def backfill_daily_prices() -> None:
+    simulate_sessions()
+
+
+class RebuildConfig(dg.Config):
+    """Which years to build again."""
+
+    first: int = Field(default=datetime.now(UTC).year, description="First year.")
+    last: int | None = Field(default=None, description="Last year. Empty: only the first.")
+
+
+@dg.op(out={}, tags={"layer": "clean"})
+def rebuild_from_raw(context: dg.OpExecutionContext, buckets: Buckets, config: RebuildConfig) -> Events:
+    """Builds years of price_by_date again from nothing but the raw objects, each swapped in when it is complete."""
+    years = range(config.first, (config.last or config.first) + 1)
+    if not years:
+        raise dg.Failure(f"{config.last} lies before {config.first}", allow_retries=False)
+    with told():
+        limit, report = buckets.settings.max_object_mb * MIB, progress(context.log.info, "raw objects")
+        for year in years:
+            receipts = rebuild(year, staging=buckets.staging, lake=buckets.lake, max_bytes=limit, on_progress=report)
+            yield from _shown(context, buckets, receipts)
+
+
+@dg.job(
+    tags=CRASHES,
+    description=(
+        "Build years of price_by_date again from nothing but the raw objects in staging, and check them. Readers see "
+        "the old year until the new one is complete. It refuses where raw objects are gone whose rows would be lost."
+    ),
+)
+def rebuild_year() -> None:
+    rebuild_from_raw()
+
+
+class RestateConfig(dg.Config):
+    """Which files to restate from."""
+
+    sources: list[str] = Field(
+        description="Keys of objects in the staging bucket, in the order in which they replace: "
+        "daily_prices/uploads/AAPL.csv, …"
+    )
+    symbol: str | None = Field(default=None, description="The symbol of files that name none.")
+
+
+@dg.op(out={}, tags={"layer": "clean"})
+def restate_from_files(context: dg.OpExecutionContext, buckets: Buckets, config: RestateConfig) -> Events:
+    """Lets the values of files take the place of other values stored for the same symbol and session."""
+    if not config.sources:
+        raise dg.Failure("name the keys to restate from in sources", allow_retries=False)
+    with told():
+        receipts = ingest_daily_prices(
+            config.sources, staging=buckets.staging, lake=buckets.lake, replace=True, symbol=config.symbol,
+            max_bytes=buckets.settings.max_object_mb * MIB, on_progress=progress(context.log.info, "sources"),
+        )  # fmt: skip
+        yield from _shown(context, buckets, receipts)
+    _fail_where_refused(receipts)
+
+
+@dg.job(
+    description=(
+        "Restate from files: their values take the place of other values stored for the same symbol and session, in "
+        "all the years that they hold. The values that give way are kept in rejected_records, with the reason replaced."
+    )
+)
+def restate_prices() -> None:
+    restate_from_files()
+
+
+class ReplayConfig(dg.Config):
+    """Which rejected records to bring back. Everything that is left empty is not narrowed."""
+
+    tables: list[str] = Field(
+        default=[], description="Only records meant for these tables: price_by_date, stream_prices_history."
+    )
+    sources: list[str] = Field(
+        default=[], description="Only records of these sources: their keys, or the end of them such as AAPL.csv."
+    )
+    reasons: list[str] = Field(default=[], description="Only records with these reason codes: bad_date, …")
+
+
+@dg.op(out={}, tags={"layer": "clean"})
+def replay_sources(context: dg.OpExecutionContext, buckets: Buckets, config: ReplayConfig) -> Events:
+    """Ingests the sources of rejected records again, whole, and shows it as the assets' own runs do."""
+    with told():
+        staging, lake = buckets.staging, buckets.lake
+        receipts = replay(
+            staging, lake, buckets.settings, tables=config.tables, sources=config.sources, reasons=config.reasons,
+            on_progress=progress(context.log.info, "sources"),
+        )  # fmt: skip
+        yield from _shown(context, buckets, receipts)
+
+
+@dg.job(
+    tags=CRASHES,
+    description=(
+        "Bring rejected records back after a rule, an alias or a file was fixed: their sources are ingested again, "
+        "whole. What is stored already counts as duplicate, what is still wrong is rejected again, so it is safe at "
+        "any time. `stock-pipeline rejects` lists what there is."
+    ),
+)
+def replay_rejects() -> None:
+    replay_sources()
+
+
+def _shown(context: dg.OpExecutionContext, buckets: Buckets, receipts: Sequence[Receipt]) -> Events:
+    """The events of what some ingests touched, with the checks of its years, and a word about them in log and tags."""
+    for line in noteworthy(receipts):
+        context.log.warning(line)
+    for receipt in receipts:
+        if left_out := without_partition(receipt):
+            context.log.warning(f"{receipt.source} was stored in {', '.join(left_out)}, no partitions in Dagster")
+    stored = sum(receipt.inserted for receipt in receipts)
+    context.log.info(f"{len(receipts):,} sources, {stored:,} new rows")
+    tags = {"stock_pipeline/objects": str(len(receipts)), "stock_pipeline/stored": str(stored)}
+    if receipts:
+        prefix = commonprefix([receipt.source for receipt in receipts])  # noqa: RUF071 (a prefix may end within a name)
+        tags["stock_pipeline/prefix"] = f"s3://{buckets.staging.bucket}/{prefix}"
+    context.instance.add_run_tags(context.run_id, tags)
+    targets = by_target([receipt for receipt in receipts if receipt.etag])
+    for target, own in targets.items():
+        yield materialization(target, own, buckets.staging, buckets.lake)
+    for target in targets:
+        for year in target.years:
+            yield from evaluate_year(buckets.lake, context.instance, year)
+
+
+def _fail_where_refused(receipts: Sequence[Receipt]) -> None:
+    """A person who names a file wants to know when it was not taken."""
+    if refused := [receipt for receipt in receipts if receipt.refused]:
+        raise dg.Failure(f"{refused[0].source} was refused: {refused[0].refused}", allow_retries=False)
+
+
+def _sessions(config: BackfillConfig) -> list[date]:
+    """The sessions of the range; a failure that says what is wrong with it when there is none."""
+    last = last_closed_session(datetime.now(UTC))
+    try:
+        start = date.fromisoformat(config.start)
+        end = date.fromisoformat(config.end) if config.end else last
+    except ValueError as error:
+        raise dg.Failure(f"start and end are days as YYYY-MM-DD: {error}", allow_retries=False) from error
+    if end > last:
+        raise dg.Failure(f"{end} has not closed yet; the last closed session is {last}", allow_retries=False)
+    with told():
+        days = sessions(start, end)
+    if not days:
+        raise dg.Failure(f"there is no session of XNYS from {start} to {end}", allow_retries=False)
+    return days

@@ -1,0 +1,1 @@
+"""Files of daily prices → rows. Empty of imports: who reads ticks need not import this."""

@@ -1,0 +1,219 @@
+"""CSV as it comes: separators, header rows, quoting, and the cutting of a text into blocks of whole records.
+
+The grammar is RFC 4180's: a cell that begins with a quote ends at the next single quote, which a separator, a line
+break or the end must follow; inside, two quotes stand for one, and separators and line breaks are text. A quote
+anywhere else is malformed.
+
+When the whole file keeps to this, line breaks inside quotes are part of their cell. When it does not, no one can say
+which quote was meant to close which, so every line is judged alone: malformed lines are rejected, the others are rows.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stock_pipeline.arrow import Bools, Ints
+from stock_pipeline.errors import FileRefused, quoted
+from stock_pipeline.parse.daily.header import known_columns
+from stock_pipeline.parse.files import Bytes
+from stock_pipeline.settings import MIB
+
+BLOCK = 4 * MIB
+"""Bytes that are parsed in one go, and so the longest record that is taken."""
+
+SEPARATORS = (",", ";", "\t", "|")
+_QUOTE, _NEWLINE = ord('"'), ord("\n")
+
+
+@dataclass(frozen=True)
+class Quoting:
+    """How a file is quoted.
+
+    `multiline`: some cells hold line breaks. `malformed`: ranges of offsets, a row each, whose lines are no rows.
+    """
+
+    multiline: bool = False
+    malformed: Ints | None = None
+
+
+@dataclass(frozen=True)
+class Head:
+    """The beginning of a file: its first rows as cells, and where each ends (an offset, and a count of lines)."""
+
+    separator: str
+    rows: tuple[tuple[str, ...], ...]
+    ends: tuple[tuple[int, int], ...]
+
+
+def one_kind_of_line_break(text: Bytes) -> Bytes:
+    """The text with lone carriage returns (old Macintosh files) turned into line feeds; CRLF stays."""
+    if b"\r" not in text or text.count(b"\r") == text.count(b"\r\n"):
+        return text
+    return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def read_head(text: Bytes) -> Head:
+    """The first rows of a file (up to three that are not blank) and its separator.
+
+    The separator is the one under which most headers are names of a known column, and comma before the others. A line
+    `sep=;`, which Excel writes for itself, decides and is skipped.
+
+    Raises FileRefused for what is not a table at all: nothing, JSON, HTML or XML, an unclosed quote in the header.
+    """
+    lines, forced = _first_lines(text)
+    if not lines:
+        raise FileRefused("the file is empty; it must hold a header row, then one row a symbol and day")
+    header = lines[0][0]
+    _refuse_markup(header)
+    separators = (forced,) if forced else [s for s in SEPARATORS if s in header]
+    if not separators:
+        raise FileRefused(
+            f"the first line ({quoted(header)}) has one column only; a header row with columns separated by comma, "
+            "semicolon, tab or | is needed"
+        )
+    separator = max(separators, key=lambda s: known_columns(_cells(header, s) or ()))
+    rows = [_cells(line, separator) for line, _ in lines]
+    if rows[0] is None:
+        raise FileRefused(f"a quote in the header is not closed, or stands inside a cell: {quoted(header)}")
+    whole = [row for row in rows if row is not None] if None not in rows else rows[:1]
+    return Head(separator, tuple(tuple(row) for row in whole if row), tuple(end for _, end in lines[: len(whole)]))
+
+
+def _first_lines(text: Bytes) -> tuple[list[tuple[str, tuple[int, int]]], str | None]:
+    lines: list[tuple[str, tuple[int, int]]] = []
+    at, number, forced = 0, 0, None
+    while at < len(text) and len(lines) < 3:
+        end = text.find(b"\n", at, at + BLOCK)
+        if end < 0 and len(text) - at > BLOCK:
+            raise too_long(number + 1)
+        end = end if end >= 0 else len(text)
+        line = text[at:end].decode().rstrip("\r")
+        at, number = end + 1, number + 1
+        if not lines and not forced and line.lower().startswith("sep=") and line[4:] in SEPARATORS:
+            forced = line[4:]
+        elif line.strip():
+            lines.append((line, (min(at, len(text)), number)))
+    return lines, forced
+
+
+def _refuse_markup(header: str) -> None:
+    start = header.lstrip().lower()
+    if start.startswith(("{", "[")):
+        raise FileRefused("this is JSON; daily prices are taken as CSV with a header row")
+    if start.startswith(("<!", "<html", "<?xml", "<head", "<body", "<table")):
+        raise FileRefused("this is HTML or XML (an error page of the vendor?); daily prices are taken as CSV")
+
+
+def _cells(line: str, separator: str) -> list[str] | None:
+    """The cells of a line, None where its quoting is malformed."""
+    try:
+        rows = list(csv.reader([line], delimiter=separator, strict=True))
+    except csv.Error:
+        return None
+    return rows[0] if rows else None
+
+
+def too_long(line: int) -> FileRefused:
+    """The refusal of a file with a line longer than a block."""
+    return FileRefused(
+        f"line {line} is longer than {BLOCK // MIB} MiB: no row of prices is; is a quote left open, or is it one line?"
+    )
+
+
+def quoting(text: Bytes, start: int, separator: str) -> Quoting:
+    """How the text from `start`, where a record begins, is quoted."""
+    if text.find(b'"', start) < 0:
+        return Quoting()
+    data = np.frombuffer(text, np.uint8)
+    before, after = _neighbours(separator)
+    multiline, inside = False, 0
+    for begin in range(start, len(data), BLOCK):
+        piece = data[begin : begin + BLOCK]
+        quotes = np.flatnonzero(piece == _QUOTE)
+        opening, closing = quotes[inside::2] + begin, quotes[1 - inside :: 2] + begin
+        opening, closing = opening[opening > start], closing[closing < len(data) - 1]
+        if not (before[data[opening - 1]].all() and after[data[closing + 1]].all()):
+            return Quoting(malformed=_malformed(text, start, separator))
+        if not multiline:
+            breaks = np.searchsorted(quotes, np.flatnonzero(piece == _NEWLINE))
+            multiline = bool(((breaks + inside) % 2).any())
+        inside = (inside + len(quotes)) % 2
+    return Quoting(malformed=_malformed(text, start, separator)) if inside else Quoting(multiline)
+
+
+def _neighbours(separator: str) -> tuple[Bools, Bools]:
+    """What may stand before an opening quote and after a closing one, as tables by byte.
+
+    The other quote of an escaped pair counts: the first of the two is taken as closing, the second as opening.
+    """
+    before, after = np.zeros(256, bool), np.zeros(256, bool)
+    before[[ord(separator), _NEWLINE, _QUOTE]] = True
+    after[[ord(separator), _NEWLINE, _QUOTE, ord("\r")]] = True
+    return before, after
+
+
+def _malformed(text: Bytes, start: int, separator: str) -> Ints:
+    """The ranges of offsets (begin, end) whose lines are no rows, every line judged alone; ascending.
+
+    Where a line leaves a quote open and the next such line could close it, the lines between may be text: they are
+    within the range too.
+    """
+    data = np.frombuffer(text, np.uint8)
+    before, after = _neighbours(separator)
+    ranges: list[tuple[int, int]] = []
+    opened = -1  # the offset of a line that left a quote open, until the next line with an odd number of quotes
+    for begin, end in blocks(text, start, multiline=False):
+        padded = np.concatenate([[_NEWLINE], data[begin:end], [_NEWLINE]])
+        starts = line_starts(data[begin:end])
+        quotes = np.flatnonzero(data[begin:end] == _QUOTE)
+        opens, closes = before[padded[quotes]], after[padded[quotes + 2]]
+        first = np.searchsorted(quotes, starts)  # the first quote of each line
+        counts = np.diff(np.append(first, len(quotes)))
+        line = np.repeat(np.arange(len(starts)), counts)
+        wrong = np.where((np.arange(len(quotes)) - first[line]) % 2 == 0, ~opens, ~closes)
+        odd = counts % 2 == 1
+        for at in np.flatnonzero(odd | (np.bincount(line, wrong, len(starts)) > 0)).tolist():
+            offset = begin + int(starts[at])
+            spans = odd[at] and opened >= 0 and closes[first[at]]
+            ranges.append((opened if spans else offset, offset + 1))
+            if odd[at]:
+                opened = offset if not spans and opens[first[at] + counts[at] - 1] else -1
+    return np.array(sorted(ranges), np.int64).reshape(-1, 2)
+
+
+def line_starts(data: npt.NDArray[np.uint8]) -> Ints:
+    """The offsets at which the lines of a piece of text begin; a line break at its end begins none."""
+    return np.concatenate([[0], np.flatnonzero(data[:-1] == _NEWLINE) + 1])
+
+
+def record_ends(data: npt.NDArray[np.uint8], multiline: bool) -> Ints:
+    """The offsets behind each record of a piece of text that begins with one; the last may be open-ended."""
+    breaks = np.flatnonzero(data == _NEWLINE)
+    if multiline:
+        breaks = breaks[np.searchsorted(np.flatnonzero(data == _QUOTE), breaks) % 2 == 0]
+    return breaks + 1
+
+
+def blocks(text: Bytes, start: int, multiline: bool) -> Iterator[tuple[int, int]]:
+    """Cut a text from `start` into pieces of whole records, each at most `BLOCK` long: offsets of begin and end.
+
+    Raises FileRefused for a record that is longer.
+    """
+    while start < len(text):
+        end = start + BLOCK
+        if end >= len(text):
+            end = len(text)
+        elif multiline:
+            ends = record_ends(np.frombuffer(text, np.uint8)[start:end], multiline)
+            end = start + int(ends[-1]) if len(ends) else start
+        else:
+            end = text.rfind(b"\n", start, end) + 1
+        if end <= start:
+            raise too_long(text.count(b"\n", 0, start) + 1)
+        yield start, end
+        start = end

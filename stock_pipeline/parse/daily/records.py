@@ -1,0 +1,193 @@
+"""A text → its records, as columns of text: pyarrow's CSV parser on blocks of whole records, none unaccounted for.
+
+Nothing is converted here, so nothing can be lost: `NA` stays `NA`. pyarrow tokenizes, but it is given only what it and
+RFC 4180 agree on (see `csv_dialect`), and one block at a time: an error, a rejected line and a line's number are then
+local to a block, and the text of a million rows need not be held beside the numbers made of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from stock_pipeline.arrow import Bools, Ints, as_numpy, booleans
+from stock_pipeline.errors import FileRefused, quoted
+from stock_pipeline.parse.daily.csv_dialect import Quoting, blocks, line_starts, record_ends
+from stock_pipeline.parse.daily.lines import Lines
+
+Result = TypeVar("Result")
+
+MAX_RAGGED = 1_000_000
+"""So many rows with another number of cells than the header has, and the file is refused: it is not this table."""
+
+REPEATING = pa.dictionary(pa.int32(), pa.string())
+"""The type for columns whose texts repeat: each distinct text is then looked at once."""
+
+_WORKERS = min(4, os.cpu_count() or 1)
+_BLANK, _BAD_QUOTING = -1, 0
+
+
+@dataclass(frozen=True)
+class Misfits:
+    """Records that are no rows: how many cells each has in the place of the header's, 0 where the quoting is bad."""
+
+    records: Ints
+    cells: Ints
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of records. `count` of them, blank lines and misfits included; the others are `rows`.
+
+    Records are counted from 0, the block's first. `columns` maps positions in the header to texts.
+    """
+
+    count: int
+    rows: Ints
+    columns: dict[int, pa.Array]
+    misfits: Misfits
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is to be parsed: a text with its quoting and separator, and how many cells a row has (at least 2)."""
+
+    lines: Lines
+    quoting: Quoting
+    separator: str
+    width: int
+
+
+def parse_blocks(source: Source, types: dict[int, pa.DataType], convert: Callable[[Block], Result]) -> list[Result]:
+    """Parse a text's columns at the positions in `types` (string or `REPEATING`) and convert each block, in threads.
+
+    Raises FileRefused for a record longer than a block, and after `MAX_RAGGED` rows of another width.
+    """
+    budget = _Budget(source.width, MAX_RAGGED)
+    buffer = pa.py_buffer(source.lines.text)
+
+    def parse(bounds: tuple[int, int]) -> Result:
+        return convert(_parse_block(source, buffer, bounds, types, budget))
+
+    pieces = list(blocks(source.lines.text, source.lines.start, source.lines.multiline))
+    if len(pieces) < 2:
+        return [parse(piece) for piece in pieces]
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        return list(pool.map(parse, pieces))
+
+
+@dataclass
+class _Budget:
+    """Counts the rows of another width over all blocks."""
+
+    width: int
+    left: int
+
+    def collector(self, found: list[tuple[int, int]]) -> Callable[[pa.csv.InvalidRow], str]:
+        """A row handler that notes record and cells of the rows that do not fit."""
+
+        def collect(row: pa.csv.InvalidRow) -> str:
+            self.left -= 1
+            is_blank = row.actual_columns == 1 and not row.text.strip()  # spaces alone
+            found.append((row.number - 1, _BLANK if is_blank else row.actual_columns))
+            return "skip" if self.left >= 0 else "error"
+
+        return collect
+
+    def refusal(self, error: pa.ArrowInvalid) -> FileRefused:
+        if self.left < 0:
+            return FileRefused(f"more than {MAX_RAGGED:,} rows do not have the {self.width} columns of the header")
+        return FileRefused(f"not readable as CSV ({quoted(str(error))})")
+
+
+def _parse_block(
+    source: Source, buffer: pa.Buffer, bounds: tuple[int, int], types: dict[int, pa.DataType], budget: _Budget
+) -> Block:
+    begin, end = bounds
+    block = buffer.slice(begin, end - begin)
+    starts, malformed = _malformed_lines(source, begin, end)
+    if malformed.any():
+        block = pa.py_buffer(_without(source.lines.text[begin:end], starts, malformed))
+    misfits: list[tuple[int, int]] = []
+    try:
+        table = pa.csv.read_csv(
+            block,
+            read_options=pa.csv.ReadOptions(
+                use_threads=False,
+                block_size=len(block) + 1,
+                column_names=[str(i) for i in range(source.width)],
+            ),
+            parse_options=pa.csv.ParseOptions(
+                delimiter=source.separator,
+                ignore_empty_lines=False,  # so that every record counts
+                newlines_in_values=source.lines.multiline,
+                invalid_row_handler=budget.collector(misfits),
+            ),
+            convert_options=pa.csv.ConvertOptions(
+                check_utf8=False,  # the whole text is checked already
+                column_types={str(at): type_ for at, type_ in types.items()},
+                include_columns=[str(at) for at in types],
+                strings_can_be_null=False,
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise budget.refusal(error) from error
+    count = table.num_rows + len(misfits)
+    columns = {at: _whole(table.column(str(at))) for at in types}
+    records, cells = np.array(misfits, np.int64).reshape(-1, 2).T
+    rows = np.delete(np.arange(count), records)
+    if malformed.any():
+        cells = np.where(malformed[records], _BAD_QUOTING, cells)
+    blank = _blank_lines(columns, rows, source, begin, end)
+    if blank.any():
+        rows, columns = rows[~blank], {at: c.filter(booleans(~blank)) for at, c in columns.items()}
+    return Block(count, rows, columns, Misfits(records[cells != _BLANK], cells[cells != _BLANK]))
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """A column as one array; what is one already is not copied."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _malformed_lines(source: Source, begin: int, end: int) -> tuple[Ints, Bools]:
+    """Where the lines of a block begin and which of them are malformed; nothing when the file is well quoted."""
+    ranges = source.quoting.malformed
+    if ranges is None:
+        return np.zeros(0, np.int64), np.zeros(0, bool)
+    starts = line_starts(np.frombuffer(source.lines.text, np.uint8)[begin:end])
+    within = np.searchsorted(ranges[:, 0], starts + begin, side="right") - 1
+    reach = np.maximum.accumulate(ranges[:, 1])  # ranges may overlap
+    return starts, (within >= 0) & (starts + begin < reach[within])
+
+
+def _without(block: bytes | bytearray, starts: Ints, malformed: Bools) -> bytes:
+    """The block with one cell in the place of each malformed line, so that it counts but fits no header."""
+    ends = np.append(starts[1:] - 1, len(block))
+    kept, at = [], 0
+    for start, end in zip(starts[malformed].tolist(), ends[malformed].tolist(), strict=True):
+        kept += [block[at:start], b"?"]
+        at = end
+    return b"".join([*kept, block[at:]])
+
+
+def _blank_lines(columns: dict[int, pa.Array], rows: Ints, source: Source, begin: int, end: int) -> Bools:
+    """Which rows are blank lines: pyarrow makes an empty cell of each column, as of a line of separators."""
+    empty = np.ones(len(rows), bool)
+    for column in columns.values():
+        if not pa.types.is_dictionary(column.type):
+            continue
+        texts = column.dictionary.to_pylist()
+        if "" not in texts:
+            return np.zeros(len(rows), bool)
+        empty &= as_numpy(column.indices, np.int32) == texts.index("")
+    data = np.frombuffer(source.lines.text, np.uint8)[begin:end]
+    ends = record_ends(data, source.lines.multiline)
+    starts = np.concatenate([[0], ends])[rows]
+    return empty & np.isin(data[starts], [ord("\n"), ord("\r")])

@@ -1,0 +1,64 @@
+"""How large a part of the rows that came was rejected: measured by the records, judged by the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stock_pipeline.quality.finding import Finding
+from stock_pipeline.schemas import Reason
+from stock_pipeline.settings import Settings
+
+_NOT_COUNTED = [Reason.CONFLICT.value, Reason.REPLACED.value]
+"""What a table did not take because it had it already, or has given up since: nothing is wrong with such rows."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """Rejected rows (`source`, `reason`) and how many rows were stored beside them."""
+
+    rejected: pa.Table
+    stored: int
+
+    @classmethod
+    def of(cls, rejects: pa.Table, sources: Collection[str], stored: int) -> Share:
+        """The share of some sources."""
+        mine = pc.is_in(rejects["source"], pa.array(sorted(sources), pa.string()))
+        return cls(rejects.filter(mine), stored)
+
+    @property
+    def percent(self) -> float:
+        total = self.rejected.num_rows + self.stored
+        return 100 * self.rejected.num_rows / total if total else 0.0
+
+    def judged(self, settings: Settings) -> Finding:
+        """What the levels of the settings say. A file that was refused whole has unknown rows and is always told."""
+        refused = pc.sum(pc.equal(self.rejected["reason"], Reason.FILE_REFUSED.value)).as_py() or 0
+        error = self.percent > settings.rejected_fail_percent
+        told = error or self.percent > settings.rejected_warn_percent or bool(refused)
+        counts = {
+            "rejected": self.rejected.num_rows,
+            "rejected_percent": round(self.percent, 3),
+            "refused_files": refused,
+            "warns_above_percent": settings.rejected_warn_percent,
+            "fails_above_percent": settings.rejected_fail_percent,
+        }
+        rows = self.rejected.num_rows
+        said = f"{rows:,} of {rows + self.stored:,} rows were rejected"
+        return Finding(rows if told else 0, self._by_source(), counts, error, said)
+
+    def _by_source(self) -> pa.Table:
+        """How many rows of each source were rejected for each reason, most first."""
+        counted = self.rejected.group_by(["source", "reason"]).aggregate([([], "count_all")])
+        return counted.rename_columns({"count_all": "rows"}).sort_by(
+            [("rows", "descending"), ("source", "ascending"), ("reason", "ascending")]
+        )
+
+
+def counted_reasons(rejects: pa.Table) -> pa.Table:
+    """Source and reason, as plain strings, of the rejected records that something is wrong with."""
+    plain = rejects.select(["source", "reason"]).cast(pa.schema([("source", pa.string()), ("reason", pa.string())]))
+    return plain.filter(pc.invert(pc.is_in(plain["reason"], pa.array(_NOT_COUNTED))))

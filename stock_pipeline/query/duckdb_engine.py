@@ -1,0 +1,245 @@
+"""DuckDB over the lake's Parquet objects, shut off from everything else.
+
+The objects come through the object store as Arrow datasets. A condition on a partition column (or on `date` and
+`produced_at`, which imply them) decides which objects are fetched at all, and conditions on the others which row groups
+are decoded. Objects of one folder are in the same partition: they are needed together and fetched side by side.
+The connection reaches no file, no network and no Python object but these tables, and its configuration is locked.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from stock_pipeline.errors import QueryError
+from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
+from stock_pipeline.schemas import TABLES, TIMESTAMP, Table
+
+_READING = {"SELECT", "EXPLAIN", "MULTI"}  # MULTI is what PIVOT expands to
+_CALENDAR = {"year", "month", "day"}
+_COMPARISON = r"[=<>]|\bin\b|\bbetween\b"
+_AHEAD = 10  # objects fetched at a time: that many connections a boto3 client keeps by default
+
+
+def run(statement: str, parameters: Sequence[Any], store: ObjectStore, database: str) -> pa.Table:
+    """Run one statement; raises QueryError with DuckDB's message, or the error of the store."""
+    with _fetching() as (threads, objects), duckdb.connect() as connection:
+        connection.execute(f'CREATE SCHEMA "{database}"')
+        for table in _mentioned(statement):
+            coded = [name for name in table.dictionary if not _compared(statement, name)]
+            rows = _rows(table, coded, store, objects, threads)
+            connection.register(table.name, rows)
+            connection.execute(f'CREATE VIEW "{database}"."{table.name}" AS FROM "{table.name}"')
+        connection.execute(
+            "SET TimeZone = 'UTC'; SET python_enable_replacements = false; SET enable_external_access = false; "
+            "SET lock_configuration = true"
+        )
+        try:
+            _refuse_writes(connection, statement)
+            result = connection.sql(statement, params=list(parameters) or None)
+            if result is None:
+                raise QueryError("the statement gave no rows")
+            return _plain(result.to_arrow_table())
+        except duckdb.InterruptException as error:
+            raise KeyboardInterrupt from error
+        except (duckdb.Error, pa.ArrowException, RuntimeError) as error:
+            if failure := next(filter(None, (found.failure() for found in objects)), None):
+                raise failure from None
+            raise QueryError(_told(str(error).strip())) from error
+
+
+@contextmanager
+def _fetching() -> Iterator[tuple[ThreadPoolExecutor, list[_Object]]]:
+    """Threads that fetch objects, and a list to enter the objects of a statement in; both are let go at the end."""
+    threads = ThreadPoolExecutor(_AHEAD)
+    objects: list[_Object] = []
+    try:
+        yield threads, objects
+    finally:
+        threads.shutdown(cancel_futures=True)
+        for found in objects:
+            found.let_go()
+
+
+def _told(message: str) -> str:
+    """DuckDB's message; of an unknown table with the tables that there are, instead of a guess among its own."""
+    if message.startswith("Catalog Error: Table with name"):
+        return f"{message.splitlines()[0]} The tables are {', '.join(TABLES)}."
+    return message
+
+
+def _mentioned(statement: str) -> list[Table]:
+    """The tables that a statement can mean: only these are listed, and none is silently empty because it was not."""
+    text = statement.lower()
+    if text.startswith("show") or "information_schema" in text:
+        return list(TABLES.values())
+    return [t for t in TABLES.values() if t.name in text]
+
+
+def _refuse_writes(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
+    kinds = [s.type.name for s in connection.extract_statements(statement)]
+    if len(kinds) != 1:
+        raise QueryError(f"one statement at a time; this text holds {len(kinds)}")
+    if kinds[0] not in _READING:
+        raise QueryError(f"{kinds[0]} is not allowed: SQL here only reads (SELECT, WITH, DESCRIBE, SHOW, EXPLAIN)")
+
+
+def _compared(statement: str, column: str) -> bool:
+    """Whether a statement may compare a column with something, by which row groups could be skipped."""
+    before, after = rf"\b{column}\b[\")\s]*({_COMPARISON})", rf"({_COMPARISON})[\s(\"]*(\w+\.)?\"?{column}\b"
+    return re.search(f"{before}|{after}", statement, re.I) is not None
+
+
+def _rows(
+    table: Table, coded: list[str], store: ObjectStore, objects: list[_Object], threads: ThreadPoolExecutor
+) -> pa.Table | ds.Dataset:
+    """A table as what DuckDB can scan: a dataset of its objects, or no rows of the right types when it has none.
+
+    Columns in `coded` are read as the dictionaries that they are stored as, by which DuckDB groups in half the time.
+    The others are read as texts: of a dictionary Arrow knows no bounds, and skips no row group by it. To SQL both are
+    texts.
+    """
+    schema = _schema(table, coded)
+    format_ = ds.ParquetFileFormat(dictionary_columns=coded)
+    fragments = []
+    folders: dict[str, tuple[ds.Expression, list[_Object]]] = {}
+    for info in store.list(table.prefix):
+        if info.key.endswith(".parquet") and info.size:
+            folder = info.key.rpartition("/")[0]
+            if folder not in folders:
+                folders[folder] = _partition(table, schema, info.key), []
+            expression, siblings = folders[folder]
+            found = _Object(store, info, siblings, threads)
+            fragments.append(format_.make_fragment(found, partition_expression=expression))
+            found.registered = True
+            objects.append(found)
+    return ds.FileSystemDataset(fragments, schema, format_) if fragments else schema.empty_table()
+
+
+def _schema(table: Table, coded: list[str]) -> pa.Schema:
+    """The table's columns (in `coded` as dictionaries), then its partition columns, in the types that Glue has."""
+    plain = [f for f in table.schema if pa.types.is_dictionary(f.type) and f.name not in coded]
+    columns = [f.with_type(f.type.value_type) if f in plain else f for f in table.schema]
+    partition = [pa.field(n, pa.int32() if n in _CALENDAR else pa.string()) for n in table.partition]
+    return pa.schema(columns + partition)
+
+
+def _partition(table: Table, schema: pa.Schema, key: str) -> ds.Expression:
+    """What every row of an object has in common, read from its key: partition columns, and the time they imply."""
+    known: ds.Expression = ds.scalar(True)
+    values: dict[str, Any] = {}
+    for part in key.removeprefix(table.prefix).split("/"):
+        name, equals, value = part.partition("=")
+        if equals and name in table.partition:
+            typed = pa.scalar(value).cast(schema.field(name).type)
+            known = known & (ds.field(name) == typed)
+            values[name] = typed.as_py()
+    if "date" in schema.names and "year" in values:
+        day = ds.field("date")
+        known = known & (day >= date(values["year"], 1, 1)) & (day <= date(values["year"], 12, 31))
+    if "produced_at" in schema.names and values.keys() >= _CALENDAR:
+        begin = datetime(values["year"], values["month"], values["day"], tzinfo=UTC)
+        time = ds.field("produced_at")
+        known = known & (time >= pa.scalar(begin, TIMESTAMP)) & (time < pa.scalar(begin + timedelta(days=1), TIMESTAMP))
+    return known
+
+
+def _plain(rows: pa.Table) -> pa.Table:
+    """Sums of bigint come back as 38-digit decimals; as bigint where they fit, as Athena has them."""
+    for at, field in enumerate(rows.schema):
+        if pa.types.is_decimal(field.type) and field.type.scale == 0:
+            try:
+                rows = rows.set_column(at, field.name, rows[at].cast(pa.int64()))
+            except pa.ArrowInvalid:
+                continue
+    return rows
+
+
+def _data(store: ObjectStore, key: str) -> bytes:
+    return store.get(key).data
+
+
+class _Object(io.RawIOBase):
+    """An object of the lake as a file, fetched whole by one GET when it is first read.
+
+    One GET, so that a reader meets the object as it was before or after a concurrent write and never half of each, and
+    only when it is needed, so that a pruned partition costs nothing. Arrow asks for the size once when the fragment is
+    made; the listing answers that. From then on the size is that of the bytes fetched.
+    """
+
+    def __init__(
+        self, store: ObjectStore, info: ObjectInfo, siblings: list[_Object], threads: ThreadPoolExecutor
+    ) -> None:
+        self._store: ObjectStore | None = store
+        self._info, self._threads = info, threads
+        self._siblings, self._place = siblings, len(siblings)
+        siblings.append(self)
+        self._starting = threading.Lock()
+        self._fetch: Future[bytes] | None = None
+        self._error: BaseException | None = None
+        self._at = 0
+        self.registered = False
+
+    def _start(self) -> Future[bytes]:
+        with self._starting:
+            if self._fetch is None:
+                assert self._store, "the statement is over"
+                self._fetch = self._threads.submit(_data, self._store, self._info.key)
+            return self._fetch
+
+    def _fetched(self) -> memoryview:
+        try:
+            fetch = self._start()
+            if not fetch.done():
+                for sibling in self._siblings[self._place + 1 : self._place + _AHEAD]:
+                    sibling._start()
+            return memoryview(fetch.result())
+        except BaseException as error:
+            # A Python exception that crosses Arrow and DuckDB on a thread of theirs stops the query for good
+            # (duckdb 2.0 waits for itself), so it is kept, and a file of no bytes fails the scan instead.
+            self._error = error
+            return memoryview(b"")
+
+    def failure(self) -> BaseException | None:
+        """Why the object could not be read, told once: an error that is kept here as well would hold itself."""
+        error, self._error = self._error, None
+        return error
+
+    def let_go(self) -> None:
+        """Hold nothing any more, as Arrow never frees a file that it could not open."""
+        self._store, self._fetch, self._error = None, None, None
+        self._siblings.clear()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = self._fetched()
+        end = len(data) if size is None or size < 0 else self._at + size
+        found = bytes(data[self._at : end])
+        self._at += len(found)
+        return found
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_END:
+            offset += len(self._fetched()) if self.registered else self._info.size
+        elif whence == io.SEEK_CUR:
+            offset += self._at
+        self._at = offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at

@@ -1,0 +1,109 @@
+"""A span of days of `stream_prices_history`: its condition in SQL, its partitions, its raw objects. No Dagster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+import pyarrow as pa
+
+from stock_pipeline.lake.object_store import ObjectStore
+from stock_pipeline.query import Parameter, sql
+from stock_pipeline.settings import Settings
+from stock_pipeline.staging.keys import RAW_TICKS
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Span:
+    """The UTC days from `first` to `last`, both included."""
+
+    first: date
+    last: date
+
+    @classmethod
+    def of(cls, days: Iterable[date]) -> Span:
+        """The span from the earliest to the latest of some days."""
+        ordered = sorted(days)
+        return cls(ordered[0], ordered[-1])
+
+    def condition(self) -> tuple[str, list[Parameter]]:
+        """A condition on `stream_prices_history` and its parameters.
+
+        It says the same twice: the partition columns are what Athena prunes by, the times what DuckDB does.
+        """
+        begin, end = (datetime.combine(day, time(), UTC) for day in (self.first, self.last + _DAY))
+        parts = ["produced_at >= ?", "produced_at < ?", "year BETWEEN ? AND ?"]
+        parameters: list[Parameter] = [begin, end, self.first.year, self.last.year]
+        if self.first.year == self.last.year:
+            parts.append("month BETWEEN ? AND ?")
+            parameters += [self.first.month, self.last.month]
+            if self.first.month == self.last.month:
+                parts.append("day BETWEEN ? AND ?")
+                parameters += [self.first.day, self.last.day]
+        return " AND ".join(parts), parameters
+
+
+def day_of(partition: str) -> date:
+    """The day of a partition of history: `year=2024/month=06/day=03/1430` → 2024-06-03."""
+    year, month, day = (int(part.partition("=")[2]) for part in partition.split("/")[:3])
+    return date(year, month, day)
+
+
+def counted(span: Span, settings: Settings) -> dict[date, dict[str, int]]:
+    """Of each day with ticks: `rows`, distinct `event_ids`, and those stored before the time they bear (`ahead`)."""
+    condition, parameters = span.condition()
+    found = sql(
+        'SELECT year, month, day, count(*) AS "rows", count(DISTINCT event_id) AS event_ids, '  # noqa: S608  # nosec B608
+        "count(CASE WHEN produced_at > etl_loading_ts THEN 1 END) AS ahead "
+        f"FROM stream_prices_history WHERE {condition} GROUP BY year, month, day",
+        parameters,
+        settings=settings,
+    )
+    return {
+        date(row["year"], row["month"], row["day"]): {name: row[name] for name in ("rows", "event_ids", "ahead")}
+        for row in found.to_pylist()
+    }
+
+
+def price_ranges(span: Span, settings: Settings) -> dict[date, pa.Table]:
+    """Of each day with ticks, the lowest and the highest price of each symbol (`symbol`, `low`, `high`)."""
+    condition, parameters = span.condition()
+    found = sql(
+        "SELECT year, month, day, symbol, min(price) AS low, max(price) AS high "  # noqa: S608  # nosec B608
+        f"FROM stream_prices_history WHERE {condition} GROUP BY year, month, day, symbol",
+        parameters,
+        settings=settings,
+    )
+    days = [date(*day) for day in zip(*(found[name].to_pylist() for name in ("year", "month", "day")), strict=True)]
+    ranges = found.select(["symbol", "low", "high"])
+    return {day: ranges.filter(pa.array([other == day for other in days], pa.bool_())) for day in set(days)}
+
+
+def arrival_day(source: str, loaded: datetime) -> date:
+    """The day on which a raw object came: Firehose names it by that, of any other only its loading time tells."""
+    if source.startswith(RAW_TICKS):
+        with suppress(ValueError):
+            return datetime.strptime(source.removeprefix(RAW_TICKS)[:10], "%Y/%m/%d").replace(tzinfo=UTC).date()
+    return loaded.date()
+
+
+def raw_keys(days: Iterable[date], later_days: int, staging: ObjectStore) -> list[str]:
+    """The raw objects that may hold ticks of some days, in the order of their arrival.
+
+    Firehose names objects by the hour of their arrival: the ticks of a day come on that day, late ones on a later day
+    (`later_days` of these are looked into), and those of a producer whose clock is ahead in the hour before midnight.
+    """
+    prefixes: set[str] = set()
+    for day in days:
+        prefixes.add(f"{RAW_TICKS}{day - _DAY:%Y/%m/%d}/23/")
+        prefixes.update(f"{RAW_TICKS}{day + n * _DAY:%Y/%m/%d}/" for n in range(later_days + 1))
+    return list(dict.fromkeys(_listed(sorted(prefixes), staging)))
+
+
+def _listed(prefixes: Iterable[str], staging: ObjectStore) -> Iterator[str]:
+    for prefix in prefixes:
+        yield from (info.key for info in staging.list(prefix) if not info.key.endswith("/"))

@@ -1,0 +1,51 @@
+"""The keys of raw objects in the staging bucket: every prefix and every pattern, once, and what a key says.
+
+What does not belong here: reading the objects (`reader`), and what stands in them (`parse`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
+
+RAW_DAILY_PRICES = "daily_prices/"
+"""Everything under this prefix of the staging bucket is a raw object of daily prices."""
+
+UPLOADS = f"{RAW_DAILY_PRICES}uploads/"
+"""Daily prices that people and vendors put here, in any supported layout."""
+
+RAW_TICKS = "stock_stream/"
+"""Everything under this prefix of the staging bucket is a raw object of ticks."""
+
+TICK_UPLOADS = f"{RAW_TICKS}uploads/"
+"""Recorded ticks that people put here."""
+
+_SESSION_PREFIX = f"{RAW_DAILY_PRICES}date="
+_SESSION = re.compile(rf"{re.escape(_SESSION_PREFIX)}(\d{{4}}-\d\d-\d\d)/")
+
+
+def session_prefix(session: str) -> str:
+    """The prefix of the generated objects of a session, or of all sessions that begin so: `2024`, `2024-06-03`."""
+    return f"{_SESSION_PREFIX}{session}"
+
+
+def session_of(key: str) -> str | None:
+    """The session (`2024-06-03`) that the key of a generated object names; None for an upload."""
+    found = _SESSION.match(key)
+    return found[1] if found else None
+
+
+def raw_keys_of_year(staging: ObjectStore, year: int) -> list[str]:
+    """The raw objects that may hold prices of a year, in the order of their arrival.
+
+    Those are the generated objects of the year's sessions and every upload: only its content tells an upload's years.
+    """
+    found: list[ObjectInfo] = []
+    for info in staging.list(RAW_DAILY_PRICES):
+        session = session_of(info.key)
+        if info.size and not info.key.endswith("/") and (session is None or int(session[:4]) == year):
+            found.append(info)
+    return [info.key for info in sorted(found, key=lambda info: (info.modified, info.key))]

@@ -1,0 +1,78 @@
+"""What S3 says of new objects: keys decoded once, each once, and what is meant for somebody else told apart."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stock_pipeline.aws.s3_events import Arrivals, arrivals_of, arrivals_of_message
+from stock_pipeline.errors import EventError
+from stock_pipeline_tests.support.s3_notifications import event, record
+
+KEYS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(lambda k: not k.endswith("/"))
+
+
+def arrivals(found: object) -> Arrivals:
+    return arrivals_of(found, bucket="staging", prefix="stock_stream/")
+
+
+@given(st.lists(KEYS.map("stock_stream/".__add__), max_size=5))
+def test_keys_are_decoded_exactly_once_and_given_once_in_their_order(keys: list[str]) -> None:
+    found = arrivals_of_message(json.dumps(event(*keys, *keys)), bucket="staging", prefix="stock_stream/")
+    assert found == Arrivals(tuple(dict.fromkeys(keys)))
+
+
+def test_what_looks_encoded_in_a_key_is_left_alone() -> None:
+    keys = ("stock_stream/a+b", "stock_stream/a%2Bb%20c", "stock_stream/Börse 株価", "stock_stream/100%")
+    assert arrivals(event(*keys)).keys == keys
+
+
+@pytest.mark.parametrize(
+    ("passed_over", "reason"),
+    [
+        (record("stock_stream/a", name="ObjectRemoved:Delete"), "not an arrival but ObjectRemoved:Delete"),
+        (record("daily_prices/a.csv"), "not under stock_stream/"),
+        (record("stock_stream/2024/"), "a folder marker"),
+    ],
+)
+def test_what_is_no_raw_object_is_passed_over_with_the_reason(passed_over: dict[str, Any], reason: str) -> None:
+    found = arrivals(
+        {"Records": [passed_over, record("stock_stream/b", name="s3:ObjectCreated:CompleteMultipartUpload")]}
+    )
+    assert found.keys == ("stock_stream/b",)
+    assert [why for _, why in found.passed_over] == [reason]
+
+
+FOREIGN = [
+    "",
+    "no json",
+    "[" * 100_000,
+    "null",
+    "[]",
+    "7",
+    "{}",
+    '{"Records": 1}',
+    '{"Records": [{}]}',
+    '{"Records": [{"eventSource": "aws:sqs", "body": "x"}]}',
+    '{"Records": [{"s3": {"object": {"key": 1}}}]}',
+]
+
+
+@pytest.mark.parametrize("body", FOREIGN, ids=range(len(FOREIGN)))
+def test_what_is_no_s3_event_is_an_error_that_does_not_repeat_it(body: str) -> None:
+    with pytest.raises(EventError, match="S3 notification") as error:
+        arrivals_of_message(body, bucket="staging", prefix="stock_stream/")
+    assert "Records" not in str(error.value)
+
+
+def test_an_event_of_another_bucket_is_an_error_that_names_both() -> None:
+    with pytest.raises(EventError, match=r"bucket other; this consumer reads staging"):
+        arrivals(event("stock_stream/a", bucket="other"))
+
+
+def test_the_test_event_names_nothing() -> None:
+    assert arrivals({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "staging"}) == Arrivals()

@@ -1,0 +1,221 @@
+"""From raw objects to table, rejected records and receipts, through the public functions of `ingest`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stock_pipeline.errors import StoreUnavailable
+from stock_pipeline.ingest import daily as ingest
+from stock_pipeline.lake.rejected_records import read_rejects
+from stock_pipeline.schemas import PRICE_BY_DATE
+from stock_pipeline_tests.support.desk import NOW, UPLOADS, Desk
+
+
+def test_a_file_ends_in_the_partitions_of_its_years_with_its_provenance(desk: Desk) -> None:
+    key = desk.drop("a.csv", "AAPL,2023-12-29,1,3,1,2,100", "AAPL,2024-01-02,2,2,2,2,", "MSFT,2024-01-02,,,,5,7")
+    (receipt,) = desk.ingest(key)
+    assert (receipt.rows, receipt.inserted, receipt.partitions) == (3, 3, {"year=2023": 1, "year=2024": 2})
+    assert (receipt.source, receipt.table) == (key, "price_by_date")
+    assert receipt.etag == desk.staging.objects[key].info.etag
+    assert desk.rows("symbol", "date", "open", "close", "volume", "source", "etl_loading_ts") == [
+        ("AAPL", date(2023, 12, 29), 1.0, 2.0, 100, key, NOW),
+        ("AAPL", date(2024, 1, 2), 2.0, 2.0, None, key, NOW),
+        ("MSFT", date(2024, 1, 2), None, 5.0, 7, key, NOW),
+    ]
+
+
+def test_the_same_file_again_adds_nothing_and_writes_nothing(desk: Desk) -> None:
+    key = desk.drop("a.csv", "AAPL,2024-01-02,1,3,1,2,100", "AAPL,2024-01-02,1,3,1,2,100", "BAD,2024-01-02,1,1,1,-1,1")
+    first, again = (desk.ingest(key, now=NOW + timedelta(hours=h))[0] for h in range(2))
+    assert (first.inserted, first.duplicates, first.rejected) == (1, 1, {"non_positive_price": 1})
+    assert (again.inserted, again.duplicates, again.rejected) == (0, 2, {"non_positive_price": 1})
+    assert len(desk.lake.puts) == 2  # the year and the rejected records, once
+    assert desk.rows("etl_loading_ts") == [(NOW,)]
+
+
+def test_the_first_value_stays_and_the_other_is_on_record(desk: Desk) -> None:
+    one = desk.drop("one.csv", "AAPL,2024-01-02,1,3,1,2,100")
+    two = desk.drop("two.csv", "AAPL,2024-01-02,1,3,1,2.5,100", "MSFT,2024-01-02,,,,5,7")
+    desk.ingest(one)
+    (receipt,) = desk.ingest(two)
+    assert (receipt.inserted, receipt.conflicts) == (1, 1)
+    assert desk.closes()["AAPL", "2024-01-02"] == 2.0
+    (record,) = read_rejects(desk.lake, PRICE_BY_DATE).to_pylist()
+    assert (record["line"], record["reason"], record["raw"]) == (2, "conflict", "AAPL,2024-01-02,1,3,1,2.5,100")
+    assert record["detail"] == f"close 2 stored, 2.5 given; stored from {one}"
+
+
+def test_of_files_in_one_call_the_one_named_first_wins(desk: Desk) -> None:
+    one, two = desk.drop("z.csv", "A,2024-01-02,,,,1,"), desk.drop("a.csv", "A,2024-01-02,,,,2,", "B,2023-01-03,,,,2,")
+    receipts = desk.ingest(one, two)
+    assert [(r.source, r.inserted, r.conflicts) for r in receipts] == [(one, 1, 0), (two, 1, 1)]
+    assert desk.closes() == {("A", "2024-01-02"): 1.0, ("B", "2023-01-03"): 2.0}
+    assert desk.rejects() == [("a.csv", 2, "conflict")]
+
+
+def test_a_restatement_replaces_and_keeps_what_it_replaced(desk: Desk) -> None:
+    one = desk.drop("one.csv", "AAPL,2024-01-02,1,3,1,2,100", "MSFT,2024-01-02,,,,5,7")
+    two = desk.drop("two.csv", "AAPL,2024-01-02,1,3,1,2.5,100", "MSFT,2024-01-02,,,,5,7", "V,2024-01-02,,,,9,")
+    desk.ingest(one)
+    (receipt,) = desk.ingest(two, replace=True)
+    assert (receipt.inserted, receipt.replaced, receipt.duplicates, receipt.conflicts) == (2, 1, 1, 0)
+    assert desk.closes()["AAPL", "2024-01-02"] == 2.5
+    (record,) = read_rejects(desk.lake, PRICE_BY_DATE).to_pylist()
+    assert (record["source"], record["line"], record["reason"]) == (two, 2, "replaced")
+    assert record["raw"] == "AAPL,2024-01-02,1,3,1,2,,100"
+    assert one in record["detail"]
+    desk.ingest(two, replace=True)
+    desk.ingest(two)
+    assert desk.rejects() == [("two.csv", 2, "replaced")]
+
+
+def test_replaced_values_are_on_record_before_they_are_gone(desk: Desk) -> None:
+    """The worker dies right before the partition is written: nothing is replaced, nothing is lost."""
+    one, two = desk.drop("one.csv", "A,2024-01-02,,,,1,"), desk.drop("two.csv", "A,2024-01-02,,,,2,")
+    desk.ingest(one)
+
+    def die(key: str) -> None:
+        if key.startswith("price_by_date"):
+            raise KeyboardInterrupt
+
+    desk.lake.before_put = die
+    with pytest.raises(KeyboardInterrupt):
+        desk.ingest(two, replace=True)
+    assert desk.closes() == {("A", "2024-01-02"): 1.0}
+    assert desk.rejects() == [("two.csv", 2, "replaced")]
+
+
+def test_restatements_follow_each_other(desk: Desk) -> None:
+    keys = [desk.drop(f"{i}.csv", f"A,2024-01-02,,,,{i},") for i in (1, 2, 3)]
+    receipts = desk.ingest(*keys, replace=True)
+    assert [r.replaced for r in receipts] == [0, 1, 1]
+    assert desk.closes() == {("A", "2024-01-02"): 3.0}
+    assert [r["raw"] for r in read_rejects(desk.lake, PRICE_BY_DATE, keys[2]).to_pylist()] == ["A,2024-01-02,,,,2,,"]
+
+
+def test_a_refused_file_is_told_and_recorded_and_the_others_go_on(desk: Desk) -> None:
+    bad = desk.drop("bad.csv", "1,2", header="colour,size")
+    good = desk.drop("good.csv", "A,2024-01-02,,,,1,")
+    refused, receipt = desk.ingest(bad, good)
+    assert refused.refused is not None
+    assert "date" in refused.refused
+    assert (refused.rows, refused.partitions) == (0, {})
+    assert receipt.inserted == 1
+    assert desk.rejects() == [("bad.csv", 0, "file_refused")]
+    desk.drop("bad.csv", "A,2024-01-03,,,,1,")
+    assert desk.ingest(bad)[0].inserted == 1
+    assert desk.rejects() == []
+
+
+def test_a_file_that_is_gone_is_told_and_leaves_no_record(desk: Desk) -> None:
+    (receipt,) = desk.ingest(UPLOADS + "gone.csv")
+    assert "does not exist" in str(receipt.refused)
+    assert desk.lake.objects == {}
+
+
+def test_a_file_over_the_limit_is_refused(desk: Desk) -> None:
+    key = desk.drop("a.csv", *["A,2024-01-02,,,,1,"] * 100)
+    (receipt,) = desk.ingest(key, max_bytes=1000)
+    assert receipt.refused
+
+
+def test_a_symbol_may_be_given_for_a_file_that_names_none(desk: Desk) -> None:
+    key = desk.drop("download (1).csv", "2024-01-02,5", header="date,close")
+    assert desk.ingest(key)[0].refused
+    assert desk.ingest(key, symbol="AAPL")[0].inserted == 1
+    assert desk.closes() == {("AAPL", "2024-01-02"): 5.0}
+    assert desk.rejects() == []
+
+
+def test_a_daily_file_touches_no_year_but_its_own(desk: Desk) -> None:
+    for year in range(2004, 2024):
+        desk.ingest(desk.drop(f"{year}.csv", f"A,{year}-03-03,,,,1,"))
+    desk.lake.gets.clear()
+    desk.ingest(desk.drop("new.csv", "A,2024-01-02,,,,1,"))
+    assert [k for k in desk.lake.gets if k.startswith("price")] == ["price_by_date/year=2024/prices.parquet"]
+
+
+def test_many_files_make_one_write_a_year(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [desk.drop(f"{i}.csv", f"A,2024-01-{i:02},,,,1,") for i in range(2, 22)]
+    progress: list[tuple[int, int]] = []
+    desk.ingest(*keys, on_progress=lambda done, total: progress.append((done, total)))
+    assert desk.lake.puts == ["price_by_date/year=2024/prices.parquet"]
+    assert progress == [(i, 20) for i in range(1, 21)]
+    monkeypatch.setattr(ingest, "GROUP_ROWS", 5)
+    desk.lake.puts.clear()
+    desk.ingest(*(desk.drop(f"b{i}.csv", f"B,2024-01-{i:02},,,,1,") for i in range(2, 22)))
+    assert len(desk.lake.puts) == 4
+    assert len(desk.closes()) == 40
+
+
+def test_a_store_that_is_down_ends_the_call_with_an_error(desk: Desk) -> None:
+    key = desk.drop("a.csv", "A,2024-01-02,,,,1,")
+
+    def down(key: str) -> None:
+        raise StoreUnavailable(key, "S3 answered 503")
+
+    desk.lake.before_put = down
+    with pytest.raises(StoreUnavailable):
+        desk.ingest(key)
+
+
+# Laws, on files of random rows: valid ones, invalid ones, ones that other files contradict.
+ROWS = st.tuples(
+    st.sampled_from(["AAPL", "NA", "BRK.B", "", "a b"]),
+    st.sampled_from(["2023-12-29", "2024-01-02", "2024-02-30", ""]),
+    st.sampled_from(["1", "2", "-1", "nan", "x", ""]),
+)
+FILES = st.lists(st.lists(ROWS, min_size=1, max_size=6), min_size=1, max_size=4)
+
+
+def as_csv(rows: list[tuple[str, str, str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("symbol", "date", "close"), *rows])
+    return text.getvalue().encode()
+
+
+@given(FILES)
+@settings(max_examples=60, deadline=None)
+def test_every_row_is_explained_and_the_first_of_each_key_is_stored(files: list[list[tuple[str, str, str]]]) -> None:
+    desk = Desk()
+    keys = []
+    for at, rows in enumerate(files):
+        keys.append(f"{UPLOADS}{at}.csv")
+        desk.staging.put(keys[-1], as_csv(rows))
+    receipts = desk.ingest(*keys)
+    assert [r.rows for r in receipts] == [len(rows) for rows in files]
+
+    expected: dict[tuple[str, str], float] = {}
+    for rows in files:
+        for symbol, day, close in rows:
+            if symbol in {"AAPL", "NA", "BRK.B"} and day in {"2023-12-29", "2024-01-02"} and close in {"1", "2"}:
+                expected.setdefault((symbol, day), float(close))
+    assert desk.closes() == expected
+    assert sum(r.inserted for r in receipts) == len(expected)
+    recorded = sum(r.conflicts + r.rejected_rows for r in receipts)
+    assert read_rejects(desk.lake, PRICE_BY_DATE).num_rows == recorded
+
+
+@given(FILES, st.randoms(use_true_random=False))
+@settings(max_examples=40, deadline=None)
+def test_redelivery_in_any_order_changes_nothing(files: list[list[tuple[str, str, str]]], random: Any) -> None:
+    desk = Desk()
+    keys = []
+    for at, rows in enumerate(files):
+        keys.append(f"{UPLOADS}{at}.csv")
+        desk.staging.put(keys[-1], as_csv(rows))
+    desk.ingest(*keys)
+    closes, rejects = desk.closes(), desk.rejects()
+    again = keys * 2
+    random.shuffle(again)
+    for key in again:
+        (receipt,) = desk.ingest(key)
+        assert receipt.rows == len(files[keys.index(key)])
+    assert (desk.closes(), desk.rejects()) == (closes, rejects)

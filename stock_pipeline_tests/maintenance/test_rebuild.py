@@ -1,0 +1,54 @@
+"""A year built again from its raw objects."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from stock_pipeline.errors import RowsWouldBeLost
+from stock_pipeline.maintenance.rebuild import rebuild_year
+from stock_pipeline_tests.support.desk import NOW, UPLOADS, Desk
+
+
+class TestRebuild:
+    def test_a_year_is_what_its_raw_objects_say(self, desk: Desk) -> None:
+        key = desk.drop("a.csv", "A,2024-01-02,,,,1,", "A,2023-01-03,,,,1,", "B,2024-01-02,,,,x,")
+        desk.ingest(key)
+        before = desk.closes()
+        desk.drop("a.csv", "A,2024-01-02,,,,7,", "A,2023-01-03,,,,1,", "C,2024-01-02,,,,2,")
+        (receipt,) = rebuild_year(2024, staging=desk.staging, lake=desk.lake, now=NOW + timedelta(hours=1))
+        assert (receipt.inserted, receipt.duplicates) == (2, 1)
+        assert desk.closes() == before | {("A", "2024-01-02"): 7.0, ("C", "2024-01-02"): 2.0}
+        assert desk.rejects() == []
+
+    def test_restatements_stay_restated(self, desk: Desk) -> None:
+        one, two = desk.drop("one.csv", "A,2024-01-02,,,,1,"), desk.drop("two.csv", "A,2024-01-02,,,,2,")
+        desk.ingest(one)
+        desk.ingest(two, replace=True)
+        rebuild_year(2024, staging=desk.staging, lake=desk.lake, now=NOW)
+        assert desk.closes() == {("A", "2024-01-02"): 2.0}
+        assert desk.rejects() == [("two.csv", 2, "replaced")]
+
+    def test_rows_that_arrive_meanwhile_are_in_it(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        desk.ingest(desk.drop("one.csv", "A,2024-01-02,,,,1,"))
+        desk.drop("two.csv", "B,2024-01-02,,,,1,")
+
+        def another(key: str) -> None:
+            desk.lake.before_put = lambda key: None
+            desk.ingest(desk.drop("three.csv", "C,2024-01-02,,,,1,"))
+
+        desk.lake.before_put = another
+        rebuild_year(2024, staging=desk.staging, lake=desk.lake, now=NOW)
+        assert {symbol for symbol, _ in desk.closes()} == {"A", "B", "C"}
+
+    def test_it_refuses_to_lose_rows_whose_raw_object_is_gone(self, desk: Desk) -> None:
+        desk.ingest(desk.drop("one.csv", "A,2024-01-02,,,,1,"), desk.drop("two.csv", "B,2024-01-02,,,,1,"))
+        del desk.staging.objects[UPLOADS + "two.csv"]
+        with pytest.raises(RowsWouldBeLost, match=r"two\.csv"):
+            rebuild_year(2024, staging=desk.staging, lake=desk.lake)
+        assert len(desk.closes()) == 2
+
+    def test_a_year_without_raw_objects_stays_without(self, desk: Desk) -> None:
+        assert rebuild_year(2024, staging=desk.staging, lake=desk.lake) == []
+        assert desk.lake.objects == {}

@@ -1,0 +1,294 @@
+"""The fast grammar takes nothing that the slow one reads otherwise, and it takes what producers write."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from stock_pipeline.parse.ticks import columnar
+from stock_pipeline.parse.ticks.columnar import Layout, Layouts, learn
+from stock_pipeline.parse.ticks.parser import TickRows, parse_tick_objects
+from stock_pipeline.parse.ticks.rowwise import LineReader
+
+NUMBERS = st.one_of(
+    st.sampled_from(
+        """0 -0 0.0 00 01 1. .5 +1 -1 1e3 1E3 1e+3 1e-3 1e400 -1e400 0e0 NaN Infinity -Infinity null true false 1_0 1,5
+        0.1 189.5 100 999999999999999 9999999999999999 9007199254740993 18446744073709551616 0.1000000000000000055
+        123456789012345.123456789012345 0.000000000000001 0.0000000000000001 1704205800 1704205800250 17042058002500000
+        1704205800250000999 9999999999 10000000000000000000 99999999999 100000000000 99999999999999999""".split()
+    ),
+    st.floats().map(repr),
+    st.floats(0, 1e6).map(lambda x: f"{x:.2f}"),
+    st.integers().map(str),
+    st.from_regex(
+        r"-?[0-9]{1,20}(\.[0-9]{0,20})?([eE][+-]?[0-9]{0,3})?", fullmatch=True, alphabet=st.characters(codec="ascii")
+    ),
+)
+TIMES = st.one_of(
+    st.sampled_from(
+        [
+            "2024-01-02 14:30:00",
+            "2024-02-29T23:59:59.999999",
+            "2024-02-29 00:00:00.9999999",
+            "2000-02-29 00:00:00.1",
+            "2100-02-29 00:00:00",
+            "2023-02-29 00:00:00",
+            "2024-02-30 00:00:00",
+            "2024-04-31 00:00:00",
+            "2024-00-10 00:00:00",
+            "2024-12-00 00:00:00",
+            "1989-12-31 23:59:59",
+            "1990-01-01 00:00:00",
+            "2199-12-31 23:59:59.999999999",
+            "2200-01-01 00:00:00",
+            "9999-12-31 23:59:59",
+            "0000-01-01 00:00:00",
+            "2024-01-02 24:00:00",
+            "2024-01-02 23:60:00",
+            "2024-01-02 23:59:60",
+            "2024-01-02  3:04:05",
+            "2024-01-02 03:04",
+            "2024-01-02",
+            "2024-01-02 03:04:05.",
+            "2024-01-02 03:04:05.1234567890",
+            "2024-01-02T03:04:05Z",
+            "2024-01-02T03:04:05.123Z",
+            "2024-01-02T03:04:05+00:00",
+            "2024-01-02T03:04:05.5+05:30",
+            "2024-01-02T03:04:05-0000",
+            "2024-01-02t03:04:05z",
+            "٢٠٢٤-01-02 03:04:05",
+        ]
+    ),
+    st.builds(
+        "{:04}-{:02}-{:02}{}{:02}:{:02}:{:02}{}{}".format,
+        st.integers(1985, 2205),
+        st.integers(0, 13),
+        st.integers(0, 32),
+        st.sampled_from(" T"),
+        st.integers(0, 25),
+        st.integers(0, 61),
+        st.integers(0, 61),
+        st.from_regex(r"(\.[0-9]{1,10})?", fullmatch=True),
+        st.sampled_from(["", "", "Z", "+00:00", "-05:00"]),
+    ),
+)
+TEXTS = st.one_of(
+    st.sampled_from(["AAPL", "BRK.B", "NA", "0700", "aapl", "A B", " AAPL", "", " ", "é", "x" * 300]),
+    st.sampled_from(["a\\u0041", '\\"', "\\", "a\x7f", "a\x1f"]),
+    st.text(max_size=6),
+    st.from_regex(r"[!-~]{1,12}", fullmatch=True),
+)
+QUOTED_NUMBERS = NUMBERS.map(lambda n: f'"{n}"')
+QUOTED_TIMES, QUOTED_TEXTS = (s.map(lambda t: f'"{t}"') for s in (TIMES, TEXTS))
+ANYTHING = st.sampled_from(["null", "true", "{}", "[]", '[1,"a"]', '""', "1", "x", ""])
+
+# A message is a list of (key, plain value, other values); the plain ones make up a line that a layout is learned from.
+Field = tuple[str, st.SearchStrategy[str], st.SearchStrategy[str]]
+PLAIN_NUMBER = st.sampled_from(["189.5", "1", "0", "0.25", "12345678.125"])
+PLAIN_TIME = st.sampled_from(
+    ['"2024-01-02 14:30:00"', '"2024-01-02T14:30:00.123456"', '"2024-02-29 14:30:00.5Z"',
+     '"2024-01-02T14:30:00.123456789Z"', '"2024-01-02 14:30:00.25+00:00"']
+)  # fmt: skip
+EPOCH = st.sampled_from(["1704205800250", "1704205800", "1704205800250000", "1704205800250000999"])
+WORD = st.sampled_from(['"AAPL"', '"BTC-USD"', '"^GSPC"'])
+ID = st.sampled_from(['"e1"', "7", '"0f-1a"'])
+EXTRA = st.sampled_from(["1", "-2.5", '"x y"', "true", "false", "null", '""', "12345678901234567890"])
+SHAPES: dict[str, tuple[list[Field], list[Field]]] = {
+    "ours": (
+        [("symbol", st.just('"AAPL"'), QUOTED_TEXTS), ("price", PLAIN_NUMBER, NUMBERS),
+         ("produced_at", PLAIN_TIME | EPOCH, QUOTED_TIMES)],
+        [("event_id", ID, QUOTED_TEXTS | NUMBERS), ("size", PLAIN_NUMBER, NUMBERS), ("type", WORD, QUOTED_TEXTS)],
+    ),
+    "coinbase": (
+        [("product_id", WORD, QUOTED_TEXTS), ("price", PLAIN_NUMBER.map('"{}"'.format), QUOTED_NUMBERS),
+         ("time", PLAIN_TIME, QUOTED_TIMES),
+         ("type", st.just('"match"'), st.sampled_from(['"last_match"', '"ticker"']))],
+        [("size", PLAIN_NUMBER.map('"{}"'.format), QUOTED_NUMBERS), ("trade_id", ID, NUMBERS)],
+    ),
+    "alpaca": (
+        [("S", WORD, QUOTED_TEXTS), ("p", PLAIN_NUMBER, NUMBERS), ("t", PLAIN_TIME, QUOTED_TIMES),
+         ("T", st.just('"t"'), st.sampled_from(['"q"', "1"]))],
+        [("s", PLAIN_NUMBER, NUMBERS), ("i", ID, NUMBERS | QUOTED_TEXTS), ("x", WORD, QUOTED_TEXTS | NUMBERS)],
+    ),
+    "massive": (
+        [("sym", WORD, QUOTED_TEXTS), ("p", PLAIN_NUMBER, NUMBERS), ("t", EPOCH, NUMBERS),
+         ("ev", st.just('"T"'), st.sampled_from(['"Q"', '"T "']))],
+        [("s", PLAIN_NUMBER, NUMBERS), ("i", ID, QUOTED_TEXTS), ("x", st.just("4"), NUMBERS),
+         ("trfi", st.just("201"), NUMBERS)],
+    ),
+}  # fmt: skip
+
+
+@st.composite
+def plain_and_odd_lines(draw: st.DrawFn) -> tuple[str, list[str]]:
+    """A plain line, and lines written like it in which some values are others."""
+    required, optional = SHAPES[draw(st.sampled_from(sorted(SHAPES)))]
+    chosen = required + [field for field in optional if draw(st.booleans())]
+    chosen += [
+        (key, EXTRA, NUMBERS | QUOTED_TEXTS) for key in draw(st.sets(st.sampled_from(["seq", "note x", "side"])))
+    ]
+    chosen = draw(st.permutations(chosen))
+    colon, comma = draw(st.sampled_from([":", ": ", " : "])), draw(st.sampled_from([",", ", ", " ,\t"]))
+    head, tail = draw(st.sampled_from([("{", "}"), ("{ ", " }"), (" {", "}\r")]))
+
+    def text(values: list[str]) -> str:
+        return head + comma.join(f'"{f[0]}"{colon}{v}' for f, v in zip(chosen, values, strict=True)) + tail
+
+    plain = [draw(field[1]) for field in chosen]
+    odd = []
+    for _ in range(draw(st.integers(1, 4))):
+        values = [draw(f[1] if draw(st.integers(0, 2)) else f[2] | ANYTHING) for f in chosen]
+        odd.append(text(values))
+    if draw(st.booleans()):  # the same key once more
+        odd.append(text(plain)[: -len(tail)] + comma + f'"{chosen[0][0]}"{colon}{plain[0]}' + tail)
+    return text(plain), odd
+
+
+def encoded(line: str) -> bytes:
+    return line.replace("\n", " ").encode() + b"\n"
+
+
+def by_layout(layout: Layout, line: bytes) -> list[dict[str, Any]] | None:
+    lines = pa.array([line], pa.binary())
+    return as_rows(layout.read(lines, np.ones(len(lines), bool)).arrays) if layout.matches(lines)[0] else None
+
+
+def one_by_one(line: bytes) -> list[dict[str, Any]]:
+    reader = LineReader()
+    reader.add([(0, line)])
+    return [row for _, _, columns in reader.read for row in as_rows(columns.arrays)]
+
+
+def as_rows(arrays: tuple[pa.Array, ...]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pa.table(list(arrays), ["event_id", "symbol", "price", "size", "time"]).to_pylist()
+    return rows
+
+
+@settings(max_examples=200, deadline=None)
+@given(plain_and_odd_lines())
+def test_what_a_layout_takes_is_one_tick_with_the_values_of_the_slow_grammar(lines: tuple[str, list[str]]) -> None:
+    plain, odd = lines
+    layout = learn(encoded(plain))
+    assert layout is not None
+    assert by_layout(layout, encoded(plain)) == one_by_one(encoded(plain))
+    for line in map(encoded, odd):
+        fast = by_layout(layout, line)
+        assert fast is None or fast == one_by_one(line)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(plain_and_odd_lines(), min_size=1, max_size=3), st.randoms(use_true_random=False))
+def test_an_object_reads_the_same_with_and_without_layouts(written: list[tuple[str, list[str]]], random: Any) -> None:
+    lines = [encoded(text) for plain, odd in written for text in [plain] * 3 + odd]
+    random.shuffle(lines)
+    objects = [(b"".join(lines[:3]), "a"), (b"".join(lines[3:]), "b")]
+    assert content(objects, worth=1) == content(objects, worth=10**9)
+
+
+def content(objects: list[tuple[bytes, str]], worth: int) -> Any:
+    """Everything that was read from objects, in the order of their lines, if layouts are used from so many lines on."""
+    with patch.object(columnar, "WORTH", worth), patch.object(columnar, "_SHARE", 1):
+        read: TickRows = parse_tick_objects(objects)
+    order = np.lexsort((read.lines, read.objects))
+    table = read.table.take(order).to_pydict()
+    origins = (read.objects[order].tolist(), read.lines[order].tolist())
+    return (
+        table,
+        origins,
+        read.rejected.to_pydict(),
+        read.rejected_objects.tolist(),
+        read.skipped.tolist(),
+        read.refused,
+    )
+
+
+def exact(price: str, size: str = "1", time: str = '"2024-01-02 14:30:00"') -> bytes:
+    return f'{{"event_id":"e","symbol":"A","price":{price},"size":{size},"produced_at":{time}}}\n'.encode()
+
+
+@pytest.mark.parametrize("price", ["0", "0.5", "1", "189.5", "100.10", "123456789012345.125"])
+@pytest.mark.parametrize("time", ["2024-01-02 14:30:00", "2024-02-29T00:00:00.1", "2199-12-31 23:59:59.999999"])
+def test_what_producers_write_is_taken_by_their_layout(price: str, time: str) -> None:
+    layout = learn(exact("1"))
+    assert layout is not None
+    line = exact(price, time=f'"{time}"')
+    assert by_layout(layout, line) == one_by_one(line) != []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        exact("-1"), exact("1e3"), exact("01"), exact("1."), exact("null"), exact("true"), exact('"1"'), exact("NaN"),
+        exact("1", "-1"), exact("1", "null"), exact("1", "1.5e1"), exact("1", '""'),
+        exact("1", time='"2023-02-29 00:00:00"'), exact("1", time='"2100-02-29 00:00:00"'),
+        exact("1", time='"2024-01-02 24:00:00"'), exact("1", time='"2024-01-02 14:30:00Z"'), exact("1", time="1"),
+        exact("1")[:-1] + b" \n", exact("1")[:-1] + exact("1"), exact("1")[:-2] + b"\n", b" " + exact("1"),
+        exact("1").replace(b'"A"', '"é"'.encode()), exact("1").replace(b'"A"', b'"\\u0041"'),
+        exact("1").replace(b'"A"', b'"\xff"'), exact("1").replace(b'"A"', b'"A\x00"'),
+        exact("1").replace(b'"A"', b'""'), exact("1").replace(b'"price"', b'"size"'), b"\n",
+    ],
+)  # fmt: skip
+def test_what_is_written_in_another_way_is_left_to_the_slow_grammar(line: bytes) -> None:
+    layout = learn(exact("1"))
+    assert layout is not None
+    assert by_layout(layout, line) is None
+
+
+@pytest.mark.parametrize("bound", [10**10, 10**11, 10**12, 10**14, 10**15, 10**17, 10**18])
+def test_epochs_at_the_bounds_of_their_units_are_the_same_to_both(bound: int) -> None:
+    layout = learn(exact("1", time="1704205800250"))
+    assert layout is not None
+    for epoch in (bound - 1, bound, bound + 1, 3 * bound // 2):
+        line = exact("1", time=str(epoch))
+        assert by_layout(layout, line) in (None, one_by_one(line))
+    assert by_layout(layout, line) is not None
+
+
+def test_lines_may_be_a_slice_of_others() -> None:
+    lines = pa.array([exact("1"), exact("2.5"), exact("30"), exact("4")], pa.binary()).slice(1, 2)
+    layout = learn(exact("1"))
+    assert layout is not None
+    assert layout.matches(lines).tolist() == [True, True]
+    assert layout.read(lines, np.ones(2, bool)).price.to_pylist() == [2.5, 30.0]
+
+
+@pytest.mark.parametrize("line", [exact("1", '5,"size":null'), b"\r" + exact("1"), exact("1")[:-1] + b"\t\r\r\n"])
+def test_no_layout_is_learned_from_a_repeated_key_or_odd_spaces(line: bytes) -> None:
+    assert one_by_one(line)
+    assert learn(line) is None
+
+
+@example(b'{"event_id":"e"')
+@given(st.binary(max_size=80))
+def test_no_bytes_break_learning(data: bytes) -> None:
+    assert learn(data + b"\n") is None
+
+
+def test_several_ways_of_writing_in_one_block_are_all_learned() -> None:
+    ticks = [{"symbol": "A", "price": n + 1, "produced_at": "2024-01-02 14:30:00", "size": n} for n in range(3000)]
+    for n, tick in enumerate(ticks):
+        if n % 3 == 1:
+            tick["size"] = None
+        if n % 3 == 2:
+            ticks[n] = dict(reversed(tick.items()))
+    lines = pa.array([json.dumps(tick).encode() + b"\n" for tick in ticks], pa.binary())
+    read, left = Layouts().read(lines)
+    assert len(left) == 0
+    prices = {n: p for at, columns in read for n, p in zip(at.tolist(), columns.price.to_pylist(), strict=True)}
+    assert prices == {n: n + 1 for n in range(3000)}
+
+
+def test_lines_that_are_all_written_in_their_own_way_are_left() -> None:
+    lines = pa.array(
+        [f'{{"symbol":"A","k{n}":1,"price":1,"produced_at":1}}\n'.encode() for n in range(2000)], pa.binary()
+    )
+    read, left = Layouts().read(lines)
+    assert (read, left.tolist()) == ([], list(range(2000)))

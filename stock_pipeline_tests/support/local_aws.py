@@ -1,0 +1,109 @@
+"""The local AWS for tests: one emulator for each test process, a stack of its own for each test that wants one.
+
+A conftest.py makes these fixtures available by importing them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from stock_pipeline.aws.s3 import S3Store
+from stock_pipeline.deploy.sources import CHECKOUT
+from stock_pipeline.local import LocalAws, LocalFolders, ensure_environment, local_aws
+from stock_pipeline.local.stack import client, deploy
+from stock_pipeline.settings import Settings
+
+INSTALLED = CHECKOUT  # what the emulator runs on is installed once, beside the sources, for all tests
+
+Result = TypeVar("Result")
+NewStack = Callable[..., "Stack"]
+
+
+@dataclass
+class Stack:
+    """A deployed stack with clients of the AWS that it is in."""
+
+    aws: LocalAws
+
+    @property
+    def env(self) -> dict[str, str]:
+        return self.aws.env
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        return self.aws.outputs
+
+    @property
+    def settings(self) -> Settings:
+        return Settings.from_env(self.env)
+
+    def client(self, service: str) -> Any:
+        return client(service, self.aws.endpoint)
+
+    @cached_property
+    def s3(self) -> Any:
+        return self.client("s3")
+
+    @cached_property
+    def staging(self) -> S3Store:
+        return S3Store(self.outputs["StagingBucket"], self.s3)
+
+    @cached_property
+    def lake(self) -> S3Store:
+        return S3Store(self.outputs["LakeBucket"], self.s3)
+
+    def log(self) -> str:
+        """The end of what the emulator and the functions have printed, for the message of a failed assertion."""
+        return LocalFolders(self.aws.root).log.read_text(errors="replace")[-4000:]
+
+
+def eventually(question: Callable[[], Result], *, within: float = 30.0) -> Result:
+    """The first true answer to a question that is asked until a deadline, or the last answer."""
+    deadline = time.monotonic() + within
+    while not (answer := question()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return answer
+
+
+@pytest.fixture(scope="session")
+def installed() -> Path:
+    """A root with everything installed that the local AWS runs on."""
+    ensure_environment(INSTALLED)
+    return INSTALLED
+
+
+@pytest.fixture(scope="session")
+def emulator(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """A local AWS that this test process shares; its own stack has the processor dagster."""
+    with local_aws(tmp_path_factory.mktemp("aws"), installed=installed) as aws:
+        yield aws
+
+
+_stages = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def new_stack(emulator: LocalAws, installed: Path) -> NewStack:
+    """Deploys a new stack: `new_stack(processor="dagster", **parameters)`. Its buckets and tables are its own."""
+
+    def make(processor: str = "dagster", **parameters: str) -> Stack:
+        stage = f"test{next(_stages)}"
+        wanted = {"Processor": processor, "Database": f"stock_market_{stage}", **parameters}
+        outputs = deploy(emulator.endpoint, LocalFolders(installed), stage=stage, parameters=wanted)
+        return Stack(LocalAws(emulator.root, emulator.pid, emulator.endpoint, processor, stage, outputs))
+
+    return make
+
+
+@pytest.fixture
+def local_aws_env(new_stack: NewStack) -> Stack:
+    """A fresh stack in which nothing is triggered: the processor is dagster."""
+    return new_stack()
