@@ -15,7 +15,7 @@
     ├── QueueError               SQS does not answer, or refuses
     ├── HistoryMisplaced         objects of history are not where the length of a bucket puts them
     ├── EventError               an event asks a Lambda function for something that it does not do
-    ├── ArrivalsFailed           objects that S3 told a Lambda function of could not be processed
+    ├── ObjectsFailed           objects that S3 told a Lambda function of could not be processed
     ├── NotSent                  the stream did not take ticks, or not all of them
     ├── SimulationError          the simulated market cannot give what was asked for (also a ValueError)
     ├── DevError                 `dev` runs already, or one of its processes failed
@@ -123,7 +123,7 @@ class EventError(StockPipelineError):
     """An event asks a Lambda function for something that it does not do; the message says what it takes."""
 
 
-class ArrivalsFailed(StockPipelineError):
+class ObjectsFailed(StockPipelineError):
     """Objects that S3 told a Lambda function of could not be processed; the same event may be given again."""
 
 

@@ -19,7 +19,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from stock_pipeline.aws.lambda_reporter import Reporter
 from stock_pipeline.aws.s3 import S3Store
-from stock_pipeline.aws.s3_events import arrivals_of
+from stock_pipeline.aws.s3_events import read_notification
 from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.settings import MIB, Settings
 from stock_pipeline.staging.keys import RAW_DAILY_PRICES
@@ -41,10 +41,12 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
 
     Raises EventError when the event is not from S3, or from another bucket than staging.
     """
-    arrivals = arrivals_of(event, bucket=STAGING.bucket, prefix=RAW_DAILY_PRICES)
-    for key, reason in arrivals.passed_over:
+    notification = read_notification(event, bucket=STAGING.bucket, prefix=RAW_DAILY_PRICES)
+    for key, reason in notification.passed_over:
         logger.info("passed over", key=key, reason=reason)
-    receipts = ingest_daily_prices(arrivals.keys, staging=STAGING, lake=LAKE, max_bytes=SETTINGS.max_object_mb * MIB)
+    receipts = ingest_daily_prices(
+        notification.keys, staging=STAGING, lake=LAKE, max_bytes=SETTINGS.max_object_mb * MIB
+    )
     for receipt in receipts:
         if not receipt.etag:
             logger.info("passed over: the object was deleted meanwhile", key=receipt.source)

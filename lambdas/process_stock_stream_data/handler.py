@@ -23,8 +23,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from stock_pipeline.aws.lambda_reporter import Reporter
 from stock_pipeline.aws.s3 import S3Store
-from stock_pipeline.aws.s3_events import Arrivals, arrivals_of, arrivals_of_message
-from stock_pipeline.errors import ArrivalsFailed, EventError, StockPipelineError
+from stock_pipeline.aws.s3_events import Notification, read_message, read_notification
+from stock_pipeline.errors import EventError, ObjectsFailed, StockPipelineError
 from stock_pipeline.ingest.ticks import ingest_ticks, options_of
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.settings import Settings
@@ -52,7 +52,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     """Ingest the objects that an event names.
 
     Returns {"batchItemFailures": [{"itemIdentifier": message id}]} to SQS, {"receipts": [one for each object]} to S3.
-    Raises EventError when the event is from neither, and, for an event of S3, ArrivalsFailed when an object failed.
+    Raises EventError when the event is from neither, and, for an event of S3, ObjectsFailed when an object failed.
     """
 
     def go_on() -> bool:
@@ -61,12 +61,12 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     records = event.get("Records")
     if isinstance(records, list) and records and all(_is_message(record) for record in records):
         return {"batchItemFailures": [{"itemIdentifier": name} for name in process_messages(records, go_on)]}
-    arrivals = arrivals_of(event, bucket=STAGING.bucket, prefix=RAW_TICKS)
-    _log_passed_over(arrivals)
-    receipts, failures = process(arrivals.keys, go_on)
+    notification = read_notification(event, bucket=STAGING.bucket, prefix=RAW_TICKS)
+    _log_passed_over(notification)
+    receipts, failures = process(notification.keys, go_on)
     if failures:
         key, reason = next(iter(failures.items()))
-        raise ArrivalsFailed(f"{len(failures)} of {len(arrivals.keys)} objects failed; {key}: {reason}")
+        raise ObjectsFailed(f"{len(failures)} of {len(notification.keys)} objects failed; {key}: {reason}")
     return {"receipts": [receipt.to_record() for receipt in receipts]}
 
 
@@ -78,12 +78,12 @@ def process_messages(records: Iterable[dict[str, Any]], go_on: Callable[[], bool
         name = record["messageId"]
         named[name] = ()
         try:
-            arrivals = arrivals_of_message(record["body"], bucket=STAGING.bucket, prefix=RAW_TICKS)
+            notification = read_message(record["body"], bucket=STAGING.bucket, prefix=RAW_TICKS)
         except EventError as error:
             failed[name] = str(error)
             continue
-        _log_passed_over(arrivals)
-        named[name] = arrivals.keys
+        _log_passed_over(notification)
+        named[name] = notification.keys
     _, failures = process(list(dict.fromkeys(key for keys in named.values() for key in keys)), go_on)
     failed |= {name: failures[key] for name, keys in named.items() for key in keys if key in failures}
     for name, reason in failed.items():
@@ -142,6 +142,6 @@ def _said(error: Exception) -> str:
     return str(error) if isinstance(error, StockPipelineError) else type(error).__name__
 
 
-def _log_passed_over(arrivals: Arrivals) -> None:
-    for key, reason in arrivals.passed_over:
+def _log_passed_over(notification: Notification) -> None:
+    for key, reason in notification.passed_over:
         logger.info("passed over", key=key, reason=reason)

@@ -15,7 +15,7 @@ from stock_pipeline.errors import EventError
 
 
 @dataclass(frozen=True)
-class Arrivals:
+class Notification:
     """The keys of new objects that an event names, each once and in its order, and those that are not for the caller.
 
     Keys are decoded, as the store takes them. `passed_over` has the reason with each key. Both are empty for the event
@@ -26,13 +26,13 @@ class Arrivals:
     passed_over: tuple[tuple[str, str], ...] = ()
 
 
-def arrivals_of(event: object, *, bucket: str, prefix: str) -> Arrivals:
+def read_notification(event: object, *, bucket: str, prefix: str) -> Notification:
     """The arrivals under a prefix of a bucket that a parsed S3 event names.
 
     Raises EventError when it is no S3 event, or of another bucket; the message holds nothing of what it is instead.
     """
     if isinstance(event, Mapping) and event.get("Event") == "s3:TestEvent":
-        return Arrivals()
+        return Notification()
     keys: dict[str, None] = {}
     passed_over: dict[str, str] = {}
     for key, name, source in _records_of(event):
@@ -46,16 +46,16 @@ def arrivals_of(event: object, *, bucket: str, prefix: str) -> Arrivals:
             passed_over[key] = "a folder marker"
         else:
             keys[key] = None
-    return Arrivals(tuple(keys), tuple(passed_over.items()))
+    return Notification(tuple(keys), tuple(passed_over.items()))
 
 
-def arrivals_of_message(body: str, *, bucket: str, prefix: str) -> Arrivals:
-    """The arrivals that the body of an SQS message names; as `arrivals_of`, which see."""
+def read_message(body: str, *, bucket: str, prefix: str) -> Notification:
+    """The arrivals that the body of an SQS message names; as `read_notification`, which see."""
     try:
         event = json.loads(body)
     except (ValueError, RecursionError):
         raise EventError("the message is not JSON; this queue is for S3 notifications only") from None
-    return arrivals_of(event, bucket=bucket, prefix=prefix)
+    return read_notification(event, bucket=bucket, prefix=prefix)
 
 
 def _records_of(event: Any) -> list[tuple[str, str, str]]:

@@ -82,7 +82,7 @@ def clean_daily_prices(rows: DailyRows, today: date) -> Cleaned:
     rules = _symbol_rules(rows.symbols.texts, forms), _date_rules(rows, today)
     symbols = _placed(forms)
     judged: list[_Judged] = []
-    good, bad = 0, len(rows.misfits.records)
+    good, bad = 0, len(rows.ragged.records)
     for block in range(len(rows.records)):
         judged.append(_judge(rows, block, *rules, *symbols))
         good, bad = good + len(judged[-1].records), bad + len(judged[-1].rejected)
@@ -132,10 +132,10 @@ def _judge(
 
 def _rejected(rows: DailyRows, judged: Sequence[_Judged]) -> pa.Table:
     """All rejected records of the file, in its order."""
-    records = _joined([*(j.rejected for j in judged), rows.misfits.records])
+    records = _joined([*(j.rejected for j in judged), rows.ragged.records])
     reasons = [reason for j in judged for reason in j.reasons]
     details = [detail for j in judged for detail in j.details]
-    for cells in rows.misfits.cells.tolist():
+    for cells in rows.ragged.cells.tolist():
         reasons.append(Reason.RAGGED_ROW if cells else Reason.BAD_QUOTING)
         details.append(f"{cells} cells, the header has {rows.width}" if cells else "the cells cannot be told apart")
     order = np.argsort(records, kind="stable").tolist()

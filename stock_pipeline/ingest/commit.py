@@ -1,4 +1,4 @@
-"""Arrivals into a table: a group of judged source objects is merged, and every row of theirs is accounted for.
+"""Notification into a table: a group of judged source objects is merged, and every row of theirs is accounted for.
 
 The same for every table: what differs (how an object is read, which partition a row belongs to) is given by `ingest`.
 """
@@ -36,7 +36,7 @@ _RECORDERS = 16
 
 
 @dataclass
-class Arrival:
+class SourceObject:
     """One source object, read and judged, on its way into a table.
 
     `cleaned` is None when the object was refused (`refused` says why) or was gone before it could be read (`info` then
@@ -52,7 +52,7 @@ class Arrival:
     held: int = 0
     outcomes: Ints = field(default_factory=lambda: np.zeros(len(Outcome), np.int64))
     partitions: dict[str, int] = field(default_factory=dict)
-    disputes: list[pa.Table] = field(default_factory=list)
+    conflicts: list[pa.Table] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
@@ -60,7 +60,7 @@ class Arrival:
 
 
 def merge_group(
-    group: Sequence[Arrival],
+    group: Sequence[SourceObject],
     rows: pa.Table,
     table: Table,
     transform: Transform,
@@ -69,19 +69,19 @@ def merge_group(
     *,
     replace: bool = False,
 ) -> tuple[list[Receipt], Outcomes]:
-    """Merge a group of arrivals into a table, record what was not stored, and account for every row.
+    """Merge a group of sources into a table, record what was not stored, and account for every row.
 
-    `rows` are the good rows of all arrivals in their order, with provenance (see `with_provenance`). `transform`
+    `rows` are the good rows of all sources in their order, with provenance (see `with_provenance`). `transform`
     gives the partition of each row as an index into a list of names; partitions are merged side by side. With `replace`
-    the group must be one arrival, as a restatement must see what the one before it left.
+    the group must be one source, as a restatement must see what the one before it left.
 
-    Returns a receipt an arrival, and what became of each row (values of `Outcome`).
+    Returns a receipt an source, and what became of each row (values of `Outcome`).
     """
     codes, names = transform(rows)
     if len(names) > 1:
         rows = for_takes(rows)
     outcomes = np.zeros(rows.num_rows, np.int8)
-    sizes = [arrival.rows for arrival in group]
+    sizes = [source.rows for source in group]
     ends, owners = np.cumsum(sizes), np.repeat(np.arange(len(group), dtype=np.int32), sizes)
 
     def merge_partition(partition: str, chosen: Ints) -> None:
@@ -89,14 +89,14 @@ def merge_group(
 
         def record_replaced(merged: Merged) -> None:
             # On record before the commit: once the partition is written, the replaced values exist nowhere else.
-            for found in _disputes(merged, incoming, chosen, group, ends, table).values():
+            for found in _conflict_records(merged, incoming, chosen, group, ends, table).values():
                 replaced = found.filter(pc.equal(found["reason"], Reason.REPLACED.value))
                 write_rejects(lake, table, group[0].info, replaced, now, add=True)
 
         merged = merge_into_partition(
             lake, table, partition, incoming, replace=replace, before_commit=record_replaced if replace else None
         )
-        disputes = _disputes(merged, incoming, chosen, group, ends, table)
+        conflicts = _conflict_records(merged, incoming, chosen, group, ends, table)
         outcomes[chosen] = merged.outcome
         cells = owners[chosen] * np.int32(len(Outcome)) + merged.outcome
         counts = np.bincount(cells, minlength=len(group) * len(Outcome)).reshape(len(group), len(Outcome))
@@ -104,22 +104,22 @@ def merge_group(
             for owner in np.flatnonzero(counts.any(axis=1)).tolist():
                 group[owner].outcomes += counts[owner]
                 group[owner].partitions[partition] = int(counts[owner].sum())
-            for owner, found in disputes.items():
-                group[owner].disputes.append(found)
+            for owner, found in conflicts.items():
+                group[owner].conflicts.append(found)
 
     accounts = Lock()
     with ThreadPoolExecutor(_WRITERS) as threads:
         list(threads.map(merge_partition, *_split(codes, names)))
-    rejected = [_not_stored(arrival) for arrival in group]
+    rejected = [_not_stored(source) for source in group]
 
     def record(first: int) -> None:
-        for arrival, found in zip(group[first::_RECORDERS], rejected[first::_RECORDERS], strict=True):
-            if arrival.info.etag:
-                write_rejects(lake, table, arrival.info, found, now)
+        for source, found in zip(group[first::_RECORDERS], rejected[first::_RECORDERS], strict=True):
+            if source.info.etag:
+                write_rejects(lake, table, source.info, found, now)
 
     with ThreadPoolExecutor(_RECORDERS) as threads:
         list(threads.map(record, range(_RECORDERS)))
-    return [_receipt(arrival, table, now) for arrival in group], outcomes
+    return [_receipt(source, table, now) for source in group], outcomes
 
 
 def with_provenance(good: pa.Table, sources: Sequence[str], owners: Codes, table: Table, now: datetime) -> pa.Table:
@@ -138,29 +138,29 @@ def _split(codes: Ints, names: list[str]) -> tuple[list[str], list[Ints]]:
     return [name for name, count in zip(names, counts, strict=True) if count], [r for r in rows if len(r)]
 
 
-def _disputes(
-    merged: Merged, incoming: pa.Table, chosen: Ints, group: Sequence[Arrival], ends: Ints, table: Table
+def _conflict_records(
+    merged: Merged, incoming: pa.Table, chosen: Ints, group: Sequence[SourceObject], ends: Ints, table: Table
 ) -> dict[int, pa.Table]:
-    """Conflicts and replaced values as rejected rows, by the arrival in the group that caused them.
+    """Conflicts and replaced values as rejected rows, by the source in the group that caused them.
 
     A conflict is recorded as it came; of a replacement the values that gave way are recorded, with their source.
     """
     found: dict[int, pa.Table] = {}
-    if not len(merged.disputed):
+    if not len(merged.conflicts):
         return found
-    replaced = merged.outcome[merged.disputed] == Outcome.REPLACED
-    detail = differences(merged.rivals, incoming.take(merged.disputed), table)
-    origin = pc.binary_join_element_wise(detail, merged.rivals["source"].cast(pa.string()), "; stored from ")
-    at = chosen[merged.disputed]
+    replaced = merged.outcome[merged.conflicts] == Outcome.REPLACED
+    detail = differences(merged.conflicting, incoming.take(merged.conflicts), table)
+    origin = pc.binary_join_element_wise(detail, merged.conflicting["source"].cast(pa.string()), "; stored from ")
+    at = chosen[merged.conflicts]
     owners = np.searchsorted(ends, at, side="right")
     for owner in np.unique(owners):
         mine = np.flatnonzero(owners == owner)
-        arrival = group[owner]
-        assert arrival.cleaned
-        lines = arrival.cleaned.lines[at[mine] - (ends[owner] - arrival.rows)]
+        source = group[owner]
+        assert source.cleaned
+        lines = source.cleaned.lines[at[mine] - (ends[owner] - source.rows)]
         gave_way = replaced[mine]
-        raw = np.array(arrival.cleaned.raw(lines.tolist()), object)
-        raw[gave_way] = _as_text(merged.rivals.take(mine[gave_way]), table)
+        raw = np.array(source.cleaned.raw(lines.tolist()), object)
+        raw[gave_way] = _as_text(merged.conflicting.take(mine[gave_way]), table)
         reasons = np.where(gave_way, Reason.REPLACED.value, Reason.CONFLICT.value)
         columns = [pa.array(lines), pa.array(reasons.tolist()), origin.take(mine), pa.array(raw.tolist(), pa.string())]
         found[int(owner)] = pa.table(columns, REJECTED.names).cast(REJECTED)
@@ -173,19 +173,19 @@ def _as_text(rows: pa.Table, table: Table) -> list[str]:
     return pc.binary_join_element_wise(*columns, ",").to_pylist() if rows.num_rows else []
 
 
-def _not_stored(arrival: Arrival) -> pa.Table:
-    """The rows of an arrival that go on record: what was rejected, and what met other values."""
-    if cleaned := arrival.cleaned:
-        return pa.concat_tables([cleaned.rejected, *arrival.disputes])
-    row = {"line": 0, "reason": Reason.FILE_REFUSED.value, "detail": arrival.refused, "raw": None}
+def _not_stored(source: SourceObject) -> pa.Table:
+    """The rows of an source that go on record: what was rejected, and what met other values."""
+    if cleaned := source.cleaned:
+        return pa.concat_tables([cleaned.rejected, *source.conflicts])
+    row = {"line": 0, "reason": Reason.FILE_REFUSED.value, "detail": source.refused, "raw": None}
     return pa.Table.from_pylist([row], REJECTED)
 
 
-def _receipt(arrival: Arrival, table: Table, now: datetime) -> Receipt:
-    cleaned, info, by_reason = arrival.cleaned, arrival.info, dict[str, int]()
+def _receipt(source: SourceObject, table: Table, now: datetime) -> Receipt:
+    cleaned, info, by_reason = source.cleaned, source.info, dict[str, int]()
     if cleaned and cleaned.rejected.num_rows:
         by_reason = {str(c["values"]): c["counts"].as_py() for c in pc.value_counts(cleaned.rejected["reason"])}
-    count = {outcome: int(arrival.outcomes[outcome]) for outcome in Outcome}
+    count = {outcome: int(source.outcomes[outcome]) for outcome in Outcome}
     return Receipt(
         source=info.key,
         etag=info.etag,
@@ -198,9 +198,9 @@ def _receipt(arrival: Arrival, table: Table, now: datetime) -> Receipt:
         rejected=dict(sorted(by_reason.items())),
         skipped=cleaned.skipped if cleaned else 0,
         replaced=count[Outcome.REPLACED],
-        refused=arrival.refused,
-        partitions=dict(sorted(arrival.partitions.items())),
-        started_at=arrival.started_at,
+        refused=source.refused,
+        partitions=dict(sorted(source.partitions.items())),
+        started_at=source.started_at,
         loaded_at=now,
-        seconds=(datetime.now(UTC) - arrival.started_at).total_seconds(),
+        seconds=(datetime.now(UTC) - source.started_at).total_seconds(),
     )

@@ -1,4 +1,4 @@
-"""parse → clean → merge for arrivals; returns a receipt a source. Assets, Lambdas and the command line all call this.
+"""parse → clean → merge for sources; returns a receipt a source. Assets, Lambdas and the command line all call this.
 
 A group of sources is merged together: each touched partition is read and written once for the whole group. Sources are
 always ingested whole, so their rejected records can be replaced whole too.
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from stock_pipeline.clean.daily import clean_daily_prices
-from stock_pipeline.ingest.commit import Arrival, merge_group, with_provenance
+from stock_pipeline.ingest.commit import SourceObject, merge_group, with_provenance
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.lake.transforms import by_year
 from stock_pipeline.parse.daily.parser import parse_daily_prices
@@ -55,45 +55,45 @@ def ingest_daily_prices(
     """
     now = now or datetime.now(UTC)
     receipts: list[Receipt] = []
-    arrivals = _counted(_read_daily_prices(keys, staging, symbol, max_bytes, now), len(keys), on_progress)
-    for group in _groups(arrivals, 1 if replace else GROUP_ROWS):
+    sources = _counted(_read_daily_prices(keys, staging, symbol, max_bytes, now), len(keys), on_progress)
+    for group in _groups(sources, 1 if replace else GROUP_ROWS):
         done, _ = merge_group(group, _joined(group, now), PRICE_BY_DATE, by_year, lake, now, replace=replace)
         receipts += done
         del group  # else the next one is read while this one is still held
     return receipts
 
 
-def _counted(arrivals: Iterator[Arrival], total: int, on_progress: Progress | None) -> Iterator[Arrival]:
-    for done, arrival in enumerate(arrivals, 1):
+def _counted(sources: Iterator[SourceObject], total: int, on_progress: Progress | None) -> Iterator[SourceObject]:
+    for done, source in enumerate(sources, 1):
         if on_progress:
             on_progress(done, total)
-        yield arrival
-        del arrival
+        yield source
+        del source
 
 
 def _read_daily_prices(
     keys: Sequence[str], staging: ObjectStore, symbol: str | None, max_bytes: int, now: datetime
-) -> Iterator[Arrival]:
+) -> Iterator[SourceObject]:
     """Raw objects of daily prices, read, parsed and cleaned, in the order of the keys; a few are read ahead."""
 
-    def judged(found: StoredObject, limit: int) -> Arrival:
+    def judged(found: StoredObject, limit: int) -> SourceObject:
         started_at = datetime.now(UTC)
         rows = parse_daily_prices(found.data, found.info.key, symbol=symbol, max_bytes=limit)
         cleaned = clean_daily_prices(rows, now.date())
-        return Arrival(found.info, started_at, cleaned, held=len(rows.lines.text))
+        return SourceObject(found.info, started_at, cleaned, held=len(rows.lines.text))
 
-    def refused(info: ObjectInfo, reason: str) -> Arrival:
-        return Arrival(info, datetime.now(UTC), refused=reason)
+    def refused(info: ObjectInfo, reason: str) -> SourceObject:
+        return SourceObject(info, datetime.now(UTC), refused=reason)
 
     return each_raw_object(keys, staging, judged, refused, max_bytes=max_bytes, readers=_READERS, now=now)
 
 
-def _groups(arrivals: Iterator[Arrival], rows: int) -> Iterator[list[Arrival]]:
-    """The arrivals in groups of at least this many rows, or GROUP_BYTES of text; a refused one counts as none."""
-    group: list[Arrival] = []
-    for arrival in arrivals:
-        group.append(arrival)
-        del arrival  # a group that is done is let go before the next object is read
+def _groups(sources: Iterator[SourceObject], rows: int) -> Iterator[list[SourceObject]]:
+    """The sources in groups of at least this many rows, or GROUP_BYTES of text; a refused one counts as none."""
+    group: list[SourceObject] = []
+    for source in sources:
+        group.append(source)
+        del source  # a group that is done is let go before the next object is read
         if sum(a.rows for a in group) >= rows or sum(a.held for a in group) >= GROUP_BYTES:
             yield group
             group = []
@@ -101,10 +101,10 @@ def _groups(arrivals: Iterator[Arrival], rows: int) -> Iterator[list[Arrival]]:
         yield group
 
 
-def _joined(group: list[Arrival], now: datetime) -> pa.Table:
+def _joined(group: list[SourceObject], now: datetime) -> pa.Table:
     """The good rows of a group with their provenance, in its order."""
     columns = [c for c in PRICE_BY_DATE.schema if c.name not in ("source", "etl_loading_ts")]
-    good = [arrival.cleaned.good for arrival in group if arrival.cleaned]
+    good = [source.cleaned.good for source in group if source.cleaned]
     rows = pa.concat_tables([pa.schema(columns).empty_table(), *good]).unify_dictionaries()
-    owners = np.repeat(np.arange(len(group), dtype=np.int32), [arrival.rows for arrival in group])
-    return with_provenance(rows, [arrival.info.key for arrival in group], owners, PRICE_BY_DATE, now)
+    owners = np.repeat(np.arange(len(group), dtype=np.int32), [source.rows for source in group])
+    return with_provenance(rows, [source.info.key for source in group], owners, PRICE_BY_DATE, now)

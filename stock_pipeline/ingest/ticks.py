@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from stock_pipeline.arrow import booleans
 from stock_pipeline.clean.ticks import MAX_SKEW, clean_tick_objects
-from stock_pipeline.ingest.commit import Arrival, merge_group, with_provenance
+from stock_pipeline.ingest.commit import SourceObject, merge_group, with_provenance
 from stock_pipeline.lake.merge import Outcome, merge
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.lake.partitions import merge_into_partition
@@ -127,7 +127,7 @@ def _ingest_group(
     arrivals = []
     for at, raw in enumerate(group):
         refused = raw.refused or ticks.refused.get(at)
-        arrivals.append(Arrival(raw.info, started_at, None if refused else ticks.of(at), refused))
+        arrivals.append(SourceObject(raw.info, started_at, None if refused else ticks.of(at), refused))
 
     sources = [raw.info.key for raw in group]
     rows = with_provenance(ticks.good, sources, ticks.objects, STREAM_PRICES_HISTORY, now)

@@ -1,8 +1,8 @@
-"""Texts that hardly repeat → numbers that tell them apart, by columns of 64-bit fingerprints instead of a hash table.
+"""Texts that hardly repeat → numbers that tell them apart, by columns of 64-bit hashes instead of a hash table.
 
 A million event ids take 25 ms and 24 MB so, 50 ms if some come twice; Arrow's `dictionary_encode` takes 150 ms and
 holds them all once more.
-The result is exact: texts of one fingerprint are compared, and if two of them differ (by chance once in thirty million
+The result is exact: texts of one hash are compared, and if two of them differ (by chance once in thirty million
 merges of a million ids, or because somebody made them so) the hash table decides.
 """
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 Ints = npt.NDArray[np.int64]
-Marks = npt.NDArray[np.uint64]
+Hashes = npt.NDArray[np.uint64]
 
 WORTH = 1000
 """Below so many texts it makes no difference."""
@@ -26,9 +26,9 @@ _ODD = np.uint64(
 _HALF = np.uint64(32)
 
 
-def numbered(texts: pa.ChunkedArray) -> tuple[Ints, int]:
+def factorize(texts: pa.ChunkedArray) -> tuple[Ints, int]:
     """A number in [0, n) for each text, the same for equal texts and for no others; and n. Null is not allowed."""
-    if len(texts) >= WORTH and (numbers := _by_fingerprint(texts)):
+    if len(texts) >= WORTH and (numbers := _by_hash(texts)):
         return numbers
     # As one piece: encoded chunk by chunk, each would bring a dictionary of all the distinct texts so far.
     encoded = texts.combine_chunks().dictionary_encode()
@@ -36,11 +36,11 @@ def numbered(texts: pa.ChunkedArray) -> tuple[Ints, int]:
     return codes.astype(np.int64), len(encoded.dictionary)
 
 
-def _by_fingerprint(texts: pa.ChunkedArray) -> tuple[Ints, int] | None:
-    """What `numbered` gives; None when a text is too short, or when different ones have one fingerprint."""
+def _by_hash(texts: pa.ChunkedArray) -> tuple[Ints, int] | None:
+    """What `factorize` gives; None when a text is too short, or when different ones have one hash."""
     marks, start = np.empty(len(texts), np.uint64), 0
     for chunk in texts.chunks:
-        found = fingerprints(chunk)
+        found = hashes(chunk)
         if found is None:
             return None
         marks[start : start + len(found)] = found
@@ -60,8 +60,8 @@ def _by_fingerprint(texts: pa.ChunkedArray) -> tuple[Ints, int] | None:
     return numbers, int(numbers[order[-1]]) + 1
 
 
-def fingerprints(texts: pa.StringArray) -> Marks | None:
-    """A fingerprint of each text, made of all its bytes; None when some text is shorter than eight bytes."""
+def hashes(texts: pa.StringArray) -> Hashes | None:
+    """A hash of each text, made of all its bytes; None when some text is shorter than eight bytes."""
     if not len(texts):
         return np.zeros(0, np.uint64)
     bounds = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
@@ -70,7 +70,7 @@ def fingerprints(texts: pa.StringArray) -> Marks | None:
     if shortest < _WORD:
         return None
     content = np.frombuffer(texts.buffers()[2], np.uint8)
-    words: Marks = np.ndarray(
+    words: Hashes = np.ndarray(
         len(content) - _WORD + 1, np.uint64, content, strides=(1,)
     )  # at every byte, the next eight
     marks = lengths.astype(np.uint64)

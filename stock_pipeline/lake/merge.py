@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stock_pipeline.arrow import as_numpy, booleans
-from stock_pipeline.lake.hashing import numbered
+from stock_pipeline.lake.hashing import factorize
 from stock_pipeline.schemas import Table
 
 Ints = npt.NDArray[np.int64]
@@ -71,14 +71,14 @@ class Merged:
     """The result of a merge.
 
     `sorted` is the whole partition after the merge, or None when nothing changes. `outcome` (int8, values of `Outcome`)
-    has one entry a row of the incoming table. `rivals` maps nothing but conflicts and replacements: row i of `rivals`
-    is the row that the incoming row `disputed[i]` met.
+    has one entry a row of the incoming table. `conflicts` are the places of the incoming rows that are a conflict or a
+    replacement, and row i of `conflicting` is the row that the incoming row `conflicts[i]` met.
     """
 
     sorted: Sorted | None
     outcome: npt.NDArray[np.int8]
-    disputed: Ints
-    rivals: pa.Table
+    conflicts: Ints
+    conflicting: pa.Table
 
     @property
     def table(self) -> pa.Table | None:
@@ -125,14 +125,14 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
     outcome[behind] = np.where(same, Outcome.DUPLICATE, Outcome.CONFLICT)
     takes_key[behind] = False
 
-    rivals, disputed = _rivals(existing, incoming, outcome, stored, first)
+    conflicting, conflicts = _conflicting(existing, incoming, outcome, stored, first)
     _own_rows_count_as_inserted(existing, incoming, table, outcome, stored, first)
     if not takes_key.any():
-        return Merged(None, outcome, disputed, rivals)
+        return Merged(None, outcome, conflicts, conflicting)
     stays = np.ones(existing.num_rows, bool)
     stays[stored[outcome == Outcome.REPLACED]] = False
     kept = np.flatnonzero(np.concatenate([stays, takes_key]))
-    return Merged(_sorted(pa.concat_tables([existing, incoming]), table.sort, kept), outcome, disputed, rivals)
+    return Merged(_sorted(pa.concat_tables([existing, incoming]), table.sort, kept), outcome, conflicts, conflicting)
 
 
 def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Merged:
@@ -150,8 +150,8 @@ def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Mer
     stays = np.bincount(key_of)[key_of] == 1
     contested = np.flatnonzero(~stays)
     if len(contested):
-        rivals, at = few.take(contested), leading[contested]
-        order = np.lexsort((-at, pack(rivals, (*table.key, *ties))[0]))
+        conflicting, at = few.take(contested), leading[contested]
+        order = np.lexsort((-at, pack(conflicting, (*table.key, *ties))[0]))
         contested = contested[order]
         stays[contested[np.append(np.diff(key_of[contested]) != 0, True)]] = True
 
@@ -167,13 +167,13 @@ def for_takes(rows: pa.Table) -> pa.Table:
     return rows.unify_dictionaries().combine_chunks()
 
 
-def differences(rivals: pa.Table, rows: pa.Table, table: Table) -> pa.ChunkedArray:
-    """In words, row by row, how `rows` differ from `rivals`: `close 10.5 stored, 11.0 given; volume …`."""
+def differences(conflicting: pa.Table, rows: pa.Table, table: Table) -> pa.ChunkedArray:
+    """In words, row by row, how `rows` differ from `conflicting`: `close 10.5 stored, 11.0 given; volume …`."""
     parts = []
     for name in table.values:
-        there, here = (_text(t.column(name)) for t in (rivals, rows))
+        there, here = (_text(t.column(name)) for t in (conflicting, rows))
         words = pc.binary_join_element_wise(f"{name} ", there, " stored, ", here, " given", "")
-        differs = pa.array(~_same(rivals, rows, (name,)))
+        differs = pa.array(~_same(conflicting, rows, (name,)))
         parts.append(pc.if_else(differs, words, pa.scalar(None, pa.string())))
     return pc.binary_join_element_wise(*parts, "; ", null_handling="skip")
 
@@ -182,19 +182,19 @@ def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.coalesce(pc.cast(column, pa.string()), pa.scalar("nothing"))
 
 
-def _rivals(
+def _conflicting(
     existing: pa.Table, incoming: pa.Table, outcome: npt.NDArray[np.int8], stored: Places, first: Places
 ) -> tuple[pa.Table, Ints]:
     """The rows that conflicts and replacements met, and which incoming rows those are."""
-    disputed = np.flatnonzero((outcome == Outcome.CONFLICT) | (outcome == Outcome.REPLACED))
-    if not len(disputed):
-        return incoming.slice(0, 0), disputed
+    conflicts = np.flatnonzero((outcome == Outcome.CONFLICT) | (outcome == Outcome.REPLACED))
+    if not len(conflicts):
+        return incoming.slice(0, 0), conflicts
     # A conflict met the stored row, unless that one itself gave way to the first incoming row of the key.
-    gave_way = (outcome[first[disputed]] == Outcome.REPLACED) & (outcome[disputed] == Outcome.CONFLICT)
-    met_stored = (stored[disputed] >= 0) & ~gave_way
-    from_stored, from_incoming = disputed[met_stored], disputed[~met_stored]
-    rivals = pa.concat_tables([existing.take(stored[from_stored]), incoming.take(first[from_incoming])])
-    return rivals, np.concatenate([from_stored, from_incoming])
+    gave_way = (outcome[first[conflicts]] == Outcome.REPLACED) & (outcome[conflicts] == Outcome.CONFLICT)
+    met_stored = (stored[conflicts] >= 0) & ~gave_way
+    from_stored, from_incoming = conflicts[met_stored], conflicts[~met_stored]
+    conflicting = pa.concat_tables([existing.take(stored[from_stored]), incoming.take(first[from_incoming])])
+    return conflicting, np.concatenate([from_stored, from_incoming])
 
 
 def _own_rows_count_as_inserted(
@@ -257,7 +257,7 @@ def pack(rows: pa.Table, columns: tuple[str, ...], *, ordered: bool = True) -> t
     """One integer in [0, span) a row, equal rows having equal integers, by these columns. Null is not allowed.
 
     When `ordered`, sorting the integers sorts the rows: strings by their code points, dates and timestamps by time.
-    Without it strings are numbered as they come, which spares sorting a million of them.
+    Without it strings are factorize as they come, which spares sorting a million of them.
     """
     packed, span = np.zeros(rows.num_rows, np.int64), 1
     for name in columns:
@@ -277,7 +277,7 @@ def _ranks(column: pa.ChunkedArray, ordered: bool = True) -> tuple[Ints, int]:
     if not len(column):
         return np.zeros(0, np.int64), 0
     if pa.types.is_string(column.type) and not ordered:
-        return numbered(column)
+        return factorize(column)
     if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
         if not pa.types.is_dictionary(column.type):
             # As one piece: encoded chunk by chunk, each would bring a dictionary of all the distinct values so far.

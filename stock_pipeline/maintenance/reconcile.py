@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from stock_pipeline.errors import ObjectNotFound
 from stock_pipeline.ingest.daily import ingest_daily_prices
-from stock_pipeline.ingest.isolation import ingest_each
+from stock_pipeline.ingest.partial_failure import ingest_each
 from stock_pipeline.ingest.ticks import ingest_ticks, options_of
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.parquet import decode

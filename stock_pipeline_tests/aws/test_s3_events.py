@@ -9,21 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stock_pipeline.aws.s3_events import Arrivals, arrivals_of, arrivals_of_message
+from stock_pipeline.aws.s3_events import Notification, read_message, read_notification
 from stock_pipeline.errors import EventError
 from stock_pipeline_tests.support.s3_notifications import event, record
 
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(lambda k: not k.endswith("/"))
 
 
-def arrivals(found: object) -> Arrivals:
-    return arrivals_of(found, bucket="staging", prefix="stock_stream/")
+def arrivals(found: object) -> Notification:
+    return read_notification(found, bucket="staging", prefix="stock_stream/")
 
 
 @given(st.lists(KEYS.map("stock_stream/".__add__), max_size=5))
 def test_keys_are_decoded_exactly_once_and_given_once_in_their_order(keys: list[str]) -> None:
-    found = arrivals_of_message(json.dumps(event(*keys, *keys)), bucket="staging", prefix="stock_stream/")
-    assert found == Arrivals(tuple(dict.fromkeys(keys)))
+    found = read_message(json.dumps(event(*keys, *keys)), bucket="staging", prefix="stock_stream/")
+    assert found == Notification(tuple(dict.fromkeys(keys)))
 
 
 def test_what_looks_encoded_in_a_key_is_left_alone() -> None:
@@ -65,7 +65,7 @@ FOREIGN = [
 @pytest.mark.parametrize("body", FOREIGN, ids=range(len(FOREIGN)))
 def test_what_is_no_s3_event_is_an_error_that_does_not_repeat_it(body: str) -> None:
     with pytest.raises(EventError, match="S3 notification") as error:
-        arrivals_of_message(body, bucket="staging", prefix="stock_stream/")
+        read_message(body, bucket="staging", prefix="stock_stream/")
     assert "Records" not in str(error.value)
 
 
@@ -75,4 +75,4 @@ def test_an_event_of_another_bucket_is_an_error_that_names_both() -> None:
 
 
 def test_the_test_event_names_nothing() -> None:
-    assert arrivals({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "staging"}) == Arrivals()
+    assert arrivals({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "staging"}) == Notification()

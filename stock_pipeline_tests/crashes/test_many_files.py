@@ -22,7 +22,7 @@ import pytest
 from stock_pipeline.errors import ObjectNotFound
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.orchestration.batch import sensor
-from stock_pipeline.orchestration.batch.run_requests import HANDED_AT_ONCE
+from stock_pipeline.orchestration.batch.run_requests import REQUESTED_AT_ONCE
 from stock_pipeline.orchestration.batch.sensor import INTERVAL, daily_price_arrivals
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline_tests.support.amounts import Amounts
@@ -36,7 +36,7 @@ OLD, REWRITTEN, DELETED = 5e-4, 5e-4, 2e-4  # of all arrivals
 TICK_LOST, SUBMISSION_LOST, RUN_FAILS, RUN_GOES_ON = 0.1, 0.05, 0.15, 0.2
 FAILED_AT_MOST = 3  # times in a row; after five the sensor gives up, and says so
 MOST_TICKS = 2_000
-LONGEST_CURSOR = 16_384 + 12 * HANDED_AT_ONCE + 200 * 2 * YEARS
+LONGEST_CURSOR = 16_384 + 12 * REQUESTED_AT_ONCE + 200 * 2 * YEARS
 """Of fixed size, but for what is in runs: so many bytes an object, and a batch a year for first and further tries."""
 
 

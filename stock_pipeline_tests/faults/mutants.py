@@ -100,8 +100,8 @@ MUTANTS = (
     Mutant("others' rows count as own", _MERGE, '("source", "etl_loading_ts") if n in', '("source",) if n in'),
     Mutant("null equals nothing", _MERGE, "equal = pc.if_else(pc.is_valid(equal), equal, pc.and_(pc.is_null(a), pc.is_null(b)))",
            "equal = pc.fill_null(equal, False)"),
-    Mutant("the greatest by time alone", _MERGE, "order = np.lexsort((-at, pack(rivals, (*table.key, *ties))[0]))",
-           "order = np.lexsort((at, pack(rivals, table.key)[0]))"),
+    Mutant("the greatest by time alone", _MERGE, "order = np.lexsort((-at, pack(conflicting, (*table.key, *ties))[0]))",
+           "order = np.lexsort((at, pack(conflicting, table.key)[0]))"),
     Mutant("the snapshot by arrival", _MERGE, "leads, _ = _ranks(both.column(lead))", "leads = np.arange(both.num_rows)"),
     Mutant("the snapshot is written over", _TICKS, "        merge_into_partition(lake, LATEST_PRICES, SNAPSHOT, latest)\n",
            "        from stock_pipeline.lake.parquet import encode\n"

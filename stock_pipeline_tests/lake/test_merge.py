@@ -37,7 +37,7 @@ def test_any_other_value_is_a_conflict(column: str) -> None:
     merged = merge(table(bar(**{column: 11})), table(bar(source="b.csv", **{column: 12})), PRICE_BY_DATE)
     assert outcomes(merged) == ["CONFLICT"]
     assert merged.table is None
-    assert merged.rivals.to_pylist()[0][column] == 11
+    assert merged.conflicting.to_pylist()[0][column] == 11
 
 
 def test_a_value_where_none_was_is_a_conflict() -> None:
@@ -59,8 +59,8 @@ def test_a_restatement_takes_the_place_of_what_is_stored() -> None:
         ("AAPL", 2.0, "b.csv"),
         ("MSFT", 10.0, "a.csv"),
     ]
-    rivals = dict(zip(merged.disputed.tolist(), merged.rivals.column("close").to_pylist(), strict=True))
-    assert rivals == {0: 1.0, 1: 2.0}
+    conflicting = dict(zip(merged.conflicts.tolist(), merged.conflicting.column("close").to_pylist(), strict=True))
+    assert conflicting == {0: 1.0, 1: 2.0}
 
 
 def test_a_restatement_of_the_same_values_changes_nothing() -> None:
@@ -137,7 +137,7 @@ def test_keys_far_apart_are_packed_without_running_over() -> None:
 
 
 def test_a_few_rows_over_a_century_are_merged_by_their_keys() -> None:
-    """So few among so many possible keys that they are numbered by sorting."""
+    """So few among so many possible keys that they are factorize by sorting."""
     days = [date(1924 + year, 1, 2) for year in range(100)]
     stored = table(*(bar(f"S{n}") | {"date": day} for n, day in enumerate(days)))
     again = table(*(bar(f"S{n}") | {"date": day} for n, day in enumerate(days)), bar("NEW"))

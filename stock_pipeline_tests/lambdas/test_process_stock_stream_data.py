@@ -13,7 +13,7 @@ import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from stock_pipeline.aws.s3 import S3Store
-from stock_pipeline.errors import ArrivalsFailed, EventError, SettingsError, StoreUnavailable
+from stock_pipeline.errors import EventError, ObjectsFailed, SettingsError, StoreUnavailable
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.lake.transforms import SNAPSHOT
@@ -216,10 +216,10 @@ def test_for_s3_itself_it_fails_when_an_object_failed_and_has_stored_the_others(
     handler: ModuleType, s3: Any, context: LambdaContext, broken_at: Callable[..., None]
 ) -> None:
     keys = drop(s3, a=tick("e1"), b=tick("e2"))
-    with pytest.raises(ArrivalsFailed, match=r"1 of 2 objects failed; .*gone: .*does not exist"):
+    with pytest.raises(ObjectsFailed, match=r"1 of 2 objects failed; .*gone: .*does not exist"):
         handler.lambda_handler(telling_of(keys[0], PREFIX + "gone"), context)
     broken_at(keys[0], StoreUnavailable("k", "S3 answered 503"))
-    with pytest.raises(ArrivalsFailed, match="503"):
+    with pytest.raises(ObjectsFailed, match="503"):
         handler.lambda_handler(telling_of(*keys), context)
     assert stored(s3) == ["e1", "e2"]
 

@@ -2,8 +2,8 @@
 
 S3 cannot list by time, and a time alone would not do: many objects arrive in one second, an object is rewritten under
 its old key, and a slow multipart upload appears with the time at which it began. So each tick lists everything and asks
-the ledger which (key, ETag) are new. Remembering each of them would make a cursor of megabytes, which Dagster stores
-with every tick; so the ledger remembers
+the cursor which (key, ETag) are new. Remembering each of them would make a cursor of megabytes, which Dagster stores
+with every tick; so the cursor remembers
     the newest objects one by one (`RECENT` of them), and
     of the older ones, in each of `BUCKETS` buckets, the sum of their 64-bit hashes.
 In a bucket, the listed objects that are not remembered one by one are put in the order of their time. If the older ones
@@ -51,8 +51,8 @@ class Batch:
 
 
 @dataclass
-class Ledger:
-    """What has been handed over. `born` sets apart the run keys of a ledger that was started afresh."""
+class Cursor:
+    """What has been handed over. `born` sets apart the run keys of a cursor that was started afresh."""
 
     born: int
     recent: frozenset[int] = frozenset()
@@ -79,15 +79,15 @@ class Ledger:
         self.recent = frozenset(known[-RECENT:])
         self.sums = tuple(sums)
 
-    def to_cursor(self) -> str:
-        """The ledger as a string of at most a few KB, and 11 bytes for each object in a batch."""
+    def to_text(self) -> str:
+        """The cursor as a string of at most a few KB, and 11 bytes for each object in a batch."""
         batches = [asdict(batch) | {"objects": _packed(batch.objects)} for batch in self.batches]
         state = {"recent": _packed(sorted(self.recent)), "sums": _packed(self.sums)}
         return json.dumps({"born": self.born, **state, "batches": batches}, separators=(",", ":"))
 
     @classmethod
-    def from_cursor(cls, cursor: str | None, now: float) -> Ledger:
-        """The ledger that `to_cursor` wrote, or an empty one born `now` when there is none that can be read.
+    def from_text(cls, cursor: str | None, now: float) -> Cursor:
+        """The cursor that `to_text` wrote, or an empty one born `now` when there is none that can be read.
 
         An empty one hands everything over again, which is safe.
         """
@@ -96,7 +96,7 @@ class Ledger:
             batches = [Batch(**batch | {"objects": tuple(_unpacked(batch["objects"]))}) for batch in state["batches"]]
             sums = tuple(_unpacked(state["sums"]))
             if len(sums) != BUCKETS:
-                raise ValueError("a ledger of other dimensions")
+                raise ValueError("a cursor of other dimensions")
             return cls(state["born"], frozenset(_unpacked(state["recent"])), sums, batches)
         except (ValueError, KeyError, TypeError, zlib.error):
             return cls(int(now))

@@ -1,7 +1,7 @@
-"""Which runs the arrivals in staging ask for. No Dagster here: the sensor turns these requests into runs.
+"""Which runs the new objects in staging ask for. No Dagster here: the sensor turns these requests into runs.
 
-Arrivals are grouped so that one run brings in everything that came for a year. An object stays in its batch until the
-run of that batch has succeeded; when the run fails, or is gone, the batch is asked for again, later and later,
+New objects are grouped so that one run brings in everything that came for a year. An object stays in its batch until
+the run of that batch has succeeded; when the run fails, or is gone, the batch is asked for again, later and later,
 `ATTEMPTS` times in all.
 """
 
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from stock_pipeline.clean.daily import clean_daily_prices
 from stock_pipeline.errors import StoreUnavailable
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
-from stock_pipeline.orchestration.batch.cursor import Batch, Ledger, identity
+from stock_pipeline.orchestration.batch.cursor import Batch, Cursor, identity
 from stock_pipeline.orchestration.partitions import has_year
 from stock_pipeline.parse.daily.parser import parse_daily_prices
 from stock_pipeline.settings import MIB
@@ -27,7 +27,7 @@ from stock_pipeline.staging.keys import session_of
 
 ATTEMPTS = 5
 FIRST_WAIT = 30.0  # seconds before the second attempt, doubled before each further one
-HANDED_AT_ONCE = 2_000  # objects in runs that are not done; the rest waits in staging
+REQUESTED_AT_ONCE = 2_000  # objects in runs that are not done; the rest waits in staging
 PEEK_BYTES = 16 * MIB
 PEEK_SECONDS = 15.0  # a tick must end within 60
 
@@ -44,44 +44,44 @@ class Request:
     keys: tuple[str, ...]
 
 
-def hand_over(
-    ledger: Ledger,
+def plan_runs(
+    cursor: Cursor,
     listed: Sequence[ObjectInfo],
     staging: ObjectStore,
     state_of: Callable[[str], RunState],
     now: float,
     log: Callable[[str], object],
 ) -> list[Request]:
-    """The runs to ask for now, entered in the ledger.
+    """The runs to ask for now, entered in the cursor.
 
     `listed` is everything in staging, `state_of` tells what became of the run with a run key, `now` is in seconds since
     the epoch. Raises StoreUnavailable when an upload cannot be read to see its years.
     """
-    new = ledger.new(listed)
-    requests = _settle(ledger, listed, state_of, now, log)
-    room = HANDED_AT_ONCE - sum(len(batch.objects) for batch in ledger.batches)
+    new = cursor.new(listed)
+    requests = _settle(cursor, listed, state_of, now, log)
+    room = REQUESTED_AT_ONCE - sum(len(batch.objects) for batch in cursor.batches)
     arrivals = _with_years(new[: max(room, 0)], staging, datetime.fromtimestamp(now, UTC).date())
     for years, group in _grouped(arrivals):
-        requests.append(_request(ledger, years, group, attempt=1))
-    ledger.remember(listed, new[len(arrivals) :])
+        requests.append(_request(cursor, years, group, attempt=1))
+    cursor.remember(listed, new[len(arrivals) :])
     return requests
 
 
 def _settle(
-    ledger: Ledger,
+    cursor: Cursor,
     listed: Sequence[ObjectInfo],
     state_of: Callable[[str], RunState],
     now: float,
     log: Callable[[str], object],
 ) -> list[Request]:
     """Let go of the batches that are done, and ask again for those whose run failed, once they are due."""
-    batches, ledger.batches = ledger.batches, []
+    batches, cursor.batches = cursor.batches, []
     there = {identity(info): info for info in listed} if batches else {}
     requests = []
     for batch in batches:
         state = state_of(batch.run_key)
         if state == "running":
-            ledger.batches.append(batch)
+            cursor.batches.append(batch)
         if state in {"running", "succeeded"}:
             continue
         due = batch.due or (now if state == "gone" else now + FIRST_WAIT * 2 ** (batch.attempt - 1))
@@ -90,18 +90,18 @@ def _settle(
             log(f"{len(objects)} objects were given up after {ATTEMPTS} failed runs, the last with the run key "
                 f"{batch.run_key}; once its cause is gone, materialize {batch.first} to {batch.last}")  # fmt: skip
         elif due > now:
-            ledger.batches.append(replace(batch, due=due))
+            cursor.batches.append(replace(batch, due=due))
         elif objects:  # what was deleted or rewritten meanwhile is no longer this batch's
-            requests.append(_request(ledger, (batch.first, batch.last), objects, batch.attempt + 1))
+            requests.append(_request(cursor, (batch.first, batch.last), objects, batch.attempt + 1))
     return requests
 
 
-def _request(ledger: Ledger, years: Years, objects: Sequence[ObjectInfo], attempt: int) -> Request:
+def _request(cursor: Cursor, years: Years, objects: Sequence[ObjectInfo], attempt: int) -> Request:
     numbers = tuple(identity(info) for info in objects)
     first, last = years
-    run_key = f"{first}-{last}/{ledger.born}/{sum(numbers) % 2**64:016x}/{attempt}"
+    run_key = f"{first}-{last}/{cursor.born}/{sum(numbers) % 2**64:016x}/{attempt}"
     batch = Batch(run_key, first, last, attempt, numbers)
-    ledger.batches.append(batch)
+    cursor.batches.append(batch)
     return Request(batch, tuple(info.key for info in objects))
 
 

@@ -6,9 +6,9 @@ from os.path import commonprefix
 import dagster as dg
 
 from stock_pipeline.orchestration.batch.assets import IngestConfig, price_by_date
-from stock_pipeline.orchestration.batch.cursor import Ledger
+from stock_pipeline.orchestration.batch.cursor import Cursor
 from stock_pipeline.orchestration.batch.jobs import ingest_daily_prices
-from stock_pipeline.orchestration.batch.run_requests import Request, RunState, hand_over
+from stock_pipeline.orchestration.batch.run_requests import Request, RunState, plan_runs
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.staging.keys import RAW_DAILY_PRICES
 
@@ -29,13 +29,13 @@ def daily_price_arrivals(context: dg.SensorEvaluationContext, buckets: Buckets) 
     if buckets.settings.processor == "lambda":
         return dg.SkipReason("STOCK_PIPELINE_PROCESSOR is lambda: the Lambda triggers consume the arrivals")
     staging, now = buckets.staging, time.time()
-    ledger = Ledger.from_cursor(context.cursor, now)
+    cursor = Cursor.from_text(context.cursor, now)
     listed = [info for info in staging.list(RAW_DAILY_PRICES) if not info.key.endswith("/")]
-    requests = hand_over(ledger, listed, staging, lambda key: _state(context.instance, key), now, context.log.error)
-    waiting = sum(len(batch.objects) for batch in ledger.batches)
+    requests = plan_runs(cursor, listed, staging, lambda key: _state(context.instance, key), now, context.log.error)
+    waiting = sum(len(batch.objects) for batch in cursor.batches)
     return dg.SensorResult(
         run_requests=[_run_request(request, staging.bucket) for request in requests],
-        cursor=ledger.to_cursor(),
+        cursor=cursor.to_text(),
         skip_reason=None
         if requests
         else dg.SkipReason(

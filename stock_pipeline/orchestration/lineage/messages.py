@@ -14,7 +14,7 @@ from stock_pipeline.receipts import Receipt
 
 
 @dataclass(frozen=True)
-class Inbox:
+class Received:
     """The receipts that some messages hold, each once, and why each of the other messages is none, by its id."""
 
     messages: Sequence[Message]
@@ -31,7 +31,7 @@ class Inbox:
         return done, [message for message in held if self.held[message.id] in left]
 
 
-def opened(messages: Sequence[Message], check: Callable[[Receipt], object]) -> Inbox:
+def opened(messages: Sequence[Message], check: Callable[[Receipt], object]) -> Received:
     """Read messages; `check` raises ValueError for a receipt that cannot be used."""
     receipts: list[Receipt] = []
     held: dict[str, str] = {}
@@ -45,7 +45,7 @@ def opened(messages: Sequence[Message], check: Callable[[Receipt], object]) -> I
             continue
         receipts.append(receipt)
         held[message.id] = receipt.id
-    return Inbox(messages, joined(receipts), held, malformed)
+    return Received(messages, joined(receipts), held, malformed)
 
 
 @dataclass

@@ -27,7 +27,7 @@ from stock_pipeline.orchestration.lineage.events import (
     targets_of,
     without_partition,
 )
-from stock_pipeline.orchestration.lineage.messages import Inbox, Memory, opened
+from stock_pipeline.orchestration.lineage.messages import Memory, Received, opened
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.stream.sensor import UNFINISHED
 from stock_pipeline.orchestration.ui.metadata import noteworthy
@@ -151,7 +151,7 @@ def _result(
     )
 
 
-def _log(context: dg.SensorEvaluationContext, inbox: Inbox) -> None:
+def _log(context: dg.SensorEvaluationContext, inbox: Received) -> None:
     for line in noteworthy(inbox.receipts):
         context.log.warning(line)
     for receipt in inbox.receipts:

@@ -13,7 +13,7 @@ import dagster as dg
 from pydantic import Field
 
 from stock_pipeline.aws.sqs import Message, kept_hidden
-from stock_pipeline.ingest.isolation import ingest_each
+from stock_pipeline.ingest.partial_failure import ingest_each
 from stock_pipeline.ingest.ticks import ingest_ticks
 from stock_pipeline.maintenance.snapshot import rebuild, refresh, stored_snapshot
 from stock_pipeline.orchestration.partitions import DAYS, EXCHANGE_TIME, has_day

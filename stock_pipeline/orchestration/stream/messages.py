@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from stock_pipeline.aws.s3_events import arrivals_of_message
+from stock_pipeline.aws.s3_events import read_message
 from stock_pipeline.aws.sqs import Message
 from stock_pipeline.errors import EventError
-from stock_pipeline.ingest.isolation import Ingest
+from stock_pipeline.ingest.partial_failure import Ingest
 from stock_pipeline.ingest.ticks import Progress, ingest_ticks, options_of
 from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.receipts import Receipt
@@ -41,7 +41,7 @@ def named_in(messages: Sequence[Message], bucket: str) -> Named:
     unreadable: dict[str, str] = {}
     for message in messages:
         try:
-            keys[message.id] = arrivals_of_message(message.body, bucket=bucket, prefix=RAW_TICKS).keys
+            keys[message.id] = read_message(message.body, bucket=bucket, prefix=RAW_TICKS).keys
         except EventError as error:
             unreadable[message.id] = str(error)
     return Named(keys, unreadable)

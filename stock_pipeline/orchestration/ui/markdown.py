@@ -15,7 +15,7 @@ _JOINER = "\u2060"  # has no width, and breaks what would be taken for an addres
 def literal(text: str) -> str:
     """Markdown, and HTML, that shows exactly this text within a line or a cell of a table.
 
-    Marks become character references, which are text wherever they stand; a backslash in front of the `|` of a table
+    Hashes become character references, which are text wherever they stand; a backslash in front of the `|` of a table
     need not be what escapes it. Control characters become spaces, and addresses are no links.
     """
     plain = _LINK.sub(rf"\1{_JOINER}", _CONTROL.sub(" ", text))

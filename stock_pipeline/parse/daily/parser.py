@@ -15,7 +15,7 @@ from stock_pipeline.parse.daily.dates import Dates, read_dates
 from stock_pipeline.parse.daily.header import NUMBERS, PRICES, Layout, recognize
 from stock_pipeline.parse.daily.lines import Lines
 from stock_pipeline.parse.daily.numbers import Cells, Numbers, comma_rule, read_cells, read_numbers
-from stock_pipeline.parse.daily.records import REPEATING, Block, Misfits, Source, parse_blocks
+from stock_pipeline.parse.daily.records import REPEATING, Block, RaggedRows, Source, parse_blocks
 from stock_pipeline.parse.files import MAX_BYTES, read_text
 from stock_pipeline.parse.symbols import (
     REMEDY,
@@ -43,7 +43,7 @@ class DailyRows:
 
     Row i of block b has the symbol text `symbols.texts[symbols.codes[b][i]]`, the date `dates` at
     `date_texts.codes[b][i]` and, for each field that the file has, the values i of `numbers[b]`. `records[b]` numbers
-    the rows among the records of `lines`, and so does `misfits` those that are no rows of `width` cells. `names` maps
+    the rows among the records of `lines`, and so does `ragged` those that are no rows of `width` cells. `names` maps
     fields to the file's own headers.
     """
 
@@ -52,7 +52,7 @@ class DailyRows:
     dates: Dates
     numbers: list[dict[str, Numbers]]
     records: list[Ints]
-    misfits: Misfits
+    ragged: RaggedRows
     width: int
     names: dict[str, str]
     lines: Lines
@@ -67,7 +67,7 @@ class _Part:
 
     count: int
     rows: Ints
-    misfits: Misfits
+    ragged: RaggedRows
     coded: dict[str, pa.DictionaryArray]
     cells: dict[str, Cells]
 
@@ -104,7 +104,7 @@ def _parsed(source: Source, layout: Layout) -> list[_Part]:
     def convert(block: Block) -> _Part:
         columns = {f: block.columns[at] for f, at in layout.columns.items()}
         cells = {f: read_cells(c, cast=cast) for f, c in columns.items() if f in NUMBERS}
-        return _Part(block.count, block.rows, block.misfits, {f: columns[f] for f in columns if f not in cells}, cells)
+        return _Part(block.count, block.rows, block.ragged, {f: columns[f] for f in columns if f not in cells}, cells)
 
     return parse_blocks(source, types, convert)
 
@@ -128,9 +128,9 @@ def _assembled(
         dates=dates,
         numbers=[{f: read_numbers(c, comma, price=f in PRICES) for f, c in part.cells.items()} for part in parts],
         records=[part.rows + start for part, start in placed],
-        misfits=Misfits(
-            _joined([part.misfits.records + start for part, start in placed]),
-            _joined([part.misfits.cells for part in parts]),
+        ragged=RaggedRows(
+            _joined([part.ragged.records + start for part, start in placed]),
+            _joined([part.ragged.cells for part in parts]),
         ),
         width=layout.width,
         names={f: layout.name(f) for f in layout.columns},

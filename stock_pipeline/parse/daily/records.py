@@ -35,7 +35,7 @@ _BLANK, _BAD_QUOTING = -1, 0
 
 
 @dataclass(frozen=True)
-class Misfits:
+class RaggedRows:
     """Records that are no rows: how many cells each has in the place of the header's, 0 where the quoting is bad."""
 
     records: Ints
@@ -44,7 +44,7 @@ class Misfits:
 
 @dataclass(frozen=True)
 class Block:
-    """A block of records. `count` of them, blank lines and misfits included; the others are `rows`.
+    """A block of records. `count` of them, blank lines and ragged included; the others are `rows`.
 
     Records are counted from 0, the block's first. `columns` maps positions in the header to texts.
     """
@@ -52,7 +52,7 @@ class Block:
     count: int
     rows: Ints
     columns: dict[int, pa.Array]
-    misfits: Misfits
+    ragged: RaggedRows
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _parse_block(
     starts, malformed = _malformed_lines(source, begin, end)
     if malformed.any():
         block = pa.py_buffer(_without(source.lines.text[begin:end], starts, malformed))
-    misfits: list[tuple[int, int]] = []
+    ragged: list[tuple[int, int]] = []
     try:
         table = pa.csv.read_csv(
             block,
@@ -128,7 +128,7 @@ def _parse_block(
                 delimiter=source.separator,
                 ignore_empty_lines=False,  # so that every record counts
                 newlines_in_values=source.lines.multiline,
-                invalid_row_handler=budget.collector(misfits),
+                invalid_row_handler=budget.collector(ragged),
             ),
             convert_options=pa.csv.ConvertOptions(
                 check_utf8=False,  # the whole text is checked already
@@ -139,16 +139,16 @@ def _parse_block(
         )
     except pa.ArrowInvalid as error:
         raise budget.refusal(error) from error
-    count = table.num_rows + len(misfits)
+    count = table.num_rows + len(ragged)
     columns = {at: _whole(table.column(str(at))) for at in types}
-    records, cells = np.array(misfits, np.int64).reshape(-1, 2).T
+    records, cells = np.array(ragged, np.int64).reshape(-1, 2).T
     rows = np.delete(np.arange(count), records)
     if malformed.any():
         cells = np.where(malformed[records], _BAD_QUOTING, cells)
     blank = _blank_lines(columns, rows, source, begin, end)
     if blank.any():
         rows, columns = rows[~blank], {at: c.filter(booleans(~blank)) for at, c in columns.items()}
-    return Block(count, rows, columns, Misfits(records[cells != _BLANK], cells[cells != _BLANK]))
+    return Block(count, rows, columns, RaggedRows(records[cells != _BLANK], cells[cells != _BLANK]))
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

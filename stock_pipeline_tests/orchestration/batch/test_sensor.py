@@ -283,7 +283,7 @@ def test_a_run_that_was_asked_for_but_never_started_is_asked_for_again(daemon: D
 def test_a_run_that_is_under_way_is_waited_for(
     daemon: Daemon, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_requests, "HANDED_AT_ONCE", 1)
+    monkeypatch.setattr(run_requests, "REQUESTED_AT_ONCE", 1)
     drop(pipeline, "uploads/AAPL.csv", "2024-01-02")
     (request,) = daemon.tick()
     run = pipeline.instance.create_run_for_job(
@@ -320,7 +320,7 @@ def test_what_a_failed_run_held_and_is_deleted_since_is_let_go(
 def test_a_flood_is_handed_over_in_portions(
     daemon: Daemon, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_requests, "HANDED_AT_ONCE", 4)
+    monkeypatch.setattr(run_requests, "REQUESTED_AT_ONCE", 4)
     dropped = [drop(pipeline, f"uploads/{n}.csv", f"{2015 + n}-01-05", symbol=f"A{n}") for n in range(10)]
     seen: list[str] = []
     for _ in range(3):
