@@ -358,8 +358,6 @@ class TestLinesBeforeTheHeader:
 class TestTwoLevels:
     """yfinance's tables, as pandas writes and rewrites them."""
 
-    BARS = [bar("ABC", open=10.0, close=11.25)]
-
     @pytest.mark.parametrize(
         ("text", "unread"),
         [
@@ -372,7 +370,7 @@ class TestTwoLevels:
         ],
     )
     def test_they_are_read(self, text, unread):
-        assert good(text, "prices.csv") == self.BARS
+        assert good(text, "prices.csv") == [bar("ABC", open=10.0, close=11.25)]
         assert set(load(text, "prices.csv").unread) <= {*unread, "Price"}
         assert set(unread) - {"Price"} <= set(load(text, "prices.csv").unread)
 
