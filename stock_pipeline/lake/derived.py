@@ -25,8 +25,9 @@ def derive(
 ) -> bool:
     """Compute a partition of `derived` from the same partition of the table `of`, unless it is up to date.
 
-    `compute` takes the input's rows and returns rows in the schema and the order (`sort`) of `derived`. Returns whether anything was written.
-    Workers may call this side by side: the one that computed from the newest input wins, and calling it again is safe.
+    `compute` takes the input's rows and returns rows in the schema and the order (`sort`) of `derived`. Returns whether
+    anything was written. Workers may call this side by side: the one that computed from the newest input wins, and
+    calling it again is safe.
 
     Raises ObjectNotFound when the input has no such partition, ValueError when `derived` is no derived table or the
     rows have another schema, MergeContention when others were faster at every try, and StoreUnavailable.
