@@ -164,7 +164,8 @@ VENDORS = {
         [bar("VOLV", **OHLC, volume=1000)],
     ),
     "Bloomberg": (
-        "Security,AAPL US Equity,,\nStart Date,1/2/2024,,\n,,,\nDate,PX_LAST,PX_OPEN,PX_VOLUME\n1/31/2024,11.25,10,1000\n",
+        "Security,AAPL US Equity,,\nStart Date,1/2/2024,,\n,,,\nDate,PX_LAST,PX_OPEN,PX_VOLUME\n"
+        "1/31/2024,11.25,10,1000\n",
         "AAPL.csv",
         [bar(day=date(2024, 1, 31), open=10.0, close=11.25, volume=1000)],
     ),
