@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from stock_pipeline.errors import FileRefused
@@ -67,14 +69,16 @@ class TestWhatItFinds:
         monkeypatch.setattr("stock_pipeline.clean.daily._notes", lambda *_: no_records())
         assert "values are left out, with 0 records" in self.found("daily")
 
-    def test_a_reading_that_the_order_of_rows_decides(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from stock_pipeline.parse.daily.date_order import settle_order
-        from stock_pipeline.parse.daily.hints import Hints
+    def test_a_line_that_is_stored_by_its_place(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from stock_pipeline.clean.contests import Contest
 
-        def settle(stamps: Any, texts: list[str], hints: Hints) -> str | None:
-            return settle_order(stamps, texts, Hints(dates="dmy" if texts[:1] > texts[-1:] else "mdy"))
+        def the_first_stays(good: Any, lines: Any, repeated: Any, *_: object) -> Contest:
+            later = np.isin(lines, np.sort(repeated)[1:])
+            place = np.where(later, -1, np.cumsum(~later) - 1)
+            details = ["a later line"] * int(later.sum())
+            return Contest(good.filter(pa.array(~later)), ~later, place, lines[later], details)
 
-        monkeypatch.setattr("stock_pipeline.parse.daily.parser.settle_order", settle)
+        monkeypatch.setattr("stock_pipeline.clean.daily.contests", the_first_stays)
         assert "in another order" in self.found("daily")
 
     def test_what_hangs(self, monkeypatch: pytest.MonkeyPatch) -> None:
