@@ -17,7 +17,7 @@
     ├── QueueError               SQS does not answer, or refuses
     ├── HistoryMisplaced         objects of history are not where the length of a bucket puts them
     ├── EventError               an event asks a Lambda function for something that it does not do
-    ├── ObjectsFailed           objects that S3 told a Lambda function of could not be processed
+    ├── ObjectsFailed           some objects could not be ingested, each for a reason of its own
     ├── NotSent                  the stream did not take ticks, or not all of them
     ├── SimulationError          the simulated market cannot give what was asked for (also a ValueError)
     ├── DevError                 `dev` runs already, or one of its processes failed
@@ -140,7 +140,7 @@ class EventError(StockPipelineError):
 
 
 class ObjectsFailed(StockPipelineError):
-    """Objects that S3 told a Lambda function of could not be processed; the same event may be given again."""
+    """Some objects could not be ingested, each for a reason of its own; the others were. All may be given again."""
 
 
 class NotSent(StockPipelineError):
