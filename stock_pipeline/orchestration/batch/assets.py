@@ -15,10 +15,18 @@ from stock_pipeline.lake.partitions import partition_key, read_partition
 from stock_pipeline.lake.transforms import year_of, year_partition
 from stock_pipeline.maintenance.rebuild import rebuild_year
 from stock_pipeline.orchestration.partitions import DAILY, EXCHANGE_TIME, SESSIONS_OF_YEAR, YEARLY, has_year
+from stock_pipeline.orchestration.rejected_records import report_rejected
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.retries import told
 from stock_pipeline.orchestration.ui import charts
-from stock_pipeline.orchestration.ui.catalog import BATCH, OWNERS, RAW_BAR_COLUMNS, described, raw_columns
+from stock_pipeline.orchestration.ui.catalog import (
+    BATCH,
+    OWNERS,
+    RAW_BAR_COLUMNS,
+    described,
+    description_of,
+    raw_columns,
+)
 from stock_pipeline.orchestration.ui.metadata import (
     PREVIEW_ROWS,
     Metadata,
@@ -33,6 +41,7 @@ from stock_pipeline.orchestration.ui.metadata import (
     stored_by,
 )
 from stock_pipeline.parse.daily.parser import parse_daily_prices
+from stock_pipeline.query import sql
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline.simulate.daily import (
@@ -158,13 +167,21 @@ daily_price_uploads = dg.AssetSpec(
     deps=[dg.AssetDep(raw_daily_prices, partition_mapping=SESSIONS_OF_YEAR), daily_price_uploads],
     # One run for all its years: an upload that covers fifteen years is read and parsed once.
     backfill_policy=dg.BackfillPolicy.single_run(),
+    description=description_of(
+        PRICE_BY_DATE,
+        "Clean daily prices: one row is one symbol's OHLCV bar of one trading session, one Parquet object a year. "
+        "Materializing a year brings it in line with all raw objects that hold it. Rows that are there already are "
+        "counted as duplicates, so it is safe at any time. Rows that break a rule are in rejected_records with their "
+        "reason.",
+    ),
     group_name=BATCH,
     owners=OWNERS,
-    kinds={"s3", "parquet"},
+    kinds={"s3", "parquet", "athena"},
     tags={"layer": "clean"},
     metadata=described(
         PRICE_COLUMNS,
         ingest_daily_prices,
+        sql,
         derived_from={"raw_daily_prices": SCHEMA.names, "daily_price_uploads": RAW_BAR_COLUMNS},
         table=PRICE_BY_DATE,
     ),
@@ -172,16 +189,13 @@ daily_price_uploads = dg.AssetSpec(
     code_version="1",
 )
 def price_by_date(context: dg.AssetExecutionContext, buckets: Buckets, config: IngestConfig) -> None:
-    """Clean daily prices: one row is one symbol's OHLCV bar of one trading session, one Parquet object a year.
-
-    Materializing a year brings it in line with all raw objects that hold it. Rows that are there already are counted as
-    duplicates, so it is safe at any time; rows that break a rule are in rejected_records with their reason.
-    """
+    """Ingest the raw objects of the run's years, or those that the config names, and report each year they touched."""
     years = [int(key) for key in context.partition_keys]
     now = datetime.now(UTC)
     with told():
         ingested = _ingest(context, buckets, config, years, now)
         receipts = [*ingested.receipts, *ingested.gone]
+        report_rejected(context, receipts, buckets.lake)
         touched = sorted({year_of(name) for receipt in receipts for name in receipt.partitions})
         for year in sorted({*years, *touched}):
             metadata = year_metadata(buckets.lake, year, receipts)
