@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 # Any key does; it must only not be twelve digits, which the emulator takes for an account.
-ACCESS_KEY = SECRET_KEY = "local"  # noqa: S105 - opens nothing  # pragma: allowlist secret  # nosec B105
+ACCESS_KEY = SECRET_KEY = "local"  # noqa: S105 - opens nothing  # pragma: allowlist secret
 
 # What is worth the wait in AWS, where each object costs, is not worth it here.
 _DEFAULTS = {"StreamBufferSeconds": "2"}

@@ -153,7 +153,7 @@ def _frame(
     order = ", ".join(dict.fromkeys((*table.sort, *table.key)))
     # Names come from the schema and values go as parameters: nothing of the caller's becomes SQL.
     where = " AND ".join(conditions) or "true"
-    statement = f"SELECT {names} FROM {table.name} WHERE {where} ORDER BY {order}"  # noqa: S608  # nosec B608
+    statement = f"SELECT {names} FROM {table.name} WHERE {where} ORDER BY {order}"  # noqa: S608
     rows = sql(statement, parameters, settings=settings)
     return rows if arrow else rows.to_pandas(date_as_object=False)
 
