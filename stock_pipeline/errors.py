@@ -1,6 +1,7 @@
 """Every exception that this package raises on purpose.
 
     StockPipelineError
+    ├── ExtraMissing             a part of the package is used whose extra is not installed
     ├── SettingsError            a setting is missing or malformed; the message names it and the remedy
     ├── FileRefused              a whole source object is not what its prefix promises
     │   └── FileTooLarge         it has more text than the caller takes
@@ -47,6 +48,10 @@ def without_contents(message: str) -> str:
 
 class StockPipelineError(Exception):
     """The base of all errors that this package raises on purpose."""
+
+
+class ExtraMissing(StockPipelineError):
+    """A part of the package needs an extra that is not installed; the message names the command that installs it."""
 
 
 class SettingsError(StockPipelineError):
