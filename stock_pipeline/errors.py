@@ -32,6 +32,33 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
+__all__ = [
+    "DeployError",
+    "DevError",
+    "EventError",
+    "ExtraMissing",
+    "FileRefused",
+    "FileTooLarge",
+    "HistoryMisplaced",
+    "LocalAwsError",
+    "MergeContention",
+    "NotSent",
+    "ObjectNotFound",
+    "ObjectTooLarge",
+    "ObjectsFailed",
+    "PreconditionFailed",
+    "QueryError",
+    "QueueError",
+    "RowsWouldBeLost",
+    "SettingsError",
+    "SimulationError",
+    "StockPipelineError",
+    "StoreError",
+    "StoreUnavailable",
+    "quoted",
+    "without_contents",
+]
+
 _LONGEST_QUOTE = 80
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 
 from stock_pipeline.errors import ExtraMissing
 
+__all__ = ["EXTRAS", "require"]
+
 EXTRAS = {"local": ("dagster", "dagster_aws", "dagster_webserver", "packaging", "psutil", "yaml")}
 """What an extra adds to the base by the names that they are imported under."""
 
