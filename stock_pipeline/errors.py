@@ -1,6 +1,7 @@
 """Every exception that this package raises on purpose.
 
     StockPipelineError
+    ├── ExtraMissing             a part of the package is used whose extra is not installed
     ├── SettingsError            a setting is missing or malformed; the message names it and the remedy
     ├── FileRefused              a whole source object is not what its prefix promises
     │   └── FileTooLarge         it has more text than the caller takes
@@ -33,6 +34,33 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
+__all__ = [
+    "DeployError",
+    "DevError",
+    "EventError",
+    "ExtraMissing",
+    "FileRefused",
+    "FileTooLarge",
+    "HistoryMisplaced",
+    "LocalAwsError",
+    "MergeContention",
+    "NotSent",
+    "ObjectNotFound",
+    "ObjectTooLarge",
+    "ObjectsFailed",
+    "PreconditionFailed",
+    "QueryError",
+    "QueueError",
+    "RowsWouldBeLost",
+    "SettingsError",
+    "SimulationError",
+    "StockPipelineError",
+    "StoreError",
+    "StoreUnavailable",
+    "quoted",
+    "without_contents",
+]
+
 _LONGEST_QUOTE = 80
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 
@@ -49,6 +77,10 @@ def without_contents(message: str) -> str:
 
 class StockPipelineError(Exception):
     """The base of all errors that this package raises on purpose."""
+
+
+class ExtraMissing(StockPipelineError):
+    """A part of the package needs an extra that is not installed; the message names the command that installs it."""
 
 
 class SettingsError(StockPipelineError):

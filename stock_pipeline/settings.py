@@ -15,6 +15,15 @@ from typing import Any, Literal
 
 from stock_pipeline.errors import SettingsError
 
+__all__ = [
+    "DEFAULT_SYMBOLS",
+    "MIB",
+    "PREFIX",
+    "Settings",
+    "documented",
+    "variable",
+]
+
 PREFIX = "STOCK_PIPELINE_"
 DEFAULT_SYMBOLS = tuple("NVDA AAPL MSFT AMZN GOOGL META TSLA WMT JPM V ORCL MA XOM NFLX PG SAP".split())
 MIB = 1024 * 1024
