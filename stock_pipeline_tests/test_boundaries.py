@@ -13,7 +13,7 @@ import stock_pipeline
 
 PACKAGE = Path(stock_pipeline.__file__).parent
 COMPUTE = ("lake", "parse", "clean", "schemas", "simulate", "quality", "staging", "arrow", "trading_calendar")
-DAGSTER = ("orchestration", "definitions")
+DAGSTER = ("orchestration", "definitions", "defs")
 PROCESSING = (
     "stock_pipeline.settings",
     "stock_pipeline.receipts",

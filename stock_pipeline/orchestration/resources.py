@@ -1,8 +1,8 @@
 """The buckets, queues and settings, read from the environment when a run or a tick asks for them, never at load.
 
-The fields of the resource show in the UI which variables are needed. They have the type Any, so that Dagster passes them
-on unread. Dagster would read a field of type str itself: then one variable that is not set would fail every run and every
-tick, even those that do not need it, with a message that knows no remedy.
+The fields of the resource show in the UI which variables are needed. They have the type Any, so that Dagster passes
+them on unread. Dagster would read a field of type str itself: then one variable that is not set would fail every run
+and every tick, even those that do not need it, with a message that knows no remedy.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class Buckets(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def settings(self) -> Settings:
         """All settings; raises SettingsError that names the variable when one is malformed."""
-        return replace(Settings.from_env(), **{name: _value(getattr(self, name)) for name in type(self).model_fields})
+        given: dict[str, Any] = {name: _value(getattr(self, name)) for name in type(self).model_fields}
+        return replace(Settings.from_env(), **given)
 
     def _require(self, name: str) -> str:
         return self.settings.require(name, variable_name=_variable(getattr(self, name)))
