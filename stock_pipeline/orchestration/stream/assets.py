@@ -12,15 +12,15 @@ from os.path import commonprefix
 import dagster as dg
 from pydantic import Field
 
+from stock_pipeline.aws.s3_events import read_messages
 from stock_pipeline.aws.sqs import Message, kept_hidden
-from stock_pipeline.ingest.partial_failure import ingest_each
-from stock_pipeline.ingest.ticks import ingest_ticks
+from stock_pipeline.ingest.partial_failure import Ingested, ingest_each
+from stock_pipeline.ingest.ticks import ingest_ticks, options_of
 from stock_pipeline.maintenance.snapshot import rebuild, refresh, stored_snapshot
 from stock_pipeline.orchestration.partitions import DAYS, EXCHANGE_TIME, has_day
 from stock_pipeline.orchestration.rejected_records import report_rejected
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.retries import RETRIES, told
-from stock_pipeline.orchestration.stream.messages import ingest_with, named_in, settled
 from stock_pipeline.orchestration.stream.reports import (
     LATEST_COLUMNS,
     TICK_COLUMNS,
@@ -44,8 +44,9 @@ from stock_pipeline.query import sql
 from stock_pipeline.query.history import Span, counted, raw_keys
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
+from stock_pipeline.staging.keys import RAW_TICKS
 
-RAW_TICKS = raw_columns(STREAM_PRICES_HISTORY, RAW_TICK_COLUMNS)
+_RAW_COLUMNS = raw_columns(STREAM_PRICES_HISTORY, RAW_TICK_COLUMNS)
 MESSAGES = 1_000
 """A run takes so many messages at most; what is left is for the next one."""
 
@@ -86,7 +87,7 @@ tick_stream = dg.AssetSpec(
     owners=OWNERS,
     kinds={"aws"},
     tags={"layer": "source"},
-    metadata=described(RAW_TICKS, produce_live),
+    metadata=described(_RAW_COLUMNS, produce_live),
 )
 
 raw_stream_ticks = dg.AssetSpec(
@@ -101,7 +102,7 @@ raw_stream_ticks = dg.AssetSpec(
     owners=OWNERS,
     kinds={"s3", "file"},
     tags={"layer": "raw"},
-    metadata=described(RAW_TICKS, parse_tick_objects, derived_from={"tick_stream": RAW_TICK_COLUMNS}),
+    metadata=described(_RAW_COLUMNS, parse_tick_objects, derived_from={"tick_stream": RAW_TICK_COLUMNS}),
 )
 
 stream_prices_history = dg.AssetSpec(
@@ -197,37 +198,56 @@ def _refuse_contradictions(config: TicksConfig, history: bool) -> None:
 
 
 def _take_arrivals(context: dg.AssetExecutionContext, buckets: Buckets) -> Results:
-    """Ingest the objects that waiting messages name, and acknowledge the messages that are done."""
-    queue, staging, lake, now = buckets.tick_arrivals, buckets.staging, buckets.lake, datetime.now(UTC)
-    messages = queue.receive(MESSAGES)
-    named = named_in(messages, staging.bucket)
-    keys = named.distinct
-    _tag(context, messages, keys, staging.bucket)
-    readable = [message for message in messages if message.id in named.keys]
+    """Ingest the objects that waiting messages name, and acknowledge the messages that are done.
+
+    Fails when something broke the ingest of every object. Otherwise the run is a success, and tells of the messages
+    that it leaves: these come back, and end in the dead-letter queue.
+    """
+    queue, bucket = buckets.tick_arrivals, buckets.staging.bucket
+    received = queue.receive(MESSAGES)
+    messages = read_messages({message.id: message.body for message in received}, bucket=bucket, prefix=RAW_TICKS)
+    _tag(context, received, messages.distinct, bucket)
+    readable = [message for message in received if message.id not in messages.unreadable]
     with kept_hidden(queue, readable, context.log.warning):
-        ingest = ingest_with(buckets.settings, staging, lake, now, progress(context.log.info, "raw objects"))
-        receipts, failed = ingest_each(keys, ingest)
-        done, left = settled(messages, named, failed)
-        _log(context, receipts)
-        for message in messages:
+        ingested = _ingest(context, buckets, messages.distinct)
+        left = messages.left(ingested.not_done)
+        for message in received:
             if message.id in left:
                 context.log.warning(f"message {message.id} is left at try {message.tries}: {left[message.id]}")
-        yield from _results(context, buckets, receipts, [])
+        yield from _results(context, buckets, ingested.receipts, [])
         # Last of all: should anything before this fail, the messages come back, and what they name is there already.
-        if not_deleted := queue.delete(done):
+        if not_deleted := queue.delete([message for message in received if message.id not in left]):
             context.log.warning(f"{not_deleted} messages were not deleted and come again, which adds nothing twice")
+    if ingested.failed and not ingested.receipts:
+        raise ingested.failure()
 
 
 def _converge(context: dg.AssetExecutionContext, buckets: Buckets, config: TicksConfig) -> Results:
     """Bring the days of the run in line with their raw objects, or ingest the objects that the config names."""
-    staging, lake, now = buckets.staging, buckets.lake, datetime.now(UTC)
     days = [date.fromisoformat(key) for key in context.partition_keys]
-    keys = config.sources or raw_keys(days, config.later_days, staging)
-    receipts = ingest_with(buckets.settings, staging, lake, now, progress(context.log.info, "raw objects"))(keys)
-    _log(context, receipts)
-    if missing := [receipt.source for receipt in receipts if not receipt.etag]:
+    ingested = _ingest(context, buckets, config.sources or raw_keys(days, config.later_days, buckets.staging))
+    if missing := [receipt.source for receipt in ingested.gone]:
         context.log.warning(f"{len(missing)} of the raw objects do not exist: {', '.join(missing[:10])}")
-    yield from _results(context, buckets, receipts, days)
+    yield from _results(context, buckets, ingested.receipts, days)
+    if ingested.failed:
+        raise ingested.failure()
+
+
+def _ingest(context: dg.AssetExecutionContext, buckets: Buckets, keys: Sequence[str]) -> Ingested:
+    now, report = datetime.now(UTC), progress(context.log.info, "raw objects")
+
+    def ingest(some: Sequence[str]) -> list[Receipt]:
+        return ingest_ticks(
+            some, staging=buckets.staging, lake=buckets.lake, **options_of(buckets.settings), now=now,
+            on_progress=report,
+        )  # fmt: skip
+
+    ingested = ingest_each(keys, ingest)
+    for line in noteworthy(ingested.receipts):
+        context.log.warning(line)
+    new = sum(receipt.inserted for receipt in ingested.receipts)
+    context.log.info(f"{len(ingested.receipts):,} raw objects, {new:,} new ticks")
+    return ingested
 
 
 def _recompute(context: dg.AssetExecutionContext, buckets: Buckets, config: TicksConfig) -> Results:
@@ -279,12 +299,6 @@ def _results(
         yield dg.MaterializeResult(asset_key=latest_prices.key, metadata=snapshot)
     elif reports:
         context.log_event(dg.AssetMaterialization(latest_prices.key, metadata=snapshot))
-
-
-def _log(context: dg.AssetExecutionContext, receipts: Sequence[Receipt]) -> None:
-    for line in noteworthy(receipts):
-        context.log.warning(line)
-    context.log.info(f"{len(receipts):,} raw objects, {sum(r.inserted for r in receipts):,} new ticks")
 
 
 def _tag(context: dg.AssetExecutionContext, messages: Sequence[Message], keys: Sequence[str], bucket: str) -> None:

@@ -14,7 +14,6 @@ from stock_pipeline.aws.sqs import Message, Queue, kept_hidden
 from stock_pipeline.errors import StoreUnavailable
 from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.orchestration.stream import assets
-from stock_pipeline.orchestration.stream import messages as arrivals
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY
 from stock_pipeline_tests.support.stream import DAY, HIDDEN, OPEN, Stream, event_of, materialized, tick
 
@@ -128,7 +127,7 @@ def test_a_refused_object_is_on_record_and_its_message_is_deleted(stream: Stream
 def test_the_messages_of_a_failed_run_come_back(stream: Stream) -> None:
     stream.drop("a", tick("e1"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arrivals, "ingest_ticks", _unavailable)
+        patch.setattr(assets, "ingest_ticks", _unavailable)
         result = stream.run(succeeds=False)
         assert not [event for event in result.all_events if event.is_step_up_for_retry], "the queue is the retry"
     assert (stream.held(), stream.queue.waiting()) == (1, 0), "after a while, not at once"
@@ -145,7 +144,7 @@ def test_the_messages_of_a_run_that_died_come_back(stream: Stream) -> None:
         raise SystemExit
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arrivals, "ingest_ticks", die)
+        patch.setattr(assets, "ingest_ticks", die)
         stream.run(succeeds=False)
     assert "message-heartbeat" not in {thread.name for thread in threading.enumerate()}, "nobody holds them any more"
     stream.pass_time()
@@ -156,7 +155,7 @@ def test_the_messages_of_a_run_that_died_come_back(stream: Stream) -> None:
 def test_after_as_many_tries_as_the_queue_allows_they_are_dead_letters(stream: Stream) -> None:
     stream.drop("a", tick("e1"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arrivals, "ingest_ticks", _unavailable)
+        patch.setattr(assets, "ingest_ticks", _unavailable)
         for _ in range(2):
             stream.run(succeeds=False)
             stream.pass_time()
@@ -188,14 +187,14 @@ def test_a_run_that_stored_but_then_failed_adds_nothing_twice(stream: Stream, mo
 def test_an_object_that_breaks_the_ingest_fails_alone(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a", "odd", "c"):
         stream.drop(name, tick(name))
-    real = arrivals.ingest_ticks
+    real = assets.ingest_ticks
 
     def fragile(keys: list[str], **options: Any) -> Any:
         if any(key.endswith("odd") for key in keys):
             raise ZeroDivisionError
         return real(keys, **options)
 
-    monkeypatch.setattr(arrivals, "ingest_ticks", fragile)
+    monkeypatch.setattr(assets, "ingest_ticks", fragile)
     stream.run()
     assert stream.ids() == ["a", "c"]
     assert stream.held() == 1
@@ -219,7 +218,7 @@ def test_messages_stay_hidden_while_they_are_worked_on(stream: Stream, monkeypat
     """The work goes on for twice the time that a message is hidden, and nobody else receives it meanwhile."""
     stream.drop("a", tick("e1"))
     stream.send("poison")
-    real_ingest, real_extend, beaten = arrivals.ingest_ticks, Queue.extend, threading.Semaphore(0)
+    real_ingest, real_extend, beaten = assets.ingest_ticks, Queue.extend, threading.Semaphore(0)
     extended: list[int] = []
     others: list[list[str]] = []
 
@@ -238,7 +237,7 @@ def test_messages_stay_hidden_while_they_are_worked_on(stream: Stream, monkeypat
     monkeypatch.setattr(Queue, "visibility", lambda queue: HIDDEN)
     monkeypatch.setattr("stock_pipeline.aws.sqs._EXTENSIONS", HIDDEN * 100)
     monkeypatch.setattr(Queue, "extend", extend)
-    monkeypatch.setattr(arrivals, "ingest_ticks", slow)
+    monkeypatch.setattr(assets, "ingest_ticks", slow)
     stream.run()
     assert others == [["poison"]], "what cannot be read is not kept"
     assert set(extended) == {1}
