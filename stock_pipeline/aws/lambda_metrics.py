@@ -1,4 +1,4 @@
-"""The metrics of a Lambda function, printed when an invocation ends in the format that CloudWatch reads from its log."""
+"""The metrics of a Lambda function, printed when an invocation ends, as CloudWatch reads them from its log."""
 
 from __future__ import annotations
 
