@@ -90,6 +90,11 @@ class Settings:
         return cls(**given)
 
     @property
+    def max_object_bytes(self) -> int:
+        """`max_object_mb` in bytes: what an ingest takes as its `max_bytes`."""
+        return self.max_object_mb * MIB
+
+    @property
     def names_buckets(self) -> bool:
         """Whether the environment says which AWS to use; where it does not, that is the local one."""
         return bool(self.staging_bucket or self.lake_bucket)

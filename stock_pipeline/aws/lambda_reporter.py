@@ -49,6 +49,7 @@ class Reporter:
         for name, count in (
             ("RowsInserted", receipt.inserted),
             ("RowsDuplicate", receipt.duplicates),
+            ("RowsUpdated", receipt.updated),
             ("RowsConflicting", receipt.conflicts),
             ("RowsRejected", receipt.rejected_rows),
             ("FilesRefused", int(receipt.refused is not None)),

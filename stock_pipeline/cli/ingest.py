@@ -119,7 +119,7 @@ def upload(file: Path, folder: str, staging: ObjectStore, settings: Settings) ->
     """
     key = folder + file.name
     size = file.stat().st_size
-    if size > settings.max_object_mb * MIB:
+    if size > settings.max_object_bytes:
         raise FileRefused(
             f"{size / MIB:,.0f} MiB is over the limit of {settings.max_object_mb:,} MiB for one object; split it by "
             "year, or set STOCK_PIPELINE_MAX_OBJECT_MB"
@@ -146,7 +146,7 @@ def ingest_keys(
             staging=staging,
             lake=lake,
             replace=replace,
-            max_bytes=settings.max_object_mb * MIB,
+            max_bytes=settings.max_object_bytes,
             on_progress=report,
         )
 
@@ -169,15 +169,25 @@ def show(receipts: Sequence[Receipt]) -> None:
     """What became of each file, what was refused and where to see what was rejected."""
     taken = [r for r in receipts if r.refused is None]
     if len(taken) > _SHOWN:
-        sums = (sum(r.rows for r in taken), sum(r.inserted for r in taken), sum(r.duplicates for r in taken))
-        say("{:,} objects: {:,} rows, {:,} new, {:,} duplicates".format(len(taken), *sums))
+        rows, new, updated, duplicates = (
+            sum(getattr(r, name) for r in taken) for name in ("rows", "inserted", "updated", "duplicates")
+        )
+        say(f"{len(taken):,} objects: {rows:,} rows, {new:,} new, {updated:,} updated, {duplicates:,} duplicates")
     elif taken:
-        shown = table(file="left", rows="right", new="right", duplicates="right", conflicts="right", rejected="left")
+        shown = table(
+            file="left",
+            rows="right",
+            new="right",
+            updated="right",
+            duplicates="right",
+            conflicts="right",
+            rejected="left",
+        )
         between = "\n" if out().width < _WIDE else ", "
         for r in taken:
             reasons = between.join(f"{count:,} {reason}" for reason, count in r.rejected.items())
-            counts = (f"{n:,}" for n in (r.rows, r.inserted, r.duplicates, r.conflicts))
-            shown.add_row(text(_name(r)), *counts, reasons or "0")
+            cells = (f"{n:,}" for n in (r.rows, r.inserted, r.updated, r.duplicates, r.conflicts))
+            shown.add_row(text(_name(r)), *cells, reasons or "0")
         out().print(shown)
     if replaced := sum(r.replaced for r in receipts):
         say(f"{counted(replaced, 'stored row')} replaced; the values before are kept: stock-pipeline rejects list")

@@ -125,7 +125,7 @@ def _dead_letters(check: str, dead: int, arn: str, settings: Settings) -> Findin
     if not dead:
         return Finding(check, "ok", "nothing failed")
     remedy = (
-        "see .local/aws.log or the failed runs for why, then materialize their days of price_by_date_stream in the "
+        "see .local/aws.log or the failed runs for why, then materialize their days of stream_prices_history in the "
         "Dagster UI: it reads all raw objects of a day"
         if is_local(settings)
         else f"mend the cause, then redrive them: aws sqs start-message-move-task --source-arn {arn}"
