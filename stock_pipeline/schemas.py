@@ -36,8 +36,8 @@ class Reason(StrEnum):
     NOT_FINITE = "not_finite"
     NON_POSITIVE_PRICE = "non_positive_price"
     NEGATIVE_VOLUME = "negative_volume"
-    FRACTIONAL_VOLUME = "fractional_volume"
     INCONSISTENT_OHLC = "inconsistent_ohlc"
+    AMBIGUOUS = "ambiguous"
     MALFORMED_JSON = "malformed_json"
     LINE_TOO_LONG = "line_too_long"
     MISSING_TIMESTAMP = "missing_timestamp"
@@ -53,17 +53,19 @@ REASONS: dict[Reason, str] = {
     Reason.RAGGED_ROW: "the row has more or fewer columns than the header",
     Reason.BAD_QUOTING: "a quote is left open, or text stands beside a quoted cell",
     Reason.MISSING_SYMBOL: "no symbol in the row",
-    Reason.BAD_SYMBOL: "the symbol is not 1 to 16 of A-Z 0-9 . - ^ = beginning with a letter, a digit or ^",
+    Reason.BAD_SYMBOL: (
+        "the symbol is not 1 to 32 of A-Z a-z 0-9 . - ^ = & / : + _ * # $ ! @ beginning with a letter, a digit, ^ or $"
+    ),
     Reason.MISSING_DATE: "no date in the row",
     Reason.BAD_DATE: "the date is not in the form of the column, or not a day of the calendar",
     Reason.DATE_OUT_OF_RANGE: "the date lies before 1900-01-01 or after tomorrow",
     Reason.MISSING_PRICE: "no closing price (for a tick: no price)",
     Reason.BAD_NUMBER: "a price or volume is not a number",
-    Reason.NOT_FINITE: "a price or volume is NaN, infinite or too large",
+    Reason.NOT_FINITE: "a price or volume is infinite or too large (for a tick: NaN, too)",
     Reason.NON_POSITIVE_PRICE: "a price is zero or negative",
     Reason.NEGATIVE_VOLUME: "the volume (for a tick: the size) is negative",
-    Reason.FRACTIONAL_VOLUME: "the volume (for a tick: the size) is not a whole number",
     Reason.INCONSISTENT_OHLC: "high is below open, low or close, or low is above open, high or close",
+    Reason.AMBIGUOUS: "another line of the same file has other values for this symbol and date",
     Reason.MALFORMED_JSON: "the line is not a JSON object, or not valid UTF-8",
     Reason.LINE_TOO_LONG: "the line is longer than the limit for one record",
     Reason.MISSING_TIMESTAMP: "no time in the message",
@@ -146,7 +148,7 @@ PRICE_BY_DATE = Table(
         Column("low", pa.float64(), "lowest price of the session", nullable=True),
         Column("close", pa.float64(), "last price of the session"),
         Column("adj_close", pa.float64(), "close adjusted for splits and dividends by the vendor", nullable=True),
-        Column("volume", pa.int64(), "shares traded in the session", nullable=True),
+        Column("volume", pa.float64(), "shares traded in the session", nullable=True),
         _SOURCE,
         _LOADED,
     ),
