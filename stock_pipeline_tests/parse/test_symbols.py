@@ -9,9 +9,7 @@ NO_SYMBOL = "date,close\n2024-01-02,1\n"
 WITH_SYMBOL = "symbol,date,close\nMSFT,2024-01-02,1\n"
 
 
-@pytest.mark.parametrize(
-    "symbol", ["NA", "NULL", "TRUE", "FALSE", "0700", "1E5", "NAN", "INF", "NONE", "2024"]
-)
+@pytest.mark.parametrize("symbol", ["NA", "NULL", "TRUE", "FALSE", "0700", "1E5", "NAN", "INF", "NONE", "2024"])
 def test_words_that_readers_turn_into_something_else_stay_symbols(symbol):
     assert good(f"symbol,date,close\n{symbol},2024-01-02,1\n")[0]["symbol"] == symbol
 
@@ -195,7 +193,9 @@ class TestSeries:
 
 
 class TestContracts:
-    @pytest.mark.parametrize("column", ["Expiry", "EXPIRY_DT", "XpryDt", "strike price", "OptnTp", "Put/Call", "maturity date"])
+    @pytest.mark.parametrize(
+        "column", ["Expiry", "EXPIRY_DT", "XpryDt", "strike price", "OptnTp", "Put/Call", "maturity date"]
+    )
     def test_columns_of_contracts_with_values_refuse_the_file(self, column):
         message = refusal(f"symbol,{column},date,close\nA,,2024-01-02,1\nA,26-Dec-24,2024-01-02,2\n")
         assert f"column '{column}' holds '26-Dec-24': these are contracts (futures or options)" in message
@@ -215,4 +215,7 @@ class TestNamesOfCompanies:
 
     def test_the_same_and_several_are_tickers(self):
         assert good("date,name,close\n2024-01-02,TST,1\n", "TST.csv")[0]["symbol"] == "TST"
-        assert [b["symbol"] for b in good("date,name,close\n2024-01-02,ABC,1\n2024-01-02,DEF,1\n", "NYSE.csv")] == ["ABC", "DEF"]
+        assert [b["symbol"] for b in good("date,name,close\n2024-01-02,ABC,1\n2024-01-02,DEF,1\n", "NYSE.csv")] == [
+            "ABC",
+            "DEF",
+        ]

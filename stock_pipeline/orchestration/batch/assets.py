@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -31,6 +32,7 @@ from stock_pipeline.orchestration.ui.metadata import (
     seconds_of,
     stored_by,
 )
+from stock_pipeline.parse.daily.hints import Hints
 from stock_pipeline.parse.daily.parser import parse_daily_prices
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE
@@ -56,7 +58,33 @@ RAW_COLUMNS = raw_columns(PRICE_BY_DATE, SCHEMA.names)
 PRICE_COLUMNS = column_schema(PRICE_BY_DATE)
 
 
-class IngestConfig(dg.Config):
+class SourcesConfig(dg.Config):
+    """What is said of the sources that a run names, as the options of `stock-pipeline ingest` say it."""
+
+    symbol: str | None = Field(
+        default=None, description="The symbol of sources that name none, neither inside nor in their file name."
+    )
+    timezone: str | None = Field(
+        default=None, description="The exchange's zone, for times that lie in another one: Asia/Kolkata."
+    )
+    dates: str | None = Field(
+        default=None, description="How dates are written that can be read in two ways: dmy, mdy or ymd."
+    )
+    decimal: str | None = Field(
+        default=None, description="The decimal mark of numbers that can be read in two ways: point or comma."
+    )
+    unit: int | None = Field(
+        default=None, description="How many shares one unit of the volume column is: 100 where it counts lots."
+    )
+
+    @property
+    def hints(self) -> Hints:
+        """Raises FileRefused for what is no zone, order of dates, decimal mark or unit."""
+        told: dict[str, Any] = {name: getattr(self, name) for name in ("timezone", "dates", "decimal", "unit")}
+        return Hints(**told)
+
+
+class IngestConfig(SourcesConfig):
     """How a year of `price_by_date` is materialized."""
 
     sources: list[str] = Field(
@@ -72,9 +100,6 @@ class IngestConfig(dg.Config):
     rebuild: bool = Field(
         default=False,
         description="Build the years again from nothing but the raw objects, and swap each in when it is complete.",
-    )
-    symbol: str | None = Field(
-        default=None, description="The symbol of sources that name none, neither inside nor in their file name."
     )
 
 
@@ -198,10 +223,11 @@ def _ingest(
     context: dg.AssetExecutionContext, buckets: Buckets, config: IngestConfig, years: Sequence[int], now: datetime
 ) -> list[Receipt]:
     """Do what the config asks for, and log what became of each source that is worth a line."""
-    if config.rebuild and (config.sources or config.replace or config.symbol):
+    hints = config.hints
+    if config.rebuild and (config.sources or config.replace or config.symbol or hints != Hints()):
         raise dg.Failure(
-            "rebuild takes every raw object of the year as it was ingested; leave sources, replace and symbol out, "
-            "or leave rebuild out",
+            "rebuild takes every raw object of the year as it was ingested; leave sources, replace, symbol and hints "
+            "out, or leave rebuild out",
             allow_retries=False,
         )
     if config.replace and not config.sources:
@@ -218,8 +244,8 @@ def _ingest(
     else:
         keys = config.sources or list(dict.fromkeys(k for year in years for k in raw_keys_of_year(staging, year)))
         receipts = ingest_daily_prices(
-            keys, staging=staging, lake=lake, replace=config.replace, symbol=config.symbol, max_bytes=limit, now=now,
-            on_progress=report,
+            keys, staging=staging, lake=lake, replace=config.replace, symbol=config.symbol, hints=hints,
+            max_bytes=limit, now=now, on_progress=report,
         )  # fmt: skip
     for line in noteworthy(receipts):
         context.log.warning(line)

@@ -139,7 +139,9 @@ def test_a_series_of_sessions_is_read_right_or_refused_in_any_order(days, order,
     assert read(mixed) == ([days[texts.index(text)] for text in mixed], evidence)
 
 
-@given(st.lists(st.dates(date(1970, 1, 1), date(2025, 12, 31)), min_size=1, max_size=8), st.sampled_from(["dmy", "mdy"]))
+@given(
+    st.lists(st.dates(date(1970, 1, 1), date(2025, 12, 31)), min_size=1, max_size=8), st.sampled_from(["dmy", "mdy"])
+)
 def test_a_hint_reads_any_dates_as_they_were_written_or_the_file_contradicts_it(days, order):
     texts = [day.strftime(FORMS[order]) for day in days]
     try:

@@ -21,7 +21,8 @@ def file(prices, separator=";", volumes=None):
 
 
 @pytest.mark.parametrize(
-    "text", ["1,5", "1,0931", "0,125", ",125", "1234,567", "1.234,5", "1.234.567", "12.34.567", "12.34.567,89", "1,5e3", "5,"]
+    "text",
+    ["1,5", "1,0931", "0,125", ",125", "1234,567", "1.234,5", "1.234.567", "12.34.567", "12.34.567,89", "1,5e3", "5,"],
 )
 def test_what_proves_a_comma_and_turned_round_a_point(text):
     found = evidence(strings([text]))

@@ -330,9 +330,14 @@ def test_two_columns_for_an_optional_field_are_left_out_and_named():
 
 class TestLinesBeforeTheHeader:
     def test_they_are_skipped_and_counted(self):
-        cleaned = load("https://www.example.com\n\n\"A title, with a comma\"\ndate,close\n2024-01-02,11.25\nx,1\n")
+        cleaned = load('https://www.example.com\n\n"A title, with a comma"\ndate,close\n2024-01-02,11.25\nx,1\n')
         assert bars(cleaned) == [bar(close=11.25)]
-        assert (cleaned.skipped, cleaned.rows, cleaned.lines.tolist(), rejects(cleaned)) == (2, 4, [5], [(6, "bad_date")])
+        assert (cleaned.skipped, cleaned.rows, cleaned.lines.tolist(), rejects(cleaned)) == (
+            2,
+            4,
+            [5],
+            [(6, "bad_date")],
+        )
 
     def test_they_tell_nothing_of_the_separator(self):
         assert good("Prices; in euro, delayed; see the note\nDate\tClose\n2024-01-02\t11.25\n") == [bar(close=11.25)]

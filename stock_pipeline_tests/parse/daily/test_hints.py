@@ -8,7 +8,14 @@ from stock_pipeline.errors import FileRefused
 from stock_pipeline.parse.daily.hints import DATE_ORDERS, DECIMAL_MARKS, MAX_UNIT, Hints
 from stock_pipeline_tests.support.daily_files import bars, load, refusal
 
-ZONES = ["Asia/Kolkata", "America/New_York", "America/Argentina/Buenos_Aires", "America/Port-au-Prince", "UTC", "Etc/GMT-5"]
+ZONES = [
+    "Asia/Kolkata",
+    "America/New_York",
+    "America/Argentina/Buenos_Aires",
+    "America/Port-au-Prince",
+    "UTC",
+    "Etc/GMT-5",
+]
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -47,7 +54,17 @@ def test_what_is_no_hint_is_refused_with_what_is(name, value, says):
 
 
 @pytest.mark.parametrize(
-    "folder", ["timezone=Asia-Nowhere", "timezone=", "timezone=-------", "dates=dd", "decimal=,", "unit=1e3", "unit=", "unit=9" + "9" * 20]
+    "folder",
+    [
+        "timezone=Asia-Nowhere",
+        "timezone=",
+        "timezone=-------",
+        "dates=dd",
+        "decimal=,",
+        "unit=1e3",
+        "unit=",
+        "unit=9" + "9" * 20,
+    ],
 )
 def test_a_folder_that_is_no_hint_refuses_the_file(folder):
     assert " give " in refusal("date,close\n2024-01-02,1\n", f"daily_prices/uploads/{folder}/AAPL.csv")
@@ -94,7 +111,9 @@ def test_joining_loses_nothing_and_takes_no_side(one, other):
     try:
         joined = one.joined(other)
     except FileRefused:
-        assert any(None is not a != b is not None for a, b in zip(vars(one).values(), vars(other).values(), strict=True))
+        assert any(
+            None is not a != b is not None for a, b in zip(vars(one).values(), vars(other).values(), strict=True)
+        )
         return
     assert joined == other.joined(one)
     for name, value in vars(joined).items():

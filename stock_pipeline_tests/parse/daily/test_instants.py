@@ -147,7 +147,9 @@ def test_a_few_strays_among_midnights_are_no_dates():
     assert [b["date"] for b in bars(cleaned)] == many
 
 
-ZONES = [(zone, f"X.{suffix}") for zone, suffix in (("Asia/Tokyo", "T"), ("Europe/Paris", "PA"), ("Asia/Kolkata", "NS"))]
+ZONES = [
+    (zone, f"X.{suffix}") for zone, suffix in (("Asia/Tokyo", "T"), ("Europe/Paris", "PA"), ("Asia/Kolkata", "NS"))
+]
 
 
 @given(

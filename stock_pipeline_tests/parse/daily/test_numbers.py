@@ -156,13 +156,22 @@ def test_a_price_has_no_size():
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1,5", 1.5), ("1.234,50", 1234.5), ("1.234", 1234.0), ("12.34.567,5", 1234567.5), ("10.5", "bad"), ("1,2,3", "bad")],
+    [
+        ("1,5", 1.5),
+        ("1.234,50", 1234.5),
+        ("1.234", 1234.0),
+        ("12.34.567,5", 1234567.5),
+        ("10.5", "bad"),
+        ("1,2,3", "bad"),
+    ],
 )
 def test_with_a_decimal_comma_points_separate_thousands(text, value):
     assert read([text], cast=False, mark=Mark.COMMA) == [value]
 
 
-@pytest.mark.parametrize(("text", "value"), [("1,234", 1234.0), ("1.234", 1234.0), ("1.234.567", 1234567.0), ("12", 12.0)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("1,234", 1234.0), ("1.234", 1234.0), ("1.234.567", 1234567.0), ("12", 12.0)]
+)
 def test_in_a_column_of_whole_numbers_both_marks_separate_thousands(text, value):
     assert read([text], cast=False, mark=Mark.NONE, price=False) == [value]
 

@@ -92,7 +92,9 @@ def order(item):
 
 @given(st.lists(st.tuples(st.integers(1, 7), PRICES), min_size=1, max_size=12))
 def test_a_row_of_another_width_is_rejected_and_shifts_nothing(widths):
-    lines = [",".join([f"2024-01-{i + 1:02}", str(price), *"xyzuvw"][:width]) for i, (width, price) in enumerate(widths)]
+    lines = [
+        ",".join([f"2024-01-{i + 1:02}", str(price), *"xyzuvw"][:width]) for i, (width, price) in enumerate(widths)
+    ]
     cleaned = load("\n".join(["date,close,note,more", *lines]))
     # With one cell more, every place of it leaves date and close where they are.
     assert rejects(cleaned) == [(i + 2, "ragged_row") for i, (width, _) in enumerate(widths) if width not in (4, 5)]

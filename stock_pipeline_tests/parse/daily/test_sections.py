@@ -19,7 +19,11 @@ def test_rows_below_a_header_in_another_order_are_read_in_its_order(separator):
         "date,open,close\n2024-01-02,1,2\nclose,date,open\n4,2024-01-03,3\nx,2024-01-04,5\ndate,open,close\n2024-01-05,7,8\n"
     ).replace(",", separator)
     cleaned = load(text)
-    assert [(b["date"].day, b["open"], b["close"]) for b in bars(cleaned)] == [(2, 1.0, 2.0), (3, 3.0, 4.0), (5, 7.0, 8.0)]
+    assert [(b["date"].day, b["open"], b["close"]) for b in bars(cleaned)] == [
+        (2, 1.0, 2.0),
+        (3, 3.0, 4.0),
+        (5, 7.0, 8.0),
+    ]
     assert rejects(cleaned) == [(5, "bad_number")]
     assert cleaned.rejected["raw"].to_pylist() == ["x,2024-01-04,5".replace(",", separator)]
     assert (cleaned.lines.tolist(), cleaned.skipped) == ([2, 4, 7], 2)
@@ -28,7 +32,11 @@ def test_rows_below_a_header_in_another_order_are_read_in_its_order(separator):
 def test_a_header_with_more_or_fewer_numbers_is_obeyed():
     text = "date,close\n2024-01-02,1\ndate,close,volume,note\n2024-01-03,2,5,x\n2024-01-04,2\ndate,low,close\n2024-01-05,1,3\n"
     cleaned = load(text)
-    assert [(b["close"], b.get("volume"), b.get("low")) for b in bars(cleaned)] == [(1, None, None), (2, 5, None), (3, None, 1)]
+    assert [(b["close"], b.get("volume"), b.get("low")) for b in bars(cleaned)] == [
+        (1, None, None),
+        (2, 5, None),
+        (3, None, 1),
+    ]
     assert rejects(cleaned) == [(5, "ragged_row")]
     assert cleaned.rejected["detail"].to_pylist() == ["2 cells, the header has 4"]
     assert cleaned.unread == ("note",)

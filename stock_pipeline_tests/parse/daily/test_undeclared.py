@@ -96,7 +96,9 @@ def test_the_marks_of_these_rows_count_as_those_of_others():
 
 @given(
     st.integers(0, 6),
-    st.lists(st.sampled_from(["0", "1", "10", "10.6", "11", "12", "2000", "x", "", "2024-01-05"]), min_size=3, max_size=3),
+    st.lists(
+        st.sampled_from(["0", "1", "10", "10.6", "11", "12", "2000", "x", "", "2024-01-05"]), min_size=3, max_size=3
+    ),
     st.sampled_from([",", ";"]),
 )
 def test_no_column_ever_shifts(at, extra, separator):
