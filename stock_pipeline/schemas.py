@@ -20,6 +20,9 @@ STRING = pa.string()
 # Repeating strings stay dictionary-encoded in memory: a year of 5,000 symbols has 1.26 M rows and 5,000 strings.
 SYMBOL = pa.dictionary(pa.int32(), pa.string())
 
+PROVENANCE = ("source", "etl_loading_ts")
+"""The columns that say where a row came from and when, in every table that has them."""
+
 
 class Reason(StrEnum):
     """Why an input row is not in its table. A closed list: reports, checks and replays rely on it."""
@@ -80,12 +83,19 @@ REASONS: dict[Reason, str] = {
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its Arrow type, whether it may be null, and what one value means (with its unit)."""
+    """One column: its Arrow type, whether it may be null, and what one value means (with its unit).
+
+    `since` is the version of its table's schema that brought the column, or the type that it has now. A later column
+    must be nullable, and a later type must hold all values of the one before: stored objects are not written anew.
+    `price` says that a bar with a value of zero or below is rejected.
+    """
 
     name: str
     type: pa.DataType
     description: str
     nullable: bool = False
+    since: int = 1
+    price: bool = False
 
     @property
     def athena_type(self) -> str:
@@ -102,9 +112,11 @@ class Table:
     """One table of the lake.
 
     `key` names the columns that identify a row. `keep` says which of several rows with one key stays: "first" (the one
-    stored first) or "greatest" (by the columns of `order`). `values` are compared to tell a duplicate from a conflict;
+    stored first) or "greatest" (by the columns of `order`); a table that is computed from another one says "replace"
+    (`lake.derived`). `values` are compared to tell a duplicate from a conflict;
     the provenance columns (`source`, `etl_loading_ts`) never are. Rows inside an object are sorted by `sort`, and the
-    object of a partition is called `<prefix><partition><suffix>`.
+    object of a partition is called `<prefix><partition><suffix>`. `bounds` are pairs of columns of which the first is
+    never below the second, where a row has both.
     """
 
     name: str
@@ -118,15 +130,32 @@ class Table:
     keep: str = "first"
     order: tuple[str, ...] = ()
     dictionary: tuple[str, ...] = ("symbol", "source")
+    bounds: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def schema(self) -> pa.Schema:
         return pa.schema([pa.field(c.name, c.type, nullable=c.nullable) for c in self.columns])
 
     @cached_property
+    def version(self) -> int:
+        """The version of the schema: that of its latest change."""
+        return max(c.since for c in self.columns)
+
+    def column(self, name: str) -> Column:
+        """The column of that name; raises KeyError when there is none."""
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {c.name: c for c in self.columns}
+
+    @cached_property
+    def provenance(self) -> tuple[str, ...]:
+        return tuple(c.name for c in self.columns if c.name in PROVENANCE and c.name not in self.key)
+
+    @cached_property
     def values(self) -> tuple[str, ...]:
-        provenance = {"source", "etl_loading_ts"}
-        return tuple(c.name for c in self.columns if c.name not in self.key and c.name not in provenance)
+        return tuple(c.name for c in self.columns if c.name not in self.key and c.name not in self.provenance)
 
 
 def _symbol(description: str = "ticker, upper case, class shares with a dot (BRK.B)") -> Column:
@@ -143,12 +172,18 @@ PRICE_BY_DATE = Table(
     columns=(
         _symbol(),
         Column("date", pa.date32(), "trading session, the exchange's local date"),
-        Column("open", pa.float64(), "first price of the session", nullable=True),
-        Column("high", pa.float64(), "highest price of the session", nullable=True),
-        Column("low", pa.float64(), "lowest price of the session", nullable=True),
-        Column("close", pa.float64(), "last price of the session"),
-        Column("adj_close", pa.float64(), "close adjusted for splits and dividends by the vendor", nullable=True),
-        Column("volume", pa.float64(), "shares traded in the session", nullable=True),
+        Column("open", pa.float64(), "first price of the session", nullable=True, price=True),
+        Column("high", pa.float64(), "highest price of the session", nullable=True, price=True),
+        Column("low", pa.float64(), "lowest price of the session", nullable=True, price=True),
+        Column("close", pa.float64(), "last price of the session", price=True),
+        Column(
+            "adj_close",
+            pa.float64(),
+            "close adjusted for splits and dividends by the vendor",
+            nullable=True,
+            price=True,
+        ),
+        Column("volume", pa.float64(), "shares traded in the session, fractions too", nullable=True, since=2),
         _SOURCE,
         _LOADED,
     ),
@@ -156,6 +191,7 @@ PRICE_BY_DATE = Table(
     sort=("symbol", "date"),
     partition=("year",),
     suffix="/prices.parquet",
+    bounds=(("high", "open"), ("high", "low"), ("high", "close"), ("open", "low"), ("close", "low")),
 )
 
 STREAM_PRICES_HISTORY = Table(

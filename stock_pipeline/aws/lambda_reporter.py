@@ -48,6 +48,7 @@ class Reporter:
         for name, count in (
             ("RowsInserted", receipt.inserted),
             ("RowsDuplicate", receipt.duplicates),
+            ("RowsUpdated", receipt.updated),
             ("RowsConflicting", receipt.conflicts),
             ("RowsRejected", receipt.rejected_rows),
             ("ValuesNulled", sum(receipt.nulled.values())),

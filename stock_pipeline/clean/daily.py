@@ -223,7 +223,5 @@ def _number_columns(columns: dict[str, Numbers], chosen: slice | Bools, length: 
             continue
         values, missing = columns[name].values[chosen], columns[name].missing
         missing = None if missing is None else missing[chosen]
-        if pa.types.is_integer(type_):
-            values = (values if missing is None else np.where(missing, 0, values)).astype(np.int64)
         made[name] = as_arrow(values, type_, missing)
     return made

@@ -213,15 +213,18 @@ def show(receipts: Sequence[Receipt]) -> None:
     """What became of each file, what was refused and where to see what was rejected."""
     taken = [r for r in receipts if r.refused is None]
     if len(taken) > _SHOWN:
-        sums = (sum(r.rows for r in taken), sum(r.inserted for r in taken), sum(r.duplicates for r in taken))
-        say("{:,} objects: {:,} rows, {:,} new, {:,} duplicates".format(len(taken), *sums))
+        rows, new, updated, duplicates = (
+            sum(getattr(r, name) for r in taken) for name in ("rows", "inserted", "updated", "duplicates")
+        )
+        say(f"{len(taken):,} objects: {rows:,} rows, {new:,} new, {updated:,} updated, {duplicates:,} duplicates")
     elif taken:
-        shown = table(file="left", rows="right", new="right", duplicates="right", conflicts="right", rejected="left")
+        counts = dict.fromkeys(("rows", "new", "updated", "duplicates", "conflicts"), "right")
+        shown = table(file="left", **counts, rejected="left")
         between = "\n" if out().width < _WIDE else ", "
         for r in taken:
             reasons = between.join(f"{count:,} {reason}" for reason, count in r.rejected.items())
-            counts = (f"{n:,}" for n in (r.rows, r.inserted, r.duplicates, r.conflicts))
-            shown.add_row(text(_name(r)), *counts, reasons or "0")
+            cells = (f"{n:,}" for n in (r.rows, r.inserted, r.updated, r.duplicates, r.conflicts))
+            shown.add_row(text(_name(r)), *cells, reasons or "0")
         out().print(shown)
     if replaced := sum(r.replaced for r in receipts):
         say(f"{counted(replaced, 'stored row')} replaced; the values before are kept: stock-pipeline rejects list")
