@@ -48,8 +48,8 @@ from stock_pipeline.schemas import PRICE_BY_DATE, REJECTED, Reason
 MAX_REJECTED = 1_000_000
 """A file with more rejected rows than this, and fewer good ones, is refused whole."""
 
-SCHEMA = pa.schema([field for field in PRICE_BY_DATE.schema if field.name not in ("source", "etl_loading_ts")])
-"""The table's columns without its provenance, which is not known here."""
+SCHEMA = pa.schema([PRICE_BY_DATE.schema.field(name) for name in PRICE_BY_DATE.given])
+"""The table's columns that a file gives."""
 
 
 @dataclass(frozen=True)

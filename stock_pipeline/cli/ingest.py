@@ -118,8 +118,8 @@ def _refuse_what_cannot_be_meant(files: Sequence[Path], folders: str, *, replace
         )
     if (folders or replace) and (ticks := [file for file in files if _holds_ticks(file)]):
         raise typer.BadParameter(
-            f"{ticks[0].name} holds ticks; --symbol, --timezone, --dates, --decimal, --unit and --replace are for daily "
-            "prices"
+            f"{ticks[0].name} holds ticks; --symbol, --timezone, --dates, --decimal, --unit and --replace are for "
+            "daily prices"
         )
     if replace and stage_only:
         raise typer.BadParameter("what comes later cannot know of --replace; leave one of the two out")

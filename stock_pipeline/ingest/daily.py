@@ -106,8 +106,10 @@ def _groups(sources: Iterator[SourceObject], rows: int) -> Iterator[list[SourceO
 
 def _joined(group: list[SourceObject], now: datetime) -> pa.Table:
     """The good rows of a group with their provenance, in its order."""
-    columns = [c for c in PRICE_BY_DATE.schema if c.name not in ("source", "etl_loading_ts")]
+    columns = [PRICE_BY_DATE.schema.field(name) for name in PRICE_BY_DATE.given]
     good = [source.cleaned.good for source in group if source.cleaned]
     rows = pa.concat_tables([pa.schema(columns).empty_table(), *good]).unify_dictionaries()
     owners = np.repeat(np.arange(len(group), dtype=np.int32), [source.rows for source in group])
-    return with_provenance(rows, [source.info.key for source in group], owners, PRICE_BY_DATE, now)
+    infos = [source.info for source in group]
+    written = [info.modified for info in infos]
+    return with_provenance(rows, [info.key for info in infos], owners, PRICE_BY_DATE, now, written)
