@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 
 from stock_pipeline.arrow import Bools, Codes, Ints, as_arrow, strings
-from stock_pipeline.clean import Cleaned
+from stock_pipeline.clean import Cleaned, no_records
 from stock_pipeline.clean.contests import Contest, contests
 from stock_pipeline.clean.findings import (
     Texts,
@@ -179,7 +179,7 @@ def _notes(rows: DailyRows, lines: Ints, omissions: Sequence[Omission]) -> pa.Ta
     """A record of each stored row without some of its values: the reason of the first, and what was left out."""
     found = [omission for omission in omissions if len(omission.rows)]
     if not found:
-        return REJECTED.empty_table()
+        return no_records()
     reasons: dict[int, Reason] = {}
     words: dict[int, list[str]] = {}
     for omission in found:

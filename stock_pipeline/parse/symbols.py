@@ -57,7 +57,8 @@ def canonical(text: str) -> str | None:
     """The canonical form of a symbol: trimmed, class shares with a dot (`BRK-B`, `BRK/B`, `BRK B`, `BRK_B` → `BRK.B`).
 
     A text in small letters (`aapl`), or with a capital and two or more small letters (`Aapl`), becomes upper case; any
-    other mixture stays (`BCpC`). Exchange suffixes stay (`VOD.L`, `4063.T`). None when it is no symbol: see `GRAMMAR`.
+    other mixture stays (`BCpC`). Exchange suffixes stay (`VOD.L`, `4063.T`). None when it is no symbol (see `GRAMMAR`),
+    or a path (`A/../B`).
     """
     if not text.isascii():  # some other letters are A-Z in upper case, such as the dotless i
         return None
@@ -68,7 +69,7 @@ def canonical(text: str) -> str | None:
         return None
     if share := _CLASS_SHARE.fullmatch(symbol):
         symbol = f"{share[1]}.{share[2]}"
-    return symbol if _SYMBOL.fullmatch(symbol) else None
+    return symbol if _SYMBOL.fullmatch(symbol) and ".." not in symbol else None
 
 
 def is_series(text: str) -> bool:

@@ -36,8 +36,9 @@ class Bars:
         span = len(self.names) * len(self._days)
         # A row without a symbol or a date gets a key below zero.
         kind = np.int32 if span < 2**30 else np.int64
-        base = np.array([place[form] * len(self._days) if form is not None else -span - 1 for form in forms], kind)
-        nth = np.where(known, np.searchsorted(self._days, days), -span - 1).astype(kind)
+        none = -span - len(self._days) - 1
+        base = np.array([place[form] * len(self._days) if form is not None else none for form in forms], kind)
+        nth = np.where(known, np.searchsorted(self._days, days), none).astype(kind)
         self._keys = np.empty(sum(map(len, symbols)), kind)
         at = 0
         for symbol, date in zip(symbols, dates, strict=True):

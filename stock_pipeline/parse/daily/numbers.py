@@ -177,7 +177,11 @@ def _with_a_point(texts: pa.StringArray, mark: Mark) -> pa.StringArray:
     # A point that separated no thousands is none: with the comma as the decimal mark, 10.5 is no number.
     strange = with_point & matches(texts, r"\.")
     texts = pc.replace_substring(texts, pattern=",", replacement=".", max_replacements=1)
-    return _where(strange, pc.binary_join_element_wise(texts, "?", ""), texts) if strange.any() else texts
+    return (
+        _where(strange, pc.replace_substring_regex(texts, pattern="^", replacement="?"), texts)
+        if strange.any()
+        else texts
+    )
 
 
 def _joined(texts: pa.StringArray, thousands: str, decimal: str | None) -> pa.StringArray:

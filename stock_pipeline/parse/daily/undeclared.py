@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.arrow import Bools, Floats, as_numpy
+from stock_pipeline.arrow import Bools, Floats, as_numpy, strings
 from stock_pipeline.errors import FileRefused
 from stock_pipeline.parse.daily.columns import NUMBERS, PRICES
 from stock_pipeline.parse.daily.dates import read_stamps
@@ -215,7 +215,7 @@ def _fits_with_commas(columns: Sequence[pa.StringArray], layout: Layout) -> bool
         if not halves.any():
             continue
         cells = {f: columns[place.position(i)] for f, i in layout.columns.items() if f in NUMBERS}
-        cells[field] = pc.binary_join_element_wise(columns[at], columns[at + 1], ".")
+        cells[field] = strings(map("{}.{}".format, columns[at].to_pylist(), columns[at + 1].to_pylist()))
         dated = _dated(columns[place.position(layout.columns["date"])])
         values = {f: _values(cells[f]) for f in PRICES if f in cells}
         sound = _consistent(values) & ~np.isnan(values["close"])

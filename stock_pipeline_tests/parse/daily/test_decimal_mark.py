@@ -1,5 +1,5 @@
-"""The decimal mark is proven by the prices, said by the hint, or the file is refused; no separator has a default of its own
-but the comma."""
+"""The decimal mark is proven by the prices, said by the hint, or the file is refused; no separator has a default of its
+own but the comma."""
 
 import pytest
 from hypothesis import given

@@ -164,7 +164,8 @@ VENDORS = {
         [bar("VOLV", **OHLC, volume=1000)],
     ),
     "Bloomberg": (
-        "Security,AAPL US Equity,,\nStart Date,1/2/2024,,\n,,,\nDate,PX_LAST,PX_OPEN,PX_VOLUME\n1/31/2024,11.25,10,1000\n",
+        "Security,AAPL US Equity,,\nStart Date,1/2/2024,,\n,,,\nDate,PX_LAST,PX_OPEN,PX_VOLUME\n"
+        "1/31/2024,11.25,10,1000\n",
         "AAPL.csv",
         [bar(day=date(2024, 1, 31), open=10.0, close=11.25, volume=1000)],
     ),
@@ -358,8 +359,6 @@ class TestLinesBeforeTheHeader:
 class TestTwoLevels:
     """yfinance's tables, as pandas writes and rewrites them."""
 
-    BARS = [bar("ABC", open=10.0, close=11.25)]
-
     @pytest.mark.parametrize(
         ("text", "unread"),
         [
@@ -372,7 +371,7 @@ class TestTwoLevels:
         ],
     )
     def test_they_are_read(self, text, unread):
-        assert good(text, "prices.csv") == self.BARS
+        assert good(text, "prices.csv") == [bar("ABC", open=10.0, close=11.25)]
         assert set(load(text, "prices.csv").unread) <= {*unread, "Price"}
         assert set(unread) - {"Price"} <= set(load(text, "prices.csv").unread)
 

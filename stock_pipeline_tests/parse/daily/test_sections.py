@@ -30,7 +30,10 @@ def test_rows_below_a_header_in_another_order_are_read_in_its_order(separator):
 
 
 def test_a_header_with_more_or_fewer_numbers_is_obeyed():
-    text = "date,close\n2024-01-02,1\ndate,close,volume,note\n2024-01-03,2,5,x\n2024-01-04,2\ndate,low,close\n2024-01-05,1,3\n"
+    text = (
+        "date,close\n2024-01-02,1\ndate,close,volume,note\n2024-01-03,2,5,x\n2024-01-04,2\n"
+        "date,low,close\n2024-01-05,1,3\n"
+    )
     cleaned = load(text)
     assert [(b["close"], b.get("volume"), b.get("low")) for b in bars(cleaned)] == [
         (1, None, None),
