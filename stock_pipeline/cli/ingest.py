@@ -218,8 +218,15 @@ def show(receipts: Sequence[Receipt]) -> None:
         )
         say(f"{len(taken):,} objects: {rows:,} rows, {new:,} new, {updated:,} updated, {duplicates:,} duplicates")
     elif taken:
-        counts = dict.fromkeys(("rows", "new", "updated", "duplicates", "conflicts"), "right")
-        shown = table(file="left", **counts, rejected="left")
+        shown = table(
+            file="left",
+            rows="right",
+            new="right",
+            updated="right",
+            duplicates="right",
+            conflicts="right",
+            rejected="left",
+        )
         between = "\n" if out().width < _WIDE else ", "
         for r in taken:
             reasons = between.join(f"{count:,} {reason}" for reason, count in r.rejected.items())
