@@ -12,6 +12,10 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
+__all__ = [
+    "Receipt",
+]
+
 _TIMES = ("started_at", "loaded_at")
 _COUNTS = ("bytes", "rows", "inserted", "duplicates", "updated", "conflicts", "skipped", "replaced")
 _BY_NAME = ("rejected", "nulled", "partitions")  # counts by a name

@@ -12,6 +12,23 @@ from functools import cached_property
 
 import pyarrow as pa
 
+__all__ = [
+    "DATABASE",
+    "LATEST_PRICES",
+    "PRICE_BY_DATE",
+    "REASONS",
+    "REJECTED",
+    "REJECTED_RECORDS",
+    "STREAM_PRICES_HISTORY",
+    "STRING",
+    "SYMBOL",
+    "TABLES",
+    "TIMESTAMP",
+    "Column",
+    "Reason",
+    "Table",
+]
+
 DATABASE = "stock_market"
 """The Glue database that the tables belong to."""
 

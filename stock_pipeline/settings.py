@@ -15,6 +15,15 @@ from typing import Any, Literal
 
 from stock_pipeline.errors import SettingsError
 
+__all__ = [
+    "DEFAULT_SYMBOLS",
+    "MIB",
+    "PREFIX",
+    "Settings",
+    "documented",
+    "variable",
+]
+
 PREFIX = "STOCK_PIPELINE_"
 DEFAULT_SYMBOLS = tuple("NVDA AAPL MSFT AMZN GOOGL META TSLA WMT JPM V ORCL MA XOM NFLX PG SAP".split())
 MIB = 1024 * 1024
@@ -79,6 +88,11 @@ class Settings:
         if "sql_engine" not in given and env.get("AWS_ENDPOINT_URL"):
             given["sql_engine"] = "duckdb"
         return cls(**given)
+
+    @property
+    def max_object_bytes(self) -> int:
+        """`max_object_mb` in bytes: what an ingest takes as its `max_bytes`."""
+        return self.max_object_mb * MIB
 
     @property
     def names_buckets(self) -> bool:

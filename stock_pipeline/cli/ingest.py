@@ -163,7 +163,7 @@ def upload(file: Path, folder: str, staging: ObjectStore, settings: Settings) ->
     """
     key = folder + file.name
     size = file.stat().st_size
-    if size > settings.max_object_mb * MIB:
+    if size > settings.max_object_bytes:
         raise FileRefused(
             f"{size / MIB:,.0f} MiB is over the limit of {settings.max_object_mb:,} MiB for one object; split it by "
             "year, or set STOCK_PIPELINE_MAX_OBJECT_MB"
@@ -190,7 +190,7 @@ def ingest_keys(
             staging=staging,
             lake=lake,
             replace=replace,
-            max_bytes=settings.max_object_mb * MIB,
+            max_bytes=settings.max_object_bytes,
             on_progress=report,
         )
 

@@ -22,7 +22,6 @@ from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.retries import told
 from stock_pipeline.orchestration.ui.metadata import noteworthy, progress
 from stock_pipeline.receipts import Receipt
-from stock_pipeline.settings import MIB
 from stock_pipeline.simulate.daily import default_symbols, write_raw_daily_prices
 from stock_pipeline.trading_calendar.sessions import last_closed_session, sessions
 
@@ -88,7 +87,7 @@ def rebuild_from_raw(context: dg.OpExecutionContext, buckets: Buckets, config: R
     if not years:
         raise dg.Failure(f"{config.last} lies before {config.first}", allow_retries=False)
     with told():
-        limit, report = buckets.settings.max_object_mb * MIB, progress(context.log.info, "raw objects")
+        limit, report = buckets.settings.max_object_bytes, progress(context.log.info, "raw objects")
         for year in years:
             receipts = rebuild(year, staging=buckets.staging, lake=buckets.lake, max_bytes=limit, on_progress=report)
             yield from _shown(context, buckets, receipts)
@@ -122,7 +121,7 @@ def restate_from_files(context: dg.OpExecutionContext, buckets: Buckets, config:
     with told():
         receipts = ingest_daily_prices(
             config.sources, staging=buckets.staging, lake=buckets.lake, replace=True, symbol=config.symbol,
-            hints=config.hints, max_bytes=buckets.settings.max_object_mb * MIB,
+            hints=config.hints, max_bytes=buckets.settings.max_object_bytes,
             on_progress=progress(context.log.info, "sources"),
         )  # fmt: skip
         yield from _shown(context, buckets, receipts)
