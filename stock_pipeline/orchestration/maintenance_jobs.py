@@ -14,8 +14,9 @@ from pydantic import Field
 from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.maintenance.rebuild import rebuild_year as rebuild
 from stock_pipeline.maintenance.replay import replay_rejects as replay
-from stock_pipeline.orchestration.batch.assets import SourcesConfig, raw_daily_prices, session_reports
+from stock_pipeline.orchestration.batch.assets import raw_daily_prices, session_reports
 from stock_pipeline.orchestration.batch.checks import evaluate_year
+from stock_pipeline.orchestration.batch.config import SourcesConfig
 from stock_pipeline.orchestration.lineage.events import by_target, materialization, without_partition
 from stock_pipeline.orchestration.partitions import DAILY
 from stock_pipeline.orchestration.resources import Buckets

@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
 
 from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.ingest.partial_failure import Ingested, ingest_each
@@ -15,6 +13,7 @@ from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.partitions import partition_key, read_partition
 from stock_pipeline.lake.transforms import year_of, year_partition
 from stock_pipeline.maintenance.rebuild import rebuild_year
+from stock_pipeline.orchestration.batch.config import IngestConfig
 from stock_pipeline.orchestration.partitions import DAILY, EXCHANGE_TIME, SESSIONS_OF_YEAR, YEARLY, has_year
 from stock_pipeline.orchestration.rejected_records import report_rejected
 from stock_pipeline.orchestration.resources import Buckets
@@ -65,51 +64,6 @@ AFTER_THE_CLOSE = dg.FreshnessPolicy.cron(
 
 RAW_COLUMNS = raw_columns(PRICE_BY_DATE, SCHEMA.names)
 PRICE_COLUMNS = column_schema(PRICE_BY_DATE)
-
-
-class SourcesConfig(dg.Config):
-    """What is said of the sources that a run names, as the options of `stock-pipeline ingest` say it."""
-
-    symbol: str | None = Field(
-        default=None, description="The symbol of sources that name none, neither inside nor in their file name."
-    )
-    timezone: str | None = Field(
-        default=None, description="The exchange's zone, for times that lie in another one: Asia/Kolkata."
-    )
-    dates: str | None = Field(
-        default=None, description="How dates are written that can be read in two ways: dmy, mdy or ymd."
-    )
-    decimal: str | None = Field(
-        default=None, description="The decimal mark of numbers that can be read in two ways: point or comma."
-    )
-    unit: int | None = Field(
-        default=None, description="How many shares one unit of the volume column is: 100 where it counts lots."
-    )
-
-    @property
-    def hints(self) -> Hints:
-        """Raises FileRefused for what is no zone, order of dates, decimal mark or unit."""
-        told: dict[str, Any] = {name: getattr(self, name) for name in ("timezone", "dates", "decimal", "unit")}
-        return Hints(**told)
-
-
-class IngestConfig(SourcesConfig):
-    """How a year of `price_by_date` is materialized."""
-
-    sources: list[str] = Field(
-        default=[],
-        description="Ingest only these objects of the staging bucket (daily_prices/uploads/AAPL.csv, …), with all the "
-        "years they hold. Empty: every raw object that may hold the years being materialized.",
-    )
-    replace: bool = Field(
-        default=False,
-        description="Restatement: let the values of the named sources take the place of other values stored for the "
-        "same symbol and session. Those that give way are kept in rejected_records.",
-    )
-    rebuild: bool = Field(
-        default=False,
-        description="Build the years again from nothing but the raw objects, and swap each in when it is complete.",
-    )
 
 
 @dg.asset(
