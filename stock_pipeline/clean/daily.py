@@ -48,8 +48,8 @@ from stock_pipeline.schemas import PRICE_BY_DATE, REJECTED, Reason
 MAX_REJECTED = 1_000_000
 """A file with more rejected rows than this, and fewer good ones, is refused whole."""
 
-SCHEMA = pa.schema([field for field in PRICE_BY_DATE.schema if field.name not in ("source", "etl_loading_ts")])
-"""The table's columns without its provenance, which is not known here."""
+SCHEMA = pa.schema([PRICE_BY_DATE.schema.field(name) for name in PRICE_BY_DATE.given])
+"""The table's columns that a file gives."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,5 @@ def _number_columns(columns: dict[str, Numbers], chosen: slice | Bools, length: 
             continue
         values, missing = columns[name].values[chosen], columns[name].missing
         missing = None if missing is None else missing[chosen]
-        if pa.types.is_integer(type_):
-            values = (values if missing is None else np.where(missing, 0, values)).astype(np.int64)
         made[name] = as_arrow(values, type_, missing)
     return made

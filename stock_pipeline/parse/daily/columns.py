@@ -11,8 +11,12 @@ import unicodedata
 from collections.abc import Sequence
 from functools import cache
 
-PRICES = ("open", "high", "low", "close", "adj_close")
-NUMBERS = (*PRICES, "volume")
+import pyarrow as pa
+
+from stock_pipeline.schemas import PRICE_BY_DATE
+
+NUMBERS = tuple(column.name for column in PRICE_BY_DATE.columns if pa.types.is_floating(column.type))
+PRICES = tuple(name for name in NUMBERS if PRICE_BY_DATE.column(name).price)
 REQUIRED = ("symbol", "date", "close")
 """Fields of which two columns cannot be told apart without a guess: such a file is refused."""
 

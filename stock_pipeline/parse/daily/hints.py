@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Any, Literal
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo
 
 from stock_pipeline.errors import FileRefused, quoted
@@ -80,6 +80,12 @@ class Hints:
                 raise FileRefused(f"two folders of the key say {name}: {found[name]} and {value}; leave one of them")
         return cls(**found)
 
+    @property
+    def folders(self) -> str:
+        """These hints as folders of a key, from which `of_key` reads them: `timezone=Asia-Kolkata/unit=100/`."""
+        told = ((name, getattr(self, name)) for name in _NAMES)
+        return "".join(f"{name}={_as_folder(name, value)}/" for name, value in told if value is not None)
+
     def joined(self, others: Hints) -> Hints:
         """These hints and others, each as far as it says something.
 
@@ -104,6 +110,11 @@ def _of_folder(name: str, text: str) -> Any:
     if name == "unit":
         return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else text
     return text.lower()
+
+
+def _as_folder(name: str, value: str | int) -> str:
+    text = str(value).replace("/", "-")
+    return text if _of_folder(name, text) == value else quote(str(value), safe="")
 
 
 def _spellings(folder: str) -> Iterator[str]:

@@ -27,6 +27,7 @@ from stock_pipeline.parse.daily.numbers import proofs, read_cells, read_numbers
 from stock_pipeline.parse.daily.records import RaggedRows, Wide
 from stock_pipeline.parse.daily.sections import Part, Section
 from stock_pipeline.parse.symbols import canonical, is_blank, is_upper_ticker
+from stock_pipeline.schemas import PRICE_BY_DATE
 
 _FIRST_LOOK = 500
 """So many rows rule most places out, before all rows are looked at."""
@@ -190,8 +191,7 @@ def _consistent(prices: dict[str, Floats]) -> Bools:
 
 def ordered_prices(fields: Container[str]) -> Iterator[tuple[str, str]]:
     """The pairs of prices of a bar of which the first is at least the second, as far as these fields are there."""
-    pairs = (("high", "open"), ("high", "low"), ("high", "close"), ("open", "low"), ("close", "low"))
-    for higher, lower in pairs:
+    for higher, lower in PRICE_BY_DATE.bounds:
         if higher in fields and lower in fields:
             yield higher, lower
 
