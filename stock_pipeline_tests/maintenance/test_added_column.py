@@ -105,7 +105,7 @@ def versions(tmp_path: Path) -> Versions:
     volume = f'"{PRICE_BY_DATE.column("volume").description}", nullable=True, since=2),\n'
     vwap = '        Column("vwap", pa.float64(), "average price by volume", nullable=True, since=3),\n'
     made.edit("stock_pipeline/schemas.py", volume, volume + vwap)
-    made.edit("stock_pipeline/parse/daily/header.py", '    "period": (', '    "vwap": (("vwap",),),\n    "period": (')
+    made.edit("stock_pipeline/parse/daily/columns.py", '    "period": (', '    "vwap": (("vwap",),),\n    "period": (')
     return made
 
 
