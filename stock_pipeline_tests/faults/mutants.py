@@ -72,6 +72,7 @@ _COMMIT, _TICKS, _RAW = (
 _EVENTS = "stock_pipeline/aws/s3_events.py"
 _STREAM = "lambdas/process_stock_stream_data/handler.py"
 _BATCH = "lambdas/process_batch_stock_data/handler.py"
+_FAILURE = "stock_pipeline/ingest/partial_failure.py"
 
 MUTANTS = (
     Mutant("no If-Match", _PARTITIONS, "if_match=etag, if_none_match", "if_match=None, if_none_match"),
@@ -133,18 +134,18 @@ MUTANTS = (
            '(unquote_plus(unquote_plus(record["s3"]["object"]["key"]))'),
     Mutant("only the first record of an event is read", _EVENTS, 'for record in event["Records"]\n', 'for record in event["Records"][:1]\n'),
     Mutant("messages are acknowledged whatever came of them", _STREAM,
-           "return [name for name in named if name in failed]", "return []"),
-    Mutant("what there was no time for is acknowledged", _STREAM, 'failures[key] = "no time was left for it"', "pass"),
+           "    return list(left)\n", "    return []\n"),
+    Mutant("what there was no time for is acknowledged", _FAILURE,
+           "failed | {key: NO_TIME for key in keys if key not in told}", "failed"),
     Mutant("an event is acknowledged although its ingest failed", _BATCH,
-           "    receipts = ingest_daily_prices(\n"
-           "        notification.keys, staging=STAGING, lake=LAKE, max_bytes=SETTINGS.max_object_mb * MIB\n"
-           "    )\n",
-           "    try:\n        receipts = ingest_daily_prices(notification.keys, staging=STAGING, lake=LAKE)\n"
-           "    except Exception:\n        receipts = []\n"),
+           "    ingested = ingest_each(notification.keys, ingest)\n",
+           "    from stock_pipeline.ingest.partial_failure import Ingested\n"
+           "    try:\n        ingested = ingest_each(notification.keys, ingest)\n"
+           "    except Exception:\n        ingested = Ingested()\n"),
     Mutant("a function of the batch tells of no receipt", _BATCH,
-           "    reporter.report([receipt for receipt in receipts if receipt.etag])\n", ""),
+           "    reporter.report(ingested.receipts)\n", ""),
     Mutant("a function of the stream tells only of what it stored", _STREAM,
-           "if receipt.source not in failures]", "if receipt.source not in failures and receipt.inserted]"),
+           "reporter.report(ingested.receipts)", "reporter.report([receipt for receipt in ingested.receipts if receipt.inserted])"),
     Mutant("a large object is not read again alone", _RAW,
            "result = attempt(key, max_bytes)", 'result = refused(ObjectInfo(key, "", 0, now), "large")'),
     Mutant("an object that does not answer is taken for one that is gone", _RAW,
