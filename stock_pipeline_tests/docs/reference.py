@@ -15,6 +15,7 @@ import typer.main
 from stock_pipeline.cli.main import app
 from stock_pipeline.schemas import REASONS, TABLES, Table
 from stock_pipeline.settings import Settings, documented, variable
+from stock_pipeline_tests.docs import daily_files
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 REFERENCE = DOCS / "reference.md"
@@ -128,6 +129,7 @@ def render() -> str:
     ]
     parts += [_table(table) for table in TABLES.values()]
     parts += [
+        daily_files.section(),
         REASONS_HEAD + "\n" + "\n".join(f"| `{r.value}` | {text} |" for r, text in REASONS.items()) + "\n",
         RECEIPTS,
     ]
