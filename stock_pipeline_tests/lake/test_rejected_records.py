@@ -43,6 +43,9 @@ def test_a_source_is_recorded_with_all_there_is_to_know() -> None:
             "reason": "bad_date",
             "detail": "d",
             "raw": "raw 3",
+            "symbol": None,
+            "date": None,
+            "stored": False,
             "etl_loading_ts": NOW,
         }
     ]
