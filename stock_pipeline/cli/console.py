@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from typing import Literal
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-Report = Callable[[int, int], None]
+from stock_pipeline.progress import Progress
 
 _PLAIN_WIDTH = 240  # where there is no terminal there is no width; tables are then as wide as their content, up to this
 _BETWEEN_LINES = 5.0  # seconds
@@ -70,18 +71,18 @@ def text(value: object) -> Text:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Report]:
+def progress(what: str) -> Iterator[Progress]:
     """A callback (done, total) that shows how far the work is."""
     if not sys.stderr.isatty():
         yield _lines(what)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err(), transient=True) as bar:
+    with ProgressBar(*columns, console=err(), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _lines(what: str) -> Report:
+def _lines(what: str) -> Progress:
     started = last = time.monotonic()
 
     def report(done: int, total: int) -> None:

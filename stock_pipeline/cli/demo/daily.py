@@ -13,7 +13,7 @@ from datetime import date
 
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.cli.console import out, progress, say, table, working
-from stock_pipeline.cli.demo.ticks import StreamTour
+from stock_pipeline.cli.demo.ticks import TickDemo
 from stock_pipeline.cli.ingest import ingest_keys, show, upload
 from stock_pipeline.cli.sql import show_rows
 from stock_pipeline.deploy.sources import CHECKOUT
@@ -51,7 +51,7 @@ FROM rejected_records WHERE "table" = 'price_by_date' GROUP BY source, reason OR
 _BARS = "SELECT count(*) AS bars FROM price_by_date WHERE year >= ? AND date >= ? AND date <= ?"
 
 
-class Tour:
+class DailyDemo:
     """The steps, each timed. `check` raises when something that they need has ended."""
 
     def __init__(self, dagster: Dagster, settings: Settings, check: Callable[[], None] = lambda: None) -> None:
@@ -68,7 +68,7 @@ class Tour:
         if self.settings.processor == "dagster":
             self._await_runs(sessions)
         self._query(min(sampled, int(min(sessions)[:4])))
-        StreamTour(self.settings, self.dagster.url, self.check, self._timed).run()
+        TickDemo(self.settings, self.dagster.url, self.check, self._timed).run()
         shown = table(step="left", seconds="right")
         for step, seconds in self.timings.items():
             shown.add_row(step, f"{seconds:.1f}")

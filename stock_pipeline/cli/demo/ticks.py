@@ -43,7 +43,7 @@ FROM stream_prices_history WHERE produced_at >= ? AND year >= ? GROUP BY 1 ORDER
 _LATEST = "SELECT symbol, price, size, produced_at FROM latest_prices ORDER BY symbol LIMIT 20"
 
 
-class StreamTour:
+class TickDemo:
     """Ticks for a while, and where they are. `check` raises when something that they need has ended."""
 
     def __init__(
