@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -19,7 +19,7 @@ from rich.progress import Progress as ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from stock_pipeline.progress import Progress
+from stock_pipeline.progress import Progress, Say
 
 _PLAIN_WIDTH = 240  # where there is no terminal there is no width; tables are then as wide as their content, up to this
 _BETWEEN_LINES = 5.0  # seconds
@@ -97,7 +97,7 @@ def _lines(what: str) -> Progress:
 
 
 @contextmanager
-def live(what: str) -> Iterator[Callable[[str], None]]:
+def live(what: str) -> Iterator[Say]:
     """Show how something stands that goes on: on a terminal a line that changes, elsewhere one every few seconds."""
     if sys.stderr.isatty():
         with err().status(what) as status:
@@ -115,7 +115,7 @@ def live(what: str) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def working(what: str) -> Iterator[Callable[[str], None]]:
+def working(what: str) -> Iterator[Say]:
     """Show that something of unknown length goes on; the callback changes what is said about it."""
     if not sys.stderr.isatty():
         say(what)

@@ -128,7 +128,7 @@ def repair(
     ):
         if infos:
             ingested = ingest_each([info.key for info in infos], ingest)
-            _leave_word({info.key: info for info in infos}, ingested.receipts, table, lake, now)
+            _record_as_judged({info.key: info for info in infos}, ingested.receipts, table, lake, now)
             receipts += ingested.receipts
             failed |= ingested.not_done
     return Repaired(receipts, failed)
@@ -182,10 +182,10 @@ def _last_stored(lake: ObjectStore, key: str, table: Table) -> dict[str, datetim
     return dict(zip(last["source"].to_pylist(), last["loaded_max"].to_pylist(), strict=True))
 
 
-def _leave_word(
+def _record_as_judged(
     infos: Mapping[str, ObjectInfo], receipts: Sequence[Receipt], table: Table, lake: ObjectStore, now: datetime
 ) -> None:
-    """See to it that an object of which no row was stored is known as seen the next time."""
+    """Put an empty rejected record for each object of which no row was stored, so that it counts as seen."""
     silent = [receipt.source for receipt in receipts if not (receipt.inserted or receipt.updated)]
     with ThreadPoolExecutor(_READERS) as threads:
         list(threads.map(lambda key: write_judged(lake, table, infos[key], now), silent))

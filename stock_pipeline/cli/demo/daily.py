@@ -20,6 +20,7 @@ from stock_pipeline.deploy.sources import CHECKOUT
 from stock_pipeline.errors import DevError
 from stock_pipeline.lake.transforms import year_of
 from stock_pipeline.local.dev.dagster import Dagster
+from stock_pipeline.progress import Progress
 from stock_pipeline.query import sql
 from stock_pipeline.settings import Settings
 from stock_pipeline.simulate.daily import default_symbols
@@ -129,9 +130,7 @@ class DailyDemo:
         with self._timed("arrivals into the table, by the sensor's runs"), progress("bars in price_by_date") as report:
             self._wait(stored, len(sessions) * symbols, report, until=done)
 
-    def _wait(
-        self, count: Callable[[], int], total: int, report: Callable[[int, int], None], *, until: Callable[[], bool]
-    ) -> None:
+    def _wait(self, count: Callable[[], int], total: int, report: Progress, *, until: Callable[[], bool]) -> None:
         """Wait for the end of a work, showing how far it is; raises DevError when it stops getting on."""
         seen, patient_until = -1, time.monotonic() + _PATIENCE
         while True:
