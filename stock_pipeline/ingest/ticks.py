@@ -22,6 +22,7 @@ from stock_pipeline.lake.partitions import merge_into_partition
 from stock_pipeline.lake.transforms import BUCKET_MINUTES, SNAPSHOT, by_bucket
 from stock_pipeline.parse.files import Unpacked, unpack
 from stock_pipeline.parse.ticks.parser import parse_tick_objects
+from stock_pipeline.progress import Progress
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
 from stock_pipeline.settings import MIB, Settings
@@ -32,8 +33,6 @@ GROUP_BYTES = 128 * MIB
 """Objects are merged together up to so many bytes (unpacked), whatever their number."""
 
 _READERS = 16
-
-Progress = Callable[[int, int], None]
 
 
 def ingest_ticks(
@@ -125,15 +124,15 @@ def _ingest_group(
     # The content's ETag is part of the identity: a rewritten key is another object, a redelivered one is the same.
     objects = [(raw.text, f"{bucket}/{raw.info.key}@{raw.info.etag}") for raw in group]
     ticks = clean_tick_objects(parse_tick_objects(objects), now, max_skew=max_skew)
-    arrivals = []
+    source_objects = []
     for at, raw in enumerate(group):
         refused = raw.refused or ticks.refused.get(at)
-        arrivals.append(SourceObject(raw.info, started_at, None if refused else ticks.of(at), refused))
+        source_objects.append(SourceObject(raw.info, started_at, None if refused else ticks.of(at), refused))
 
     sources = [raw.info.key for raw in group]
     rows = with_provenance(ticks.good, sources, ticks.objects, STREAM_PRICES_HISTORY, now)
     receipts, outcomes = merge_group(
-        arrivals, rows, STREAM_PRICES_HISTORY, lambda rows: by_bucket(rows, minutes), lake, now
+        source_objects, rows, STREAM_PRICES_HISTORY, lambda rows: by_bucket(rows, minutes), lake, now
     )
     # What history has not taken, as it holds other values for the event, is no price to show either.
     taken = outcomes != Outcome.CONFLICT

@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stock_pipeline.errors import ObjectNotFound, RowsWouldBeLost
-from stock_pipeline.ingest.daily import MAX_BYTES, Progress, ingest_daily_prices
+from stock_pipeline.ingest.daily import MAX_BYTES, ingest_daily_prices
 from stock_pipeline.lake.merge import merge
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.lake.partitions import attempts, partition_key, read_partition, read_version, swap
 from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.lake.transforms import year_partition
+from stock_pipeline.progress import Progress
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE, Reason
 from stock_pipeline.staging.keys import raw_keys_of_year

@@ -39,7 +39,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Part:
-    """Ticks that were read in one way, in the order of their lines (factorize from 0 in the block).
+    """Ticks that were read in one way, in the order of their lines (numbered from 0 in the block).
 
     `places` is the number of each message in its line; None when all are the first.
     """

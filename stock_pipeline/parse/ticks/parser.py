@@ -167,8 +167,8 @@ class _Reading:
             self._good += np.bincount(owners, minlength=len(self._good))
         for rejected in block.rejected:
             owners, lines = origin(as_numpy(rejected["line"].chunk(0), np.int64))
-            factorize = rejected.set_column(0, REJECTED.field("line"), as_arrow(lines, pa.int64()))
-            self._rejected.add(factorize, owners, lines)
+            with_lines = rejected.set_column(0, REJECTED.field("line"), as_arrow(lines, pa.int64()))
+            self._rejected.add(with_lines, owners, lines)
             self._bad += np.bincount(owners, minlength=len(self._bad))
         self._skipped += np.bincount(origin(block.skipped)[0], minlength=len(self._skipped))
         for index in np.flatnonzero((self._bad > MAX_REJECTED) & (self._bad > self._good)).tolist():
