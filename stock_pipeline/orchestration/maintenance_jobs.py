@@ -16,6 +16,7 @@ from stock_pipeline.maintenance.rebuild import rebuild_year as rebuild
 from stock_pipeline.maintenance.replay import replay_rejects as replay
 from stock_pipeline.orchestration.batch.assets import raw_daily_prices, session_reports
 from stock_pipeline.orchestration.batch.checks import evaluate_year
+from stock_pipeline.orchestration.batch.config import SourcesConfig
 from stock_pipeline.orchestration.lineage.events import by_target, materialization, without_partition
 from stock_pipeline.orchestration.partitions import DAILY
 from stock_pipeline.orchestration.resources import Buckets
@@ -104,14 +105,13 @@ def rebuild_year() -> None:
     rebuild_from_raw()
 
 
-class RestateConfig(dg.Config):
+class RestateConfig(SourcesConfig):
     """Which files to restate from."""
 
     sources: list[str] = Field(
         description="Keys of objects in the staging bucket, in the order in which they replace: "
         "daily_prices/uploads/AAPL.csv, …"
     )
-    symbol: str | None = Field(default=None, description="The symbol of files that name none.")
 
 
 @dg.op(out={}, tags={"layer": "clean"})
@@ -122,7 +122,8 @@ def restate_from_files(context: dg.OpExecutionContext, buckets: Buckets, config:
     with told():
         receipts = ingest_daily_prices(
             config.sources, staging=buckets.staging, lake=buckets.lake, replace=True, symbol=config.symbol,
-            max_bytes=buckets.settings.max_object_bytes, on_progress=progress(context.log.info, "sources"),
+            hints=config.hints, max_bytes=buckets.settings.max_object_bytes,
+            on_progress=progress(context.log.info, "sources"),
         )  # fmt: skip
         yield from _shown(context, buckets, receipts)
     _fail_where_refused(receipts)

@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
 
 from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.ingest.partial_failure import Ingested, ingest_each
@@ -14,11 +13,20 @@ from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.partitions import partition_key, read_partition
 from stock_pipeline.lake.transforms import year_of, year_partition
 from stock_pipeline.maintenance.rebuild import rebuild_year
+from stock_pipeline.orchestration.batch.config import IngestConfig
 from stock_pipeline.orchestration.partitions import DAILY, EXCHANGE_TIME, SESSIONS_OF_YEAR, YEARLY, has_year
+from stock_pipeline.orchestration.rejected_records import report_rejected
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.retries import told
 from stock_pipeline.orchestration.ui import charts
-from stock_pipeline.orchestration.ui.catalog import BATCH, OWNERS, RAW_BAR_COLUMNS, described, raw_columns
+from stock_pipeline.orchestration.ui.catalog import (
+    BATCH,
+    OWNERS,
+    RAW_BAR_COLUMNS,
+    described,
+    description_of,
+    raw_columns,
+)
 from stock_pipeline.orchestration.ui.metadata import (
     PREVIEW_ROWS,
     Metadata,
@@ -32,7 +40,9 @@ from stock_pipeline.orchestration.ui.metadata import (
     seconds_of,
     stored_by,
 )
+from stock_pipeline.parse.daily.hints import Hints
 from stock_pipeline.parse.daily.parser import parse_daily_prices
+from stock_pipeline.query import sql
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline.simulate.daily import (
@@ -54,28 +64,6 @@ AFTER_THE_CLOSE = dg.FreshnessPolicy.cron(
 
 RAW_COLUMNS = raw_columns(PRICE_BY_DATE, SCHEMA.names)
 PRICE_COLUMNS = column_schema(PRICE_BY_DATE)
-
-
-class IngestConfig(dg.Config):
-    """How a year of `price_by_date` is materialized."""
-
-    sources: list[str] = Field(
-        default=[],
-        description="Ingest only these objects of the staging bucket (daily_prices/uploads/AAPL.csv, …), with all the "
-        "years they hold. Empty: every raw object that may hold the years being materialized.",
-    )
-    replace: bool = Field(
-        default=False,
-        description="Restatement: let the values of the named sources take the place of other values stored for the "
-        "same symbol and session. Those that give way are kept in rejected_records.",
-    )
-    rebuild: bool = Field(
-        default=False,
-        description="Build the years again from nothing but the raw objects, and swap each in when it is complete.",
-    )
-    symbol: str | None = Field(
-        default=None, description="The symbol of sources that name none, neither inside nor in their file name."
-    )
 
 
 @dg.asset(
@@ -158,13 +146,21 @@ daily_price_uploads = dg.AssetSpec(
     deps=[dg.AssetDep(raw_daily_prices, partition_mapping=SESSIONS_OF_YEAR), daily_price_uploads],
     # One run for all its years: an upload that covers fifteen years is read and parsed once.
     backfill_policy=dg.BackfillPolicy.single_run(),
+    description=description_of(
+        PRICE_BY_DATE,
+        "Clean daily prices: one row is one symbol's OHLCV bar of one trading session, one Parquet object a year. "
+        "Materializing a year brings it in line with all raw objects that hold it. Rows that are there already are "
+        "counted as duplicates, so it is safe at any time. Rows that break a rule are in rejected_records with their "
+        "reason.",
+    ),
     group_name=BATCH,
     owners=OWNERS,
-    kinds={"s3", "parquet"},
+    kinds={"s3", "parquet", "athena"},
     tags={"layer": "clean"},
     metadata=described(
         PRICE_COLUMNS,
         ingest_daily_prices,
+        sql,
         derived_from={"raw_daily_prices": SCHEMA.names, "daily_price_uploads": RAW_BAR_COLUMNS},
         table=PRICE_BY_DATE,
     ),
@@ -172,16 +168,13 @@ daily_price_uploads = dg.AssetSpec(
     code_version="1",
 )
 def price_by_date(context: dg.AssetExecutionContext, buckets: Buckets, config: IngestConfig) -> None:
-    """Clean daily prices: one row is one symbol's OHLCV bar of one trading session, one Parquet object a year.
-
-    Materializing a year brings it in line with all raw objects that hold it. Rows that are there already are counted as
-    duplicates, so it is safe at any time; rows that break a rule are in rejected_records with their reason.
-    """
+    """Ingest the raw objects of the run's years, or those that the config names, and report each year they touched."""
     years = [int(key) for key in context.partition_keys]
     now = datetime.now(UTC)
     with told():
         ingested = _ingest(context, buckets, config, years, now)
         receipts = [*ingested.receipts, *ingested.gone]
+        report_rejected(context, receipts, buckets.lake)
         touched = sorted({year_of(name) for receipt in receipts for name in receipt.partitions})
         for year in sorted({*years, *touched}):
             metadata = year_metadata(buckets.lake, year, receipts)
@@ -204,10 +197,11 @@ def _ingest(
 
     A source that breaks the ingest fails alone. Not so in a restatement or a rebuild, where the order counts.
     """
-    if config.rebuild and (config.sources or config.replace or config.symbol):
+    hints = config.hints
+    if config.rebuild and (config.sources or config.replace or config.symbol or hints != Hints()):
         raise dg.Failure(
-            "rebuild takes every raw object of the year as it was ingested; leave sources, replace and symbol out, "
-            "or leave rebuild out",
+            "rebuild takes every raw object of the year as it was ingested; leave sources, replace, symbol and hints "
+            "out, or leave rebuild out",
             allow_retries=False,
         )
     if config.replace and not config.sources:
@@ -217,8 +211,8 @@ def _ingest(
 
     def ingest(keys: Sequence[str]) -> list[Receipt]:
         return ingest_daily_prices(
-            keys, staging=staging, lake=lake, replace=config.replace, symbol=config.symbol, max_bytes=limit, now=now,
-            on_progress=report,
+            keys, staging=staging, lake=lake, replace=config.replace, symbol=config.symbol, hints=hints,
+            max_bytes=limit, now=now, on_progress=report,
         )  # fmt: skip
 
     def rebuild(year: int) -> list[Receipt]:

@@ -18,6 +18,7 @@ from stock_pipeline.ingest.partial_failure import Ingested, ingest_each
 from stock_pipeline.ingest.ticks import ingest_ticks, options_of
 from stock_pipeline.maintenance.snapshot import rebuild, refresh, stored_snapshot
 from stock_pipeline.orchestration.partitions import DAYS, EXCHANGE_TIME, has_day
+from stock_pipeline.orchestration.rejected_records import report_rejected
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.retries import RETRIES, told
 from stock_pipeline.orchestration.stream.reports import (
@@ -28,10 +29,18 @@ from stock_pipeline.orchestration.stream.reports import (
     empty_day,
     snapshot_report,
 )
-from stock_pipeline.orchestration.ui.catalog import OWNERS, RAW_TICK_COLUMNS, STREAM, described, raw_columns
+from stock_pipeline.orchestration.ui.catalog import (
+    OWNERS,
+    RAW_TICK_COLUMNS,
+    STREAM,
+    described,
+    description_of,
+    raw_columns,
+)
 from stock_pipeline.orchestration.ui.metadata import noteworthy, progress
 from stock_pipeline.parse.ticks.parser import parse_tick_objects
 from stock_pipeline.producer.live import produce_live
+from stock_pipeline.query import sql
 from stock_pipeline.query.history import Span, counted, raw_keys
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
@@ -62,7 +71,7 @@ class TicksConfig(dg.Config):
     )
     rebuild: bool = Field(
         default=False,
-        description="For latest_stream_prices alone: also take out rows that are not in history, such as one with a "
+        description="For latest_prices alone: also take out rows that are not in history, such as one with a "
         "wrong, too late time. Without it nothing newer ever gives way.",
     )
 
@@ -96,21 +105,23 @@ raw_stream_ticks = dg.AssetSpec(
     metadata=described(_RAW_COLUMNS, parse_tick_objects, derived_from={"tick_stream": RAW_TICK_COLUMNS}),
 )
 
-price_by_date_stream = dg.AssetSpec(
-    "price_by_date_stream",
+stream_prices_history = dg.AssetSpec(
+    "stream_prices_history",
     deps=[raw_stream_ticks],
-    description=(
+    description=description_of(
+        STREAM_PRICES_HISTORY,
         "History of ticks: one row is one tick, one trade of one symbol, stored once however often it was delivered; "
         "Parquet objects of a few minutes each, by the time of the trade. Days are those of UTC, weekends too. "
-        "Materializing a day brings it in line with the raw objects that arrived for it, and adds nothing twice."
+        "Materializing a day brings it in line with the raw objects that arrived for it, and adds nothing twice.",
     ),
     group_name=STREAM,
     owners=OWNERS,
-    kinds={"s3", "parquet"},
+    kinds={"s3", "parquet", "athena"},
     tags={"layer": "clean"},
     metadata=described(
         TICK_COLUMNS,
         ingest_ticks,
+        sql,
         derived_from={"raw_stream_ticks": RAW_TICK_COLUMNS},
         table=STREAM_PRICES_HISTORY,
     ),
@@ -121,23 +132,25 @@ price_by_date_stream = dg.AssetSpec(
     code_version="1",
 )
 
-latest_stream_prices = dg.AssetSpec(
-    "latest_stream_prices",
-    deps=[price_by_date_stream],
-    description=(
+latest_prices = dg.AssetSpec(
+    "latest_prices",
+    deps=[stream_prices_history],
+    description=description_of(
+        LATEST_PRICES,
         "The latest prices: one row is one symbol's latest tick, by the producer's time. Each ingest of ticks updates "
         "it, and it never goes backwards. Materialized by hand it is recomputed from all of history and merged in; the "
-        "two must not differ, and the run tells whether they did."
+        "two must not differ, and the run tells whether they did.",
     ),
     group_name=STREAM,
     owners=OWNERS,
-    kinds={"s3", "parquet"},
-    tags={"layer": "serving"},
+    kinds={"s3", "parquet", "athena"},
+    tags={"layer": "clean"},
     metadata=described(
         LATEST_COLUMNS,
         ingest_ticks,
         rebuild,
-        derived_from={"price_by_date_stream": STREAM_PRICES_HISTORY.schema.names},
+        sql,
+        derived_from={"stream_prices_history": STREAM_PRICES_HISTORY.schema.names},
         table=LATEST_PRICES,
     ),
     skippable=True,
@@ -151,7 +164,7 @@ latest_stream_prices = dg.AssetSpec(
 
 @dg.multi_asset(
     name="stream_prices",
-    specs=[price_by_date_stream, latest_stream_prices],
+    specs=[stream_prices_history, latest_prices],
     can_subset=True,
     # One run for all its days: a raw object that holds ticks of several is read once.
     backfill_policy=dg.BackfillPolicy.single_run(),
@@ -160,7 +173,7 @@ latest_stream_prices = dg.AssetSpec(
 )
 def stream_prices(context: dg.AssetExecutionContext, buckets: Buckets, config: TicksConfig) -> Results:
     """Ingest ticks into history and the snapshot, or, for the snapshot alone, recompute it from history."""
-    history = price_by_date_stream.key in context.selected_asset_keys
+    history = stream_prices_history.key in context.selected_asset_keys
     _refuse_contradictions(config, history)
     # A retry within the run would find the queue empty while the messages of the first try are hidden.
     with told(retries=0 if config.arrivals else RETRIES):
@@ -174,12 +187,12 @@ def stream_prices(context: dg.AssetExecutionContext, buckets: Buckets, config: T
 
 def _refuse_contradictions(config: TicksConfig, history: bool) -> None:
     if config.rebuild and history:
-        raise dg.Failure("rebuild is for latest_stream_prices alone; materialize only that", allow_retries=False)
+        raise dg.Failure("rebuild is for latest_prices alone; materialize only that", allow_retries=False)
     if config.arrivals and config.sources:
         raise dg.Failure("arrivals takes what the queue tells of; leave sources or arrivals out", allow_retries=False)
     if (config.arrivals or config.sources) and not history:
         raise dg.Failure(
-            "latest_stream_prices alone is recomputed from history; to ingest, materialize price_by_date_stream too",
+            "latest_prices alone is recomputed from history; to ingest, materialize stream_prices_history too",
             allow_retries=False,
         )
 
@@ -244,7 +257,7 @@ def _recompute(context: dg.AssetExecutionContext, buckets: Buckets, config: Tick
     if not difference.equal:
         context.log.warning("the snapshot and history differed; see the metadata of this materialization")
     metadata = {**snapshot_report(stored_snapshot(lake), lake, []), **comparison_report(difference)}
-    yield dg.MaterializeResult(asset_key=latest_stream_prices.key, metadata=metadata)
+    yield dg.MaterializeResult(asset_key=latest_prices.key, metadata=metadata)
 
 
 def _results(
@@ -259,6 +272,7 @@ def _results(
     reported beside it.
     """
     lake = buckets.lake
+    report_rejected(context, receipts, lake)
     reports = day_reports(lake, receipts)
     counts = counted(Span.of(days), buckets.settings) if days else {}
     own = {date.fromisoformat(key) for key in context.partition_keys}
@@ -269,22 +283,22 @@ def _results(
         if day in days:
             metadata = {"dagster/row_count": dg.MetadataValue.int(counts.get(day, {}).get("rows", 0)), **metadata}
         if day in own:
-            context.add_asset_metadata(metadata, price_by_date_stream.key, partition_key=day.isoformat())
+            context.add_asset_metadata(metadata, stream_prices_history.key, partition_key=day.isoformat())
         elif has_day(day):
             context.log_event(
-                dg.AssetMaterialization(price_by_date_stream.key, partition=day.isoformat(), metadata=metadata)
+                dg.AssetMaterialization(stream_prices_history.key, partition=day.isoformat(), metadata=metadata)
             )
         else:
             context.log.warning(f"ticks of {day} were stored, but that day is no partition in Dagster")
     if own:
-        yield dg.MaterializeResult(asset_key=price_by_date_stream.key)
+        yield dg.MaterializeResult(asset_key=stream_prices_history.key)
     if not (reports or days):
         return
     snapshot = snapshot_report(stored_snapshot(lake), lake, receipts)
-    if latest_stream_prices.key in context.selected_asset_keys:
-        yield dg.MaterializeResult(asset_key=latest_stream_prices.key, metadata=snapshot)
+    if latest_prices.key in context.selected_asset_keys:
+        yield dg.MaterializeResult(asset_key=latest_prices.key, metadata=snapshot)
     elif reports:
-        context.log_event(dg.AssetMaterialization(latest_stream_prices.key, metadata=snapshot))
+        context.log_event(dg.AssetMaterialization(latest_prices.key, metadata=snapshot))
 
 
 def _tag(context: dg.AssetExecutionContext, messages: Sequence[Message], keys: Sequence[str], bucket: str) -> None:

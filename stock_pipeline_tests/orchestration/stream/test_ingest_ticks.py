@@ -43,21 +43,24 @@ def test_a_run_tells_what_became_of_the_ticks_of_each_day(stream: Stream) -> Non
     stream.drop("b", tick("old", "MSFT", at=late))
     stream.drop("c", b"\xff\xfe\x00 no ticks at all")
     found = materialized(stream.run())
-    assert set(found) == {DAY, late.date().isoformat(), "latest_stream_prices"}
+    assert set(found) == {DAY, late.date().isoformat(), "latest_prices", "rejected_records"}
     today = found[DAY]
     assert [today[name] for name in ("inserted", "rows_read", "duplicates", "rejected", "symbols")] == [2, 4, 1, 1, 1]
     assert (today["rejected/malformed_json"], today["refused_sources"]) == (1, 1)
     assert 0 < today["arrival_lag_median_seconds"] < today["arrival_lag_max_seconds"]
     assert [record.data["event_id"] for record in today["preview"].records] == ["e2", "e1"]
     assert found[late.date().isoformat()]["inserted"] == 1
-    snapshot = found["latest_stream_prices"]
+    snapshot = found["latest_prices"]
     assert (snapshot["dagster/row_count"], snapshot["updated"]) == (2, 2)
     assert [record.data["symbol"] for record in snapshot["preview"].records] == ["AAPL", "MSFT"]
+    rejected = found["rejected_records"]
+    assert (rejected["rejected/malformed_json"], rejected["refused_sources"], rejected["sources"]) == (1, 1, 2)
+    assert "rejected_records" not in materialized(stream.run(sources=["stock_stream/2024/06/03/13/b"]))
 
 
 def test_the_events_name_the_days_of_the_ticks_whichever_day_the_run_is_for(stream: Stream) -> None:
     stream.drop("a", tick("e1"))
-    assert set(materialized(stream.run(day="2024-06-09"))) == {DAY, "latest_stream_prices"}
+    assert set(materialized(stream.run(day="2024-06-09"))) == {DAY, "latest_prices"}
 
 
 def test_a_redelivered_message_adds_nothing(stream: Stream) -> None:
@@ -66,7 +69,7 @@ def test_a_redelivered_message_adds_nothing(stream: Stream) -> None:
     stream.send(event_of(key))
     found = materialized(stream.run())
     assert (found[DAY]["inserted"], found[DAY]["duplicates"]) == (0, 1)
-    assert found["latest_stream_prices"]["updated"] == 0
+    assert found["latest_prices"]["updated"] == 0
     assert stream.ids() == ["e1"]
     assert stream.held() == 0
 
