@@ -16,6 +16,7 @@ __all__ = [
     "DATABASE",
     "LATEST_PRICES",
     "PRICE_BY_DATE",
+    "PROVENANCE",
     "REASONS",
     "REJECTED",
     "REJECTED_RECORDS",
