@@ -13,15 +13,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from stock_pipeline.arrow import as_arrow
+
 
 @dataclass(frozen=True)
 class Cleaned:
     """One source object's rows, judged.
 
-    `good` has the columns of the target table except `source` and `etl_loading_ts`, in the order of the input; `lines`
-    (int64) numbers its rows by their line in the decoded object, from 1. `rejected` has the schema `schemas.REJECTED`.
-    `skipped` counts records that are not rows of the table on purpose, such as messages of another type. `raw` gives
-    the text of lines as they came.
+    `good` has the columns of the target table except `source` and `etl_loading_ts`, in the order of the input, and
+    those of ticks that the table does not have (see `parse.ticks.parser.SCHEMA`); `lines` (int64) numbers its rows by
+    their line in the decoded object, from 1. `rejected` has the schema `schemas.REJECTED`. `skipped` counts records
+    that are not rows of the table on purpose, such as messages of another type. `raw` gives the text of lines as they
+    came.
     """
 
     good: pa.Table
@@ -29,6 +32,12 @@ class Cleaned:
     rejected: pa.Table
     skipped: int
     raw: Callable[[Sequence[int]], list[str]]
+
+    def places(self, rows: npt.NDArray[np.int64]) -> pa.Array:
+        """The place of some good rows (by their number) in their lines, null where a line is a row."""
+        if "place" not in self.good.column_names:
+            return pa.nulls(len(rows), pa.int32())
+        return self.good["place"].take(as_arrow(rows, pa.int64())).combine_chunks()
 
     @property
     def rows(self) -> int:
