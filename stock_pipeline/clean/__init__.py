@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from stock_pipeline.arrow import as_arrow
+from stock_pipeline.arrow import as_arrow, nothing
 from stock_pipeline.schemas import REJECTED
 
 
@@ -46,7 +46,7 @@ class Cleaned:
     def places(self, rows: npt.NDArray[np.int64]) -> pa.Array:
         """The place of some good rows (by their number) in their lines, null where a line is a row."""
         if "place" not in self.good.column_names:
-            return pa.nulls(len(rows), pa.int32())
+            return nothing(pa.int32(), len(rows))
         return self.good["place"].take(as_arrow(rows, pa.int64())).combine_chunks()
 
     @property

@@ -23,7 +23,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from stock_pipeline.arrow import Bools, Codes, Floats, Ints, as_arrow, strings
+from stock_pipeline.arrow import Bools, Codes, Floats, Ints, as_arrow, nothing, strings
 from stock_pipeline.clean import Cleaned
 from stock_pipeline.errors import FileRefused
 from stock_pipeline.parse.daily.header import NUMBERS, PRICES
@@ -142,7 +142,7 @@ def _rejected(rows: DailyRows, judged: Sequence[_Judged]) -> pa.Table:
     lines = rows.lines.numbers(records[order])
     columns = [
         as_arrow(lines, pa.int64()),
-        pa.nulls(len(lines), pa.int32()),
+        nothing(pa.int32(), len(lines)),
         strings(reasons[i] for i in order),
         strings(details[i] for i in order),
         strings(rows.lines.texts(lines) if order else ()),

@@ -32,6 +32,7 @@ REPEATING = pa.dictionary(pa.int32(), pa.string())
 
 _WORKERS = min(4, os.cpu_count() or 1)
 _BLANK, _BAD_QUOTING = -1, 0
+_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,8 @@ def _parse_block(
     starts, malformed = _malformed_lines(source, begin, end)
     if malformed.any():
         block = pa.py_buffer(_without(source.lines.text[begin:end], starts, malformed))
+    if block.slice(0, min(3, block.size)).to_pybytes() == _MARK:  # Arrow takes it away where a block begins with it
+        block = pa.py_buffer(_MARK + block.to_pybytes())
     ragged: list[tuple[int, int]] = []
     try:
         table = pa.csv.read_csv(
