@@ -1,6 +1,7 @@
 """Every exception that this package raises on purpose.
 
     StockPipelineError
+    ├── ExtraMissing             a part of the package is used whose extra is not installed
     ├── SettingsError            a setting is missing or malformed; the message names it and the remedy
     ├── FileRefused              a whole source object is not what its prefix promises
     │   └── FileTooLarge         it has more text than the caller takes
@@ -10,12 +11,14 @@
     │   ├── PreconditionFailed   somebody else wrote first (HTTP 412 or 409): read again and merge again
     │   └── StoreUnavailable     throttled, timed out or broken (HTTP 429, 5xx, no reply): trying again may help
     ├── MergeContention          compare-and-swap lost more often than the retry limit allows
+    ├── SchemaMismatch           a stored object cannot be read as its table
+    │   └── NewerSchema          a writer would drop what a newer version of the schema put into an object
     ├── RowsWouldBeLost          a rebuild would drop rows whose raw objects are gone
     ├── QueryError               SQL was refused or failed
     ├── QueueError               SQS does not answer, or refuses
     ├── HistoryMisplaced         objects of history are not where the length of a bucket puts them
     ├── EventError               an event asks a Lambda function for something that it does not do
-    ├── ObjectsFailed           objects that S3 told a Lambda function of could not be processed
+    ├── ObjectsFailed           some objects could not be ingested, each for a reason of its own
     ├── NotSent                  the stream did not take ticks, or not all of them
     ├── SimulationError          the simulated market cannot give what was asked for (also a ValueError)
     ├── DevError                 `dev` runs already, or one of its processes failed
@@ -30,6 +33,33 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+
+__all__ = [
+    "DeployError",
+    "DevError",
+    "EventError",
+    "ExtraMissing",
+    "FileRefused",
+    "FileTooLarge",
+    "HistoryMisplaced",
+    "LocalAwsError",
+    "MergeContention",
+    "NotSent",
+    "ObjectNotFound",
+    "ObjectTooLarge",
+    "ObjectsFailed",
+    "PreconditionFailed",
+    "QueryError",
+    "QueueError",
+    "RowsWouldBeLost",
+    "SettingsError",
+    "SimulationError",
+    "StockPipelineError",
+    "StoreError",
+    "StoreUnavailable",
+    "quoted",
+    "without_contents",
+]
 
 _LONGEST_QUOTE = 80
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
@@ -47,6 +77,10 @@ def without_contents(message: str) -> str:
 
 class StockPipelineError(Exception):
     """The base of all errors that this package raises on purpose."""
+
+
+class ExtraMissing(StockPipelineError):
+    """A part of the package needs an extra that is not installed; the message names the command that installs it."""
 
 
 class SettingsError(StockPipelineError):
@@ -99,6 +133,20 @@ class MergeContention(StockPipelineError):
     """A partition was rewritten by others at every try; nothing of this merge was lost, run it again."""
 
 
+class SchemaMismatch(StockPipelineError):
+    """A stored object lacks a column that every row needs, or has one of a type that would have to be cut to fit.
+
+    The message names the object, the column and who wrote it.
+    """
+
+
+class NewerSchema(SchemaMismatch):
+    """A writer met an object of a newer version of its table's schema, and wrote nothing: it would drop a part of it.
+
+    The message names the version that wrote it. The remedy is to deploy that version everywhere.
+    """
+
+
 class RowsWouldBeLost(StockPipelineError):
     """A rebuild would drop stored rows, as the raw objects that they came from are gone."""
 
@@ -124,7 +172,7 @@ class EventError(StockPipelineError):
 
 
 class ObjectsFailed(StockPipelineError):
-    """Objects that S3 told a Lambda function of could not be processed; the same event may be given again."""
+    """Some objects could not be ingested, each for a reason of its own; the others were. All may be given again."""
 
 
 class NotSent(StockPipelineError):

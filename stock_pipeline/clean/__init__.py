@@ -17,6 +17,11 @@ from stock_pipeline.arrow import as_arrow, nothing
 from stock_pipeline.schemas import REJECTED
 
 
+def no_records() -> pa.Table:
+    """A table of `REJECTED` without rows, made so that it does not pull pandas in."""
+    return pa.Table.from_batches([], REJECTED)
+
+
 @dataclass(frozen=True)
 class Cleaned:
     """One source object's rows, judged.
@@ -39,7 +44,7 @@ class Cleaned:
     skipped: int
     raw: Callable[[Sequence[int]], list[str]]
     nulled: Mapping[str, int] = field(default_factory=dict)
-    notes: pa.Table = field(default_factory=REJECTED.empty_table)
+    notes: pa.Table = field(default_factory=no_records)
     unread: tuple[str, ...] = ()
     decided: Mapping[str, str] = field(default_factory=dict)
 

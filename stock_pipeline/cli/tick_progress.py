@@ -10,8 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import boto3
-
+from stock_pipeline.aws.clients import impatient
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.errors import StockPipelineError
 from stock_pipeline.settings import Settings
@@ -42,7 +41,7 @@ class Queues:
 
 def queues(settings: Settings) -> Queues:
     """How many messages the queues of the stream hold; a queue that the settings do not name holds none."""
-    sqs = boto3.client("sqs")
+    sqs = impatient("sqs")
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
 
     def depth(url: str | None) -> tuple[int, int]:

@@ -15,8 +15,9 @@ import pyarrow as pa
 from stock_pipeline.arrow import booleans
 from stock_pipeline.clean.ticks import MAX_SKEW, clean_tick_objects
 from stock_pipeline.ingest.commit import SourceObject, merge_group, with_provenance
-from stock_pipeline.lake.merge import Outcome, merge
+from stock_pipeline.lake.merge import merge
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObject
+from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.lake.partitions import merge_into_partition
 from stock_pipeline.lake.transforms import BUCKET_MINUTES, SNAPSHOT, by_bucket
 from stock_pipeline.parse.files import Unpacked, unpack
@@ -82,7 +83,7 @@ def options_of(settings: Settings) -> Options:
     return {
         "bucket_minutes": settings.tick_bucket_minutes,
         "max_skew": timedelta(seconds=settings.max_clock_skew_seconds),
-        "max_bytes": settings.max_object_mb * MIB,
+        "max_bytes": settings.max_object_bytes,
     }
 
 

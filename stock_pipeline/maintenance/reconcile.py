@@ -27,7 +27,7 @@ from stock_pipeline.lake.parquet import decode
 from stock_pipeline.lake.rejected_records import is_judged, write_judged
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
-from stock_pipeline.settings import MIB, Settings
+from stock_pipeline.settings import Settings
 from stock_pipeline.staging.keys import RAW_DAILY_PRICES, RAW_TICKS
 
 SINCE = timedelta(days=3)
@@ -110,7 +110,7 @@ def repair(
 
     def prices(keys: Sequence[str]) -> list[Receipt]:
         return ingest_daily_prices(
-            keys, staging=staging, lake=lake, max_bytes=settings.max_object_mb * MIB, now=now,
+            keys, staging=staging, lake=lake, max_bytes=settings.max_object_bytes, now=now,
             on_progress=on_progress and (lambda done, _: on_progress(done, total)),
         )  # fmt: skip
 
@@ -127,10 +127,10 @@ def repair(
         (unseen.ticks, STREAM_PRICES_HISTORY, ticks),
     ):
         if infos:
-            done, others = ingest_each([info.key for info in infos], ingest)
-            _leave_word({info.key: info for info in infos}, done, table, lake, now)
-            receipts += done
-            failed |= others
+            ingested = ingest_each([info.key for info in infos], ingest)
+            _leave_word({info.key: info for info in infos}, ingested.receipts, table, lake, now)
+            receipts += ingested.receipts
+            failed |= ingested.not_done
     return Repaired(receipts, failed)
 
 
@@ -174,7 +174,7 @@ def _stored_since(moment: datetime | None, table: Table, lake: ObjectStore) -> I
 
 def _last_stored(lake: ObjectStore, key: str, table: Table) -> dict[str, datetime]:
     try:
-        rows = decode(lake.get(key).data, table, ["source", "etl_loading_ts"])
+        rows = decode(lake.get(key).data, table, key, ["source", "etl_loading_ts"])
     except ObjectNotFound:
         return {}
     plain = pa.table([rows["source"].cast(pa.string()), rows["etl_loading_ts"]], ["source", "loaded"])
@@ -186,6 +186,6 @@ def _leave_word(
     infos: Mapping[str, ObjectInfo], receipts: Sequence[Receipt], table: Table, lake: ObjectStore, now: datetime
 ) -> None:
     """See to it that an object of which no row was stored is known as seen the next time."""
-    silent = [receipt.source for receipt in receipts if not receipt.inserted]
+    silent = [receipt.source for receipt in receipts if not (receipt.inserted or receipt.updated)]
     with ThreadPoolExecutor(_READERS) as threads:
         list(threads.map(lambda key: write_judged(lake, table, infos[key], now), silent))

@@ -102,7 +102,7 @@ def recompute(settings: Settings, lake: ObjectStore, span: Span | None = None) -
     """
     condition, parameters = span.condition() if span else ("true", [])
     found = sql(
-        "SELECT symbol, max(produced_at) AS produced_at FROM stream_prices_history "  # noqa: S608  # nosec B608
+        "SELECT symbol, max(produced_at) AS produced_at FROM stream_prices_history "  # noqa: S608
         f"WHERE {condition} GROUP BY symbol",
         parameters,
         settings=settings,

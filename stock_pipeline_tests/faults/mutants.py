@@ -58,8 +58,9 @@ class Mutant:
         path.write_text(source.replace(self.old, self.new))
 
 
-_MERGE, _PARTITIONS, _REJECTS = (
+_MERGE, _COMPLETION, _PARTITIONS, _REJECTS = (
     "stock_pipeline/lake/merge.py",
+    "stock_pipeline/lake/completion.py",
     "stock_pipeline/lake/partitions.py",
     "stock_pipeline/lake/rejected_records.py",
 )
@@ -71,12 +72,13 @@ _COMMIT, _TICKS, _RAW = (
 _EVENTS = "stock_pipeline/aws/s3_events.py"
 _STREAM = "lambdas/process_stock_stream_data/handler.py"
 _BATCH = "lambdas/process_batch_stock_data/handler.py"
+_FAILURE = "stock_pipeline/ingest/partial_failure.py"
 
 MUTANTS = (
     Mutant("no If-Match", _PARTITIONS, "if_match=etag, if_none_match", "if_match=None, if_none_match"),
     Mutant("no If-None-Match", _PARTITIONS, "if_none_match=etag is None", "if_none_match=False"),
-    Mutant("the ETag is that of another read", _PARTITIONS, "return decode(found.data, table, columns), found.info.etag",
-           "return decode(found.data, table, columns), store.get(partition_key(table, partition)).info.etag"),
+    Mutant("the ETag is that of another read", _PARTITIONS, "to_write=to_write), found.info.etag",
+           "to_write=to_write), store.get(key).info.etag"),
     Mutant("no second try after 412 or 409: the loss is taken for a success", _PARTITIONS,
            "gone\n        return False", "gone\n        return True"),
     Mutant("a lost race ends the ingest with an error of its own", _PARTITIONS,
@@ -91,18 +93,18 @@ MUTANTS = (
            "merged = merge(None, incoming, table, replace=replace)"),
     Mutant("the last stays instead of the first", _MERGE, "slot[keys[::-1]] = at[::-1]", "slot[keys] = at"),
     Mutant("a stored value gives way unasked", _MERGE, "    if replace:\n", "    if True:\n"),
-    Mutant("a conflict is taken for a duplicate", _MERGE,
-           "outcome[against_stored] = np.where(same, Outcome.DUPLICATE, Outcome.CONFLICT)",
-           "outcome[against_stored] = Outcome.DUPLICATE"),
-    Mutant("a duplicate is taken for a conflict", _MERGE,
-           "outcome[behind] = np.where(same, Outcome.DUPLICATE, Outcome.CONFLICT)", "outcome[behind] = Outcome.CONFLICT"),
-    Mutant("own rows count as duplicates", _MERGE, "    outcome[candidates[own]] = Outcome.INSERTED\n", ""),
-    Mutant("others' rows count as own", _MERGE, '("source", "etl_loading_ts") if n in', '("source",) if n in'),
-    Mutant("null equals nothing", _MERGE, "equal = pc.if_else(pc.is_valid(equal), equal, pc.and_(pc.is_null(a), pc.is_null(b)))",
-           "equal = pc.fill_null(equal, False)"),
-    Mutant("the greatest by time alone", _MERGE, "order = np.lexsort((-at, pack(conflicting, (*table.key, *ties))[0]))",
-           "order = np.lexsort((at, pack(conflicting, table.key)[0]))"),
-    Mutant("the snapshot by arrival", _MERGE, "leads, _ = _ranks(both.column(lead))", "leads = np.arange(both.num_rows)"),
+    Mutant("a conflict is taken for a duplicate", _COMPLETION, "np.where(agree, Outcome.DUPLICATE, Outcome.CONFLICT)", "Outcome.DUPLICATE"),
+    Mutant("what agrees and knows more is taken for a duplicate", _COMPLETION, "        outcome[first] = Outcome.UPDATED\n", ""),
+    Mutant("a row is completed by one that does not agree", _COMPLETION, "left[agree & add]", "left[add]"),
+    Mutant("a completed row still names who stored it first", _COMPLETION, "(here, there) if field.name in table.provenance else (there, here)", "(there, here)"),
+    Mutant("what completes a row is not written", _MERGE, "not takes_key.any() and not completed.changed.any()", "not takes_key.any()"),
+    Mutant("a completed row is stored beside the one that it was", _MERGE, "    place[base] = np.arange(len(keep), len(packed))\n    kept = place[keep]\n", "    kept = np.append(place[keep], np.arange(len(keep), len(packed)))\n"),
+    Mutant("a duplicate is taken for a conflict", _MERGE, "outcome[behind] = Outcome.DUPLICATE", "outcome[behind] = Outcome.CONFLICT"),
+    Mutant("others' rows count as own", _MERGE, "in reversed(table.provenance)", "in table.provenance[:1]"),
+    Mutant("null is a value like others", _COMPLETION, "pc.fill_null(pc.not_equal(a, b), False)", "pc.fill_null(pc.not_equal(a, b), True)"),
+    Mutant("the greatest by time alone", _MERGE, "place = pack(conflicting, (*table.key, *ties))[0]",
+           "place = pack(conflicting, table.key)[0]"),
+    Mutant("the snapshot by arrival", _MERGE, "leads, _ = ranks(both.column(lead))", "leads = np.arange(both.num_rows)"),
     Mutant("the snapshot is written over", _TICKS, "        merge_into_partition(lake, LATEST_PRICES, SNAPSHOT, latest)\n",
            "        from stock_pipeline.lake.parquet import encode\n"
            "        lake.put('latest_stream_prices/latest.parquet', encode(latest, LATEST_PRICES))\n"),
@@ -132,18 +134,18 @@ MUTANTS = (
            '(unquote_plus(unquote_plus(record["s3"]["object"]["key"]))'),
     Mutant("only the first record of an event is read", _EVENTS, 'for record in event["Records"]\n', 'for record in event["Records"][:1]\n'),
     Mutant("messages are acknowledged whatever came of them", _STREAM,
-           "return [name for name in named if name in failed]", "return []"),
-    Mutant("what there was no time for is acknowledged", _STREAM, 'failures[key] = "no time was left for it"', "pass"),
+           "    return list(left)\n", "    return []\n"),
+    Mutant("what there was no time for is acknowledged", _FAILURE,
+           "failed | {key: NO_TIME for key in keys if key not in told}", "failed"),
     Mutant("an event is acknowledged although its ingest failed", _BATCH,
-           "    receipts = ingest_daily_prices(\n"
-           "        notification.keys, staging=STAGING, lake=LAKE, max_bytes=SETTINGS.max_object_mb * MIB\n"
-           "    )\n",
-           "    try:\n        receipts = ingest_daily_prices(notification.keys, staging=STAGING, lake=LAKE)\n"
-           "    except Exception:\n        receipts = []\n"),
+           "    ingested = ingest_each(notification.keys, ingest)\n",
+           "    from stock_pipeline.ingest.partial_failure import Ingested\n"
+           "    try:\n        ingested = ingest_each(notification.keys, ingest)\n"
+           "    except Exception:\n        ingested = Ingested()\n"),
     Mutant("a function of the batch tells of no receipt", _BATCH,
-           "    reporter.report([receipt for receipt in receipts if receipt.etag])\n", ""),
+           "    reporter.report(ingested.receipts)\n", ""),
     Mutant("a function of the stream tells only of what it stored", _STREAM,
-           "if receipt.source not in failures]", "if receipt.source not in failures and receipt.inserted]"),
+           "reporter.report(ingested.receipts)", "reporter.report([receipt for receipt in ingested.receipts if receipt.inserted])"),
     Mutant("a large object is not read again alone", _RAW,
            "result = attempt(key, max_bytes)", 'result = refused(ObjectInfo(key, "", 0, now), "large")'),
     Mutant("an object that does not answer is taken for one that is gone", _RAW,

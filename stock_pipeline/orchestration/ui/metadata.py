@@ -83,29 +83,59 @@ def receipts_metadata(receipts: Sequence[Receipt]) -> Metadata:
 
     Counts are sums over whole sources, so for a source of several years they cover all of these.
     """
-    rejected: Counter[str] = Counter()
+    rejected, nulled = Counter[str](), Counter[str]()
     for receipt in receipts:
         rejected.update(receipt.rejected)
+        nulled.update(receipt.nulled)
     refused = [receipt for receipt in receipts if receipt.refused]
     counts = {
         "rows_read": sum(r.rows for r in receipts),
         "duplicates": sum(r.duplicates for r in receipts),
+        "updated": sum(r.updated for r in receipts),
         "conflicts": sum(r.conflicts for r in receipts),
         "replaced": sum(r.replaced for r in receipts),
         "rejected": rejected.total(),
         "skipped": sum(r.skipped for r in receipts),
+        "nulled": nulled.total(),
         "sources": len(receipts),
         "refused_sources": len(refused),
     }
     metadata: dict[str, dg.MetadataValue[Any]] = dict(chart("chart_rejected", charts.rejected, rejected))
     metadata |= {name: dg.MetadataValue.int(count) for name, count in counts.items()}
     metadata |= {f"rejected/{reason}": dg.MetadataValue.int(count) for reason, count in sorted(rejected.items())}
+    metadata |= {f"nulled/{reason}": dg.MetadataValue.int(count) for reason, count in sorted(nulled.items())}
     if refused:
         metadata["refused"] = dg.MetadataValue.md(
             markdown.table(["source", "why"], [[r.source, r.refused] for r in refused])
         )
+    metadata |= _understood(receipts)
     metadata["receipts"] = dg.MetadataValue.md(_receipts_table(receipts))
     return metadata
+
+
+def _understood(receipts: Sequence[Receipt]) -> Metadata:
+    """How sources were read: columns that nobody reads, what was decided by which evidence, and conflicts that are one
+    thing. Sources that were read alike share a row.
+    """
+    told: dict[str, Callable[[Receipt], list[str]]] = {
+        "unread": lambda r: [", ".join(r.unread)] if r.unread else [],
+        "decided": lambda r: ["; ".join(f"{what}: {how}" for what, how in r.decided.items())] if r.decided else [],
+        "rescaled": lambda r: list(r.rescaled),
+    }
+    metadata: dict[str, dg.MetadataValue[Any]] = {}
+    for name, words_of in told.items():
+        sources: dict[str, list[str]] = defaultdict(list)
+        for receipt in receipts:
+            for words in words_of(receipt):
+                sources[words].append(receipt.source)
+        if sources:
+            rows = [[_first_and_number(alike), words] for words, alike in list(sources.items())[:LISTED_SOURCES]]
+            metadata[name] = dg.MetadataValue.md(markdown.table(["source", name], rows))
+    return metadata
+
+
+def _first_and_number(sources: Sequence[str]) -> str:
+    return sources[0] + (f" and {len(sources) - 1:,} more" if len(sources) > 1 else "")
 
 
 def stored_by(receipts: Sequence[Receipt], rows: pa.Table) -> pa.Table:
@@ -116,7 +146,7 @@ def stored_by(receipts: Sequence[Receipt], rows: pa.Table) -> pa.Table:
     """
     sources: dict[datetime, list[str]] = defaultdict(list)
     for receipt in receipts:
-        if receipt.inserted:
+        if receipt.inserted or receipt.updated:
             sources[receipt.loaded_at].append(receipt.source)
     moments = rows["etl_loading_ts"]
     rows = rows.filter(pc.is_in(moments, pa.array(sources, moments.type)))
@@ -147,9 +177,12 @@ def noteworthy(receipts: Sequence[Receipt]) -> Iterator[str]:
 
 
 def _receipts_table(receipts: Sequence[Receipt]) -> str:
-    shown = sorted(receipts, key=lambda r: (r.inserted + r.rejected_rows == 0, r.source))[:LISTED_SOURCES]
-    rows = [[r.source, r.rows, r.inserted, r.duplicates, r.conflicts, r.rejected_rows, r.skipped] for r in shown]
-    text = markdown.table(["source", "rows", "new", "duplicates", "conflicts", "rejected", "skipped"], rows)
+    shown = sorted(receipts, key=lambda r: (r.inserted + r.updated + r.rejected_rows == 0, r.source))[:LISTED_SOURCES]
+    header = ["source", "rows", "new", "updated", "duplicates", "conflicts", "rejected", "skipped"]
+    rows = [
+        [r.source, r.rows, r.inserted, r.updated, r.duplicates, r.conflicts, r.rejected_rows, r.skipped] for r in shown
+    ]
+    text = markdown.table(header, rows)
     more = len(receipts) - len(shown)
     return text + (f"\n\nand {more:,} more" if more else "")
 
