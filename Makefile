@@ -31,7 +31,7 @@ dev: setup  ## local AWS, Dagster UI and sensors, until Ctrl-C
 
 test: check unit e2e  ## what must hold before a change is done: check, unit, e2e (CI runs live, too)
 
-check: setup  ## formatting, lint, types, import boundaries, dependencies, the template, security, secrets
+check: setup  ## formatting, lint, types, import boundaries, dependencies, Dagster's definitions, the template, security, secrets
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -43,6 +43,8 @@ check: setup  ## formatting, lint, types, import boundaries, dependencies, the t
 	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml stock_pipeline lambdas benchmarks
 	@# Some vendors wrap their ticks in Base64, which looks like a key.
 	@git ls-files -z ':!stock_pipeline_tests/cases/ticks' | xargs -0 $(BIN)/detect-secrets-hook
+	@$(BIN)/dg check defs
+	@$(BIN)/dg list defs --json >/dev/null
 
 # What a target of its own runs; all else are unit tests.
 MARKED := e2e or live or deployed or package or docs or browser or limits or crash

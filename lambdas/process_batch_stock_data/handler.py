@@ -18,6 +18,7 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from stock_pipeline.aws.lambda_metrics import published
 from stock_pipeline.aws.lambda_reporter import Reporter
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.aws.s3_events import read_notification
@@ -38,7 +39,7 @@ reporter = Reporter(logger, metrics, SETTINGS.lineage_queue_url)
 
 
 @logger.inject_lambda_context
-@metrics.log_metrics(raise_on_empty_metrics=False)
+@published(metrics)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda gives it
     """Ingest the objects that an S3 event names; returns {"receipts": [one for each object]}.
 

@@ -6,8 +6,10 @@ Looked at are the keys (symbol and date) of all rows, which are also what tells 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from stock_pipeline.arrow import Bools, Codes, Ints
 from stock_pipeline.errors import FileRefused, quoted
@@ -39,7 +41,7 @@ class Bars:
         none = -span - len(self._days) - 1
         base = np.array([place[form] * len(self._days) if form is not None else none for form in forms], kind)
         nth = np.where(known, np.searchsorted(self._days, days), none).astype(kind)
-        self._keys = np.empty(sum(map(len, symbols)), kind)
+        self._keys: npt.NDArray[Any] = np.empty(sum(map(len, symbols)), kind)
         at = 0
         for symbol, date in zip(symbols, dates, strict=True):
             np.add(base[symbol], nth[date], out=self._keys[at : at + len(symbol)])

@@ -34,6 +34,7 @@ REPEATING = pa.dictionary(pa.int32(), pa.string())
 
 _WORKERS = min(4, os.cpu_count() or 1)
 _BLANK, _BAD_QUOTING = -1, 0
+_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,8 @@ def _read_csv(
     budget: _Budget,
     handler: Callable[[pa.csv.InvalidRow], str] | None = None,
 ) -> pa.Table:
+    if block[: len(_BOM)].to_pybytes() == _BOM:  # in a file's middle it is text, but pyarrow would drop it
+        block = pa.py_buffer(_BOM + block.to_pybytes())
     try:
         return pa.csv.read_csv(
             block,
