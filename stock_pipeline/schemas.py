@@ -16,6 +16,7 @@ __all__ = [
     "DATABASE",
     "LATEST_PRICES",
     "PRICE_BY_DATE",
+    "PROVENANCE",
     "REASONS",
     "REJECTED",
     "REJECTED_RECORDS",
@@ -64,6 +65,7 @@ class Reason(StrEnum):
     BAD_TIMESTAMP = "bad_timestamp"
     FUTURE_TIMESTAMP = "future_timestamp"
     BAD_EVENT_ID = "bad_event_id"
+    UNKNOWN_MESSAGE = "unknown_message"
     CONFLICT = "conflict"
     REPLACED = "replaced"
     FILE_REFUSED = "file_refused"
@@ -92,6 +94,7 @@ REASONS: dict[Reason, str] = {
     Reason.BAD_TIMESTAMP: "the time is not in a known form, or lies before 1990",
     Reason.FUTURE_TIMESTAMP: "the time lies further ahead than the allowed clock skew",
     Reason.BAD_EVENT_ID: "the event id is not a short string or a whole number",
+    Reason.UNKNOWN_MESSAGE: "the message has none of the known forms, neither of a tick nor of what is skipped",
     Reason.CONFLICT: "the table already holds other values for this key",
     Reason.REPLACED: "these stored values were replaced by a restatement",
     Reason.FILE_REFUSED: "the whole file was refused",
@@ -291,6 +294,13 @@ REJECTED_RECORDS = Table(
         Column("target_table", SYMBOL, "table that the row was meant for"),
         Column("source", SYMBOL, "key of the staging object that the row came from"),
         Column("line", pa.int64(), "line of the row in the object, from 1; 0 for the whole file"),
+        Column(
+            "place",
+            pa.int32(),
+            "number of the record in its line, from 0; null where a line is a row",
+            nullable=True,
+            since=2,
+        ),
         Column("reason", SYMBOL, "code from the closed list of reasons"),
         Column("detail", STRING, "what exactly was wrong, in words", nullable=True),
         Column("raw", STRING, "the row as it came", nullable=True),
@@ -299,8 +309,8 @@ REJECTED_RECORDS = Table(
         Column("stored", pa.bool_(), "whether the row is in its table, without the value", nullable=True, since=2),
         _LOADED,
     ),
-    key=("source", "line"),
-    sort=("line",),
+    key=("source", "line", "place"),
+    sort=("line", "place"),
     partition=("table",),
     dictionary=("target_table", "source", "reason", "symbol"),
 )
@@ -311,12 +321,16 @@ TABLES: dict[str, Table] = {t.name: t for t in (PRICE_BY_DATE, STREAM_PRICES_HIS
 REJECTED = pa.schema(
     [
         pa.field("line", pa.int64(), nullable=False),
+        pa.field("place", pa.int32()),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("detail", pa.string()),
         pa.field("raw", pa.string()),
     ]
 )
-"""Rejected rows of one source object: where, why (a code of `schemas.Reason`), what exactly, and the row as it came."""
+"""Rejected rows of one source object: where, why (a code of `schemas.Reason`), what exactly, and the row as it came.
+
+`place` is the number of a record in its line, from 0. It is null where a line is a row, as in a CSV file.
+"""
 
 RECORDED = pa.schema([*REJECTED, ("symbol", pa.string()), ("date", pa.date32()), ("stored", pa.bool_())])
 """What goes on record of a source object: see the columns of `rejected_records`. Null in `stored` is false."""

@@ -87,11 +87,11 @@ def merge_group(
     starts, owners = np.cumsum([0, *sizes]), np.repeat(np.arange(len(group), dtype=np.int32), sizes)
     met: list[Met] = []
 
-    def lines_and_texts(owner: int, at: Ints) -> tuple[Ints, list[str]]:
+    def origins(owner: int, at: Ints) -> tuple[Ints, pa.Int32Array, list[str]]:
         cleaned = group[owner].cleaned
         assert cleaned
         lines = cleaned.lines[at - starts[owner]]
-        return lines, cleaned.raw(lines.tolist())
+        return lines, cleaned.places(at - starts[owner]), cleaned.raw(lines.tolist())
 
     def merge_partition(partition: str, chosen: Ints) -> None:
         incoming = rows if len(chosen) == rows.num_rows else rows.take(as_arrow(chosen, pa.int64()))
@@ -99,7 +99,7 @@ def merge_group(
         def record_replaced(merged: Merged) -> None:
             # On record before the commit: once the partition is written, the replaced values exist nowhere else.
             found = Met.of(merged, incoming, chosen)
-            for records in recorded(found.where(found.replaced), owners, table, lines_and_texts).values():
+            for records in recorded(found.where(found.replaced), owners, table, origins).values():
                 write_rejects(lake, table, group[0].info, records, now, add=True)
 
         merged = merge_into_partition(
@@ -119,7 +119,7 @@ def merge_group(
     with ThreadPoolExecutor(_WRITERS) as threads:
         list(threads.map(merge_partition, *_split(codes, names)))
     if met:
-        for owner, conflicts in told(Met.joined(met), rows, owners, agreed, table, lines_and_texts).items():
+        for owner, conflicts in told(Met.joined(met), rows, owners, agreed, table, origins).items():
             group[owner].conflicts = conflicts
     records = [_records(source) for source in group]
 

@@ -60,7 +60,7 @@ def ingest_ticks(
     now = now or datetime.now(UTC)
     receipts: list[Receipt] = []
     for group in _read(list(dict.fromkeys(keys)), staging, max_bytes, now):
-        receipts += _ingest_group(group, staging.bucket, lake, bucket_minutes, max_skew, now)
+        receipts += _ingest_group(group, lake, bucket_minutes, max_skew, now)
         del group  # else the next one is read while this one is still held
         if on_progress:
             on_progress(len(receipts), len(keys))
@@ -118,11 +118,11 @@ def _read(keys: Sequence[str], staging: ObjectStore, max_bytes: int, now: dateti
 
 
 def _ingest_group(
-    group: list[_Raw], bucket: str, lake: ObjectStore, minutes: int, max_skew: timedelta, now: datetime
+    group: list[_Raw], lake: ObjectStore, minutes: int, max_skew: timedelta, now: datetime
 ) -> list[Receipt]:
     started_at = datetime.now(UTC)
-    # The content's ETag is part of the identity: a rewritten key is another object, a redelivered one is the same.
-    objects = [(raw.text, f"{bucket}/{raw.info.key}@{raw.info.etag}") for raw in group]
+    # With its content, an object's key is its identity: a copied lake has the same, a rewritten key is another one.
+    objects = [(raw.text, raw.info.key) for raw in group]
     ticks = clean_tick_objects(parse_tick_objects(objects), now, max_skew=max_skew)
     source_objects = []
     for at, raw in enumerate(group):
