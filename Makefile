@@ -37,7 +37,7 @@ test: setup  ## what must hold before a change is done: check, unit, e2e (CI run
 	@began=$$(date +%s); $(MAKE) --no-print-directory check unit e2e && mkdir -p .local && \
 	  s=$$(($$(date +%s) - began)) && echo "$$((s / 60)) min $$((s % 60)) s" > $(TOOK)
 
-check: setup  ## formatting, lint, types, import boundaries, dependencies, the template, security, secrets
+check: setup  ## formatting, lint, types, import boundaries, dependencies, Dagster's definitions, the template, security, secrets
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -49,6 +49,8 @@ check: setup  ## formatting, lint, types, import boundaries, dependencies, the t
 	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml stock_pipeline lambdas benchmarks
 	@# Some vendors wrap their ticks in Base64, which looks like a key.
 	@git ls-files -z ':!stock_pipeline_tests/cases/ticks' | xargs -0 $(BIN)/detect-secrets-hook
+	@$(BIN)/dg check defs
+	@$(BIN)/dg list defs --json >/dev/null
 
 # What a target of its own runs; all else are unit tests.
 MARKED := e2e or live or deployed or package or docs or browser or limits or crash

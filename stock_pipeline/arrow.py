@@ -22,6 +22,9 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
+_NOTHING = np.zeros(1 << 16, np.uint8)
+
+
 def as_numpy(array: pa.Array, dtype: type[np.generic]) -> npt.NDArray[Any]:
     """The values of a fixed-width array (not bool) as they lie in memory; whatever null slots hold is in there too."""
     values: npt.NDArray[Any] = np.frombuffer(array.buffers()[1] or b"", dtype=dtype)
@@ -59,5 +62,39 @@ def strings(values: Iterable[str | None]) -> pa.StringArray:
 
 def repeated(moment: datetime, times: int) -> pa.Array:
     """A timestamp array (microseconds, UTC) of one moment again and again."""
-    micros = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    return as_arrow(np.full(times, micros, np.int64), TIMESTAMP)
+    return as_arrow(np.full(times, microseconds(moment), np.int64), TIMESTAMP)
+
+
+def microseconds(moment: datetime) -> int:
+    """A moment as Arrow keeps it: microseconds since the epoch, in UTC."""
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def nulls(column: pa.ChunkedArray) -> Bools:
+    """Where a column is null."""
+    parts = [np.zeros(0, bool)]
+    for chunk in column.chunks:
+        missing = np.zeros(len(chunk), bool)
+        if chunk.null_count:
+            bits = np.frombuffer(chunk.buffers()[0], np.uint8)
+            missing = ~np.unpackbits(bits, bitorder="little")[chunk.offset : chunk.offset + len(chunk)].astype(bool)
+        parts.append(missing)
+    return np.concatenate(parts)
+
+
+def nothing(type_: pa.DataType, count: int) -> pa.Array:
+    """An array of nulls, all of which lie in the same few bytes of zeros."""
+    global _NOTHING
+    if len(_NOTHING) < 8 * (count + 1):
+        _NOTHING = np.zeros(16 * (count + 1), np.uint8)
+    zeros = pa.py_buffer(_NOTHING)
+    if pa.types.is_dictionary(type_):
+        indices = nothing(pa.int32(), count)
+        return pa.DictionaryArray.from_arrays(indices, strings([]), safe=False)
+    buffers = [zeros, zeros, zeros] if pa.types.is_string(type_) else [zeros, zeros]
+    return pa.Array.from_buffers(type_, count, buffers, null_count=count)
+
+
+def zeros(count: int) -> pa.Int32Array:
+    """An array of zeros, all of which lie in the same few bytes."""
+    return pa.Array.from_buffers(pa.int32(), count, [None, nothing(pa.int32(), count).buffers()[1]])

@@ -1,4 +1,7 @@
-"""The Dagster definitions of the project, in one explicit list. `workspace.yaml` loads this module."""
+"""The Dagster definitions of the project, in one explicit list, and those of the folder `defs/`.
+
+`workspace.yaml` loads this module, and so does `dg` ([tool.dg] in pyproject.toml).
+"""
 
 import dagster as dg
 
@@ -36,8 +39,9 @@ from stock_pipeline.orchestration.stream.jobs import (
     refresh_latest_prices,
 )
 from stock_pipeline.orchestration.stream.sensor import tick_arrivals
+from stock_pipeline.orchestration.user_definitions import with_user_definitions
 
-defs = dg.Definitions(
+pipeline = dg.Definitions(
     assets=dg.with_source_code_references(
         [
             raw_daily_prices,
@@ -75,3 +79,5 @@ defs = dg.Definitions(
     # Steps share the run's process: starting another one for each would take longer than most of them do.
     executor=dg.in_process_executor,
 )
+
+defs = with_user_definitions(pipeline)

@@ -57,14 +57,15 @@ class Reason(StrEnum):
     NOT_FINITE = "not_finite"
     NON_POSITIVE_PRICE = "non_positive_price"
     NEGATIVE_VOLUME = "negative_volume"
-    FRACTIONAL_VOLUME = "fractional_volume"
     INCONSISTENT_OHLC = "inconsistent_ohlc"
+    AMBIGUOUS = "ambiguous"
     MALFORMED_JSON = "malformed_json"
     LINE_TOO_LONG = "line_too_long"
     MISSING_TIMESTAMP = "missing_timestamp"
     BAD_TIMESTAMP = "bad_timestamp"
     FUTURE_TIMESTAMP = "future_timestamp"
     BAD_EVENT_ID = "bad_event_id"
+    UNKNOWN_MESSAGE = "unknown_message"
     CONFLICT = "conflict"
     REPLACED = "replaced"
     FILE_REFUSED = "file_refused"
@@ -74,23 +75,26 @@ REASONS: dict[Reason, str] = {
     Reason.RAGGED_ROW: "the row has more or fewer columns than the header",
     Reason.BAD_QUOTING: "a quote is left open, or text stands beside a quoted cell",
     Reason.MISSING_SYMBOL: "no symbol in the row",
-    Reason.BAD_SYMBOL: "the symbol is not 1 to 16 of A-Z 0-9 . - ^ = beginning with a letter, a digit or ^",
+    Reason.BAD_SYMBOL: (
+        "the symbol is not 1 to 32 of A-Z a-z 0-9 . - ^ = & / : + _ * # $ ! @ beginning with a letter, a digit, ^ or $"
+    ),
     Reason.MISSING_DATE: "no date in the row",
     Reason.BAD_DATE: "the date is not in the form of the column, or not a day of the calendar",
     Reason.DATE_OUT_OF_RANGE: "the date lies before 1900-01-01 or after tomorrow",
     Reason.MISSING_PRICE: "no closing price (for a tick: no price)",
     Reason.BAD_NUMBER: "a price or volume is not a number",
-    Reason.NOT_FINITE: "a price or volume is NaN, infinite or too large",
+    Reason.NOT_FINITE: "a price or volume is infinite or too large (for a tick: NaN, too)",
     Reason.NON_POSITIVE_PRICE: "a price is zero or negative",
     Reason.NEGATIVE_VOLUME: "the volume (for a tick: the size) is negative",
-    Reason.FRACTIONAL_VOLUME: "the volume (for a tick: the size) is not a whole number",
     Reason.INCONSISTENT_OHLC: "high is below open, low or close, or low is above open, high or close",
+    Reason.AMBIGUOUS: "another line of the same file has other values for this symbol and date",
     Reason.MALFORMED_JSON: "the line is not a JSON object, or not valid UTF-8",
     Reason.LINE_TOO_LONG: "the line is longer than the limit for one record",
     Reason.MISSING_TIMESTAMP: "no time in the message",
     Reason.BAD_TIMESTAMP: "the time is not in a known form, or lies before 1990",
     Reason.FUTURE_TIMESTAMP: "the time lies further ahead than the allowed clock skew",
     Reason.BAD_EVENT_ID: "the event id is not a short string or a whole number",
+    Reason.UNKNOWN_MESSAGE: "the message has none of the known forms, neither of a tick nor of what is skipped",
     Reason.CONFLICT: "the table already holds other values for this key",
     Reason.REPLACED: "these stored values were replaced by a restatement",
     Reason.FILE_REFUSED: "the whole file was refused",
@@ -120,7 +124,21 @@ class Column:
             return "string"
         if pa.types.is_timestamp(self.type):
             return "timestamp"
-        return {pa.date32(): "date", pa.float64(): "double", pa.int64(): "bigint", pa.int32(): "int"}[self.type]
+        return {
+            pa.date32(): "date",
+            pa.float64(): "double",
+            pa.int64(): "bigint",
+            pa.int32(): "int",
+            pa.bool_(): "boolean",
+        }[self.type]
+
+
+@dataclass(frozen=True)
+class View:
+    """Columns that are their writer's view of one moment, which the column `written_at` tells: see `lake.views`."""
+
+    columns: tuple[str, ...]
+    written_at: str
 
 
 @dataclass(frozen=True)
@@ -132,7 +150,9 @@ class Table:
     (`lake.derived`). `values` are compared to tell a duplicate from a conflict;
     the provenance columns (`source`, `etl_loading_ts`) never are. Rows inside an object are sorted by `sort`, and the
     object of a partition is called `<prefix><partition><suffix>`. `bounds` are pairs of columns of which the first is
-    never below the second, where a row has both.
+    never below the second, where a row has both. `views` are columns that are not compared, but renewed. `scaled` are
+    the prices that a split scales together, the last of them the one to tell it by, and `time` is the column that says
+    when that happened which a row tells of.
     """
 
     name: str
@@ -147,6 +167,9 @@ class Table:
     order: tuple[str, ...] = ()
     dictionary: tuple[str, ...] = ("symbol", "source")
     bounds: tuple[tuple[str, str], ...] = ()
+    views: tuple[View, ...] = ()
+    scaled: tuple[str, ...] = ()
+    time: str = "etl_loading_ts"
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -171,7 +194,16 @@ class Table:
 
     @cached_property
     def values(self) -> tuple[str, ...]:
-        return tuple(c.name for c in self.columns if c.name not in self.key and c.name not in self.provenance)
+        """What a row says of its key, but for the views of a moment."""
+        views = {name for view in self.views for name in (*view.columns, view.written_at)}
+        others = {*self.key, *self.provenance, *views}
+        return tuple(c.name for c in self.columns if c.name not in others)
+
+    @cached_property
+    def given(self) -> tuple[str, ...]:
+        """The columns that a source gives; the others say where and when it was."""
+        others = {*self.provenance, *(view.written_at for view in self.views)}
+        return tuple(c.name for c in self.columns if c.name not in others)
 
 
 def _symbol(description: str = "ticker, upper case, class shares with a dot (BRK.B)") -> Column:
@@ -200,6 +232,9 @@ PRICE_BY_DATE = Table(
             price=True,
         ),
         Column("volume", pa.float64(), "shares traded in the session, fractions too", nullable=True, since=2),
+        Column(
+            "adj_known_at", TIMESTAMP, "when the file was written that adj_close is from (UTC)", nullable=True, since=3
+        ),
         _SOURCE,
         _LOADED,
     ),
@@ -208,6 +243,9 @@ PRICE_BY_DATE = Table(
     partition=("year",),
     suffix="/prices.parquet",
     bounds=(("high", "open"), ("high", "low"), ("high", "close"), ("open", "low"), ("close", "low")),
+    views=(View(("adj_close",), written_at="adj_known_at"),),
+    scaled=("open", "high", "low", "close"),
+    time="date",
 )
 
 STREAM_PRICES_HISTORY = Table(
@@ -224,6 +262,7 @@ STREAM_PRICES_HISTORY = Table(
         _LOADED,
     ),
     key=("event_id",),
+    time="produced_at",
     sort=("symbol", "produced_at"),
     partition=("year", "month", "day"),
 )
@@ -250,20 +289,30 @@ LATEST_PRICES = Table(
 REJECTED_RECORDS = Table(
     name="rejected_records",
     prefix="rejected_records/",
-    description="One row is one input row that is not in its table, with the reason.",
+    description="One row is one input row that is not in its table, or is there without a value, with the reason.",
     columns=(
         Column("target_table", SYMBOL, "table that the row was meant for"),
         Column("source", SYMBOL, "key of the staging object that the row came from"),
         Column("line", pa.int64(), "line of the row in the object, from 1; 0 for the whole file"),
+        Column(
+            "place",
+            pa.int32(),
+            "number of the record in its line, from 0; null where a line is a row",
+            nullable=True,
+            since=2,
+        ),
         Column("reason", SYMBOL, "code from the closed list of reasons"),
         Column("detail", STRING, "what exactly was wrong, in words", nullable=True),
         Column("raw", STRING, "the row as it came", nullable=True),
+        Column("symbol", SYMBOL, "of a conflict or what it replaced: the symbol", nullable=True, since=2),
+        Column("date", pa.date32(), "of a conflict or what it replaced: the day of the row", nullable=True, since=2),
+        Column("stored", pa.bool_(), "whether the row is in its table, without the value", nullable=True, since=2),
         _LOADED,
     ),
-    key=("source", "line"),
-    sort=("line",),
+    key=("source", "line", "place"),
+    sort=("line", "place"),
     partition=("table",),
-    dictionary=("target_table", "source", "reason"),
+    dictionary=("target_table", "source", "reason", "symbol"),
 )
 
 TABLES: dict[str, Table] = {t.name: t for t in (PRICE_BY_DATE, STREAM_PRICES_HISTORY, LATEST_PRICES, REJECTED_RECORDS)}
@@ -272,9 +321,16 @@ TABLES: dict[str, Table] = {t.name: t for t in (PRICE_BY_DATE, STREAM_PRICES_HIS
 REJECTED = pa.schema(
     [
         pa.field("line", pa.int64(), nullable=False),
+        pa.field("place", pa.int32()),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("detail", pa.string()),
         pa.field("raw", pa.string()),
     ]
 )
-"""Rejected rows of one source object: where, why (a code of `schemas.Reason`), what exactly, and the row as it came."""
+"""Rejected rows of one source object: where, why (a code of `schemas.Reason`), what exactly, and the row as it came.
+
+`place` is the number of a record in its line, from 0. It is null where a line is a row, as in a CSV file.
+"""
+
+RECORDED = pa.schema([*REJECTED, ("symbol", pa.string()), ("date", pa.date32()), ("stored", pa.bool_())])
+"""What goes on record of a source object: see the columns of `rejected_records`. Null in `stored` is false."""

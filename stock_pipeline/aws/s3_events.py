@@ -27,7 +27,7 @@ class Notification:
 
 
 def read_notification(event: object, *, bucket: str, prefix: str) -> Notification:
-    """The arrivals under a prefix of a bucket that a parsed S3 event names.
+    """The objects under a prefix of a bucket that a parsed S3 event names.
 
     Raises EventError when it is no S3 event, or of another bucket; the message holds nothing of what it is instead.
     """
@@ -50,7 +50,7 @@ def read_notification(event: object, *, bucket: str, prefix: str) -> Notificatio
 
 
 def read_message(body: str, *, bucket: str, prefix: str) -> Notification:
-    """The arrivals that the body of an SQS message names; as `read_notification`, which see."""
+    """The objects that the body of an SQS message names; as `read_notification`, which see."""
     try:
         event = json.loads(body)
     except (ValueError, RecursionError):

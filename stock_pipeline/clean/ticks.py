@@ -222,6 +222,7 @@ def _rejected(rows: TickRows, findings: list[_Finding], at: Ints) -> tuple[pa.Ta
     found = pa.Table.from_arrays(
         [
             as_arrow(lines, pa.int64()),
+            rows.table["place"].take(as_arrow(at, pa.int64())).combine_chunks(),
             strings([finding.reason.value for finding in chosen]),
             strings([finding.words(row) for finding, row in zip(chosen, at.tolist(), strict=True)]),
             strings(texts),
@@ -230,5 +231,6 @@ def _rejected(rows: TickRows, findings: list[_Finding], at: Ints) -> tuple[pa.Ta
     )
     every = pa.concat_tables([rows.rejected, found]).combine_chunks()
     owners = np.concatenate([rows.rejected_objects, objects])
-    order = np.lexsort((as_numpy(every["line"].chunk(0), np.int64), owners))
+    places = as_numpy(every["place"].chunk(0), np.int32)
+    order = np.lexsort((places, as_numpy(every["line"].chunk(0), np.int64), owners))
     return every.take(as_arrow(order, pa.int64())), owners[order]

@@ -53,8 +53,8 @@ def queues(settings: Settings) -> Queues:
     return Queues(*depth(settings.stream_queue_url), sum(depth(settings.stream_dlq_url)))
 
 
-class Passage:
-    """The way of ticks that are sent from now on."""
+class TickProgress:
+    """How far the ticks have come that are sent from now on."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

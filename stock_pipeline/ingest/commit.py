@@ -16,16 +16,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.arrow import Codes, Ints, as_arrow, repeated, strings
+from stock_pipeline.arrow import Codes, Ints, as_arrow, microseconds, nulls, repeated, strings
 from stock_pipeline.clean import Cleaned
-from stock_pipeline.lake.merge import Merged, differences, for_takes
+from stock_pipeline.ingest.conflicts import Met, Told, recorded, told
+from stock_pipeline.lake.merge import Merged, for_takes
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.lake.partitions import merge_into_partition
-from stock_pipeline.lake.rejected_records import write_rejects
+from stock_pipeline.lake.rejected_records import as_recorded, write_rejects
 from stock_pipeline.lake.transforms import Transform
 from stock_pipeline.receipts import Receipt
-from stock_pipeline.schemas import REJECTED, Reason, Table
+from stock_pipeline.schemas import RECORDED, TIMESTAMP, Reason, Table
 
 Outcomes = npt.NDArray[np.int8]
 
@@ -42,8 +43,8 @@ class SourceObject:
 
     `cleaned` is None when the object was refused (`refused` says why) or was gone before it could be read (`info` then
     has no ETag). `held` is how many bytes of text are kept in memory with it, for the record of what is not stored. The
-    rest is filled in by the merge: how many rows met each outcome, how many rows each partition got, and the rows of
-    `schemas.REJECTED` for conflicts and replaced values.
+    rest is filled in by the merge: how many rows met each outcome, how many rows each partition got, and
+    what is told of conflicts and replaced values.
     """
 
     info: ObjectInfo
@@ -53,7 +54,7 @@ class SourceObject:
     held: int = 0
     outcomes: Ints = field(default_factory=lambda: np.zeros(len(Outcome), np.int64))
     partitions: dict[str, int] = field(default_factory=dict)
-    conflicts: list[pa.Table] = field(default_factory=list)
+    conflicts: Told | None = None
 
     @property
     def rows(self) -> int:
@@ -81,40 +82,49 @@ def merge_group(
     codes, names = transform(rows)
     if len(names) > 1:
         rows = for_takes(rows)
-    outcomes = np.zeros(rows.num_rows, np.int8)
+    outcomes, agreed = np.zeros(rows.num_rows, np.int8), np.zeros(rows.num_rows, bool)
     sizes = [source.rows for source in group]
-    ends, owners = np.cumsum(sizes), np.repeat(np.arange(len(group), dtype=np.int32), sizes)
+    starts, owners = np.cumsum([0, *sizes]), np.repeat(np.arange(len(group), dtype=np.int32), sizes)
+    met: list[Met] = []
+
+    def origins(owner: int, at: Ints) -> tuple[Ints, pa.Int32Array, list[str]]:
+        cleaned = group[owner].cleaned
+        assert cleaned
+        lines = cleaned.lines[at - starts[owner]]
+        return lines, cleaned.places(at - starts[owner]), cleaned.raw(lines.tolist())
 
     def merge_partition(partition: str, chosen: Ints) -> None:
         incoming = rows if len(chosen) == rows.num_rows else rows.take(as_arrow(chosen, pa.int64()))
 
         def record_replaced(merged: Merged) -> None:
             # On record before the commit: once the partition is written, the replaced values exist nowhere else.
-            for found in _conflict_records(merged, incoming, chosen, group, ends, table).values():
-                replaced = found.filter(pc.equal(found["reason"], Reason.REPLACED.value))
-                write_rejects(lake, table, group[0].info, replaced, now, add=True)
+            found = Met.of(merged, incoming, chosen)
+            for records in recorded(found.where(found.replaced), owners, table, origins).values():
+                write_rejects(lake, table, group[0].info, records, now, add=True)
 
         merged = merge_into_partition(
             lake, table, partition, incoming, replace=replace, before_commit=record_replaced if replace else None
         )
-        conflicts = _conflict_records(merged, incoming, chosen, group, ends, table)
-        outcomes[chosen] = merged.outcome
+        outcomes[chosen], agreed[chosen] = merged.outcome, merged.agreed
         cells = owners[chosen] * np.int32(len(Outcome)) + merged.outcome
         counts = np.bincount(cells, minlength=len(group) * len(Outcome)).reshape(len(group), len(Outcome))
         with accounts:
             for owner in np.flatnonzero(counts.any(axis=1)).tolist():
                 group[owner].outcomes += counts[owner]
                 group[owner].partitions[partition] = int(counts[owner].sum())
-            for owner, found in conflicts.items():
-                group[owner].conflicts.append(found)
+            if len(merged.conflicts):
+                met.append(Met.of(merged, incoming, chosen))
 
     accounts = Lock()
     with ThreadPoolExecutor(_WRITERS) as threads:
         list(threads.map(merge_partition, *_split(codes, names)))
-    rejected = [_not_stored(source) for source in group]
+    if met:
+        for owner, conflicts in told(Met.joined(met), rows, owners, agreed, table, origins).items():
+            group[owner].conflicts = conflicts
+    records = [_records(source) for source in group]
 
     def record(first: int) -> None:
-        for source, found in zip(group[first::_RECORDERS], rejected[first::_RECORDERS], strict=True):
+        for source, found in zip(group[first::_RECORDERS], records[first::_RECORDERS], strict=True):
             if source.info.etag:
                 write_rejects(lake, table, source.info, found, now)
 
@@ -123,14 +133,20 @@ def merge_group(
     return [_receipt(source, table, now) for source in group], outcomes
 
 
-def with_provenance(good: pa.Table, sources: Sequence[str], owners: Codes, table: Table, now: datetime) -> pa.Table:
+def with_provenance(
+    good: pa.Table, sources: Sequence[str], owners: Codes, table: Table, now: datetime, written: Sequence[datetime] = ()
+) -> pa.Table:
     """Good rows in the schema of the table: `owners` says for each row which of the sources it came from.
 
-    A column that no parser fills yet is null.
+    `written` says when each source was written, for the views of the table. A column that no parser fills yet is null.
     """
     source = pa.DictionaryArray.from_arrays(as_arrow(owners, pa.int32()), strings(sources), safe=False)
     columns = {name: good[name] for name in good.column_names}
     columns |= {"source": source, "etl_loading_ts": repeated(now, good.num_rows)}
+    for view in table.views if written else ():
+        missing = np.all([nulls(good[name]) for name in view.columns], axis=0)
+        moments = np.array([microseconds(moment) for moment in written], np.int64)[owners]
+        columns[view.written_at] = as_arrow(moments, TIMESTAMP, missing)
     rows = [columns[f.name] if f.name in columns else pa.nulls(good.num_rows, f.type) for f in table.schema]
     return pa.Table.from_arrays(rows, schema=table.schema)
 
@@ -143,47 +159,13 @@ def _split(codes: Ints, names: list[str]) -> tuple[list[str], list[Ints]]:
     return [name for name, count in zip(names, counts, strict=True) if count], [r for r in rows if len(r)]
 
 
-def _conflict_records(
-    merged: Merged, incoming: pa.Table, chosen: Ints, group: Sequence[SourceObject], ends: Ints, table: Table
-) -> dict[int, pa.Table]:
-    """Conflicts and replaced values as rejected rows, by the source in the group that caused them.
-
-    A conflict is recorded as it came; of a replacement the values that gave way are recorded, with their source.
-    """
-    found: dict[int, pa.Table] = {}
-    if not len(merged.conflicts):
-        return found
-    replaced = merged.outcome[merged.conflicts] == Outcome.REPLACED
-    detail = differences(merged.conflicting, incoming.take(merged.conflicts), table)
-    origin = pc.binary_join_element_wise(detail, merged.conflicting["source"].cast(pa.string()), "; stored from ")
-    at = chosen[merged.conflicts]
-    owners = np.searchsorted(ends, at, side="right")
-    for owner in np.unique(owners):
-        mine = np.flatnonzero(owners == owner)
-        source = group[owner]
-        assert source.cleaned
-        lines = source.cleaned.lines[at[mine] - (ends[owner] - source.rows)]
-        gave_way = replaced[mine]
-        raw = np.array(source.cleaned.raw(lines.tolist()), object)
-        raw[gave_way] = _as_text(merged.conflicting.take(mine[gave_way]), table)
-        reasons = np.where(gave_way, Reason.REPLACED.value, Reason.CONFLICT.value)
-        columns = [pa.array(lines), pa.array(reasons.tolist()), origin.take(mine), pa.array(raw.tolist(), pa.string())]
-        found[int(owner)] = pa.table(columns, REJECTED.names).cast(REJECTED)
-    return found
-
-
-def _as_text(rows: pa.Table, table: Table) -> list[str]:
-    """Stored rows as CSV in the order of the table's key and value columns, for the record of what was replaced."""
-    columns = [pc.coalesce(rows[n].cast(pa.string()), pa.scalar("")) for n in (*table.key, *table.values)]
-    return pc.binary_join_element_wise(*columns, ",").to_pylist() if rows.num_rows else []
-
-
-def _not_stored(source: SourceObject) -> pa.Table:
-    """The rows of an source that go on record: what was rejected, and what met other values."""
-    if cleaned := source.cleaned:
-        return pa.concat_tables([cleaned.rejected, *source.conflicts])
-    row = {"line": 0, "reason": Reason.FILE_REFUSED.value, "detail": source.refused, "raw": None}
-    return pa.Table.from_pylist([row], REJECTED)
+def _records(source: SourceObject) -> pa.Table:
+    """What goes on record of a source (schema RECORDED): rows that are not stored, and rows stored without a value."""
+    if (cleaned := source.cleaned) is None:
+        row = {"line": 0, "reason": Reason.FILE_REFUSED.value, "detail": source.refused, "stored": False}
+        return pa.Table.from_pylist([row], RECORDED)
+    parts = [as_recorded(cleaned.rejected, stored=False), as_recorded(cleaned.notes, stored=True)]
+    return pa.concat_tables([*parts, *([source.conflicts.records] if source.conflicts else [])])
 
 
 def _receipt(source: SourceObject, table: Table, now: datetime) -> Receipt:
@@ -205,6 +187,10 @@ def _receipt(source: SourceObject, table: Table, now: datetime) -> Receipt:
         skipped=cleaned.skipped if cleaned else 0,
         replaced=count[Outcome.REPLACED],
         refused=source.refused,
+        nulled=dict(sorted(cleaned.nulled.items())) if cleaned else {},
+        unread=cleaned.unread if cleaned else (),
+        decided=dict(cleaned.decided) if cleaned else {},
+        rescaled=source.conflicts.rescaled if source.conflicts else (),
         partitions=dict(sorted(source.partitions.items())),
         started_at=source.started_at,
         loaded_at=now,

@@ -22,6 +22,7 @@ from stock_pipeline.lake.partitions import merge_into_partition
 from stock_pipeline.lake.transforms import BUCKET_MINUTES, SNAPSHOT, by_bucket
 from stock_pipeline.parse.files import Unpacked, unpack
 from stock_pipeline.parse.ticks.parser import parse_tick_objects
+from stock_pipeline.progress import Progress
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
 from stock_pipeline.settings import MIB, Settings
@@ -32,8 +33,6 @@ GROUP_BYTES = 128 * MIB
 """Objects are merged together up to so many bytes (unpacked), whatever their number."""
 
 _READERS = 16
-
-Progress = Callable[[int, int], None]
 
 
 def ingest_ticks(
@@ -61,7 +60,7 @@ def ingest_ticks(
     now = now or datetime.now(UTC)
     receipts: list[Receipt] = []
     for group in _read(list(dict.fromkeys(keys)), staging, max_bytes, now):
-        receipts += _ingest_group(group, staging.bucket, lake, bucket_minutes, max_skew, now)
+        receipts += _ingest_group(group, lake, bucket_minutes, max_skew, now)
         del group  # else the next one is read while this one is still held
         if on_progress:
             on_progress(len(receipts), len(keys))
@@ -119,21 +118,21 @@ def _read(keys: Sequence[str], staging: ObjectStore, max_bytes: int, now: dateti
 
 
 def _ingest_group(
-    group: list[_Raw], bucket: str, lake: ObjectStore, minutes: int, max_skew: timedelta, now: datetime
+    group: list[_Raw], lake: ObjectStore, minutes: int, max_skew: timedelta, now: datetime
 ) -> list[Receipt]:
     started_at = datetime.now(UTC)
-    # The content's ETag is part of the identity: a rewritten key is another object, a redelivered one is the same.
-    objects = [(raw.text, f"{bucket}/{raw.info.key}@{raw.info.etag}") for raw in group]
+    # With its content, an object's key is its identity: a copied lake has the same, a rewritten key is another one.
+    objects = [(raw.text, raw.info.key) for raw in group]
     ticks = clean_tick_objects(parse_tick_objects(objects), now, max_skew=max_skew)
-    arrivals = []
+    source_objects = []
     for at, raw in enumerate(group):
         refused = raw.refused or ticks.refused.get(at)
-        arrivals.append(SourceObject(raw.info, started_at, None if refused else ticks.of(at), refused))
+        source_objects.append(SourceObject(raw.info, started_at, None if refused else ticks.of(at), refused))
 
     sources = [raw.info.key for raw in group]
     rows = with_provenance(ticks.good, sources, ticks.objects, STREAM_PRICES_HISTORY, now)
     receipts, outcomes = merge_group(
-        arrivals, rows, STREAM_PRICES_HISTORY, lambda rows: by_bucket(rows, minutes), lake, now
+        source_objects, rows, STREAM_PRICES_HISTORY, lambda rows: by_bucket(rows, minutes), lake, now
     )
     # What history has not taken, as it holds other values for the event, is no price to show either.
     taken = outcomes != Outcome.CONFLICT

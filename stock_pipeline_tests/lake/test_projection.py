@@ -27,7 +27,7 @@ KEY = "price_by_date/year=2024/prices.parquet"
 LOADED = datetime(2024, 6, 1, tzinfo=UTC)
 ROW: dict[str, Any] = {
     "symbol": "AAPL", "date": date(2024, 1, 2), "open": 1.5, "high": 2.5, "low": 1.0, "close": 2.0, "adj_close": 2.0,
-    "volume": 100.0, "source": "a.csv", "etl_loading_ts": LOADED,
+    "volume": 100.0, "adj_known_at": LOADED, "source": "a.csv", "etl_loading_ts": LOADED,
 }  # fmt: skip
 PLAIN = {"symbol": pa.string(), "source": pa.string()}
 

@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
 
 from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.ingest.partial_failure import Ingested, ingest_each
@@ -14,10 +13,11 @@ from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.partitions import partition_key, read_partition
 from stock_pipeline.lake.transforms import year_of, year_partition
 from stock_pipeline.maintenance.rebuild import rebuild_year
+from stock_pipeline.orchestration.batch.config import IngestConfig
 from stock_pipeline.orchestration.partitions import DAILY, EXCHANGE_TIME, SESSIONS_OF_YEAR, YEARLY, has_year
 from stock_pipeline.orchestration.rejected_records import report_rejected
 from stock_pipeline.orchestration.resources import Buckets
-from stock_pipeline.orchestration.retries import told
+from stock_pipeline.orchestration.retries import as_dagster_failures
 from stock_pipeline.orchestration.ui import charts
 from stock_pipeline.orchestration.ui.catalog import (
     BATCH,
@@ -40,6 +40,7 @@ from stock_pipeline.orchestration.ui.metadata import (
     seconds_of,
     stored_by,
 )
+from stock_pipeline.parse.daily.hints import Hints
 from stock_pipeline.parse.daily.parser import parse_daily_prices
 from stock_pipeline.query import sql
 from stock_pipeline.receipts import Receipt
@@ -65,28 +66,6 @@ RAW_COLUMNS = raw_columns(PRICE_BY_DATE, SCHEMA.names)
 PRICE_COLUMNS = column_schema(PRICE_BY_DATE)
 
 
-class IngestConfig(dg.Config):
-    """How a year of `price_by_date` is materialized."""
-
-    sources: list[str] = Field(
-        default=[],
-        description="Ingest only these objects of the staging bucket (daily_prices/uploads/AAPL.csv, …), with all the "
-        "years they hold. Empty: every raw object that may hold the years being materialized.",
-    )
-    replace: bool = Field(
-        default=False,
-        description="Restatement: let the values of the named sources take the place of other values stored for the "
-        "same symbol and session. Those that give way are kept in rejected_records.",
-    )
-    rebuild: bool = Field(
-        default=False,
-        description="Build the years again from nothing but the raw objects, and swap each in when it is complete.",
-    )
-    symbol: str | None = Field(
-        default=None, description="The symbol of sources that name none, neither inside nor in their file name."
-    )
-
-
 @dg.asset(
     partitions_def=DAILY,
     backfill_policy=dg.BackfillPolicy.single_run(),
@@ -104,7 +83,7 @@ def raw_daily_prices(context: dg.AssetExecutionContext, buckets: Buckets) -> Non
     The same symbol and session always give the same bar. An object that is there with the same content is left alone.
     """
     sessions = [date.fromisoformat(key) for key in context.partition_keys]
-    with told():
+    with as_dagster_failures():
         settings, staging = buckets.settings, buckets.staging
         symbols = default_symbols(settings.symbols)
         context.log.info(
@@ -192,7 +171,7 @@ def price_by_date(context: dg.AssetExecutionContext, buckets: Buckets, config: I
     """Ingest the raw objects of the run's years, or those that the config names, and report each year they touched."""
     years = [int(key) for key in context.partition_keys]
     now = datetime.now(UTC)
-    with told():
+    with as_dagster_failures():
         ingested = _ingest(context, buckets, config, years, now)
         receipts = [*ingested.receipts, *ingested.gone]
         report_rejected(context, receipts, buckets.lake)
@@ -218,10 +197,11 @@ def _ingest(
 
     A source that breaks the ingest fails alone. Not so in a restatement or a rebuild, where the order counts.
     """
-    if config.rebuild and (config.sources or config.replace or config.symbol):
+    hints = config.hints
+    if config.rebuild and (config.sources or config.replace or config.symbol or hints != Hints()):
         raise dg.Failure(
-            "rebuild takes every raw object of the year as it was ingested; leave sources, replace and symbol out, "
-            "or leave rebuild out",
+            "rebuild takes every raw object of the year as it was ingested; leave sources, replace, symbol and hints "
+            "out, or leave rebuild out",
             allow_retries=False,
         )
     if config.replace and not config.sources:
@@ -231,8 +211,8 @@ def _ingest(
 
     def ingest(keys: Sequence[str]) -> list[Receipt]:
         return ingest_daily_prices(
-            keys, staging=staging, lake=lake, replace=config.replace, symbol=config.symbol, max_bytes=limit, now=now,
-            on_progress=report,
+            keys, staging=staging, lake=lake, replace=config.replace, symbol=config.symbol, hints=hints,
+            max_bytes=limit, now=now, on_progress=report,
         )  # fmt: skip
 
     def rebuild(year: int) -> list[Receipt]:
