@@ -61,3 +61,22 @@ def repeated(moment: datetime, times: int) -> pa.Array:
     """A timestamp array (microseconds, UTC) of one moment again and again."""
     micros = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     return as_arrow(np.full(times, micros, np.int64), TIMESTAMP)
+
+
+def valid(column: pa.ChunkedArray) -> Bools:
+    """Where a column has values."""
+    if not column.null_count:
+        return np.ones(len(column), bool)
+    return np.concatenate([_valid(chunk) for chunk in column.chunks])
+
+
+def _valid(chunk: pa.Array) -> Bools:
+    if not chunk.null_count:
+        return np.ones(len(chunk), bool)
+    bits = np.frombuffer(chunk.buffers()[0], np.uint8)
+    return np.unpackbits(bits, bitorder="little")[chunk.offset : chunk.offset + len(chunk)].astype(bool)
+
+
+def concatenated(column: pa.ChunkedArray, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    """The values of a fixed-width column (not bool) as one array; whatever null slots hold is in there too."""
+    return np.concatenate([np.zeros(0, dtype), *(as_numpy(chunk, dtype) for chunk in column.chunks)])

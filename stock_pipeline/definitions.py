@@ -17,6 +17,7 @@ from stock_pipeline.orchestration.lineage.sensor import lambda_receipts
 from stock_pipeline.orchestration.maintenance_jobs import (
     backfill_daily_prices,
     rebuild_year,
+    remove_source,
     replay_rejects,
     restate_prices,
 )
@@ -59,6 +60,7 @@ defs = dg.Definitions(
         rebuild_year,
         restate_prices,
         replay_rejects,
+        remove_source,
         reconcile,
     ],
     schedules=[after_the_close, late_after_the_close, every_quarter_hour, every_hour],

@@ -44,8 +44,10 @@ class Reason(StrEnum):
     BAD_TIMESTAMP = "bad_timestamp"
     FUTURE_TIMESTAMP = "future_timestamp"
     BAD_EVENT_ID = "bad_event_id"
+    UNKNOWN_MESSAGE = "unknown_message"
     CONFLICT = "conflict"
     REPLACED = "replaced"
+    REMOVED = "removed"
     FILE_REFUSED = "file_refused"
 
 
@@ -70,20 +72,26 @@ REASONS: dict[Reason, str] = {
     Reason.BAD_TIMESTAMP: "the time is not in a known form, or lies before 1990",
     Reason.FUTURE_TIMESTAMP: "the time lies further ahead than the allowed clock skew",
     Reason.BAD_EVENT_ID: "the event id is not a short string or a whole number",
+    Reason.UNKNOWN_MESSAGE: "the message has no known form, neither of a tick nor of what is skipped",
     Reason.CONFLICT: "the table already holds other values for this key",
     Reason.REPLACED: "these stored values were replaced by a restatement",
+    Reason.REMOVED: "these stored rows were taken out, as their source was never true",
     Reason.FILE_REFUSED: "the whole file was refused",
 }
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its Arrow type, whether it may be null, and what one value means (with its unit)."""
+    """One column: its Arrow type, whether it may be null, and what one value means (with its unit).
+
+    A value that is not `compared` tells no duplicate from a conflict: where a row came from, and what we make of it.
+    """
 
     name: str
     type: pa.DataType
     description: str
     nullable: bool = False
+    compared: bool = True
 
     @property
     def athena_type(self) -> str:
@@ -92,7 +100,13 @@ class Column:
             return "string"
         if pa.types.is_timestamp(self.type):
             return "timestamp"
-        return {pa.date32(): "date", pa.float64(): "double", pa.int64(): "bigint", pa.int32(): "int"}[self.type]
+        return {
+            pa.date32(): "date",
+            pa.float64(): "double",
+            pa.int64(): "bigint",
+            pa.int32(): "int",
+            pa.bool_(): "boolean",
+        }[self.type]
 
 
 @dataclass(frozen=True)
@@ -100,9 +114,10 @@ class Table:
     """One table of the lake.
 
     `key` names the columns that identify a row. `keep` says which of several rows with one key stays: "first" (the one
-    stored first) or "greatest" (by the columns of `order`). `values` are compared to tell a duplicate from a conflict;
-    the provenance columns (`source`, `etl_loading_ts`) never are. Rows inside an object are sorted by `sort`, and the
-    object of a partition is called `<prefix><partition><suffix>`.
+    stored first) or "greatest" (by the columns of `order`, where nothing is least, but "true" among true and false).
+    `values` are compared to tell a duplicate from a conflict;
+    columns that are not `compared` (source, etl_loading_ts, …) never are. Rows inside an object are sorted by `sort`,
+    and the object of a partition is called `<prefix><partition><suffix>`.
     """
 
     name: str
@@ -123,16 +138,34 @@ class Table:
 
     @cached_property
     def values(self) -> tuple[str, ...]:
-        provenance = {"source", "etl_loading_ts"}
-        return tuple(c.name for c in self.columns if c.name not in self.key and c.name not in provenance)
+        return tuple(c.name for c in self.columns if c.name not in self.key and c.compared)
 
 
 def _symbol(description: str = "ticker, upper case, class shares with a dot (BRK.B)") -> Column:
     return Column("symbol", SYMBOL, description)
 
 
-_SOURCE = Column("source", SYMBOL, "key of the staging object that the row came from")
-_LOADED = Column("etl_loading_ts", TIMESTAMP, "when this pipeline stored the row (UTC)")
+_SOURCE = Column("source", SYMBOL, "key of the staging object that the row came from", compared=False)
+_LOADED = Column("etl_loading_ts", TIMESTAMP, "when this pipeline stored the row (UTC)", compared=False)
+
+_VENUES_ORDER = (
+    Column("nanos", pa.int32(), "nanoseconds beyond the microsecond of produced_at, 0 to 999", nullable=True),
+    Column("sequence", pa.int64(), "the venue's sequence number", nullable=True),
+    Column("trade_number", pa.int64(), "the venue's number of the trade, where it is one", nullable=True),
+    Column("line", pa.int32(), "line of the tick in its object, from 1", nullable=True, compared=False),
+    Column(
+        "place", pa.int32(), "its place among the ticks of the line; none for the first", nullable=True, compared=False
+    ),
+)
+"""What tells the order of the ticks of one microsecond, the most telling first; where none is sent, it counts as
+least."""
+
+_EXCHANGE = Column("exchange", SYMBOL, "code of the venue, as the vendor writes it", nullable=True)
+_SETS_LAST = Column(
+    "sets_last", pa.bool_(), "whether its sale conditions let it set the last price; none: nothing is said",
+    nullable=True, compared=False,
+)  # fmt: skip
+_CORRECTS = Column("corrects", STRING, "for a corrected trade, which trade it corrects: reference", nullable=True)
 
 PRICE_BY_DATE = Table(
     name="price_by_date",
@@ -166,31 +199,69 @@ STREAM_PRICES_HISTORY = Table(
         Column("price", pa.float64(), "price of the trade"),
         Column("size", pa.float64(), "amount traded: shares, or a fraction of a coin", nullable=True),
         Column("produced_at", TIMESTAMP, "when the trade happened, as its producer says (UTC)"),
+        *_VENUES_ORDER,
+        _EXCHANGE,
+        Column("conditions", SYMBOL, "codes of its sale conditions as they came, joined by commas", nullable=True),
+        _SETS_LAST,
+        _CORRECTS,
         _SOURCE,
         _LOADED,
     ),
-    key=("event_id",),
+    key=("symbol", "event_id"),
     sort=("symbol", "produced_at"),
     partition=("year", "month", "day"),
+    dictionary=("symbol", "source", "exchange", "conditions"),
+)
+
+TRADE_CORRECTIONS = Table(
+    name="trade_corrections",
+    prefix="trade_corrections/",
+    description="One row is one trade that was cancelled or corrected, with what it was corrected to.",
+    columns=(
+        _symbol(),
+        Column("reference", STRING, "the trade as its venue knows it: exchange:session:number:price:size"),
+        Column("exchange", SYMBOL, "code of the venue, as the vendor writes it"),
+        Column("session", pa.date32(), "trading session of the trade, the exchange's local date"),
+        Column("trade_number", pa.int64(), "the venue's number of the trade"),
+        Column("event_id", STRING, "identity of the cancel, or of the corrected trade in stream_prices_history"),
+        Column("produced_at", TIMESTAMP, "when it was cancelled or corrected (UTC)"),
+        Column("price", pa.float64(), "corrected price; none: the trade was cancelled", nullable=True),
+        Column("size", pa.float64(), "corrected amount", nullable=True),
+        Column("replacement", STRING, "the corrected trade as its venue knows it, as in reference", nullable=True),
+        _SETS_LAST,
+        _SOURCE,
+        _LOADED,
+    ),
+    key=("symbol", "reference"),
+    sort=("symbol", "reference"),
+    partition=("year", "month", "day"),
+    suffix="/corrections.parquet",
+    keep="greatest",
+    order=("produced_at", "event_id"),
+    dictionary=("symbol", "exchange", "source"),
 )
 
 LATEST_PRICES = Table(
     name="latest_prices",
     prefix="latest_stream_prices/",
-    description="One row is one symbol's latest tick.",
+    description="One row is one symbol's latest trade that may set a price and was not taken back.",
     columns=(
         _symbol(),
         Column("price", pa.float64(), "price of the latest trade"),
         Column("size", pa.float64(), "amount traded in it", nullable=True),
         Column("produced_at", TIMESTAMP, "when that trade happened (UTC)"),
         Column("event_id", STRING, "identity of that tick in stream_prices_history"),
+        *_VENUES_ORDER,
+        _EXCHANGE,
+        _SETS_LAST,
+        _CORRECTS,
         _LOADED,
     ),
     key=("symbol",),
     sort=("symbol",),
     keep="greatest",
-    order=("produced_at", "event_id"),
-    dictionary=("symbol",),
+    order=("sets_last", "produced_at", *(column.name for column in _VENUES_ORDER), "event_id"),
+    dictionary=("symbol", "exchange"),
 )
 
 REJECTED_RECORDS = Table(
@@ -201,23 +272,28 @@ REJECTED_RECORDS = Table(
         Column("target_table", SYMBOL, "table that the row was meant for"),
         Column("source", SYMBOL, "key of the staging object that the row came from"),
         Column("line", pa.int64(), "line of the row in the object, from 1; 0 for the whole file"),
+        Column("place", pa.int32(), "number of the record in its line, from 0, where a line may hold several", True),
         Column("reason", SYMBOL, "code from the closed list of reasons"),
         Column("detail", STRING, "what exactly was wrong, in words", nullable=True),
         Column("raw", STRING, "the row as it came", nullable=True),
         _LOADED,
     ),
-    key=("source", "line"),
-    sort=("line",),
+    key=("source", "line", "place"),
+    sort=("line", "place"),
     partition=("table",),
     dictionary=("target_table", "source", "reason"),
 )
 
-TABLES: dict[str, Table] = {t.name: t for t in (PRICE_BY_DATE, STREAM_PRICES_HISTORY, LATEST_PRICES, REJECTED_RECORDS)}
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (PRICE_BY_DATE, STREAM_PRICES_HISTORY, TRADE_CORRECTIONS, LATEST_PRICES, REJECTED_RECORDS)
+}
 
 
 REJECTED = pa.schema(
     [
         pa.field("line", pa.int64(), nullable=False),
+        pa.field("place", pa.int32()),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("detail", pa.string()),
         pa.field("raw", pa.string()),

@@ -20,8 +20,8 @@ class Cleaned:
 
     `good` has the columns of the target table except `source` and `etl_loading_ts`, in the order of the input; `lines`
     (int64) numbers its rows by their line in the decoded object, from 1. `rejected` has the schema `schemas.REJECTED`.
-    `skipped` counts records that are not rows of the table on purpose, such as messages of another type. `raw` gives
-    the text of lines as they came.
+    `skipped` counts records that are not rows of the table on purpose, such as messages of another type, and `cancels`
+    those that are rows of `trade_corrections` alone. `raw` gives the text of lines as they came.
     """
 
     good: pa.Table
@@ -29,7 +29,8 @@ class Cleaned:
     rejected: pa.Table
     skipped: int
     raw: Callable[[Sequence[int]], list[str]]
+    cancels: int = 0
 
     @property
     def rows(self) -> int:
-        return int(self.good.num_rows + self.rejected.num_rows + self.skipped)
+        return int(self.good.num_rows + self.rejected.num_rows + self.skipped + self.cancels)

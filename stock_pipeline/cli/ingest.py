@@ -169,15 +169,19 @@ def show(receipts: Sequence[Receipt]) -> None:
     """What became of each file, what was refused and where to see what was rejected."""
     taken = [r for r in receipts if r.refused is None]
     if len(taken) > _SHOWN:
-        sums = (sum(r.rows for r in taken), sum(r.inserted for r in taken), sum(r.duplicates for r in taken))
-        say("{:,} objects: {:,} rows, {:,} new, {:,} duplicates".format(len(taken), *sums))
+        sums = [sum(getattr(r, name) for r in taken) for name in ("rows", "inserted", "duplicates", "skipped")]
+        say("{:,} objects: {:,} rows, {:,} new, {:,} duplicates, {:,} skipped".format(len(taken), *sums))
     elif taken:
-        shown = table(file="left", rows="right", new="right", duplicates="right", conflicts="right", rejected="left")
+        # Only messages of ticks are ever skipped: where none is, the column would say nothing.
+        skipped = {"skipped": "right"} if any(r.skipped for r in taken) else {}
+        shown = table(
+            file="left", rows="right", new="right", duplicates="right", conflicts="right", **skipped, rejected="left"
+        )
         between = "\n" if out().width < _WIDE else ", "
         for r in taken:
             reasons = between.join(f"{count:,} {reason}" for reason, count in r.rejected.items())
-            counts = (f"{n:,}" for n in (r.rows, r.inserted, r.duplicates, r.conflicts))
-            shown.add_row(text(_name(r)), *counts, reasons or "0")
+            counts = [r.rows, r.inserted, r.duplicates, r.conflicts, *([r.skipped] if skipped else [])]
+            shown.add_row(text(_name(r)), *(f"{n:,}" for n in counts), reasons or "0")
         out().print(shown)
     if replaced := sum(r.replaced for r in receipts):
         say(f"{counted(replaced, 'stored row')} replaced; the values before are kept: stock-pipeline rejects list")

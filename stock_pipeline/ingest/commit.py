@@ -5,7 +5,7 @@ The same for every table: what differs (how an object is read, which partition a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,20 +16,30 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.arrow import Codes, Ints, as_arrow, repeated, strings
+from stock_pipeline.arrow import Codes, Ints, as_arrow, booleans, repeated, strings
 from stock_pipeline.clean import Cleaned
+from stock_pipeline.ingest.progress import note_progress, read_progress
 from stock_pipeline.lake.merge import Merged, Outcome, differences, for_takes
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.partitions import merge_into_partition
-from stock_pipeline.lake.rejected_records import write_rejects
+from stock_pipeline.lake.rejected_records import read_rejects, write_rejects
 from stock_pipeline.lake.transforms import Transform
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import REJECTED, Reason, Table
 
 Outcomes = npt.NDArray[np.int8]
 
+NOT_YET = -1
+"""The outcome of a row whose partition there was no time for."""
+
 _WRITERS = 4
 """So many partitions are merged at a time: a write waits for S3 longer than it computes."""
+
+WIDE = 256
+"""A group of more partitions is wide: each holds little, so that more are merged at a time, and what is done is
+remembered."""
+
+_WIDE_WRITERS = 16
 
 _RECORDERS = 16
 """So many sources' rejected records are looked up at a time, which is waiting only."""
@@ -59,6 +69,26 @@ class SourceObject:
         return self.cleaned.good.num_rows if self.cleaned else 0
 
 
+@dataclass(frozen=True)
+class MergedGroup:
+    """What a group of sources came to.
+
+    `receipts` has one a source; none when there was no time for all partitions. `outcomes` says what became of each row
+    (values of `Outcome`, or `NOT_YET`), `met` has the stored rows that those met which were not inserted. `note` leaves
+    word of how far a group came that was stopped, once all else is done with what it merged.
+    """
+
+    receipts: list[Receipt]
+    outcomes: Outcomes
+    met: list[pa.Table]
+    note: Callable[[], None]
+
+    def stored(self, rows: pa.Table) -> pa.Table:
+        """The rows of the group as the table has them now, where some were stored before with other provenance."""
+        inserted = self.outcomes == Outcome.INSERTED
+        return rows if inserted.all() else pa.concat_tables([rows.filter(booleans(inserted)), *self.met])
+
+
 def merge_group(
     group: Sequence[SourceObject],
     rows: pa.Table,
@@ -68,48 +98,32 @@ def merge_group(
     now: datetime,
     *,
     replace: bool = False,
-) -> tuple[list[Receipt], Outcomes]:
+    then: Callable[[], None] = lambda: None,
+    go_on: Callable[[], bool] = lambda: True,
+) -> MergedGroup:
     """Merge a group of sources into a table, record what was not stored, and account for every row.
 
     `rows` are the good rows of all sources in their order, with provenance (see `with_provenance`). `transform`
     gives the partition of each row as an index into a list of names; partitions are merged side by side. With `replace`
-    the group must be one source, as a restatement must see what the one before it left.
+    the group must be one source, as a restatement must see what the one before it left. `then` is called when all
+    partitions are merged, before what is not stored goes on record.
 
-    Returns a receipt an source, and what became of each row (values of `Outcome`).
+    `go_on` is asked before each partition but the first. Once it says no, what was committed stays, and there are no
+    receipts: the same call, made again, does the rest.
     """
     codes, names = transform(rows)
     if len(names) > 1:
         rows = for_takes(rows)
-    outcomes = np.zeros(rows.num_rows, np.int8)
-    sizes = [source.rows for source in group]
-    ends, owners = np.cumsum(sizes), np.repeat(np.arange(len(group), dtype=np.int32), sizes)
-
-    def merge_partition(partition: str, chosen: Ints) -> None:
-        incoming = rows if len(chosen) == rows.num_rows else rows.take(as_arrow(chosen, pa.int64()))
-
-        def record_replaced(merged: Merged) -> None:
-            # On record before the commit: once the partition is written, the replaced values exist nowhere else.
-            for found in _conflict_records(merged, incoming, chosen, group, ends, table).values():
-                replaced = found.filter(pc.equal(found["reason"], Reason.REPLACED.value))
-                write_rejects(lake, table, group[0].info, replaced, now, add=True)
-
-        merged = merge_into_partition(
-            lake, table, partition, incoming, replace=replace, before_commit=record_replaced if replace else None
-        )
-        conflicts = _conflict_records(merged, incoming, chosen, group, ends, table)
-        outcomes[chosen] = merged.outcome
-        cells = owners[chosen] * np.int32(len(Outcome)) + merged.outcome
-        counts = np.bincount(cells, minlength=len(group) * len(Outcome)).reshape(len(group), len(Outcome))
-        with accounts:
-            for owner in np.flatnonzero(counts.any(axis=1)).tolist():
-                group[owner].outcomes += counts[owner]
-                group[owner].partitions[partition] = int(counts[owner].sum())
-            for owner, found in conflicts.items():
-                group[owner].conflicts.append(found)
-
-    accounts = Lock()
-    with ThreadPoolExecutor(_WRITERS) as threads:
-        list(threads.map(merge_partition, *_split(codes, names)))
+    merging = _Merging(group, rows, table, lake, now, replace, go_on)
+    wide = len(names) > WIDE
+    left = merging.go_on_after(codes, names) if wide else np.arange(len(codes))
+    found, chosen = _split(codes, names, left)
+    merging.first = found[0] if found else ""
+    with ThreadPoolExecutor(_WIDE_WRITERS if wide else _WRITERS) as threads:
+        list(threads.map(merging.merge_partition, found, chosen))
+    if merging.stopped:
+        return MergedGroup([], merging.outcomes, merging.met, lambda: merging.note(codes, names) if wide else None)
+    then()
     rejected = [_not_stored(source) for source in group]
 
     def record(first: int) -> None:
@@ -119,7 +133,115 @@ def merge_group(
 
     with ThreadPoolExecutor(_RECORDERS) as threads:
         list(threads.map(record, range(_RECORDERS)))
-    return [_receipt(source, table, now) for source in group], outcomes
+    receipts = [_receipt(source, table, now) for source in group]
+    return MergedGroup(receipts, merging.outcomes, merging.met, lambda: None)
+
+
+class _Merging:
+    """The partitions of one group on their way into the table, and what came of its rows so far."""
+
+    def __init__(
+        self,
+        group: Sequence[SourceObject],
+        rows: pa.Table,
+        table: Table,
+        lake: ObjectStore,
+        now: datetime,
+        replace: bool,
+        go_on: Callable[[], bool],
+    ) -> None:
+        self._group, self._rows, self._table, self._lake, self._now = group, rows, table, lake, now
+        self._replace, self._go_on = replace, go_on
+        sizes = [source.rows for source in group]
+        self._ends, self._owners = np.cumsum(sizes), np.repeat(np.arange(len(group), dtype=np.int32), sizes)
+        self._accounts = Lock()
+        self.outcomes: Outcomes = np.full(rows.num_rows, NOT_YET, np.int8)
+        self.met: list[pa.Table] = []
+        self.stopped = False
+        self.first = ""
+
+    def merge_partition(self, partition: str, chosen: Ints) -> None:
+        """Merge the rows at some places into a partition, and account for them."""
+        if not self._may_begin(partition):
+            return
+        incoming = self._rows if len(chosen) == self._rows.num_rows else self._rows.take(as_arrow(chosen, pa.int64()))
+
+        def conflicts(merged: Merged) -> dict[int, pa.Table]:
+            return _conflict_records(merged, incoming, chosen, self._group, self._ends, self._table)
+
+        def record_replaced(merged: Merged) -> None:
+            # On record before the commit: once the partition is written, the replaced values exist nowhere else.
+            for found in conflicts(merged).values():
+                replaced = found.filter(pc.equal(found["reason"], Reason.REPLACED.value))
+                write_rejects(self._lake, self._table, self._group[0].info, replaced, self._now, add=True)
+
+        merged = merge_into_partition(
+            self._lake, self._table, partition, incoming, replace=self._replace,
+            before_commit=record_replaced if self._replace else None,
+        )  # fmt: skip
+        self._account(partition, chosen, merged, conflicts(merged))
+
+    def go_on_after(self, codes: Ints, names: list[str]) -> Ints:
+        """Account for what calls before this one have merged, and give the places of the rows that are left.
+
+        Those rows count as duplicates, as at any second delivery; the conflicts among them are on record.
+        """
+        done = np.zeros(len(codes), bool)
+        for owner, source in enumerate(self._group):
+            until = read_progress(self._lake, self._table, source.info) if source.rows else ""
+            merged = np.flatnonzero(np.array([name <= until for name in names]))
+            mine = np.flatnonzero((self._owners == owner) & np.isin(codes, merged))
+            if len(mine):
+                self._take_over(source, mine - (self._ends[owner] - source.rows))
+                counts = np.bincount(codes[mine], minlength=len(names))
+                source.partitions |= {names[code]: int(counts[code]) for code in np.flatnonzero(counts)}
+            done[mine] = True
+        self.outcomes[done] = Outcome.DUPLICATE
+        return np.flatnonzero(~done)
+
+    def _take_over(self, source: SourceObject, rows: Ints) -> None:
+        assert source.cleaned
+        recorded = read_rejects(self._lake, self._table, source.info.key)
+        lines = as_arrow(np.unique(source.cleaned.lines[rows]), pa.int64())
+        conflicts = recorded.filter(
+            pc.and_(
+                pc.equal(recorded["reason"].cast(pa.string()), Reason.CONFLICT.value), pc.is_in(recorded["line"], lines)
+            )
+        )
+        source.conflicts.append(conflicts.select(REJECTED.names).cast(REJECTED))
+        source.outcomes[Outcome.CONFLICT] += conflicts.num_rows
+        source.outcomes[Outcome.DUPLICATE] += len(rows) - conflicts.num_rows
+
+    def note(self, codes: Ints, names: list[str]) -> None:
+        """Leave word of how far each source came, and put what met other values on record."""
+        missing = np.unique(codes[self.outcomes == NOT_YET])
+        first = min(names[code] for code in missing)
+        if until := max((name for name in names if name < first), default=""):
+            for source in self._group:
+                if source.rows:
+                    conflicts = pa.concat_tables([REJECTED.empty_table(), *source.conflicts])
+                    write_rejects(self._lake, self._table, source.info, conflicts, self._now, add=True)
+                    note_progress(self._lake, self._table, source.info, until)
+
+    def _may_begin(self, partition: str) -> bool:
+        """The first partition is always merged: else a call without any time would never get on."""
+        with self._accounts:
+            self.stopped = self.stopped or (partition != self.first and not self._go_on())
+            return partition == self.first or not self.stopped
+
+    def _account(self, partition: str, chosen: Ints, merged: Merged, conflicts: dict[int, pa.Table]) -> None:
+        group, kinds = self._group, len(Outcome)
+        self.outcomes[chosen] = merged.outcome
+        cells = self._owners[chosen] * np.int32(kinds) + merged.outcome
+        counts = np.bincount(cells, minlength=len(group) * kinds).reshape(len(group), kinds)
+        with self._accounts:
+            if merged.met.num_rows:
+                self.met.append(merged.met)
+            for owner in np.flatnonzero(counts.any(axis=1)).tolist():
+                group[owner].outcomes += counts[owner]
+                group[owner].partitions[partition] = int(counts[owner].sum())
+            for owner, found in conflicts.items():
+                group[owner].conflicts.append(found)
 
 
 def with_provenance(good: pa.Table, sources: Sequence[str], owners: Codes, table: Table, now: datetime) -> pa.Table:
@@ -130,10 +252,11 @@ def with_provenance(good: pa.Table, sources: Sequence[str], owners: Codes, table
     return pa.Table.from_arrays([columns[name] for name in table.schema.names], schema=table.schema)
 
 
-def _split(codes: Ints, names: list[str]) -> tuple[list[str], list[Ints]]:
-    """The rows of each partition that has any, in their order."""
+def _split(codes: Ints, names: list[str], left: Ints) -> tuple[list[str], list[Ints]]:
+    """Of the rows at some places those of each partition that has any, in their order."""
+    codes = codes if len(left) == len(codes) else codes[left]
     counts = np.bincount(codes, minlength=len(names))
-    order = np.arange(len(codes)) if len(names) == 1 else np.argsort(codes, kind="stable")
+    order = left if len(names) == 1 else left[np.argsort(codes, kind="stable")]
     rows = np.split(order, np.cumsum(counts)[:-1]) if names else []
     return [name for name, count in zip(names, counts, strict=True) if count], [r for r in rows if len(r)]
 
@@ -160,14 +283,20 @@ def _conflict_records(
         lines = source.cleaned.lines[at[mine] - (ends[owner] - source.rows)]
         gave_way = replaced[mine]
         raw = np.array(source.cleaned.raw(lines.tolist()), object)
-        raw[gave_way] = _as_text(merged.conflicting.take(mine[gave_way]), table)
+        raw[gave_way] = as_text(merged.conflicting.take(mine[gave_way]), table)
         reasons = np.where(gave_way, Reason.REPLACED.value, Reason.CONFLICT.value)
-        columns = [pa.array(lines), pa.array(reasons.tolist()), origin.take(mine), pa.array(raw.tolist(), pa.string())]
+        columns = [
+            pa.array(lines),
+            pa.nulls(len(mine), pa.int32()),
+            pa.array(reasons.tolist()),
+            origin.take(mine),
+            pa.array(raw.tolist(), pa.string()),
+        ]
         found[int(owner)] = pa.table(columns, REJECTED.names).cast(REJECTED)
     return found
 
 
-def _as_text(rows: pa.Table, table: Table) -> list[str]:
+def as_text(rows: pa.Table, table: Table) -> list[str]:
     """Stored rows as CSV in the order of the table's key and value columns, for the record of what was replaced."""
     columns = [pc.coalesce(rows[n].cast(pa.string()), pa.scalar("")) for n in (*table.key, *table.values)]
     return pc.binary_join_element_wise(*columns, ",").to_pylist() if rows.num_rows else []

@@ -57,8 +57,8 @@ def ingest_daily_prices(
     receipts: list[Receipt] = []
     sources = _counted(_read_daily_prices(keys, staging, symbol, max_bytes, now), len(keys), on_progress)
     for group in _groups(sources, 1 if replace else GROUP_ROWS):
-        done, _ = merge_group(group, _joined(group, now), PRICE_BY_DATE, by_year, lake, now, replace=replace)
-        receipts += done
+        rows = _joined(group, now)
+        receipts += merge_group(group, rows, PRICE_BY_DATE, by_year, lake, now, replace=replace).receipts
         del group  # else the next one is read while this one is still held
     return receipts
 

@@ -19,12 +19,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.arrow import as_numpy, booleans
+from stock_pipeline.arrow import as_numpy, booleans, concatenated, valid
 from stock_pipeline.lake.hashing import factorize
 from stock_pipeline.schemas import Table
 
 Ints = npt.NDArray[np.int64]
 Places = npt.NDArray[np.int32]
+
+_LEADING = 2
+"""So many columns of an order are compared for all rows, and the others for those rows alone that they leave equal."""
 
 _DENSE_SLACK = 16
 """A lookup array may be this many times longer than the rows it serves; beyond, keys are made dense by sorting."""
@@ -72,13 +75,15 @@ class Merged:
 
     `sorted` is the whole partition after the merge, or None when nothing changes. `outcome` (int8, values of `Outcome`)
     has one entry a row of the incoming table. `conflicts` are the places of the incoming rows that are a conflict or a
-    replacement, and row i of `conflicting` is the row that the incoming row `conflicts[i]` met.
+    replacement, and row i of `conflicting` is the row that the incoming row `conflicts[i]` met. `met` are the stored
+    rows that those incoming rows met which were not inserted (none where the greatest stays).
     """
 
     sorted: Sorted | None
     outcome: npt.NDArray[np.int8]
     conflicts: Ints
     conflicting: pa.Table
+    met: pa.Table
 
     @property
     def table(self) -> pa.Table | None:
@@ -126,20 +131,24 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
     takes_key[behind] = False
 
     conflicting, conflicts = _conflicting(existing, incoming, outcome, stored, first)
+    met = existing.take(stored[np.flatnonzero((stored >= 0) & (outcome != Outcome.REPLACED))])
     _own_rows_count_as_inserted(existing, incoming, table, outcome, stored, first)
     if not takes_key.any():
-        return Merged(None, outcome, conflicts, conflicting)
+        return Merged(None, outcome, conflicts, conflicting, met)
     stays = np.ones(existing.num_rows, bool)
     stays[stored[outcome == Outcome.REPLACED]] = False
     kept = np.flatnonzero(np.concatenate([stays, takes_key]))
-    return Merged(_sorted(pa.concat_tables([existing, incoming]), table.sort, kept), outcome, conflicts, conflicting)
+    return Merged(
+        _sorted(pa.concat_tables([existing, incoming]), table.sort, kept), outcome, conflicts, conflicting, met
+    )
 
 
 def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Merged:
     both = pa.concat_tables([existing, incoming])
     keys, span = pack(both, table.key, ordered=False)
-    lead, *ties = table.order
-    leads, _ = _ranks(both.column(lead))
+    # What tells most rows apart: the columns before the first that is rarely needed, or is a text.
+    lead, ties = table.order[:_LEADING], table.order[_LEADING:]
+    leads, _ = pack(both, lead)
     greatest = np.full(span, -1, np.int64)
     np.maximum.at(greatest, keys, leads)
     leads_its_key = leads == greatest[keys]
@@ -159,7 +168,8 @@ def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Mer
     new = leading[stays & (leading >= existing.num_rows)]
     outcome[new - existing.num_rows] = Outcome.INSERTED
     changed = _sorted(few, table.sort, np.flatnonzero(stays)) if len(new) else None
-    return Merged(changed, outcome, np.zeros(0, np.int64), table.schema.empty_table())
+    none = table.schema.empty_table()
+    return Merged(changed, outcome, np.zeros(0, np.int64), none, none)
 
 
 def for_takes(rows: pa.Table) -> pa.Table:
@@ -290,10 +300,29 @@ def _ranks(column: pa.ChunkedArray, ordered: bool = True) -> tuple[Ints, int]:
         ranks[pc.array_sort_indices(values).to_numpy()] = np.arange(len(values))
         codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
         return ranks[codes], len(values)
-    width = np.int32 if pa.types.is_date32(column.type) else np.int64
+    if column.null_count or pa.types.is_boolean(column.type):
+        return _ranks_with_nulls(column)
+    width = np.int32 if column.type.bit_width == 32 else np.int64
     numbers = np.concatenate([as_numpy(chunk, width) for chunk in column.chunks], dtype=np.int64)
     numbers -= numbers.min()
     return numbers, int(numbers.max()) + 1
+
+
+def _ranks_with_nulls(column: pa.ChunkedArray) -> tuple[Ints, int]:
+    """The same of numbers or booleans of which some are missing: those rank lowest, but a missing boolean as true."""
+    there = valid(column)
+    if not there.any():
+        return np.zeros(len(column), np.int64), 1
+    if pa.types.is_boolean(column.type):
+        bits = [np.unpackbits(np.frombuffer(c.buffers()[1], np.uint8), bitorder="little")[c.offset :][: len(c)]
+                for c in column.chunks]  # fmt: skip
+        return np.where(there, np.concatenate(bits), 1).astype(np.int64), 2
+    ranks = np.zeros(len(column), np.int64)
+    width = np.int32 if pa.types.is_int32(column.type) else np.int64
+    numbers = concatenated(column, width)[there].astype(np.int64)
+    numbers -= numbers.min()
+    ranks[there] = numbers + 1
+    return ranks, int(numbers.max()) + 2
 
 
 def _sorted(rows: pa.Table, columns: tuple[str, ...], kept: Ints) -> Sorted:
