@@ -72,7 +72,7 @@ REASONS: dict[Reason, str] = {
     Reason.BAD_TIMESTAMP: "the time is not in a known form, or lies before 1990",
     Reason.FUTURE_TIMESTAMP: "the time lies further ahead than the allowed clock skew",
     Reason.BAD_EVENT_ID: "the event id is not a short string or a whole number",
-    Reason.UNKNOWN_MESSAGE: "the message has no known form, neither of a tick nor of what is skipped",
+    Reason.UNKNOWN_MESSAGE: "the message has none of the known forms, neither of a tick nor of what is skipped",
     Reason.CONFLICT: "the table already holds other values for this key",
     Reason.REPLACED: "these stored values were replaced by a restatement",
     Reason.REMOVED: "these stored rows were taken out, as their source was never true",
@@ -272,7 +272,7 @@ REJECTED_RECORDS = Table(
         Column("target_table", SYMBOL, "table that the row was meant for"),
         Column("source", SYMBOL, "key of the staging object that the row came from"),
         Column("line", pa.int64(), "line of the row in the object, from 1; 0 for the whole file"),
-        Column("place", pa.int32(), "number of the record in its line, from 0, where a line may hold several", True),
+        Column("place", pa.int32(), "number of the record in its line, from 0; null where a line is a row", True),
         Column("reason", SYMBOL, "code from the closed list of reasons"),
         Column("detail", STRING, "what exactly was wrong, in words", nullable=True),
         Column("raw", STRING, "the row as it came", nullable=True),
@@ -299,4 +299,7 @@ REJECTED = pa.schema(
         pa.field("raw", pa.string()),
     ]
 )
-"""Rejected rows of one source object: where, why (a code of `schemas.Reason`), what exactly, and the row as it came."""
+"""Rejected rows of one source object: where, why (a code of `schemas.Reason`), what exactly, and the row as it came.
+
+`place` is the number of a record in its line, from 0. It is null where a line is a row, as in a CSV file.
+"""

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from stock_pipeline.arrow import as_arrow
+
 
 @dataclass(frozen=True)
 class Cleaned:
@@ -30,6 +32,12 @@ class Cleaned:
     skipped: int
     raw: Callable[[Sequence[int]], list[str]]
     cancels: int = 0
+
+    def places(self, rows: npt.NDArray[np.int64]) -> pa.Array:
+        """The place of some good rows (by their number) in their lines, null where a line is a row."""
+        if "place" not in self.good.column_names:
+            return pa.nulls(len(rows), pa.int32())
+        return self.good["place"].take(as_arrow(rows, pa.int64())).combine_chunks().fill_null(0)
 
     @property
     def rows(self) -> int:

@@ -142,6 +142,7 @@ def _rejected(rows: DailyRows, judged: Sequence[_Judged]) -> pa.Table:
     lines = rows.lines.numbers(records[order])
     columns = [
         as_arrow(lines, pa.int64()),
+        pa.nulls(len(lines), pa.int32()),
         strings(reasons[i] for i in order),
         strings(details[i] for i in order),
         strings(rows.lines.texts(lines) if order else ()),

@@ -72,7 +72,7 @@ def list_(
     _summarize(found)
     if limit:
         out().print()
-        print_rows(found.select(["source", "line", "reason", "detail", "raw"]).slice(0, limit), Format.TABLE)
+        print_rows(found.select(["source", "line", "place", "reason", "detail", "raw"]).slice(0, limit), Format.TABLE)
     if found.num_rows > limit:
         say(f"{limit:,} of {found.num_rows:,} rows; --limit shows more, --format csv all of them")
 

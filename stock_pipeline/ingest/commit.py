@@ -285,13 +285,9 @@ def _conflict_records(
         raw = np.array(source.cleaned.raw(lines.tolist()), object)
         raw[gave_way] = as_text(merged.conflicting.take(mine[gave_way]), table)
         reasons = np.where(gave_way, Reason.REPLACED.value, Reason.CONFLICT.value)
-        columns = [
-            pa.array(lines),
-            pa.nulls(len(mine), pa.int32()),
-            pa.array(reasons.tolist()),
-            origin.take(mine),
-            pa.array(raw.tolist(), pa.string()),
-        ]
+        places = source.cleaned.places(at[mine] - (ends[owner] - source.rows))
+        texts = pa.array(raw.tolist(), pa.string())
+        columns = [pa.array(lines), places, pa.array(reasons.tolist()), origin.take(mine), texts]
         found[int(owner)] = pa.table(columns, REJECTED.names).cast(REJECTED)
     return found
 
@@ -306,7 +302,7 @@ def _not_stored(source: SourceObject) -> pa.Table:
     """The rows of an source that go on record: what was rejected, and what met other values."""
     if cleaned := source.cleaned:
         return pa.concat_tables([cleaned.rejected, *source.conflicts])
-    row = {"line": 0, "reason": Reason.FILE_REFUSED.value, "detail": source.refused, "raw": None}
+    row = {"line": 0, "place": None, "reason": Reason.FILE_REFUSED.value, "detail": source.refused, "raw": None}
     return pa.Table.from_pylist([row], REJECTED)
 
 

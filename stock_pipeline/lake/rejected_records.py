@@ -122,7 +122,8 @@ def read_rejects(
 
     with ThreadPoolExecutor(8) as threads:
         found = pa.concat_tables([REJECTED_RECORDS.schema.empty_table(), *threads.map(rows, partitions)])
-    return found.unify_dictionaries().sort_by([("etl_loading_ts", "descending"), ("line", "ascending")])
+    order = [("etl_loading_ts", "descending"), ("line", "ascending"), ("place", "ascending")]
+    return found.unify_dictionaries().sort_by(order)
 
 
 def _recorded(store: ObjectStore, key: str) -> _Record:

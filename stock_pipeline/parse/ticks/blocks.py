@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from stock_pipeline.arrow import Bools, Ints, as_arrow, offsets
+from stock_pipeline.arrow import Bools, Codes, Ints, as_arrow, offsets
 from stock_pipeline.parse.files import Bytes
-from stock_pipeline.parse.ticks.columnar import Columns, Layouts
+from stock_pipeline.parse.ticks.columnar import Layouts
+from stock_pipeline.parse.ticks.columns import Columns
 from stock_pipeline.parse.ticks.framing import MAX_RECORD
 from stock_pipeline.parse.ticks.rowwise import LineReader
 from stock_pipeline.settings import MIB
@@ -39,13 +40,13 @@ class Cut:
 
 @dataclass(frozen=True)
 class Part:
-    """Ticks that were read in one way, in the order of their lines (factorize from 0 in the block).
+    """Ticks that were read in one way, in the order of their lines (numbered from 0 in the block).
 
-    `places` is the number of each message in its line; None when all are the first.
+    `places` is the number of each tick in its line; None when all are the first.
     """
 
     lines: Ints
-    places: Ints | None
+    places: Codes | None
     ticks: Columns
 
 
@@ -53,7 +54,8 @@ class Part:
 class Block:
     """What was read from a cut: `first_lines[i]` is the line at which its i-th object begins, of `line_count`.
 
-    `rejected` are tables of `schemas.REJECTED`, and `skipped` has a line for each message that is no tick on purpose.
+    `rejected` are tables of `schemas.REJECTED`, `corrections` of `columns.CORRECTIONS`, and `skipped` has a line for
+    each message that is known and holds no tick.
     """
 
     objects: list[int]
@@ -61,6 +63,7 @@ class Block:
     line_count: int
     parts: list[Part]
     rejected: list[pa.Table]
+    corrections: list[pa.Table]
     skipped: Ints
 
 
@@ -105,8 +108,10 @@ def read_block(cut: Cut, layouts: Layouts) -> Block:
         objects=cut.objects,
         first_lines=np.searchsorted(ends, cut.starts),
         line_count=len(lines),
-        parts=[Part(usual[at], None, ticks) for at, ticks in by_layout] + [Part(*read) for read in reader.read],
+        parts=[Part(usual[read.lines], read.places, read.ticks) for read in by_layout]
+        + [Part(*r) for r in reader.read],
         rejected=reader.rejected,
+        corrections=reader.corrections,
         skipped=np.array(reader.skipped, np.int64),
     )
 

@@ -1,8 +1,8 @@
 """Tick objects → rows: NDJSON and its kin, of this project and of vendors (vendors.py), by columns where possible.
 
-Objects are read together: small ones are joined to blocks, large ones are cut into blocks (blocks.py), and blocks
-are read in threads. In a block, lines that are written alike are read by whole columns (columnar.py) and all others
-one by one (rowwise.py); both give the same values, so which way a line went shows in nothing but time.
+Objects are read together: small ones are joined to blocks, large ones are cut into blocks (blocks.py), and blocks are
+read in threads. In a block, lines that are written alike are read by whole columns (columnar.py) and all others one by
+one (rowwise.py); both give the same values, so which way a line went shows in nothing but time.
 """
 
 from __future__ import annotations
@@ -21,18 +21,23 @@ from stock_pipeline.errors import FileRefused
 from stock_pipeline.parse.files import MAX_BYTES, Bytes, Unpacked, unpack
 from stock_pipeline.parse.ticks.blocks import BLOCK, Block, Cut, Part, in_threads, joined, read_block
 from stock_pipeline.parse.ticks.columnar import Layouts
+from stock_pipeline.parse.ticks.columns import CORRECTIONS, NAMES, REQUIRED, TYPES, zeros
 from stock_pipeline.parse.ticks.framing import like_a_document, one_record_a_line, text_of_lines
-from stock_pipeline.schemas import REJECTED, STREAM_PRICES_HISTORY
+from stock_pipeline.schemas import REJECTED
 
 MAX_REJECTED = 1_000_000
 """An object with more broken records than this, and fewer good ones, is refused whole."""
 
 SCHEMA = pa.schema(
-    [STREAM_PRICES_HISTORY.schema.field(name) for name in ("event_id", "symbol", "price", "size", "produced_at")]
+    [
+        *(pa.field(name, TYPES[name], nullable=name not in REQUIRED) for name in NAMES),
+        pa.field("place", pa.int32(), nullable=False),
+    ]
 )
+"""The columns of ticks as they were read (`columns.Columns`), and the number of each tick in its line, from 0."""
 
 _LONGEST_LINE = 2**31 - 2 * BLOCK  # Arrow's string offsets have 32 bits
-_RECORD_BEGINS = re.compile(rb"^[ \t\r]*[\[{]", re.MULTILINE)
+_RECORD_BEGINS = re.compile(rb"^(?:\xef\xbb\xbf)?[ \t\r]*[\[{]", re.MULTILINE)
 _ACCEPTED = "accepted is JSON in UTF-8, one object a line (NDJSON), plain or gzipped"
 
 
@@ -40,12 +45,12 @@ _ACCEPTED = "accepted is JSON in UTF-8, one object a line (NDJSON), plain or gzi
 class TickRows:
     """The ticks of some source objects, as they were sent.
 
-    `table` has the columns event_id, symbol (as it came), price, size and produced_at. Its chunks are in the order of
-    the objects and of their lines, as are the rows of a chunk; but chunks may overlap, where lines were read in several
-    ways. `objects` (int32) and `lines` (int64, from 1) tell where each row came from; `rejected` (schema
-    `REJECTED`) and `rejected_objects` the same of what could not be read. `skipped` counts, for each object, the
-    messages that are no ticks on purpose; `refused` says of refused objects why. `raw` gives the text of lines of one
-    object.
+    `table` has the schema `SCHEMA`. Its chunks are in the order of the objects and of their lines, as are the rows of a
+    chunk; but chunks may overlap, where lines were read in several ways. `objects` (int32) and `lines` (int64, from 1)
+    tell where each row came from; `rejected` (schema `schemas.REJECTED`) and `rejected_objects` the same of what could
+    not be read, `corrections` (schema `columns.CORRECTIONS`) and `corrections_objects` of what takes a trade back.
+    `skipped` counts, for each object, the known messages that hold no tick; `refused` says of refused objects why.
+    `raw` gives the text of lines of one object.
     """
 
     table: pa.Table
@@ -53,6 +58,8 @@ class TickRows:
     lines: Ints
     rejected: pa.Table
     rejected_objects: Codes
+    corrections: pa.Table
+    corrections_objects: Codes
     skipped: Ints
     refused: dict[int, str]
     raw: Callable[[int, Sequence[int]], list[str]]
@@ -67,12 +74,13 @@ def parse_ticks(data: bytes, source: str, *, max_bytes: int = MAX_BYTES) -> Tick
 
 
 def parse_tick_objects(objects: Sequence[tuple[bytes | Unpacked, str]], *, max_bytes: int = MAX_BYTES) -> TickRows:
-    """The ticks of several objects, each given as its bytes and its identity (`bucket/key@version or ETag`).
+    """The ticks of several objects, each given as its bytes and its key.
 
     What is given as `Unpacked` is taken as it is: who reads objects side by side unpacks them there.
 
     A record without an id of its own gets one from the identity of its object and its position in it: the line and,
-    from the second on, the number of the message in the line. An object with a JSON array or with objects over several
+    from the second on, the number of the tick in the line. Key and content are the identity of an object, so a copy in
+    another bucket has the same, however it was uploaded. An object with a JSON array or with objects over several
     lines is taken as one record a line. Objects are refused that hold no JSON object at all, are larger than
     `max_bytes` unpacked, or consist mostly of broken records; the others are not affected.
     """
@@ -113,7 +121,8 @@ class _Reading:
         self._objects, self._max_bytes = objects, max_bytes
         self._texts: list[Bytes] = []
         self._refused: dict[int, str] = {}
-        self._ticks, self._rejected = _Rows(), _Rows()
+        self._ticks, self._rejected, self._corrections = _Rows(), _Rows(), _Rows()
+        self._digests: dict[int, str] = {}
         self._lines_read, self._good, self._bad, self._skipped = np.zeros((4, len(objects)), np.int64)
 
     def cuts(self) -> Iterator[Cut]:
@@ -165,11 +174,12 @@ class _Reading:
             owners, lines = origin(part.lines)
             self._ticks.add(self._table(part, owners, lines), owners, lines)
             self._good += np.bincount(owners, minlength=len(self._good))
-        for rejected in block.rejected:
-            owners, lines = origin(as_numpy(rejected["line"].chunk(0), np.int64))
-            factorize = rejected.set_column(0, REJECTED.field("line"), as_arrow(lines, pa.int64()))
-            self._rejected.add(factorize, owners, lines)
-            self._bad += np.bincount(owners, minlength=len(self._bad))
+        for found, into in ((block.rejected, self._rejected), (block.corrections, self._corrections)):
+            for table in found:
+                owners, lines = origin(as_numpy(table["line"].chunk(0), np.int64))
+                into.add(table.set_column(0, table.schema.field("line"), as_arrow(lines, pa.int64())), owners, lines)
+                counts = self._bad if into is self._rejected else self._good
+                counts += np.bincount(owners, minlength=len(counts))
         self._skipped += np.bincount(origin(block.skipped)[0], minlength=len(self._skipped))
         for index in np.flatnonzero((self._bad > MAX_REJECTED) & (self._bad > self._good)).tolist():
             self._refused[index] = f"more than {MAX_REJECTED} broken records, and fewer good ones; {_ACCEPTED}"
@@ -179,15 +189,21 @@ class _Reading:
         if ids.null_count:
             numbers = as_arrow(lines, pa.int64()).cast(pa.string())
             if part.places is not None and part.places.any():
-                places = as_arrow(part.places, pa.int64()).cast(pa.string())
+                places = as_arrow(part.places, pa.int32()).cast(pa.string())
                 further = pc.binary_join_element_wise(numbers, places, ".")
                 numbers = pc.if_else(booleans(part.places > 0), further, numbers)
             first, last = int(owners[0]), int(owners[-1])
-            prefixes = strings(identity_digest(source) for _, source in self._objects[first : last + 1])
+            prefixes = strings(self._digest(index) for index in range(first, last + 1))
             prefix = prefixes.take(as_arrow(owners - np.int32(first), pa.int32()))
             ids = pc.coalesce(ids, pc.binary_join_element_wise(prefix, numbers, "-"))
-        columns = [ids, ticks.symbol.dictionary_encode(), ticks.price, ticks.size, ticks.produced_at]
-        return pa.Table.from_arrays(columns, schema=SCHEMA)
+        places = zeros(len(lines)) if part.places is None else as_arrow(part.places, pa.int32())
+        return pa.Table.from_arrays([ids, *ticks.arrays[1:], places], schema=SCHEMA)
+
+    def _digest(self, index: int) -> str:
+        """What begins the derived event ids of an object; its content is hashed only where there is such an id."""
+        if index not in self._digests:
+            self._digests[index] = identity_digest(self._objects[index][1], self._texts[index])
+        return self._digests[index]
 
     def finish(self) -> TickRows:
         """Everything that was read, without the objects that turned out to be no ticks at all."""
@@ -200,17 +216,21 @@ class _Reading:
         self._skipped[gone] = 0
         ticks = self._ticks.without(gone, SCHEMA)
         rejected, rejected_objects, _ = self._rejected.without(gone, REJECTED)
+        corrections, corrections_objects, _ = self._corrections.without(gone, CORRECTIONS)
         texts = self._texts
         return TickRows(
             *ticks,
             rejected,
             rejected_objects,
+            corrections,
+            corrections_objects,
             self._skipped,
             self._refused,
             raw=lambda index, lines: text_of_lines(texts[index], lines),
         )
 
 
-def identity_digest(source: str) -> str:
-    """What begins the derived event ids of an object: 24 hexadecimal digits of its identity."""
-    return blake2b(source.encode(), digest_size=12).hexdigest()
+def identity_digest(key: str, text: Bytes) -> str:
+    """24 hexadecimal digits of an object's identity: its key and its content, not the bucket that it lies in."""
+    content = blake2b(text, digest_size=32).hexdigest()
+    return blake2b(f"{key}\n{content}".encode(), digest_size=12).hexdigest()

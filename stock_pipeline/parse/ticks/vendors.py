@@ -1,225 +1,184 @@
-"""The shapes in which ticks come: which field means what for each vendor, and how a value is read.
+"""The table of tick vendors: their forms of a trade, and their other messages. A new form starts here.
 
-This is the slow grammar, one decoded message at a time, and it alone decides what a value means. The fast grammar
-(columnar.py) takes a part of the same messages and gives the same values for them.
-
-Aliases are per vendor and case-sensitive, as Alpaca's `S` is the symbol and its `s` the size:
-
-| shape | told by | symbol | price | size | time | event id |
-|---|---|---|---|---|---|---|
-| this project | symbol and price, or produced_at | symbol | price | size | produced_at | event_id as it is |
-| Alpaca | `T` = `t` | S | p | s | t | alpaca:S:x:day:i |
-| Massive (Polygon) | `ev` = `T` | sym | p | s | t | massive:sym:x:trfi:day:i |
-| Finnhub | `type` = `trade`, trades in `data` | s | p | v | t | none |
-| Coinbase | `type` = `match`, `last_match` | product_id | price | size | time | coinbase:product_id:trade_id |
-
-A vendor's trade id becomes the event id together with everything that its number is unique within: the product at
-Coinbase; symbol, exchange (x) and reporting facility (trfi) at Alpaca and Massive, where numbers begin again each day,
-so that the UTC day of the trade belongs to it too. Where there is no id, the caller derives one from the position.
+Facts as the vendors' public documentation has them. A message of none of these forms is rejected as `unknown_message`.
+docs/reference.md shows the table (section Ticks); the words used in it are explained in shapes.py.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from datetime import date, timedelta
-from functools import lru_cache
-from math import isfinite
-from typing import Any, NamedTuple
+from stock_pipeline.parse.ticks.forms import Forms
+from stock_pipeline.parse.ticks.others import OTHERS
+from stock_pipeline.parse.ticks.shapes import Shape, signs
 
-from stock_pipeline.schemas import Reason
+_NO_TRADE = (
+    "quote|quotes|book|orderbook|depth|bar|candle|heartbeat|ping|pong|subscribe|subscribed|unsubscribe|unsubscribed|"
+    "subscription|subscriptions|status|info|ack|error"
+)
 
+OWN = Shape(
+    "this project", signs("produced_at"), "symbol", "price", "size", "produced_at", "event_id",
+    unless=(*signs(f"type={_NO_TRADE}"), *signs(f"event={_NO_TRADE}")),
+)  # fmt: skip
 
-@dataclass(frozen=True)
-class Shape:
-    """Where one vendor's message has its fields.
+OWN_UNTIMED = Shape(
+    "this project, without a time", signs("symbol", "price"), "symbol", "price", "size", "produced_at", "event_id",
+    unless=OWN.unless,
+)  # fmt: skip
 
-    `scope` names the fields within which the vendor's trade id is unique; `daily` says that the day is one of them.
-    """
-
-    vendor: str
-    symbol: str
-    price: str
-    size: str
-    time: str
-    id: str | None = None
-    scope: tuple[str, ...] = ()
-    daily: bool = False
-
-
-Tick = tuple[str | None, str, float, float | None, int]
-"""One message's event id, symbol, price, size and time, the latter in microseconds since 1970 (UTC).
-
-A plain tuple, as making anything better costs as much as decoding the message.
-"""
-
-
-class Problem(NamedTuple):
-    """Why a message is no tick."""
-
-    reason: Reason
-    detail: str
-
-
-OURS = Shape("", "symbol", "price", "size", "produced_at", "event_id")
-ALPACA = Shape("alpaca", "S", "p", "s", "t", "i", scope=("S", "x"), daily=True)
-MASSIVE = Shape("massive", "sym", "p", "s", "t", "i", scope=("sym", "x", "trfi"), daily=True)
-FINNHUB = Shape("finnhub", "s", "p", "v", "t")
-COINBASE = Shape("coinbase", "product_id", "price", "size", "time", "trade_id", scope=("product_id",))
-
-TYPE_KEYS = ("ev", "T", "type")
-"""The keys under which vendors name the type of a message."""
-
-_DAY = 86_400_000_000  # microseconds
-_EPOCH = date(1970, 1, 1)
-_LATEST = (date(9999, 12, 31) - _EPOCH).days * _DAY
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
-_SECOND = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])")
-_REST = re.compile(r"(?:\.([0-9]{1,9}))?(?:[Zz]|([+-])([01][0-9]|2[0-3]):?([0-5][0-9]))?")
-
-
-def shape_of(message: dict[str, Any]) -> Shape | None:
-    """The shape of a message, or None for one that is no tick on purpose: a quote, a subscription, a heartbeat.
-
-    What no vendor's type tells is judged as a record of this project, so that it is rejected with a reason.
-    """
-    if "produced_at" in message or ("symbol" in message and "price" in message):
-        return OURS
-    if isinstance(event := message.get("ev"), str):
-        return MASSIVE if event == "T" else None
-    if isinstance(kind := message.get("T"), str):
-        return ALPACA if kind == "t" else None
-    if isinstance(kind := message.get("type"), str):
-        if kind == "trade" and "data" in message:
-            return FINNHUB
-        return COINBASE if kind in ("match", "last_match") else None
-    return OURS
+_SHARES = (
+    Shape(
+        "Alpaca", signs("T=t", "z"), "S", "p", "s", "t", "i", "alpaca", scope=("x",), session=True,
+        exchange="x", conditions="c", tape="z", codes="alpaca",
+    ),
+    Shape(  # no tape: coins and options, whose codes are not those of the tapes
+        "Alpaca, coins and options", signs("T=t"), "S", "p", "s", "t", "i", "alpaca", scope=("x",), session=True,
+        exchange="x", conditions="c",
+    ),
+    Shape(
+        "Massive", signs("ev=T", "z"), "sym", "p", "ds|s", "t", "i", "massive", scope=("x", "trfi"), session=True,
+        sequence="q", exchange="x", conditions="c", tape="z", reported="trft", codes="massive",
+    ),
+    Shape(
+        "Massive, no tape", signs("ev=T"), "sym", "p", "ds|s", "t", "i", "massive", scope=("x", "trfi"), session=True,
+        sequence="q", exchange="x", conditions="c", reported="trft",
+    ),
+    Shape(
+        "Massive, coins", signs("ev=XT"), "pair", "p", "s", "t", "i", "massive", scope=("x",), session=True,
+        exchange="x", conditions="c",
+    ),
+    Shape("Finnhub", signs("type=trade", "data"), "s", "p", "v", "t", trades="data", conditions="c", codes="finnhub"),
+    Shape(
+        "Tiingo IEX", signs("messageType=A", "service=iex", "data.0=T"),
+        "data.3", "data.9", "data.10", "data.2|data.1", inside="*",
+    ),
+    Shape(
+        "Tiingo coins", signs("messageType=A", "service=crypto_data", "data.0=T"),
+        "data.1", "data.5", "data.4", "data.2", exchange="data.3", inside="*",
+    ),
+    Shape("EODHD", signs("s", "p", "v", "t", "ms"), "s", "p", "v", "t", conditions="c"),
+    Shape("EODHD, coins", signs("s", "p", "q", "t", "dc"), "s", "p", "q", "t"),
+    Shape("Twelve Data", signs("event=price", "symbol"), "symbol", "price", "", "timestamp"),
+    Shape(
+        "Tradier", signs("type=trade|tradex", "symbol", "date", "exch"), "symbol", "price", "size", "date",
+        exchange="exch",
+    ),
+    Shape(
+        "Tradier time and sale", signs("type=timesale", "symbol"), "symbol", "last", "size", "date",
+        sequence="seq", exchange="exch", conditions="flag", unless=signs("cancel=true", "correction=true"),
+    ),
+    Shape(
+        "Databento", signs("action=T", "hd.ts_event"), "symbol", "price", "size", "hd.ts_event",
+        sequence="sequence", exchange="hd.publisher_id", fixed=True,
+    ),
+    Shape("Yahoo", signs("id", "price", "time", "quote_type"), "id", "price", "", "time", exchange="exchange"),
+    Shape(
+        "Yahoo, other keys", signs("id", "price", "time", "quoteType"), "id", "price", "", "time", exchange="exchange",
+    ),
+    Shape(
+        "Kite", signs("instrument_token", "last_price"), "tradingsymbol|symbol", "last_price",
+        "last_traded_quantity|last_quantity", "last_trade_time|exchange_timestamp|timestamp", alone=False,
+    ),
+)  # fmt: skip
 
 
-def read_tick(message: dict[str, Any], shape: Shape) -> Tick | Problem:
-    """A message's values; of several problems the first in the order symbol, price, size, time, event id."""
-    symbol = message.get(shape.symbol)
-    if symbol is None or (type(symbol) is str and not symbol.strip()):
-        return Problem(Reason.MISSING_SYMBOL, f"no value under {shape.symbol!r}")
-    if type(symbol) is not str:
-        return Problem(Reason.BAD_SYMBOL, f"{shape.symbol} is {_shown(symbol)}, not a text")
-    price = read_number(message.get(shape.price), shape.price)
-    if price is None:
-        return Problem(Reason.MISSING_PRICE, f"no value under {shape.price!r}")
-    if type(price) is Problem:
-        return price
-    size = read_number(message.get(shape.size), shape.size)
-    if type(size) is Problem:
-        return size
-    micros = read_time(message.get(shape.time), shape.time)
-    if type(micros) is Problem:
-        return micros
-    event_id = _event_id(message, shape, micros) if shape.id else None  # type: ignore[arg-type]
-    if type(event_id) is Problem:
-        return event_id
-    return event_id, symbol, price, size, micros  # type: ignore[return-value]
+def _binance(name: str, signed: tuple[str, ...], at: str, number: str, event: str) -> Shape:
+    return Shape(
+        name, signs(*signed, f"{at}e={event}"), f"{at}s", f"{at}p", f"{at}q", f"{at}T", f"{at}{number}",
+        f"binance:{event}",
+    )  # fmt: skip
 
 
-def read_number(value: Any, name: str) -> float | Problem | None:
-    """A JSON number or a text that holds a decimal number; None where there is no value (null, blank)."""
-    kind = type(value)
-    if kind is float or kind is int:
-        return float(value)
-    if value is None:
-        return None
-    if kind is str:
-        text = value.strip()
-        if not text:
-            return None
-        if _NUMBER.fullmatch(text) and isfinite(number := float(text)):
-            return number
-        if _NUMBER.fullmatch(text) or _NOT_FINITE.fullmatch(text):
-            return Problem(Reason.NOT_FINITE, f"{name} is {_shown(value)}")
-    return Problem(Reason.BAD_NUMBER, f"{name} is {_shown(value)}")
+_COINS = (
+    _binance("Binance trade", (), "", "t", "trade"),
+    _binance("Binance aggregate trade", (), "", "a", "aggTrade"),
+    _binance("Binance trade, combined stream", ("stream",), "data.", "t", "trade"),
+    _binance("Binance aggregate trade, combined stream", ("stream",), "data.", "a", "aggTrade"),
+    Shape("Bybit", signs("topic=publicTrade.*"), "s", "p", "v", "T", "i", "bybit", trades="data", sequence="seq"),
+    Shape(
+        "OKX", signs("arg.channel=trades|trades-all|option-trades"), "instId", "px", "sz", "ts", "tradeId", "okx",
+        trades="data", sequence="seqId",
+    ),
+    Shape("Kraken v1", signs("2=trade", "3"), "/3", "0", "1", "2", trades="1"),
+    Shape(
+        "Kraken v2", signs("channel=trade", "type=snapshot|update"), "symbol", "price", "qty", "timestamp",
+        "trade_id", "kraken", trades="data",
+    ),
+    Shape("Kraken futures", signs("feed=trade", "product_id"), "product_id", "price", "qty", "time", "uid",
+          "kraken-futures", sequence="seq"),
+    Shape("Kraken futures, snapshot", signs("feed=trade_snapshot"), "product_id", "price", "qty", "time", "uid",
+          "kraken-futures", trades="trades", sequence="seq"),
+    Shape(
+        "Coinbase Exchange", signs("type=match|last_match"), "product_id", "price", "size", "time", "trade_id",
+        "coinbase", scope=("product_id",), sequence="sequence",
+    ),
+    Shape(
+        "Coinbase Advanced", signs("channel=market_trades", "events"), "product_id", "price", "size", "time",
+        "trade_id", "coinbase", scope=("product_id",), trades="events.*.trades",
+    ),
+    Shape(
+        "Bitstamp", signs("event=trade", "channel=live_trades_*"), "channel", "data.price_str|data.price",
+        "data.amount_str|data.amount", "data.microtimestamp|data.timestamp", "data.id", "bitstamp",
+        inside="live_trades_*",
+    ),
+    Shape(
+        "Gemini", signs("type=trade", "symbol", "quantity"), "symbol", "price", "quantity", "timestamp", "event_id|tid",
+        "gemini",
+    ),
+    Shape(
+        "Gemini, with its book", signs("type=l2_updates", "trades"), "symbol", "price", "quantity", "timestamp",
+        "event_id|tid", "gemini", trades="trades",
+    ),
+    Shape("Gemini, fast", signs("E", "s", "t", "p", "q", "m"), "s", "p", "q", "E", "t", "gemini-fast", inside="*",
+          unless=signs("e")),
+    Shape(
+        "Gemini v1", signs("type=update", "events.*.type=trade"), "symbol", "price", "amount",
+        "/timestampms|/timestamp", "tid", "gemini", trades="events", only="type=trade", alone=False,
+    ),
+    Shape(
+        "KuCoin", signs("topic=/market/match:*", "data"), "data.symbol", "data.price", "data.size", "data.time",
+        "data.tradeId", "kucoin", sequence="data.sequence",
+    ),
+    Shape(
+        "KuCoin futures", signs("topic=/contractMarket/execution:*", "data"), "data.symbol", "data.price", "data.size",
+        "data.ts", "data.tradeId", "kucoin-futures", sequence="data.sequence",
+    ),
+    Shape(
+        "Huobi (HTX)", signs("ch=market.*.trade.detail"), "/ch", "price", "amount", "ts", "tradeId", "huobi",
+        trades="tick.data", inside="market.*.trade.detail",
+    ),
+    Shape("Bitfinex", signs("1=te|tu|fte|ftu", "2"), "", "2.3", "2.2", "2.1", "2.0", "bitfinex", alone=False),
+    Shape(
+        "Deribit", signs("method=subscription", "params.channel=trades.*"), "instrument_name", "price", "amount",
+        "timestamp", "trade_id", "deribit", trades="params.data", sequence="trade_seq",
+    ),
+    Shape(
+        "BitMEX", signs("table=trade", "action=partial|insert"), "symbol", "price", "size", "timestamp", "trdMatchID",
+        "bitmex", trades="data",
+    ),
+    Shape(
+        "dYdX", signs("channel=v4_trades|v3_trades", "type=channel_data|subscribed", "contents"), "/id", "price",
+        "size", "createdAt", "id", "dydx", trades="contents.trades",
+    ),
+    Shape(
+        "dYdX, batched", signs("channel=v4_trades|v3_trades", "type=channel_batch_data", "contents"), "/id", "price",
+        "size", "createdAt", "id", "dydx", trades="contents.*.trades",
+    ),
+    Shape(
+        "Upbit", signs("type=trade", "code", "trade_price"), "code", "trade_price", "trade_volume",
+        "trade_timestamp|timestamp", "sequential_id", "upbit",
+    ),
+    Shape("Upbit, short keys", signs("ty=trade", "cd"), "cd", "tp", "tv", "ttms|tms", "sid", "upbit"),
+    Shape(
+        "tardis", signs("type=trade", "symbol", "amount", "localTimestamp"), "symbol", "price", "amount", "timestamp",
+        "id", "tardis", scope=("exchange",), exchange="exchange",
+    ),
+    Shape(
+        "cryptofeed", signs("exchange", "symbol", "amount", "price", "receipt_timestamp"), "symbol", "price", "amount",
+        "timestamp", "id", "cryptofeed", scope=("exchange",), exchange="exchange",
+    ),
+    Shape("ccxt", signs("symbol", "price", "amount", "datetime"), "symbol", "price", "amount", "timestamp|datetime",
+          "id", "ccxt"),
+)  # fmt: skip
 
-
-def read_time(value: Any, name: str) -> int | Problem:
-    """Microseconds since 1970 of `YYYY-MM-DD HH:MM:SS[.f]` (or with T) in UTC or with its offset, or of an epoch.
-
-    Digits beyond the microsecond are cut off. An epoch is in the unit that its size tells: below 1e11 seconds, below
-    1e14 milliseconds, below 1e17 microseconds, else nanoseconds; no unit overlaps another between 1990 and 5138.
-    """
-    kind = type(value)
-    micros = None
-    if kind is str:
-        text = value.strip()
-        if not text:
-            return Problem(Reason.MISSING_TIMESTAMP, f"no value under {name!r}")
-        micros = _epoch(int(text)) if text.isascii() and text.isdigit() and len(text) < 20 else _calendar(text)
-    elif kind is int or kind is float:
-        micros = _epoch(value)
-    elif value is None:
-        return Problem(Reason.MISSING_TIMESTAMP, f"no value under {name!r}")
-    if micros is None or not 0 <= micros < _LATEST:
-        return Problem(Reason.BAD_TIMESTAMP, f"{name} is {_shown(value)}")
-    return micros
-
-
-def _epoch(number: int | float) -> int:
-    for bound, factor in ((1e11, 1_000_000), (1e14, 1_000), (1e17, 1)):
-        if number < bound:
-            return round(number * factor)
-    return int(number) // 1000
-
-
-def _calendar(text: str) -> int | None:
-    second, rest = _start_of_second(text[:19]), text[19:]
-    if second is None or not rest:
-        return second
-    if not (found := _REST.fullmatch(rest)):
-        return None
-    fraction, sign, hours, minutes = found.groups()
-    if fraction:
-        second += int(fraction[:6].ljust(6, "0"))
-    if sign:
-        offset = (int(hours) * 3600 + int(minutes) * 60) * 1_000_000
-        second += offset if sign == "-" else -offset
-    return second
-
-
-@lru_cache(8192)
-def _start_of_second(text: str) -> int | None:
-    if not (found := _SECOND.fullmatch(text)):
-        return None
-    day, hour, minute, second = found.groups()
-    try:
-        days = (date.fromisoformat(day) - _EPOCH).days
-    except ValueError:
-        return None
-    return days * _DAY + (int(hour) * 3600 + int(minute) * 60 + int(second)) * 1_000_000
-
-
-def _event_id(message: dict[str, Any], shape: Shape, micros: int) -> str | Problem | None:
-    assert shape.id
-    value = message.get(shape.id)
-    if value is None or value == "":
-        return None
-    if type(value) is int:
-        value = str(value)
-    if type(value) is not str or not value.isprintable() or value.isspace():
-        return Problem(Reason.BAD_EVENT_ID, f"{shape.id} is {_shown(value)}")
-    if not shape.vendor:
-        return value
-    day = (_day_name(micros // _DAY),) if shape.daily else ()
-    return ":".join((shape.vendor, *(_plain(message.get(key)) for key in shape.scope), *day, value))
-
-
-def _plain(value: Any) -> str:
-    return str(value) if type(value) in (str, int) else ""
-
-
-@lru_cache(1024)
-def _day_name(days: int) -> str:
-    return (_EPOCH + timedelta(days=days)).isoformat()
-
-
-def _shown(value: Any) -> str:
-    """A value in a message for people: short, whatever was sent."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}…"
+FORMS = Forms((OWN, *_SHARES, *_COINS, OWN_UNTIMED), OTHERS)
+"""All that is known, in the order in which a message is held against it."""

@@ -1,0 +1,90 @@
+"""All known forms of messages together: which one a message has, and which ones an unknown message is near to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+from stock_pipeline.parse.ticks.shapes import Other, Path, Shape, Text
+
+
+class Forms:
+    """All known forms, in the order in which they are tried; which can be, is looked up by a message's keys."""
+
+    def __init__(self, shapes: Sequence[Shape], others: Sequence[Other]) -> None:
+        self.shapes, self.others = tuple(shapes), tuple(others)
+        self._shapes_by_keys: dict[Any, tuple[Shape, ...]] = {}
+        self._others_by_keys: dict[Any, tuple[Other, ...]] = {}
+
+    def shape_of(self, message: Any) -> Shape | None:
+        """The form of a message that holds trades, None for any other message."""
+        possible = _possible(self.shapes, self._shapes_by_keys, message)
+        return next((shape for shape in possible if shape.of(message)), None)
+
+    def other_of(self, message: Any) -> Other | None:
+        """What a message is that holds no trade on purpose, None when it is not known either."""
+        possible = _possible(self.others, self._others_by_keys, message)
+        return next((other for other in possible if other.of(message)), None)
+
+    def knows(self, message: Any) -> bool:
+        """Whether a message is of a form, or another message that is known."""
+        return self.shape_of(message) is not None or self.other_of(message) is not None
+
+    def asked(self, message: Any, shape: Shape) -> dict[Path, list[Text]]:
+        """The paths at which a text decides that a message with these keys is of this form, and all the texts that
+        do."""
+        texts: dict[Path, list[Text]] = {}
+        for form in _possible(self.shapes, self._shapes_by_keys, message):
+            for sign in (*form.signs, *form.unless):
+                if sign.texts:
+                    texts.setdefault(sign.path, []).extend(sign.texts)
+            if form is shape:
+                break
+        return texts
+
+    def nearest(self, message: Any, most: int = 3) -> list[str]:
+        """The names of the forms that have most in common with a message, with what it lacks of them."""
+        keys = set(_keys(message, 4))
+
+        def alike(shape: Shape) -> float:
+            said = [sign for sign in shape.signs if sign.texts]
+            common = len(keys & shape.names) + sum(sign.holds(message) for sign in said)
+            return common / (len(shape.names) + len(said))
+
+        near = sorted((shape for shape in self.shapes if alike(shape)), key=alike, reverse=True)[:most]
+        return [f"{shape.name} ({_lacks(shape, keys)})" for shape in near]
+
+
+_MOST_KEYS = 4096  # messages with other keys than all before: beyond so many, the lookup begins anew
+
+
+_Form = TypeVar("_Form", Shape, Other)
+
+
+def _possible(forms: Sequence[_Form], known: dict[Any, tuple[_Form, ...]], message: Any) -> tuple[_Form, ...]:
+    """The forms of which a message has all the first keys."""
+    keys = tuple(message) if type(message) is dict else len(message)
+    if (found := known.get(keys)) is None:
+        has = set(message) if type(message) is dict else set(range(len(message)))
+        found = tuple(form for form in forms if all(sign.path[0] in has for sign in form.signs))
+        if len(known) >= _MOST_KEYS:
+            known.clear()
+        known[keys] = found
+    return found
+
+
+def _keys(value: Any, depth: int) -> Iterator[str]:
+    if depth and type(value) is dict:
+        for key, inner in value.items():
+            yield key
+            yield from _keys(inner, depth - 1)
+    elif depth and type(value) is list:
+        for inner in value[:4]:
+            yield from _keys(inner, depth - 1)
+
+
+def _lacks(shape: Shape, keys: set[str]) -> str:
+    missing = sorted(shape.names - keys)
+    if missing:
+        return f"lacks {', '.join(missing)}"
+    return "has other texts under " + ", ".join(".".join(map(str, sign.path)) for sign in shape.signs if sign.texts)
