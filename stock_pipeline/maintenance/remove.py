@@ -72,9 +72,8 @@ def find_source(source: str, lake: ObjectStore, settings: Settings) -> Found:
         counts |= {(part.name, name): rows for name, rows in zip(names, found, strict=True) if rows}
     recorded = read_rejects(lake, table, key)["reason"].cast(pa.string()).to_pylist()
     if not counts and Reason.REMOVED not in recorded:
-        raise StockPipelineError(  # noqa: S608 (words for a person)
-            f"no row of {table.name} comes from {key}, so nothing is removed; to see the keys that there are: "
-            f"SELECT DISTINCT source FROM {table.name}"
+        raise StockPipelineError(
+            f"no row of {table.name} comes from {key}, so nothing is removed; its column `source` has the keys that do"
         )
     return Found(key, table, counts, recorded.count(Reason.REMOVED))
 
