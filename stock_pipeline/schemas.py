@@ -114,8 +114,8 @@ class Table:
     """One table of the lake.
 
     `key` names the columns that identify a row. `keep` says which of several rows with one key stays: "first" (the one
-    stored first) or "greatest" (by the columns of `order`, where nothing is least, but "true" among true and false).
-    `values` are compared to tell a duplicate from a conflict;
+    stored first) or "greatest" (by the columns of `order`, where nothing is least, but "true" among true and false);
+    a table that is computed from another one says "replace" (`lake.derived`). `values` are compared to tell a duplicate from a conflict;
     columns that are not `compared` (source, etl_loading_ts, …) never are. Rows inside an object are sorted by `sort`,
     and the object of a partition is called `<prefix><partition><suffix>`.
     """

@@ -6,14 +6,15 @@ Nothing in this package reads or writes anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from stock_pipeline.arrow import as_arrow
+from stock_pipeline.schemas import REJECTED
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,11 @@ class Cleaned:
     (int64) numbers its rows by their line in the decoded object, from 1. `rejected` has the schema `schemas.REJECTED`.
     `skipped` counts records that are not rows of the table on purpose, such as messages of another type, and `cancels`
     those that are rows of `trade_corrections` alone. `raw` gives the text of lines as they came.
+
+    `nulled` counts the optional values that were left out of rows of `good`, by reason, and `notes` (schema `REJECTED`)
+    has a record of each such row: it is stored, and counts as no rejected one. `unread` are the names of columns that
+    nobody reads, without outer blanks, and `decided` says by which evidence something was read in one of several ways
+    (`{"dates": "spacing"}`).
     """
 
     good: pa.Table
@@ -32,6 +38,10 @@ class Cleaned:
     skipped: int
     raw: Callable[[Sequence[int]], list[str]]
     cancels: int = 0
+    nulled: Mapping[str, int] = field(default_factory=dict)
+    notes: pa.Table = field(default_factory=REJECTED.empty_table)
+    unread: tuple[str, ...] = ()
+    decided: Mapping[str, str] = field(default_factory=dict)
 
     def places(self, rows: npt.NDArray[np.int64]) -> pa.Array:
         """The place of some good rows (by their number) in their lines, null where a line is a row."""

@@ -122,7 +122,7 @@ def test_settings_that_are_named_exist(page: Path) -> None:
 
 def test_modules_that_the_architecture_names_exist() -> None:
     text = (DOCS / "architecture.md").read_text()
-    table = text.split("| module |")[1].split("\n\n")[0]
+    table = text.split("| room |")[1].split("\n\n")[0]
     names = re.findall(r"`([a-z_/]+)`", "".join(line.split("|")[1] for line in table.splitlines()[2:]))
     missing = [
         n

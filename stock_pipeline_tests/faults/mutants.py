@@ -63,7 +63,7 @@ _MERGE, _PARTITIONS, _REJECTS = (
     "stock_pipeline/lake/partitions.py",
     "stock_pipeline/lake/rejected_records.py",
 )
-_ARRIVALS, _TICKS, _RAW = (
+_COMMIT, _TICKS, _RAW = (
     "stock_pipeline/ingest/commit.py",
     "stock_pipeline/ingest/ticks.py",
     "stock_pipeline/staging/reader.py",
@@ -120,13 +120,13 @@ MUTANTS = (
            "stale = recorded.modified > source.modified.isoformat()", "stale = False"),
     Mutant("rejected records of one source go under another's", _REJECTS, "hashlib.sha256(source.encode())",
            "hashlib.sha256(source[:13].encode())"),
-    Mutant("replaced values are put on record after the commit", _ARRIVALS,
+    Mutant("replaced values are put on record after the commit", _COMMIT,
            "before_commit=record_replaced if replace else None\n        )\n",
            "before_commit=None\n        )\n        if replace:\n            record_replaced(merged)\n"),
-    Mutant("conflicts are not put on record", _ARRIVALS, "            if arrival.info.etag:\n",
-           '            if arrival.info.etag and "conflict" not in found["reason"].to_pylist():\n'),
-    Mutant("rejects before the merge's disputes are known", _ARRIVALS,
-           "pa.concat_tables([cleaned.rejected, *arrival.disputes])", "cleaned.rejected"),
+    Mutant("conflicts are not put on record", _COMMIT, "            if source.info.etag:\n",
+           '            if source.info.etag and "conflict" not in found["reason"].to_pylist():\n'),
+    Mutant("rejects before the merge's conflicts are known", _COMMIT,
+           "pa.concat_tables([cleaned.rejected, *source.conflicts])", "cleaned.rejected"),
     Mutant("the key is not decoded", _EVENTS, 'unquote_plus(record["s3"]["object"]["key"])', 'record["s3"]["object"]["key"]'),
     Mutant("the key is decoded twice", _EVENTS, '(unquote_plus(record["s3"]["object"]["key"])',
            '(unquote_plus(unquote_plus(record["s3"]["object"]["key"]))'),
@@ -135,8 +135,10 @@ MUTANTS = (
            "return [name for name in named if name in failed]", "return []"),
     Mutant("what there was no time for is acknowledged", _STREAM, 'failures[key] = "no time was left for it"', "pass"),
     Mutant("an event is acknowledged although its ingest failed", _BATCH,
-           "    receipts = ingest_daily_prices(arrivals.keys, staging=STAGING, lake=LAKE, max_bytes=SETTINGS.max_object_mb * MIB)\n",
-           "    try:\n        receipts = ingest_daily_prices(arrivals.keys, staging=STAGING, lake=LAKE)\n"
+           "    receipts = ingest_daily_prices(\n"
+           "        notification.keys, staging=STAGING, lake=LAKE, max_bytes=SETTINGS.max_object_mb * MIB\n"
+           "    )\n",
+           "    try:\n        receipts = ingest_daily_prices(notification.keys, staging=STAGING, lake=LAKE)\n"
            "    except Exception:\n        receipts = []\n"),
     Mutant("a function of the batch tells of no receipt", _BATCH,
            "    reporter.report([receipt for receipt in receipts if receipt.etag])\n", ""),

@@ -40,16 +40,16 @@ def test_equal_texts_and_no_others_share_a_number(texts: list[str]) -> None:
 
 
 @given(st.lists(st.text(max_size=12), max_size=40))
-def test_texts_too_short_for_a_fingerprint_are_numbered_too(texts: list[str]) -> None:
+def test_texts_too_short_for_a_hash_are_numbered_too(texts: list[str]) -> None:
     check(texts)
 
 
-def test_texts_of_one_fingerprint_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_texts_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hashing, "hashes", lambda chunk: np.full(len(chunk), 7, np.uint64))
     check(["event-0001", "event-0002", "event-0001", "event-0003"])
 
 
-def test_a_byte_anywhere_changes_the_fingerprint() -> None:
+def test_a_byte_anywhere_changes_the_hash() -> None:
     text = "0123456789abcdefghijk"
     changed = [text[:n] + "~" + text[n + 1 :] for n in range(len(text))]
     marks = hashing.hashes(pa.array([text, *changed, text[:-1], text + "0"]))
@@ -57,7 +57,7 @@ def test_a_byte_anywhere_changes_the_fingerprint() -> None:
     assert len(set(marks.tolist())) == len(text) + 3
 
 
-def test_the_ids_of_one_producer_have_as_many_fingerprints() -> None:
+def test_the_ids_of_one_producer_have_as_many_hashes() -> None:
     ids = pa.array([f"1f0c9a3e5b7d2468-{n:010}" for n in range(100_000)])
     marks = hashing.hashes(ids)
     assert marks is not None

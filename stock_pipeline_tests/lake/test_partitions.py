@@ -133,7 +133,7 @@ def test_a_restatement_is_announced_before_every_try() -> None:
         YEAR,
         table(bar(close=3.0, source="b.csv")),
         replace=True,
-        before_commit=lambda merged: announced.append(merged.rivals["close"].to_pylist()),
+        before_commit=lambda merged: announced.append(merged.conflicting["close"].to_pylist()),
     )
     assert announced == [[1.0], [2.0]]
     assert closes(store) == {"AAPL": 3.0}

@@ -1,0 +1,58 @@
+"""Tables that are computed from another table: a partition is replaced whole whenever its input has changed.
+
+A derived table has `keep="replace"`. Its objects hold nothing that cannot be computed again, so they need no merge: the
+footer of each says from which version of the input it was computed, and a commit under compare-and-swap replaces it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyarrow as pa
+
+from stock_pipeline.errors import ObjectNotFound
+from stock_pipeline.lake.object_store import ObjectStore
+from stock_pipeline.lake.parquet import decode, encode, footer
+from stock_pipeline.lake.partitions import attempts, partition_key, swap
+from stock_pipeline.schemas import Table
+
+INPUT_ETAG = "input_etag"
+"""Under this name the footer of a derived object holds the ETag of the object that it was computed from."""
+
+
+def derive(
+    store: ObjectStore, derived: Table, partition: str, of: Table, compute: Callable[[pa.Table], pa.Table]
+) -> bool:
+    """Compute a partition of `derived` from the same partition of the table `of`, unless it is up to date.
+
+    `compute` takes the input's rows and returns rows in the schema and the order (`sort`) of `derived`. Returns whether
+    anything was written. Workers may call this side by side: the one that computed from the newest input wins, and
+    calling it again is safe.
+
+    Raises ObjectNotFound when the input has no such partition, ValueError when `derived` is no derived table or the
+    rows have another schema, MergeContention when others were faster at every try, and StoreUnavailable.
+    """
+    if derived.keep != "replace":
+        raise ValueError(f'{derived.name} keeps the {derived.keep}; a derived table has keep="replace"')
+    target = partition_key(derived, partition)
+    for _ in attempts(target):  # pragma: no branch - it ends by raising
+        # The stored version first: what is computed then is at least as new as what it replaces.
+        stored, computed_from = _stored(store, target)
+        source = store.get(partition_key(of, partition))
+        if computed_from == source.info.etag:
+            return False
+        rows = compute(decode(source.data, of))
+        if not rows.schema.equals(derived.schema):
+            raise ValueError(f"the rows computed for {derived.name} have the schema {rows.schema}")
+        if swap(store, target, encode(rows, derived, {INPUT_ETAG: source.info.etag}), stored):
+            return True
+    raise AssertionError("attempts() ends by raising")  # pragma: no cover - as it says
+
+
+def _stored(store: ObjectStore, key: str) -> tuple[str | None, str | None]:
+    """The ETag of a derived object, and that of the input that it was computed from; (None, None) without an object."""
+    try:
+        found = store.get(key)
+    except ObjectNotFound:
+        return None, None
+    return found.info.etag, footer(found.data).get(INPUT_ETAG)
