@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stock_pipeline.ingest.commit import with_provenance
-from stock_pipeline.lake.merge import pack
+from stock_pipeline.lake.packing import pack
 from stock_pipeline.lake.parquet import encode
 from stock_pipeline.lake.partitions import partition_key
 from stock_pipeline.lake.transforms import year_partition

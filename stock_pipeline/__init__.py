@@ -2,3 +2,5 @@
 
 Empty of imports on purpose: Lambdas import this package and must not pay for what they do not use.
 """
+
+__version__ = "0.1.0"

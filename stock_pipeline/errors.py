@@ -10,6 +10,8 @@
     │   ├── PreconditionFailed   somebody else wrote first (HTTP 412 or 409): read again and merge again
     │   └── StoreUnavailable     throttled, timed out or broken (HTTP 429, 5xx, no reply): trying again may help
     ├── MergeContention          compare-and-swap lost more often than the retry limit allows
+    ├── SchemaMismatch           a stored object cannot be read as its table
+    │   └── NewerSchema          a writer would drop what a newer version of the schema put into an object
     ├── RowsWouldBeLost          a rebuild would drop rows whose raw objects are gone
     ├── QueryError               SQL was refused or failed
     ├── QueueError               SQS does not answer, or refuses
@@ -97,6 +99,20 @@ class StoreUnavailable(StoreError):
 
 class MergeContention(StockPipelineError):
     """A partition was rewritten by others at every try; nothing of this merge was lost, run it again."""
+
+
+class SchemaMismatch(StockPipelineError):
+    """A stored object lacks a column that every row needs, or has one of a type that would have to be cut to fit.
+
+    The message names the object, the column and who wrote it.
+    """
+
+
+class NewerSchema(SchemaMismatch):
+    """A writer met an object of a newer version of its table's schema, and wrote nothing: it would drop a part of it.
+
+    The message names the version that wrote it. The remedy is to deploy that version everywhere.
+    """
 
 
 class RowsWouldBeLost(StockPipelineError):

@@ -1,7 +1,7 @@
 """What one ingest of one source object did, as data and as one line of JSON.
 
-`rows = inserted + duplicates + conflicts + sum(rejected) + skipped` holds for every receipt; `Receipt` refuses to exist
-otherwise, so a count that does not add up is found where it is made.
+`rows = inserted + duplicates + updated + conflicts + sum(rejected) + skipped` holds for every receipt; `Receipt` refuses
+to exist otherwise, so a count that does not add up is found where it is made.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import Any
 
 _TIMES = ("started_at", "loaded_at")
-_COUNTS = ("bytes", "rows", "inserted", "duplicates", "conflicts", "skipped", "replaced")
+_COUNTS = ("bytes", "rows", "inserted", "duplicates", "updated", "conflicts", "skipped", "replaced")
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,12 @@ class Receipt:
     """What became of the rows of one source object.
 
     `inserted` counts the rows that are now in the table because of this ingest, and `replaced` how many of those took
-    the place of other values (only a restatement does that). `partitions` counts the rows of this source by the
-    partition they belong to, whether they were inserted, duplicates or conflicts. `refused` is the reason, in words,
-    when the whole object was refused; every count is then 0. `bytes` is the size of the object as it is stored, and
-    `loaded_at` the `etl_loading_ts` of the rows that this ingest stored: by it and the source they can be found.
+    the place of other values (only a restatement does that). `updated` counts the rows that completed one that was
+    there, with values that it lacked; receipts of before there were such rows do not name them. `partitions` counts the
+    rows of this source by the partition they belong to, whatever became of them in the merge. `refused` is the reason,
+    in words, when the whole object was refused; every count is then 0. `bytes` is the size of the object as it is
+    stored, and `loaded_at` the `etl_loading_ts` of the rows that this ingest stored or completed: by it and the source
+    they can be found.
     """
 
     source: str
@@ -34,6 +36,7 @@ class Receipt:
     rows: int = 0
     inserted: int = 0
     duplicates: int = 0
+    updated: int = 0
     conflicts: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     skipped: int = 0
@@ -45,7 +48,8 @@ class Receipt:
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        explained = self.inserted + self.duplicates + self.conflicts + sum(self.rejected.values()) + self.skipped
+        stored = self.inserted + self.duplicates + self.updated
+        explained = stored + self.conflicts + self.rejected_rows + self.skipped
         if explained != self.rows:
             raise ValueError(f"receipt of {self.source} does not add up: {self.rows} rows, {explained} explained")
         if self.refused is not None and self.rows:

@@ -20,6 +20,9 @@ STRING = pa.string()
 # Repeating strings stay dictionary-encoded in memory: a year of 5,000 symbols has 1.26 M rows and 5,000 strings.
 SYMBOL = pa.dictionary(pa.int32(), pa.string())
 
+PROVENANCE = ("source", "etl_loading_ts")
+"""The columns that say where a row came from and when, in every table that has them."""
+
 
 class Reason(StrEnum):
     """Why an input row is not in its table. A closed list: reports, checks and replays rely on it."""
@@ -85,6 +88,9 @@ class Column:
     """One column: its Arrow type, whether it may be null, and what one value means (with its unit).
 
     A value that is not `compared` tells no duplicate from a conflict: where a row came from, and what we make of it.
+    `since` is the version of its table's schema that brought the column, or the type that it has now. A later column
+    must be nullable, and a later type must hold all values of the one before: stored objects are not written anew.
+    `price` says that a bar with a value of zero or below is rejected.
     """
 
     name: str
@@ -92,6 +98,8 @@ class Column:
     description: str
     nullable: bool = False
     compared: bool = True
+    since: int = 1
+    price: bool = False
 
     @property
     def athena_type(self) -> str:
@@ -114,10 +122,11 @@ class Table:
     """One table of the lake.
 
     `key` names the columns that identify a row. `keep` says which of several rows with one key stays: "first" (the one
-    stored first) or "greatest" (by the columns of `order`, where nothing is least, but "true" among true and false);
-    a table that is computed from another one says "replace" (`lake.derived`). `values` are compared to tell a duplicate from a conflict;
-    columns that are not `compared` (source, etl_loading_ts, …) never are. Rows inside an object are sorted by `sort`,
-    and the object of a partition is called `<prefix><partition><suffix>`.
+    stored first) or "greatest" (by the columns of `order`, where null is least, but as true among true and false); a
+    table that is computed from another one says "replace" (`lake.derived`). `values` are compared to tell a duplicate
+    from a conflict; the provenance columns (`source`, `etl_loading_ts`) and others that are not `compared` never are.
+    Rows inside an object are sorted by `sort`, and the object of a partition is called `<prefix><partition><suffix>`.
+    `bounds` are pairs of columns of which the first is never below the second, where a row has both.
     """
 
     name: str
@@ -131,41 +140,63 @@ class Table:
     keep: str = "first"
     order: tuple[str, ...] = ()
     dictionary: tuple[str, ...] = ("symbol", "source")
+    bounds: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def schema(self) -> pa.Schema:
         return pa.schema([pa.field(c.name, c.type, nullable=c.nullable) for c in self.columns])
 
     @cached_property
+    def version(self) -> int:
+        """The version of the schema: that of its latest change."""
+        return max(c.since for c in self.columns)
+
+    def column(self, name: str) -> Column:
+        """The column of that name; raises KeyError when there is none."""
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {c.name: c for c in self.columns}
+
+    @cached_property
+    def provenance(self) -> tuple[str, ...]:
+        return tuple(c.name for c in self.columns if c.name in PROVENANCE and c.name not in self.key)
+
+    @cached_property
     def values(self) -> tuple[str, ...]:
-        return tuple(c.name for c in self.columns if c.name not in self.key and c.compared)
+        left_out = {*self.key, *self.provenance}
+        return tuple(c.name for c in self.columns if c.compared and c.name not in left_out)
 
 
 def _symbol(description: str = "ticker, upper case, class shares with a dot (BRK.B)") -> Column:
     return Column("symbol", SYMBOL, description)
 
 
-_SOURCE = Column("source", SYMBOL, "key of the staging object that the row came from", compared=False)
-_LOADED = Column("etl_loading_ts", TIMESTAMP, "when this pipeline stored the row (UTC)", compared=False)
+_SOURCE = Column("source", SYMBOL, "key of the staging object that the row came from")
+_LOADED = Column("etl_loading_ts", TIMESTAMP, "when this pipeline stored the row (UTC)")
 
 _VENUES_ORDER = (
-    Column("nanos", pa.int32(), "nanoseconds beyond the microsecond of produced_at, 0 to 999", nullable=True),
-    Column("sequence", pa.int64(), "the venue's sequence number", nullable=True),
-    Column("trade_number", pa.int64(), "the venue's number of the trade, where it is one", nullable=True),
-    Column("line", pa.int32(), "line of the tick in its object, from 1", nullable=True, compared=False),
-    Column(
-        "place", pa.int32(), "its place among the ticks of the line; none for the first", nullable=True, compared=False
-    ),
+    Column("nanos", pa.int32(), "nanoseconds beyond the microsecond of produced_at, 0 to 999", nullable=True, since=2),
+    Column("sequence", pa.int64(), "the venue's sequence number", nullable=True, since=2),
+    Column("trade_number", pa.int64(), "the venue's number of the trade, where it is one", nullable=True, since=2),
+    Column("line", pa.int32(), "line in the object that it first came in, from 1", True, compared=False, since=2),
+    Column("place", pa.int32(), "place in that line, from 0; null for the first", True, compared=False, since=2),
 )
-"""What tells the order of the ticks of one microsecond, the most telling first; where none is sent, it counts as
-least."""
+"""What tells the order of the ticks of one microsecond, the most telling first; null counts as least."""
 
-_EXCHANGE = Column("exchange", SYMBOL, "code of the venue, as the vendor writes it", nullable=True)
+_EXCHANGE = Column("exchange", SYMBOL, "code of the venue, as the vendor writes it", nullable=True, since=2)
 _SETS_LAST = Column(
-    "sets_last", pa.bool_(), "whether its sale conditions let it set the last price; none: nothing is said",
-    nullable=True, compared=False,
-)  # fmt: skip
-_CORRECTS = Column("corrects", STRING, "for a corrected trade, which trade it corrects: reference", nullable=True)
+    "sets_last",
+    pa.bool_(),
+    "whether its sale conditions let it set the last price; null: nothing is said",
+    nullable=True,
+    compared=False,
+    since=2,
+)
+_CORRECTS = Column(
+    "corrects", STRING, "for a corrected trade, which trade it corrects: reference", nullable=True, since=2
+)
 
 PRICE_BY_DATE = Table(
     name="price_by_date",
@@ -174,12 +205,18 @@ PRICE_BY_DATE = Table(
     columns=(
         _symbol(),
         Column("date", pa.date32(), "trading session, the exchange's local date"),
-        Column("open", pa.float64(), "first price of the session", nullable=True),
-        Column("high", pa.float64(), "highest price of the session", nullable=True),
-        Column("low", pa.float64(), "lowest price of the session", nullable=True),
-        Column("close", pa.float64(), "last price of the session"),
-        Column("adj_close", pa.float64(), "close adjusted for splits and dividends by the vendor", nullable=True),
-        Column("volume", pa.int64(), "shares traded in the session", nullable=True),
+        Column("open", pa.float64(), "first price of the session", nullable=True, price=True),
+        Column("high", pa.float64(), "highest price of the session", nullable=True, price=True),
+        Column("low", pa.float64(), "lowest price of the session", nullable=True, price=True),
+        Column("close", pa.float64(), "last price of the session", price=True),
+        Column(
+            "adj_close",
+            pa.float64(),
+            "close adjusted for splits and dividends by the vendor",
+            nullable=True,
+            price=True,
+        ),
+        Column("volume", pa.float64(), "shares traded in the session, fractions too", nullable=True, since=2),
         _SOURCE,
         _LOADED,
     ),
@@ -187,6 +224,7 @@ PRICE_BY_DATE = Table(
     sort=("symbol", "date"),
     partition=("year",),
     suffix="/prices.parquet",
+    bounds=(("high", "open"), ("high", "low"), ("high", "close"), ("open", "low"), ("close", "low")),
 )
 
 STREAM_PRICES_HISTORY = Table(
@@ -201,7 +239,9 @@ STREAM_PRICES_HISTORY = Table(
         Column("produced_at", TIMESTAMP, "when the trade happened, as its producer says (UTC)"),
         *_VENUES_ORDER,
         _EXCHANGE,
-        Column("conditions", SYMBOL, "codes of its sale conditions as they came, joined by commas", nullable=True),
+        Column(
+            "conditions", SYMBOL, "codes of its sale conditions as they came, joined by commas", nullable=True, since=2
+        ),
         _SETS_LAST,
         _CORRECTS,
         _SOURCE,
@@ -225,7 +265,7 @@ TRADE_CORRECTIONS = Table(
         Column("trade_number", pa.int64(), "the venue's number of the trade"),
         Column("event_id", STRING, "identity of the cancel, or of the corrected trade in stream_prices_history"),
         Column("produced_at", TIMESTAMP, "when it was cancelled or corrected (UTC)"),
-        Column("price", pa.float64(), "corrected price; none: the trade was cancelled", nullable=True),
+        Column("price", pa.float64(), "corrected price; null: the trade was cancelled", nullable=True),
         Column("size", pa.float64(), "corrected amount", nullable=True),
         Column("replacement", STRING, "the corrected trade as its venue knows it, as in reference", nullable=True),
         _SETS_LAST,
@@ -272,7 +312,9 @@ REJECTED_RECORDS = Table(
         Column("target_table", SYMBOL, "table that the row was meant for"),
         Column("source", SYMBOL, "key of the staging object that the row came from"),
         Column("line", pa.int64(), "line of the row in the object, from 1; 0 for the whole file"),
-        Column("place", pa.int32(), "number of the record in its line, from 0; null where a line is a row", True),
+        Column(
+            "place", pa.int32(), "number of the record in its line, from 0; null where a line is a row", True, since=2
+        ),
         Column("reason", SYMBOL, "code from the closed list of reasons"),
         Column("detail", STRING, "what exactly was wrong, in words", nullable=True),
         Column("raw", STRING, "the row as it came", nullable=True),

@@ -81,6 +81,7 @@ def test_what_becomes_of(name: str) -> None:
         "rows": receipt.rows,
         "inserted": receipt.inserted,
         "duplicates": receipt.duplicates,
+        "updated": receipt.updated,
         "conflicts": receipt.conflicts,
         "skipped": receipt.skipped,
         "rejected": receipt.rejected,
@@ -88,6 +89,7 @@ def test_what_becomes_of(name: str) -> None:
         "rows": expected["rows"],
         "inserted": len(stored),
         "duplicates": expected.get("duplicates", 0),
+        "updated": expected.get("updated", 0),
         "conflicts": expected.get("conflicts", 0),
         "skipped": expected.get("skipped", 0),
         "rejected": expected.get("rejected", {}),
@@ -100,7 +102,8 @@ def test_delivered_again_nothing_changes(name: str) -> None:
     first = desk.ingest()
     objects = dict(desk.lake.objects)
     again = desk.ingest(NOW + timedelta(milliseconds=1))
-    assert (again.inserted, again.duplicates) == (0, first.duplicates + first.inserted)
+    assert (again.inserted, again.updated) == (0, 0)
+    assert again.duplicates == first.duplicates + first.inserted + first.updated
     assert (again.conflicts, again.rejected, again.skipped) == (first.conflicts, first.rejected, first.skipped)
     assert desk.lake.objects == objects
     if desk.ticks:

@@ -14,11 +14,11 @@ from stock_pipeline.receipts import Receipt
 COUNT = st.integers(0, 10**9)
 
 
-@given(COUNT, COUNT, COUNT, st.dictionaries(st.sampled_from(["bad_date", "bad_symbol"]), COUNT), COUNT)
+@given(COUNT, COUNT, COUNT, COUNT, st.dictionaries(st.sampled_from(["bad_date", "bad_symbol"]), COUNT), COUNT)
 def test_a_receipt_survives_its_json(
-    inserted: int, duplicates: int, conflicts: int, rejected: dict[str, int], skipped: int
+    inserted: int, duplicates: int, updated: int, conflicts: int, rejected: dict[str, int], skipped: int
 ) -> None:
-    rows = inserted + duplicates + conflicts + sum(rejected.values()) + skipped
+    rows = inserted + duplicates + updated + conflicts + sum(rejected.values()) + skipped
     receipt = Receipt(
         source="daily_prices/uploads/ü '\".csv",
         etag="e",
@@ -26,6 +26,7 @@ def test_a_receipt_survives_its_json(
         rows=rows,
         inserted=inserted,
         duplicates=duplicates,
+        updated=updated,
         conflicts=conflicts,
         rejected=rejected,
         skipped=skipped,
@@ -36,6 +37,12 @@ def test_a_receipt_survives_its_json(
     assert Receipt.from_json(receipt.to_json()) == receipt
     assert "\n" not in receipt.to_json()
     assert receipt.rejected_rows == sum(rejected.values())
+
+
+def test_a_receipt_of_before_there_were_updates_is_read() -> None:
+    receipt = Receipt(source="s", etag="e", table="t", rows=3, inserted=1, duplicates=2)
+    older = {name: value for name, value in json.loads(receipt.to_json()).items() if name != "updated"}
+    assert Receipt.from_json(json.dumps(older)) == receipt
 
 
 def test_counts_that_do_not_add_up_are_refused() -> None:

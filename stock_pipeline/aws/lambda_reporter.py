@@ -50,6 +50,7 @@ class Reporter:
         for name, count in (
             ("RowsInserted", receipt.inserted),
             ("RowsDuplicate", receipt.duplicates),
+            ("RowsUpdated", receipt.updated),
             ("RowsConflicting", receipt.conflicts),
             ("RowsRejected", receipt.rejected_rows),
             ("RowsSkipped", receipt.skipped),

@@ -212,8 +212,7 @@ def _number_findings(columns: dict[str, Numbers]) -> list[_Finding]:
     ]
     if "volume" in columns:
         found.append(_rule(columns, Reason.NEGATIVE_VOLUME, "volume", lambda v: v < 0, "{} {:.15g} is below zero"))
-        found.append(_rule(columns, Reason.FRACTIONAL_VOLUME, "volume", _fractional, "{} {:.15g} is not whole"))
-    for higher, lower in (("high", "open"), ("high", "low"), ("high", "close"), ("open", "low"), ("close", "low")):
+    for higher, lower in PRICE_BY_DATE.bounds:
         if higher in columns and lower in columns:
             found.append(_order(columns, higher, lower))
     return found
@@ -235,11 +234,6 @@ def _bad_numbers(field: str, numbers: Numbers) -> _Finding:
 def _not_finite(field: str) -> Callable[[Floats], Bools]:
     # Parsing keeps NaN for cells without a number, and gives infinity for numbers that are NaN or infinite.
     return (lambda v: np.abs(v) >= _LARGEST_EXACT) if field == "volume" else np.isinf
-
-
-def _fractional(values: Floats) -> Bools:
-    broken: Bools = values > np.floor(values)  # which NaN, a blank cell, is not
-    return broken
 
 
 def _rule(
@@ -275,8 +269,6 @@ def _number_columns(columns: dict[str, Numbers], chosen: slice | Bools, length: 
             continue
         values, missing = columns[name].values[chosen], columns[name].missing
         missing = None if missing is None else missing[chosen]
-        if name == "volume":
-            values = (values if missing is None else np.where(missing, 0, values)).astype(np.int64)
         made[name] = as_arrow(values, type_, missing)
     return made
 

@@ -169,19 +169,22 @@ def show(receipts: Sequence[Receipt]) -> None:
     """What became of each file, what was refused and where to see what was rejected."""
     taken = [r for r in receipts if r.refused is None]
     if len(taken) > _SHOWN:
-        sums = [sum(getattr(r, name) for r in taken) for name in ("rows", "inserted", "duplicates", "skipped")]
-        say("{:,} objects: {:,} rows, {:,} new, {:,} duplicates, {:,} skipped".format(len(taken), *sums))
+        names = ("rows", "inserted", "updated", "duplicates", "skipped")
+        rows, new, updated, duplicates, skipped = (sum(getattr(r, name) for r in taken) for name in names)
+        say(
+            f"{len(taken):,} objects: {rows:,} rows, {new:,} new, {updated:,} updated, {duplicates:,} duplicates, "
+            f"{skipped:,} skipped"
+        )
     elif taken:
         # Only messages of ticks are ever skipped: where none is, the column would say nothing.
-        skipped = {"skipped": "right"} if any(r.skipped for r in taken) else {}
-        shown = table(
-            file="left", rows="right", new="right", duplicates="right", conflicts="right", **skipped, rejected="left"
-        )
+        skips = ("skipped",) if any(r.skipped for r in taken) else ()
+        counts = dict.fromkeys(("rows", "new", "updated", "duplicates", "conflicts", *skips), "right")
+        shown = table(file="left", **counts, rejected="left")
         between = "\n" if out().width < _WIDE else ", "
         for r in taken:
             reasons = between.join(f"{count:,} {reason}" for reason, count in r.rejected.items())
-            counts = [r.rows, r.inserted, r.duplicates, r.conflicts, *([r.skipped] if skipped else [])]
-            shown.add_row(text(_name(r)), *(f"{n:,}" for n in counts), reasons or "0")
+            cells = (r.rows, r.inserted, r.updated, r.duplicates, r.conflicts, *(getattr(r, name) for name in skips))
+            shown.add_row(text(_name(r)), *(f"{n:,}" for n in cells), reasons or "0")
         out().print(shown)
     if replaced := sum(r.replaced for r in receipts):
         say(f"{counted(replaced, 'stored row')} replaced; the values before are kept: stock-pipeline rejects list")

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -112,6 +112,7 @@ def show_rows(rows: pa.Table, title: str | None = None) -> None:
 
     As a table; where a terminal is too narrow for one, as a block a row.
     """
+    rows = _whole(rows)
     numbers = {f.name for f in rows.schema if _is_number(f.type)}
     shown = table(title)
     for name in rows.column_names:
@@ -126,6 +127,17 @@ def show_rows(rows: pa.Table, title: str | None = None) -> None:
         console.print(shown)
     if rows.num_rows > _SHOWN:
         say(f"{_SHOWN} of {rows.num_rows:,} rows; --format csv prints them all")
+
+
+def _whole(rows: pa.Table) -> pa.Table:
+    """The rows, of columns of doubles those as whole numbers that hold nothing else: volumes, as a rule."""
+    import pyarrow as pa
+
+    for at, field in enumerate(rows.schema):
+        if pa.types.is_floating(field.type):
+            with suppress(pa.ArrowInvalid):  # a fraction, or nothing that is a number
+                rows = rows.set_column(at, field.name, rows.column(at).cast(pa.int64()))
+    return rows
 
 
 def _show_blocks(rows: pa.Table) -> None:

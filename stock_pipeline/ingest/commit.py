@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 from stock_pipeline.arrow import Codes, Ints, as_arrow, booleans, repeated, strings
 from stock_pipeline.clean import Cleaned
 from stock_pipeline.ingest.progress import note_progress, read_progress
-from stock_pipeline.lake.merge import Merged, Outcome, differences, for_takes
+from stock_pipeline.lake.merge import Merged, differences, for_takes
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
+from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.lake.partitions import merge_into_partition
 from stock_pipeline.lake.rejected_records import read_rejects, write_rejects
 from stock_pipeline.lake.transforms import Transform
@@ -245,11 +246,15 @@ class _Merging:
 
 
 def with_provenance(good: pa.Table, sources: Sequence[str], owners: Codes, table: Table, now: datetime) -> pa.Table:
-    """Good rows in the schema of the table: `owners` says for each row which of the sources it came from."""
+    """Good rows in the schema of the table: `owners` says for each row which of the sources it came from.
+
+    A column that no parser fills yet is null.
+    """
     source = pa.DictionaryArray.from_arrays(as_arrow(owners, pa.int32()), strings(sources), safe=False)
     columns = {name: good[name] for name in good.column_names}
     columns |= {"source": source, "etl_loading_ts": repeated(now, good.num_rows)}
-    return pa.Table.from_arrays([columns[name] for name in table.schema.names], schema=table.schema)
+    rows = [columns[f.name] if f.name in columns else pa.nulls(good.num_rows, f.type) for f in table.schema]
+    return pa.Table.from_arrays(rows, schema=table.schema)
 
 
 def _split(codes: Ints, names: list[str], left: Ints) -> tuple[list[str], list[Ints]]:
@@ -319,6 +324,7 @@ def _receipt(source: SourceObject, table: Table, now: datetime) -> Receipt:
         rows=cleaned.rows if cleaned else 0,
         inserted=count[Outcome.INSERTED] + count[Outcome.REPLACED],
         duplicates=count[Outcome.DUPLICATE],
+        updated=count[Outcome.UPDATED],
         conflicts=count[Outcome.CONFLICT],
         rejected=dict(sorted(by_reason.items())),
         skipped=cleaned.skipped if cleaned else 0,

@@ -2,44 +2,31 @@
 
 No I/O: the compare-and-swap around a merge is in `lake`.
 
-The cost is a few passes over integer arrays. Every key column becomes dense integer codes (a symbol its rank, a date
-its offset in days), the codes of a row are packed into one integer, and a lookup array indexed by that integer answers
-"is this key stored, and where?" without hashing or comparing strings row by row. Where the packed range would be far
-larger than the number of rows, it is made dense first.
+The cost is a few passes over integer arrays: the key of a row is one integer (see `packing`), and a lookup array
+indexed by it answers "is this key stored, and where?" without hashing or comparing strings row by row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.arrow import as_numpy, booleans, concatenated, valid
-from stock_pipeline.lake.hashing import factorize
+from stock_pipeline.arrow import Bools, Ints, booleans
+from stock_pipeline.lake.completion import Completed, agreeing, as_mask, complete, nothing, plain
+from stock_pipeline.lake.outcome import Outcome
+from stock_pipeline.lake.packing import pack, packed_keys, stable_order
 from stock_pipeline.schemas import Table
 
-Ints = npt.NDArray[np.int64]
+Outcomes = npt.NDArray[np.int8]
 Places = npt.NDArray[np.int32]
 
 _LEADING = 2
 """So many columns of an order are compared for all rows, and the others for those rows alone that they leave equal."""
-
-_DENSE_SLACK = 16
-"""A lookup array may be this many times longer than the rows it serves; beyond, keys are made dense by sorting."""
-
-
-class Outcome(IntEnum):
-    """What became of one incoming row."""
-
-    INSERTED = 0
-    DUPLICATE = 1
-    CONFLICT = 2
-    REPLACED = 3  # stored, in the place of a row with other values
 
 
 @dataclass(frozen=True)
@@ -75,14 +62,16 @@ class Merged:
 
     `sorted` is the whole partition after the merge, or None when nothing changes. `outcome` (int8, values of `Outcome`)
     has one entry a row of the incoming table. `conflicts` are the places of the incoming rows that are a conflict or a
-    replacement, and row i of `conflicting` is the row that the incoming row `conflicts[i]` met. `met` are the stored
-    rows that those incoming rows met which were not inserted (none where the greatest stays).
+    replacement, and row i of `conflicting` is the row that the incoming row `conflicts[i]` met. `own` marks the
+    incoming rows whose key an earlier attempt of the same ingest has stored. `met` are the rows that hold the keys of
+    those incoming rows which were not inserted, as the partition has them (none where the greatest stays).
     """
 
     sorted: Sorted | None
-    outcome: npt.NDArray[np.int8]
+    outcome: Outcomes
     conflicts: Ints
     conflicting: pa.Table
+    own: Bools
     met: pa.Table
 
     @property
@@ -91,56 +80,103 @@ class Merged:
         return self.sorted and self.sorted.table
 
 
+@dataclass(frozen=True)
+class _Places:
+    """Of each incoming row: the first incoming row of its key, and the stored row of its key (-1 for none)."""
+
+    first: Places
+    stored: Places
+
+
 def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replace: bool = False) -> Merged:
     """Merge incoming rows into a partition's rows, the first of each key staying.
 
-    Both tables have the table's schema; `existing` holds each key once. A row whose key is already taken is a DUPLICATE
-    when all its values equal those of the row that holds the key, else a CONFLICT. With `replace` a stored row of other
-    values gives way (REPLACED); among the incoming rows themselves the first still wins. A stored row with the very
-    provenance of an incoming one (source and etl_loading_ts) was stored by an earlier attempt of the same ingest whose
-    reply was lost, and is counted as INSERTED.
+    Both tables have the table's schema; `existing` holds each key once. A row whose key is taken adds nothing to the
+    row that holds it (DUPLICATE), completes it (UPDATED), or holds other values (CONFLICT); `completion` says which.
+    With `replace` a stored row of other values gives way (REPLACED) to the first incoming row of its key, as it came;
+    among the incoming rows themselves the first still wins.
+
+    A stored row with the very provenance of an incoming one (source and etl_loading_ts) was stored by an earlier
+    attempt of the same ingest whose reply was lost. The first row of its key is counted as INSERTED, and all rows of
+    that key are `own`: who still knows their outcome at that attempt knows it better.
 
     A table that keeps the greatest has no conflicts: of all rows of a key the one with the greatest `order` columns
-    stays (INSERTED if it is an incoming one), every other is a DUPLICATE.
+    stays (INSERTED if it is an incoming one). Every other is a DUPLICATE, or UPDATED where it equals that one in these
+    columns and completes it.
     """
     existing = table.schema.empty_table() if existing is None else existing
     if table.keep == "greatest":
         return _merge_greatest(existing, incoming, table)
-    stored_keys, keys, span = _packed(existing, incoming, table.key)
-    at = np.arange(len(keys), dtype=np.int32)  # a partition object has fewer than 2**31 rows
+    places = _placed(existing, incoming, table)
+    first, stored = places.first, places.stored
+    outcome, others = _judged(existing, incoming, table, places, replace)
 
+    completed, owner, base = _let_in(existing, incoming, table, places, outcome, others)
+    repeated = np.flatnonzero((stored >= 0) & (outcome == Outcome.DUPLICATE))
+    met = pa.concat_tables([existing.take(stored[repeated]), completed.rows])
+    outcome[others] = completed.outcome
+    conflicts, conflicting = _conflicting(existing, stored, outcome, others, completed.rows.take(owner))
+    is_first = first == np.arange(len(first))
+    takes_key = is_first & ((outcome == Outcome.INSERTED) | (outcome == Outcome.REPLACED))
+    own = _own(existing, incoming, table, outcome, places)
+    outcome[own & is_first & (outcome == Outcome.DUPLICATE)] = Outcome.INSERTED
+    if not takes_key.any() and not completed.changed.any():
+        return Merged(None, outcome, conflicts, conflicting, own, met)
+    stays = np.ones(existing.num_rows, bool)
+    stays[stored[outcome == Outcome.REPLACED]] = False
+    rows = _sorted([existing, incoming], table, np.concatenate([stays, takes_key]), completed, base)
+    return Merged(rows, outcome, conflicts, conflicting, own, met)
+
+
+def _placed(existing: pa.Table, incoming: pa.Table, table: Table) -> _Places:
+    stored_keys, keys, span = packed_keys(existing, incoming, table.key)
+    at = np.arange(len(keys), dtype=np.int32)  # a partition object has fewer than 2**31 rows
     slot = np.full(span, -1, np.int32)
     slot[keys[::-1]] = at[::-1]  # written backwards, so that the first occurrence is what remains
     first = slot[keys]
     slot.fill(-1)
     slot[stored_keys] = np.arange(len(stored_keys))
-    stored = slot[keys]
+    return _Places(first, slot[keys])
 
-    outcome = np.full(len(keys), Outcome.INSERTED, np.int8)
-    against_stored = np.flatnonzero(stored >= 0)
-    same = _same_at(existing, stored[against_stored], incoming, against_stored, table.values)
-    outcome[against_stored] = np.where(same, Outcome.DUPLICATE, Outcome.CONFLICT)
 
+def _judged(
+    existing: pa.Table, incoming: pa.Table, table: Table, places: _Places, replace: bool
+) -> tuple[Outcomes, Ints]:
+    """The outcome of each row that is new, equals the row that holds its key, or takes its place; and the others."""
+    first, stored = places.first, places.stored
+    outcome = np.full(len(first), Outcome.INSERTED, np.int8)
+    taken = np.flatnonzero(stored >= 0)
+    outcome[taken] = Outcome.DUPLICATE
+    others = taken[~_same_at(existing, stored[taken], incoming, taken, table.values)]
     if replace:
-        outcome[against_stored[~same & (first[against_stored] == against_stored)]] = Outcome.REPLACED
-    # Rows behind the first of their key are judged against that first row when it is the one that stays.
-    takes_key = (outcome == Outcome.INSERTED) | (outcome == Outcome.REPLACED)
-    behind = np.flatnonzero((first != at) & ((stored < 0) | (outcome[first] == Outcome.REPLACED)))
-    same = _same_at(incoming, first[behind], incoming, behind, table.values)
-    outcome[behind] = np.where(same, Outcome.DUPLICATE, Outcome.CONFLICT)
-    takes_key[behind] = False
+        leads = others[first[others] == others]
+        outcome[leads[~agreeing(existing.take(stored[leads]), incoming.take(leads), table)]] = Outcome.REPLACED
+    # Rows behind the first of their key are judged against that one where it is the one that stays.
+    gave_way = outcome[first] == Outcome.REPLACED
+    behind = np.flatnonzero((first != np.arange(len(first))) & ((stored < 0) | gave_way))
+    outcome[behind] = Outcome.DUPLICATE
+    differ = behind[~_same_at(incoming, first[behind], incoming, behind, table.values)]
+    return outcome, np.sort(np.concatenate([others[~gave_way[others]], differ]))
 
-    conflicting, conflicts = _conflicting(existing, incoming, outcome, stored, first)
-    met = existing.take(stored[np.flatnonzero((stored >= 0) & (outcome != Outcome.REPLACED))])
-    _own_rows_count_as_inserted(existing, incoming, table, outcome, stored, first)
-    if not takes_key.any():
-        return Merged(None, outcome, conflicts, conflicting, met)
-    stays = np.ones(existing.num_rows, bool)
-    stays[stored[outcome == Outcome.REPLACED]] = False
-    kept = np.flatnonzero(np.concatenate([stays, takes_key]))
-    return Merged(
-        _sorted(pa.concat_tables([existing, incoming]), table.sort, kept), outcome, conflicts, conflicting, met
-    )
+
+def _let_in(
+    existing: pa.Table, incoming: pa.Table, table: Table, places: _Places, outcome: Outcomes, others: Ints
+) -> tuple[Completed, Ints, Ints]:
+    """What becomes of rows that differ from the row that holds their key, in their order.
+
+    Besides: whose key each has, as an index into the rows that hold the keys; and where those that changed are among
+    the existing and the incoming rows.
+    """
+    if not len(others):
+        none = np.zeros(0, np.int64)
+        return nothing(incoming), none, none
+    heads, owner = np.unique(places.first[others], return_inverse=True)
+    stored = places.stored[heads]
+    on_stored = (stored >= 0) & (outcome[heads] != Outcome.REPLACED)
+    held = pa.concat_tables([existing.take(stored[on_stored]), incoming.take(heads[~on_stored])])
+    held = held.take(np.argsort(np.argsort(~on_stored, kind="stable")))  # in the order of the heads again
+    completed = complete(held, incoming.take(others), owner, table)
+    return completed, owner, np.where(on_stored, stored, existing.num_rows + heads)[completed.changed]
 
 
 def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Merged:
@@ -158,18 +194,30 @@ def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Mer
     few, key_of = both.filter(booleans(leads_its_key)), keys[leading]
     stays = np.bincount(key_of)[key_of] == 1
     contested = np.flatnonzero(~stays)
+    twins, twin_of = np.zeros(0, np.int64), np.zeros(0, np.int64)
     if len(contested):
         conflicting, at = few.take(contested), leading[contested]
-        order = np.lexsort((-at, pack(conflicting, (*table.key, *ties))[0]))
-        contested = contested[order]
-        stays[contested[np.append(np.diff(key_of[contested]) != 0, True)]] = True
+        place = pack(conflicting, (*table.key, *ties))[0]
+        order = np.lexsort((-at, place))
+        contested, place = contested[order], place[order]
+        last = np.append(np.diff(key_of[contested]) != 0, True)
+        stays[contested[last]] = True
+        winner = np.flatnonzero(last)[np.cumsum(last) - last]
+        same = np.flatnonzero((place == place[winner]) & ~last)[::-1]  # as they came
+        twins, twin_of = contested[same], contested[winner[same]]
 
     outcome = np.full(incoming.num_rows, Outcome.DUPLICATE, np.int8)
     new = leading[stays & (leading >= existing.num_rows)]
     outcome[new - existing.num_rows] = Outcome.INSERTED
-    changed = _sorted(few, table.sort, np.flatnonzero(stays)) if len(new) else None
-    none = table.schema.empty_table()
-    return Merged(changed, outcome, np.zeros(0, np.int64), none, none)
+    held, owner = np.unique(twin_of, return_inverse=True)
+    completed = complete(few.take(held), few.take(twins), owner, table) if len(twins) else nothing(few)
+    outcome[leading[twins[completed.outcome == Outcome.UPDATED]] - existing.num_rows] = Outcome.UPDATED
+    changed = None
+    if len(new) or completed.changed.any():
+        changed = _sorted([few], table, stays, completed, held[completed.changed])
+    none = np.zeros(0, np.int64)
+    empty = table.schema.empty_table()
+    return Merged(changed, outcome, none, empty, np.zeros(len(outcome), bool), empty)
 
 
 def for_takes(rows: pa.Table) -> pa.Table:
@@ -193,157 +241,56 @@ def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _conflicting(
-    existing: pa.Table, incoming: pa.Table, outcome: npt.NDArray[np.int8], stored: Places, first: Places
-) -> tuple[pa.Table, Ints]:
-    """The rows that conflicts and replacements met, and which incoming rows those are."""
-    conflicts = np.flatnonzero((outcome == Outcome.CONFLICT) | (outcome == Outcome.REPLACED))
+    existing: pa.Table, stored: Places, outcome: Outcomes, others: Ints, holders: pa.Table
+) -> tuple[Ints, pa.Table]:
+    """The rows that conflict or replace, and the row that each met: `holders` are those that `others` met."""
+    conflicting = np.flatnonzero(outcome[others] == Outcome.CONFLICT)
+    replacing = np.flatnonzero(outcome == Outcome.REPLACED)
+    conflicts = np.concatenate([replacing, others[conflicting]])
     if not len(conflicts):
-        return incoming.slice(0, 0), conflicts
-    # A conflict met the stored row, unless that one itself gave way to the first incoming row of the key.
-    gave_way = (outcome[first[conflicts]] == Outcome.REPLACED) & (outcome[conflicts] == Outcome.CONFLICT)
-    met_stored = (stored[conflicts] >= 0) & ~gave_way
-    from_stored, from_incoming = conflicts[met_stored], conflicts[~met_stored]
-    conflicting = pa.concat_tables([existing.take(stored[from_stored]), incoming.take(first[from_incoming])])
-    return conflicting, np.concatenate([from_stored, from_incoming])
+        return conflicts, holders.slice(0, 0)
+    return conflicts, pa.concat_tables([existing.take(stored[replacing]), holders.take(conflicting)])
 
 
-def _own_rows_count_as_inserted(
-    existing: pa.Table,
-    incoming: pa.Table,
-    table: Table,
-    outcome: npt.NDArray[np.int8],
-    stored: Places,
-    first: Places,
-) -> None:
-    provenance = tuple(n for n in ("source", "etl_loading_ts") if n in table.schema.names)
-    candidates = np.flatnonzero((outcome == Outcome.DUPLICATE) & (stored >= 0) & (first == np.arange(len(first))))
-    if not provenance or not len(candidates):
-        return
-    own = _same_at(existing, stored[candidates], incoming, candidates, provenance)
-    outcome[candidates[own]] = Outcome.INSERTED
+def _own(existing: pa.Table, incoming: pa.Table, table: Table, outcome: Outcomes, places: _Places) -> Bools:
+    """The rows whose key holds what this very ingest stored: the row has the provenance of one of theirs."""
+    own = np.zeros(len(outcome), bool)
+    if not table.provenance:
+        return own
+    at = np.flatnonzero((outcome == Outcome.DUPLICATE) & (places.stored >= 0))
+    for name in reversed(table.provenance):  # most differ in time already
+        at = at[_same_at(existing, places.stored[at], incoming, at, (name,))]
+    if len(at):
+        own[places.first[at]] = True
+        own = own[places.first]
+    return own
 
 
-def _same_at(
-    one: pa.Table, at: Places, other: pa.Table, there: Ints, columns: tuple[str, ...]
-) -> npt.NDArray[np.bool_]:
+def _same_at(one: pa.Table, at: Places, other: pa.Table, there: Ints, columns: tuple[str, ...]) -> Bools:
     """Whether the rows at some places of one table equal those at some places of another."""
     return _same(one.select(columns).take(at), other.select(columns).take(there), columns)
 
 
-def _same(one: pa.Table, other: pa.Table, columns: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+def _same(one: pa.Table, other: pa.Table, columns: tuple[str, ...]) -> Bools:
     """Row by row, whether all these columns are equal; null equals null."""
     same = np.ones(one.num_rows, bool)
     if not one.num_rows:
         return same
     for name in columns:
-        a, b = (_plain(t.column(name)) for t in (one, other))
+        a, b = (plain(t.column(name)) for t in (one, other))
         equal = pc.equal(a, b)
         equal = pc.if_else(pc.is_valid(equal), equal, pc.and_(pc.is_null(a), pc.is_null(b)))
-        same &= _numpy(equal)
+        same &= as_mask(equal)
     return same
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-
-
-def _numpy(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
-    flat: npt.NDArray[np.bool_] = column.to_numpy()
-    return flat.astype(bool, copy=False)
-
-
-def _packed(existing: pa.Table, incoming: pa.Table, columns: tuple[str, ...]) -> tuple[Ints, Ints, int]:
-    """The key of each row as one integer in [0, span), equal keys having equal integers in both tables."""
-    rows = existing.num_rows
-    both = pa.concat_tables([existing.select(columns), incoming.select(columns)])
-    packed, span = pack(both, columns, ordered=False)
-    if span > _DENSE_SLACK * max(len(packed), 1024):
-        distinct, packed = np.unique(packed, return_inverse=True)
-        span = len(distinct)
-    return packed[:rows], packed[rows:], span
-
-
-def pack(rows: pa.Table, columns: tuple[str, ...], *, ordered: bool = True) -> tuple[Ints, int]:
-    """One integer in [0, span) a row, equal rows having equal integers, by these columns. Null is not allowed.
-
-    When `ordered`, sorting the integers sorts the rows: strings by their code points, dates and timestamps by time.
-    Without it strings are factorize as they come, which spares sorting a million of them.
-    """
-    packed, span = np.zeros(rows.num_rows, np.int64), 1
-    for name in columns:
-        codes, distinct = _ranks(rows.column(name), ordered)
-        if span * max(distinct, 1) >= 2**62:  # make room: no more codes than there are distinct prefixes and values
-            prefixes, packed = np.unique(packed, return_inverse=True)
-            values, codes = np.unique(codes, return_inverse=True)
-            span, distinct = len(prefixes), len(values)
-        packed *= distinct
-        packed += codes
-        span *= max(distinct, 1)
-    return packed, span
-
-
-def _ranks(column: pa.ChunkedArray, ordered: bool = True) -> tuple[Ints, int]:
-    """The rank of each value (unless `ordered`, any number of its own), and the number of ranks."""
-    if not len(column):
-        return np.zeros(0, np.int64), 0
-    if pa.types.is_string(column.type) and not ordered:
-        return factorize(column)
-    if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
-        if not pa.types.is_dictionary(column.type):
-            # As one piece: encoded chunk by chunk, each would bring a dictionary of all the distinct values so far.
-            column = pa.chunked_array([column.combine_chunks().dictionary_encode()])
-        encoded = column.unify_dictionaries()
-        values = encoded.chunk(0).dictionary
-        if not ordered:
-            return np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks], dtype=np.int64), len(values)
-        ranks = np.empty(len(values), np.int64)
-        ranks[pc.array_sort_indices(values).to_numpy()] = np.arange(len(values))
-        codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
-        return ranks[codes], len(values)
-    if column.null_count or pa.types.is_boolean(column.type):
-        return _ranks_with_nulls(column)
-    width = np.int32 if column.type.bit_width == 32 else np.int64
-    numbers = np.concatenate([as_numpy(chunk, width) for chunk in column.chunks], dtype=np.int64)
-    numbers -= numbers.min()
-    return numbers, int(numbers.max()) + 1
-
-
-def _ranks_with_nulls(column: pa.ChunkedArray) -> tuple[Ints, int]:
-    """The same of numbers or booleans of which some are missing: those rank lowest, but a missing boolean as true."""
-    there = valid(column)
-    if not there.any():
-        return np.zeros(len(column), np.int64), 1
-    if pa.types.is_boolean(column.type):
-        bits = [np.unpackbits(np.frombuffer(c.buffers()[1], np.uint8), bitorder="little")[c.offset :][: len(c)]
-                for c in column.chunks]  # fmt: skip
-        return np.where(there, np.concatenate(bits), 1).astype(np.int64), 2
-    ranks = np.zeros(len(column), np.int64)
-    width = np.int32 if pa.types.is_int32(column.type) else np.int64
-    numbers = concatenated(column, width)[there].astype(np.int64)
-    numbers -= numbers.min()
-    ranks[there] = numbers + 1
-    return ranks, int(numbers.max()) + 2
-
-
-def _sorted(rows: pa.Table, columns: tuple[str, ...], kept: Ints) -> Sorted:
-    """The rows at `kept` (ascending) in the order of these columns."""
-    packed, span = pack(rows.select(columns), columns)
-    if len(kept) == len(packed):
-        return Sorted(rows, _stable_order(packed, span))
-    return Sorted(rows, kept[_stable_order(packed[kept], span)])
-
-
-def _stable_order(packed: Ints, span: int) -> Ints:
-    """The order that sorts integers in [0, span), equal ones staying in their order.
-
-    With each row's place packed below its integer no two are equal, and they are sorted as they are, in vector
-    registers: a million in 5 ms, where a stable argsort takes 86 ms unless there are long runs in order.
-    """
-    places = max(len(packed) - 1, 0).bit_length()
-    if span.bit_length() + places > 62:
-        return np.argsort(packed, kind="stable")
-    both = packed << places
-    both |= np.arange(len(packed))
-    both.sort()
-    both &= (1 << places) - 1
-    return both
+def _sorted(parts: list[pa.Table], table: Table, keep: Bools, completed: Completed, base: Ints) -> Sorted:
+    """The rows to keep in the order of the table's columns; those at `base` as they were completed."""
+    rows = pa.concat_tables([*parts, completed.rows.filter(booleans(completed.changed))])
+    packed, span = pack(rows.select(table.sort), table.sort)
+    if len(packed) == len(keep) and keep.all():
+        return Sorted(rows, stable_order(packed, span))
+    place = np.arange(len(keep))
+    place[base] = np.arange(len(keep), len(packed))
+    kept = place[keep]
+    return Sorted(rows, kept[stable_order(packed[kept], span)])

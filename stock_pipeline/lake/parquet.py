@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stock_pipeline.lake.merge import Sorted
+from stock_pipeline.lake.projection import check_readable, check_writable, project, signature
 from stock_pipeline.schemas import Table
 from stock_pipeline.settings import MIB
 
@@ -20,7 +21,7 @@ FEW = 500
 
 
 def encode(rows: pa.Table | Sorted, table: Table, metadata: dict[str, str] | None = None) -> bytes:
-    """The rows as one Parquet file; `metadata` goes into the footer."""
+    """The rows as one Parquet file; `metadata` goes into the footer, beside who wrote it."""
     # A row group at a time: a copy of them all in their order would be the largest thing in memory.
     pieces = rows.pieces(ROW_GROUP) if isinstance(rows, Sorted) else [rows]
     sink = pa.BufferOutputStream()
@@ -34,21 +35,49 @@ def encode(rows: pa.Table | Sorted, table: Table, metadata: dict[str, str] | Non
     ) as writer:
         for piece in pieces:
             writer.write_table(piece, row_group_size=ROW_GROUP)
-        writer.add_key_value_metadata(metadata or {})
+        writer.add_key_value_metadata(signature(table) | (metadata or {}))
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
-def decode(data: bytes, table: Table, columns: list[str] | None = None) -> pa.Table:
-    """The rows of a Parquet file in the table's schema; raises pyarrow.ArrowInvalid when it is not one."""
-    file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=list(table.dictionary))
+def decode(
+    data: bytes, table: Table, key: str, columns: list[str] | None = None, *, to_write: bool = False
+) -> pa.Table:
+    """The rows of a stored object, projected on the table's schema (see `projection`); `key` names it in errors.
+
+    Raises SchemaMismatch when it cannot be read so, NewerSchema when it is read `to_write` it anew and that would drop
+    something, and pyarrow.ArrowInvalid when it is no Parquet file.
+    """
+    file = _opened(data, table)
+    stored, names = file.schema_arrow, table.schema.names if columns is None else columns
+    if not stored.equals(table.schema):
+        check_readable(stored, _footer(file), table, names, key)
+    if to_write:
+        check_writable(stored, _footer(file), table, key)
     # A small file without Arrow's threads: they help nothing there, and one of them may still hold the bytes when the
     # interpreter ends at a Ctrl-C, which then aborts it.
-    rows = file.read(columns=columns, use_threads=len(data) > MIB)
-    schema = pa.schema([table.schema.field(n) for n in rows.column_names])
-    return rows if rows.schema.equals(schema) else rows.cast(schema)
+    rows = file.read(columns=[name for name in names if name in stored.names], use_threads=len(data) > MIB)
+    return project(rows, table, names, key)
+
+
+def check(data: bytes, table: Table, key: str) -> None:
+    """Raise SchemaMismatch unless all columns of a stored object can be read as the table's."""
+    file = pq.ParquetFile(pa.BufferReader(data))
+    check_readable(file.schema_arrow, _footer(file), table, table.schema.names, key)
 
 
 def footer(data: bytes) -> dict[str, str]:
     """The metadata that `encode` put into the footer."""
-    metadata = pq.ParquetFile(pa.BufferReader(data)).metadata.metadata or {}
+    return _footer(pq.ParquetFile(pa.BufferReader(data)))
+
+
+def _opened(data: bytes, table: Table) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(pa.BufferReader(data), read_dictionary=list(table.dictionary))
+    except KeyError:  # one of these columns is not stored
+        names = pq.read_schema(pa.BufferReader(data)).names
+        return pq.ParquetFile(pa.BufferReader(data), read_dictionary=[n for n in table.dictionary if n in names])
+
+
+def _footer(file: pq.ParquetFile) -> dict[str, str]:
+    metadata = file.metadata.metadata or {}
     return {k.decode(): v.decode() for k, v in metadata.items() if k != b"ARROW:schema"}

@@ -31,18 +31,28 @@ def read_partition(
     store: ObjectStore, table: Table, partition: str, columns: list[str] | None = None
 ) -> pa.Table | None:
     """The rows of a partition, or None when it has no object yet."""
-    return read_version(store, table, partition, columns)[0]
+    return _read(store, table, partition, columns, to_write=False)[0]
 
 
 def read_version(
     store: ObjectStore, table: Table, partition: str, columns: list[str] | None = None
 ) -> tuple[pa.Table | None, str | None]:
-    """A partition's rows and the ETag that `commit` must name; (None, None) when it has no object yet."""
+    """A partition's rows and the ETag that `commit` must name; (None, None) when it has no object yet.
+
+    For who writes it anew: raises NewerSchema when that would drop what a newer version put there.
+    """
+    return _read(store, table, partition, columns, to_write=True)
+
+
+def _read(
+    store: ObjectStore, table: Table, partition: str, columns: list[str] | None, *, to_write: bool
+) -> tuple[pa.Table | None, str | None]:
+    key = partition_key(table, partition)
     try:
-        found = store.get(partition_key(table, partition))
+        found = store.get(key)
     except ObjectNotFound:
         return None, None
-    return decode(found.data, table, columns), found.info.etag
+    return decode(found.data, table, key, columns, to_write=to_write), found.info.etag
 
 
 def partitions(store: ObjectStore, table: Table, within: str = "") -> list[str]:
@@ -68,18 +78,21 @@ def merge_into_partition(
     `before_commit` is called with what is about to be committed, at every try: what must be on record before stored
     values give way is written there. Nothing is written when the merge changes nothing.
 
-    Raises MergeContention after `TRIES` lost races and StoreUnavailable when the store is; running the same merge again
-    is always safe.
+    Raises MergeContention after `TRIES` lost races, StoreUnavailable when the store is, and NewerSchema when another
+    version wrote what this one would drop; running the same merge again is always safe.
     """
+    tried: Merged | None = None
     for _ in attempts(partition_key(table, partition)):  # pragma: no branch - it ends by raising
         existing, etag = read_version(store, table, partition)
         merged = merge(existing, incoming, table, replace=replace)
         if merged.sorted is None:
-            return merged
+            # Own rows are there: the reply to the try before was lost, not the race, and it did what it says.
+            return tried if tried and merged.own.any() else merged
         if before_commit:
             before_commit(merged)
         if commit(store, table, partition, merged.sorted, etag):
             return merged
+        tried = merged
     raise AssertionError("attempts() ends by raising")  # pragma: no cover - as it says
 
 

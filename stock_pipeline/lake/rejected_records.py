@@ -96,7 +96,7 @@ def write_judged(store: ObjectStore, table: Table, source: ObjectInfo, now: date
 def is_judged(store: ObjectStore, table: Table, source: ObjectInfo) -> bool:
     """Whether it is on record that this version of a source, or a later one, was judged."""
     target = partition_key(REJECTED_RECORDS, rejects_partition(table, source.key))
-    return _recorded(store, target).is_of(source)
+    return _recorded(store, target, to_write=False).is_of(source)
 
 
 def read_rejects(
@@ -118,7 +118,7 @@ def read_rejects(
         except ObjectNotFound:
             return REJECTED_RECORDS.schema.empty_table()
         with _COMPUTING:
-            return decode(data, REJECTED_RECORDS)
+            return decode(data, REJECTED_RECORDS, key)
 
     with ThreadPoolExecutor(8) as threads:
         found = pa.concat_tables([REJECTED_RECORDS.schema.empty_table(), *threads.map(rows, partitions)])
@@ -126,13 +126,14 @@ def read_rejects(
     return found.unify_dictionaries().sort_by(order)
 
 
-def _recorded(store: ObjectStore, key: str) -> _Record:
+def _recorded(store: ObjectStore, key: str, *, to_write: bool = True) -> _Record:
     try:
         found = store.get(key)
     except ObjectNotFound:
         return _Record(REJECTED.empty_table(), None, "", "")
     with _COMPUTING:
-        rows = decode(found.data, REJECTED_RECORDS, REJECTED.names).cast(REJECTED).combine_chunks()
+        rows = decode(found.data, REJECTED_RECORDS, key, REJECTED.names, to_write=to_write)
+        rows = rows.cast(REJECTED).combine_chunks()
         said = footer(found.data)
     return _Record(rows, found.info.etag, said.get(_MODIFIED, ""), said.get(_ETAG, ""))
 

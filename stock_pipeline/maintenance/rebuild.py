@@ -6,13 +6,16 @@ import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from stock_pipeline.errors import ObjectNotFound, RowsWouldBeLost
 from stock_pipeline.ingest.daily import MAX_BYTES, Progress, ingest_daily_prices
+from stock_pipeline.lake.merge import merge
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObject
-from stock_pipeline.lake.partitions import attempts, partition_key, read_version, swap
+from stock_pipeline.lake.outcome import Outcome
+from stock_pipeline.lake.partitions import attempts, partition_key, read_partition, read_version, swap
 from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.lake.transforms import year_partition
 from stock_pipeline.receipts import Receipt
@@ -35,13 +38,13 @@ def rebuild_year(
     record) replace again. Sources that were taken out stay out. Readers see the old year until the new one is complete.
     When anybody wrote the year meanwhile, the rebuild starts over, so that their rows are in it.
 
-    Raises RowsWouldBeLost when the stored year has rows from objects that are no longer in staging, and what
-    `ingest_daily_prices` raises.
+    Raises RowsWouldBeLost when the stored year has rows or values from objects that are no longer in staging,
+    NewerSchema when a newer version wrote it, and what `ingest_daily_prices` raises.
     """
     partition = year_partition(year)
     key = partition_key(PRICE_BY_DATE, partition)
     for _ in attempts(key):  # pragma: no branch - it ends by raising
-        stored, etag = read_version(lake, PRICE_BY_DATE, partition, ["source"])
+        stored, etag = read_version(lake, PRICE_BY_DATE, partition)
         stored_from = set() if stored is None else set(pc.unique(stored["source"].cast(pa.string())).to_pylist())
         restatements, removed = (_recorded_sources(lake, why) for why in (Reason.REPLACED, Reason.REMOVED))
         # What a person has taken out stays out, unless somebody has ingested it again.
@@ -54,6 +57,7 @@ def rebuild_year(
                 list(run), staging=staging, lake=rebuilt, replace=replace, max_bytes=max_bytes, now=now,
                 on_progress=_shifted(on_progress, len(receipts), len(keys)),
             )  # fmt: skip
+        _refuse_lost_values(stored, read_partition(rebuilt, PRICE_BY_DATE, partition), partition)
         if rebuilt.object is None or swap(lake, key, rebuilt.object.data, etag):
             return receipts
     raise AssertionError("attempts() ends by raising")  # pragma: no cover - as it says
@@ -93,9 +97,22 @@ def _refuse_loss(stored_from: set[str], keys: list[str], partition: str) -> None
         )
 
 
+def _refuse_lost_values(stored: pa.Table | None, rebuilt: pa.Table | None, partition: str) -> None:
+    """A row names the source that completed it last. Another may have known more and be gone: the values tell."""
+    if stored is None or rebuilt is None:
+        return
+    fuller = np.flatnonzero(merge(rebuilt, stored, PRICE_BY_DATE).outcome == Outcome.UPDATED)
+    if len(fuller):
+        row = stored.slice(int(fuller[0]), 1).to_pylist()[0]
+        raise RowsWouldBeLost(
+            f"{partition} holds values in {len(fuller):,} rows that no raw object in staging gives any more "
+            f"({row['symbol']} {row['date']}, …); a rebuild would lose them. Put the raw objects back (the staging "
+            "bucket keeps versions), or ingest without rebuilding"
+        )
+
+
 def _recorded_sources(lake: ObjectStore, reason: Reason) -> set[str]:
-    """The sources with such rows on record: `replaced` says that one was a restatement, `removed` that it was taken
-    out."""
+    """The sources with such rows on record: `replaced` is that of restatements, `removed` of what was taken out."""
     recorded = read_rejects(lake, PRICE_BY_DATE).select(["source", "reason"])
     found = recorded.filter(pc.equal(recorded["reason"].cast(pa.string()), reason.value))
     return set(found["source"].cast(pa.string()).to_pylist())

@@ -174,7 +174,7 @@ def _stored_since(moment: datetime | None, table: Table, lake: ObjectStore) -> I
 
 def _last_stored(lake: ObjectStore, key: str, table: Table) -> dict[str, datetime]:
     try:
-        rows = decode(lake.get(key).data, table, ["source", "etl_loading_ts"])
+        rows = decode(lake.get(key).data, table, key, ["source", "etl_loading_ts"])
     except ObjectNotFound:
         return {}
     plain = pa.table([rows["source"].cast(pa.string()), rows["etl_loading_ts"]], ["source", "loaded"])
@@ -186,6 +186,6 @@ def _leave_word(
     infos: Mapping[str, ObjectInfo], receipts: Sequence[Receipt], table: Table, lake: ObjectStore, now: datetime
 ) -> None:
     """See to it that an object of which no row was stored is known as seen the next time."""
-    silent = [receipt.source for receipt in receipts if not receipt.inserted]
+    silent = [receipt.source for receipt in receipts if not (receipt.inserted or receipt.updated)]
     with ThreadPoolExecutor(_READERS) as threads:
         list(threads.map(lambda key: write_judged(lake, table, infos[key], now), silent))

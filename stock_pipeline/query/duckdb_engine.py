@@ -23,6 +23,7 @@ import pyarrow.dataset as ds
 
 from stock_pipeline.errors import QueryError
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
+from stock_pipeline.lake.parquet import check
 from stock_pipeline.schemas import TABLES, TIMESTAMP, Table
 
 _READING = {"SELECT", "EXPLAIN", "MULTI"}  # MULTI is what PIVOT expands to
@@ -119,7 +120,7 @@ def _rows(
             if folder not in folders:
                 folders[folder] = _partition(table, schema, info.key), []
             expression, siblings = folders[folder]
-            found = _Object(store, info, siblings, threads)
+            found = _Object(store, info, table, siblings, threads)
             fragments.append(format_.make_fragment(found, partition_expression=expression))
             found.registered = True
             objects.append(found)
@@ -165,8 +166,11 @@ def _plain(rows: pa.Table) -> pa.Table:
     return rows
 
 
-def _data(store: ObjectStore, key: str) -> bytes:
-    return store.get(key).data
+def _data(store: ObjectStore, key: str, table: Table) -> bytes:
+    """An object's bytes. Arrow reads them as the table's columns; what cannot be read so is told here, by its name."""
+    data = store.get(key).data
+    check(data, table, key)
+    return data
 
 
 class _Object(io.RawIOBase):
@@ -178,10 +182,10 @@ class _Object(io.RawIOBase):
     """
 
     def __init__(
-        self, store: ObjectStore, info: ObjectInfo, siblings: list[_Object], threads: ThreadPoolExecutor
+        self, store: ObjectStore, info: ObjectInfo, table: Table, siblings: list[_Object], threads: ThreadPoolExecutor
     ) -> None:
         self._store: ObjectStore | None = store
-        self._info, self._threads = info, threads
+        self._info, self._table, self._threads = info, table, threads
         self._siblings, self._place = siblings, len(siblings)
         siblings.append(self)
         self._starting = threading.Lock()
@@ -194,7 +198,7 @@ class _Object(io.RawIOBase):
         with self._starting:
             if self._fetch is None:
                 assert self._store, "the statement is over"
-                self._fetch = self._threads.submit(_data, self._store, self._info.key)
+                self._fetch = self._threads.submit(_data, self._store, self._info.key, self._table)
             return self._fetch
 
     def _fetched(self) -> memoryview:

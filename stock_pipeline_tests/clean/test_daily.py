@@ -65,7 +65,6 @@ def judge(**cells):
         ({"low": "0"}, "non_positive_price", "low 0 is not above zero"),
         ({"adj_close": "-0.01"}, "non_positive_price", "adj_close -0.01 is not above zero"),
         ({"volume": "-1"}, "negative_volume", "volume -1 is below zero"),
-        ({"volume": "0.5"}, "fractional_volume", "volume 0.5 is not whole"),
         ({"high": "10.99"}, "inconsistent_ohlc", "high 10.99 is below close 11"),
         ({"open": "12.01"}, "inconsistent_ohlc", "high 12 is below open 12.01"),
         ({"low": "10.01"}, "inconsistent_ohlc", "open 10 is below low 10.01"),
@@ -215,8 +214,6 @@ def oracle(row):
         return "non_positive_price"
     if volume < 0:
         return "negative_volume"
-    if volume != int(volume):
-        return "fractional_volume"
     compared = [v for f, v in values.items() if f != "adj_close"]
     if values.get("high", float("inf")) < max(compared) or values.get("low", 0) > min(compared):
         return "inconsistent_ohlc"

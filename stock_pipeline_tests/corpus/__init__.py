@@ -6,7 +6,7 @@ change a line break in them (.gitattributes). An entry of the manifest says, by 
     why        what the file stands for, and what is right
     key        the end of its key in staging, where that is not its own name
     refused    a part of the message with which it is refused whole; then nothing below
-    rows, duplicates, conflicts, skipped, rejected    the receipt's counts (inserted is the number stored)
+    rows, duplicates, updated, conflicts, skipped, rejected    the receipt's counts (inserted is the number stored)
     stored     the rows: [symbol, date, close] and the volume if any, or [symbol, price, size, produced_at]
     lines      [line, reason] of every row in rejected_records
 

@@ -89,7 +89,7 @@ Why a row is not in its table; the column `reason` of `rejected_records`.
 RECEIPTS = """## Receipts
 
 What one ingest did with one source object: a line of JSON from `stock-pipeline ingest --json` and in what the functions
-return. `rows = inserted + duplicates + conflicts + the sum of rejected + skipped`, always.
+return. `rows = inserted + duplicates + updated + conflicts + the sum of rejected + skipped`, always.
 
 | field | meaning |
 |---|---|
@@ -98,7 +98,8 @@ return. `rows = inserted + duplicates + conflicts + the sum of rejected + skippe
 | `bytes` | the object's size as it is stored |
 | `rows` | rows that the object holds |
 | `inserted` | rows that are in the table because of this ingest |
-| `duplicates` | rows that were there with the same values, stored or earlier in the same ingest |
+| `duplicates` | rows that were there with the same values or more, stored or earlier in the same ingest |
+| `updated` | rows that completed one that was there with values that it lacked |
 | `conflicts` | rows whose key was there with other values |
 | `rejected` | rows that break a rule, by reason |
 | `skipped` | records that are not rows of this table on purpose |
@@ -106,7 +107,7 @@ return. `rows = inserted + duplicates + conflicts + the sum of rejected + skippe
 | `refused` | why the object was refused whole, or null; every count is then 0 |
 | `partitions` | rows of this source by partition |
 | `started_at`, `seconds` | when it began, and how long it took |
-| `loaded_at` | the `etl_loading_ts` of the rows that it stored |
+| `loaded_at` | the `etl_loading_ts` of the rows that it stored or completed |
 """
 
 

@@ -82,8 +82,9 @@ def daily_source(choose: random.Random, key: str, rows: int) -> Source:
 
 def _daily_record(choose: random.Random, line: int) -> Record:
     symbol, day = choose.choice(SYMBOLS), choose.choice(SESSIONS)
-    close, volume = choose.choice((1.5, 2.5)), choose.choice((100, 100, None))
-    text = f"{symbol},{day},,,,{close},{volume or ''}"
+    close, volume = choose.choice((1.5, 1.5, 2.5)), choose.choice((100, None, None))
+    opened = choose.choice((1.25, None, None))
+    text = f"{symbol},{day},{opened or ''},,,{close},{volume or ''}"
     bad = {
         "bad_number": f"{symbol},{day},,,,x{line},",
         "non_positive_price": f"{symbol},{day},,,,-{line},",
@@ -95,7 +96,7 @@ def _daily_record(choose: random.Random, line: int) -> Record:
     if choose.random() < 0.2:
         reason = choose.choice(sorted(bad))
         return Record(line, bad[reason], reason=reason)
-    return Record(line, text, (symbol, day), (None, None, None, close, None, volume))
+    return Record(line, text, (symbol, day), (opened, None, None, close, None, volume))
 
 
 def tick_source(choose: random.Random, key: str, rows: int, serial: int) -> Source:

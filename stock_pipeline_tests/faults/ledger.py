@@ -40,7 +40,8 @@ class Ledger:
     problems: list[str] = field(default_factory=list)
     tables: dict[str, list[Row]] = field(default_factory=dict)  # by key of the object
     versions: dict[str, list[list[Row]]] = field(default_factory=dict)
-    inserted: Counter[Place] = field(default_factory=Counter)
+    stored: Counter[Place] = field(default_factory=Counter)  # rows that were written, new or changed
+    new: Counter[datetime] = field(default_factory=Counter)  # keys that were new, by the loading time
     commits: Counter[str] = field(default_factory=Counter)  # by key of the object
     once_stored: set[tuple[Any, ...]] = field(default_factory=set)
     receipts: dict[str, Receipt] = field(default_factory=dict)  # those that ingests returned, by id
@@ -87,19 +88,21 @@ class Ledger:
             if name not in is_:
                 self.problem(f"{key}: the row {name} is gone")
             elif is_[name] != row and not self.rebuilt:
-                self._judge_replacement(key, name, row, is_[name], values)
+                self._judge_change(key, name, row, is_[name], values)
         for name, row in is_.items():
             if was.get(name) == row:
                 continue
-            self.inserted[row["source"], row["etl_loading_ts"]] += 1
+            self.stored[row["source"], row["etl_loading_ts"]] += 1
+            self.new[row["etl_loading_ts"]] += name not in was
             self.once_stored.add((*name, *values(row)))
-            given = [r for s in self.sources.get(row["source"], {}).values() for r in s.firsts]
-            if not any(matches(record, name, values(row)) for record in given):
-                self.problem(f"{key}: {name} with {values(row)} is not the first of its source {row['source']}")
+            self._judge_origin(key, name, row, values)
 
-    def _judge_replacement(
-        self, key: str, name: tuple[Any, ...], old: Row, new: Row, values: Callable[[Row], Any]
-    ) -> None:
+    def _judge_change(self, key: str, name: tuple[Any, ...], old: Row, new: Row, values: Callable[[Row], Any]) -> None:
+        """A row changes when another completes it, or when a restatement replaces it, whose old values are on record."""
+        if values(old) != values(new) and knows(values(new), values(old)):
+            if (old["source"], old["etl_loading_ts"]) == (new["source"], new["etl_loading_ts"]):
+                self.problem(f"{key}: {name} was completed, and does not say by what")
+            return
         if new["source"] not in self.restated:
             self.problem(f"{key}: {name} had {values(old)} and now has {values(new)}: the first did not stay")
             return
@@ -107,6 +110,18 @@ class Ledger:
         replaced = [r["raw"] for r in self.rows(REJECTS) if r["reason"] == "replaced" and r["source"] == new["source"]]
         if values(old) != values(new) and text not in replaced:
             self.problem(f"{key}: {name} was replaced by {new['source']} before {text} was on record")
+
+    def _judge_origin(self, key: str, name: tuple[Any, ...], row: Row, values: Callable[[Row], Any]) -> None:
+        """A row that changed holds what a record of its source says, and what the first of some source says."""
+        sources = self.sources.get(row["source"], {}).values()
+        if not any(matches(record, name, values(row)) for source in sources for record in source.good):
+            self.problem(f"{key}: no record of {row['source']} says that {name} has {values(row)}")
+        every = [source for versions in self.sources.values() for source in versions.values()]
+        if not any(matches(record, name, values(row)) for source in every for record in source.firsts):
+            self.problem(f"{key}: {name} with {values(row)} is not the first of any source")
+        told = [record.values for source in every for record in source.good if matches(record, name, values(row))]
+        if any(value is not None and value not in given for value, given in zip(values(row), zip(*told, strict=True), strict=True)):  # fmt: skip
+            self.problem(f"{key}: {name} has {values(row)}, which nobody told")
 
     def _judge_snapshot(self, before: list[Row], now: list[Row]) -> None:
         was, is_ = by_key(before, ("symbol",)), by_key(now, ("symbol",))
@@ -159,8 +174,13 @@ def moment(row: Row) -> tuple[datetime, str]:
 
 
 def matches(record: Record, key: tuple[Any, ...], values: tuple[Any, ...]) -> bool:
-    """Whether a row can have come from a record; one without an id of its own is known by its values."""
-    return record.values == values and record.key in (key, None)
+    """Whether a row holds all that a record says; one without an id of its own is known by its values."""
+    return record.key in (key, None) and record.values is not None and knows(values, record.values)
+
+
+def knows(more: tuple[Any, ...], less: tuple[Any, ...]) -> bool:
+    """Whether the one has every value of the other; None is no value."""
+    return all(value is None or value == other for value, other in zip(less, more, strict=True))
 
 
 def as_text(values: Iterable[Any]) -> str:

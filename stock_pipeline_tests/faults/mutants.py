@@ -58,8 +58,9 @@ class Mutant:
         path.write_text(source.replace(self.old, self.new))
 
 
-_MERGE, _PARTITIONS, _REJECTS = (
+_MERGE, _COMPLETION, _PARTITIONS, _REJECTS = (
     "stock_pipeline/lake/merge.py",
+    "stock_pipeline/lake/completion.py",
     "stock_pipeline/lake/partitions.py",
     "stock_pipeline/lake/rejected_records.py",
 )
@@ -75,8 +76,8 @@ _BATCH = "lambdas/process_batch_stock_data/handler.py"
 MUTANTS = (
     Mutant("no If-Match", _PARTITIONS, "if_match=etag, if_none_match", "if_match=None, if_none_match"),
     Mutant("no If-None-Match", _PARTITIONS, "if_none_match=etag is None", "if_none_match=False"),
-    Mutant("the ETag is that of another read", _PARTITIONS, "return decode(found.data, table, columns), found.info.etag",
-           "return decode(found.data, table, columns), store.get(partition_key(table, partition)).info.etag"),
+    Mutant("the ETag is that of another read", _PARTITIONS, "to_write=to_write), found.info.etag",
+           "to_write=to_write), store.get(key).info.etag"),
     Mutant("no second try after 412 or 409: the loss is taken for a success", _PARTITIONS,
            "gone\n        return False", "gone\n        return True"),
     Mutant("a lost race ends the ingest with an error of its own", _PARTITIONS,
@@ -91,18 +92,20 @@ MUTANTS = (
            "merged = merge(None, incoming, table, replace=replace)"),
     Mutant("the last stays instead of the first", _MERGE, "slot[keys[::-1]] = at[::-1]", "slot[keys] = at"),
     Mutant("a stored value gives way unasked", _MERGE, "    if replace:\n", "    if True:\n"),
-    Mutant("a conflict is taken for a duplicate", _MERGE,
-           "outcome[against_stored] = np.where(same, Outcome.DUPLICATE, Outcome.CONFLICT)",
-           "outcome[against_stored] = Outcome.DUPLICATE"),
-    Mutant("a duplicate is taken for a conflict", _MERGE,
-           "outcome[behind] = np.where(same, Outcome.DUPLICATE, Outcome.CONFLICT)", "outcome[behind] = Outcome.CONFLICT"),
-    Mutant("own rows count as duplicates", _MERGE, "    outcome[candidates[own]] = Outcome.INSERTED\n", ""),
-    Mutant("others' rows count as own", _MERGE, '("source", "etl_loading_ts") if n in', '("source",) if n in'),
-    Mutant("null equals nothing", _MERGE, "equal = pc.if_else(pc.is_valid(equal), equal, pc.and_(pc.is_null(a), pc.is_null(b)))",
-           "equal = pc.fill_null(equal, False)"),
-    Mutant("the greatest by time alone", _MERGE, "order = np.lexsort((-at, pack(conflicting, (*table.key, *ties))[0]))",
-           "order = np.lexsort((at, pack(conflicting, table.key)[0]))"),
-    Mutant("the snapshot by arrival", _MERGE, "leads, _ = _ranks(both.column(lead))", "leads = np.arange(both.num_rows)"),
+    Mutant("a conflict is taken for a duplicate", _COMPLETION, "np.where(agree, Outcome.DUPLICATE, Outcome.CONFLICT)", "Outcome.DUPLICATE"),
+    Mutant("what agrees and knows more is taken for a duplicate", _COMPLETION, "        outcome[first] = Outcome.UPDATED\n", ""),
+    Mutant("a row is completed by one that does not agree", _COMPLETION, "left[agree & add]", "left[add]"),
+    Mutant("a completed row still names who stored it first", _COMPLETION, "if field.name in table.provenance else (there, here)", "if True else (there, here)"),
+    Mutant("what completes a row is not written", _MERGE, "not takes_key.any() and not completed.changed.any()", "not takes_key.any()"),
+    Mutant("a completed row is stored beside the one that it was", _MERGE, "    place[base] = np.arange(len(keep), len(packed))\n    kept = place[keep]\n", "    kept = np.append(place[keep], np.arange(len(keep), len(packed)))\n"),
+    Mutant("rows behind one that completed are judged by what was known before", _COMPLETION, "left = left[left > until[owner[left]]]", "left = left[:0]"),
+    Mutant("a lost reply is taken for a lost race", _PARTITIONS, "return tried if tried and merged.own.any() else merged", "return merged"),
+    Mutant("a duplicate is taken for a conflict", _MERGE, "outcome[behind] = Outcome.DUPLICATE", "outcome[behind] = Outcome.CONFLICT"),
+    Mutant("others' rows count as own", _MERGE, "in reversed(table.provenance)", "in table.provenance[:1]"),
+    Mutant("null is a value like others", _COMPLETION, "pc.fill_null(pc.not_equal(a, b), False)", "pc.fill_null(pc.not_equal(a, b), True)"),
+    Mutant("the greatest by time alone", _MERGE, "place = pack(conflicting, (*table.key, *ties))[0]",
+           "place = pack(conflicting, table.key)[0]"),
+    Mutant("the snapshot by arrival", _MERGE, "leads, _ = ranks(both.column(lead))", "leads = np.arange(both.num_rows)"),
     Mutant("the snapshot is written over", _TICKS, "        merge_into_partition(lake, LATEST_PRICES, SNAPSHOT, latest)\n",
            "        from stock_pipeline.lake.parquet import encode\n"
            "        lake.put('latest_stream_prices/latest.parquet', encode(latest, LATEST_PRICES))\n"),

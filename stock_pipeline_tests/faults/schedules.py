@@ -9,7 +9,7 @@ from functools import partial
 
 from stock_pipeline_tests.faults.hub import Stuck
 from stock_pipeline_tests.faults.inputs import AWKWARD, Source, daily_source, tick_source
-from stock_pipeline_tests.faults.verdict import judge_tables, outlived_records
+from stock_pipeline_tests.faults.verdict import judge_tables, outlived_records, rejected_rows
 from stock_pipeline_tests.faults.wire import POSSIBLE, Fault
 from stock_pipeline_tests.faults.world import World
 
@@ -134,8 +134,12 @@ def _to_the_end(world: World, choose: random.Random) -> None:
                 world.ledger.problem(f"a message ends in the dead letters: {message.body}")
     if choose.random() < 0.25:
         commits, outlived = world.ledger.commits.copy(), outlived_records(world.ledger)
+        told = rejected_rows(world.ledger)
         _again(world, redrive=False)
-        changed = sorted((world.ledger.commits - commits).keys() - outlived)
+        changed = sorted((world.ledger.commits - commits).keys() - outlived - told.keys())
+        changed += [
+            key for key, rows in rejected_rows(world.ledger).items() if key not in outlived and rows != told.get(key)
+        ]
         if world.once and changed:
             world.ledger.problem(f"delivering everything once more changed {changed}")
         judge_tables(world.ledger, once=world.once)

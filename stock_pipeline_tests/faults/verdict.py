@@ -6,7 +6,7 @@ Receipts are judged when they come, as what they say cannot be changed later.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from stock_pipeline.receipts import Receipt
@@ -19,6 +19,7 @@ from stock_pipeline_tests.faults.ledger import (
     Ledger,
     Row,
     as_text,
+    knows,
     matches,
     moment,
     price_values,
@@ -45,14 +46,21 @@ def judge_receipt(ledger: Ledger, receipt: Receipt, now: datetime, *, once: bool
     true = (len(records), sum(record.skipped for record in records), dict(rejected), source.records is None)
     if said != true:
         ledger.problem(f"the receipt of {receipt.source} says {said}, and {true} is true")
-    committed = ledger.inserted[receipt.source, now]
-    if receipt.inserted > committed or (once and receipt.inserted < committed):
-        ledger.problem(f"the receipt of {receipt.source} says {receipt.inserted} inserted, {committed} were committed")
+    written, claimed = ledger.stored[receipt.source, now], receipt.inserted + receipt.updated
+    if once and claimed < written:
+        ledger.problem(f"the receipt of {receipt.source} says {claimed} inserted or updated, {written} were written")
     if sum(receipt.partitions.values()) != len(source.good):
         ledger.problem(f"the receipt of {receipt.source} counts {receipt.partitions} for {len(source.good)} rows")
     disputed = sum(_stored_otherwise(ledger, record) for record in source.good)
     if once and receipt.conflicts != disputed:
         ledger.problem(f"the receipt of {receipt.source} says {receipt.conflicts} conflicts, and {disputed} is true")
+
+
+def judge_ingest(ledger: Ledger, receipts: Iterable[Receipt], now: datetime, *, once: bool) -> None:
+    """The receipts of one ingest count as inserted what was new in the tables by it, one for each row."""
+    inserted, new = sum(receipt.inserted for receipt in receipts), ledger.new[now]
+    if inserted < new or (once and inserted > new):
+        ledger.problem(f"the receipts of an ingest say {inserted} inserted, and {new} rows were new")
 
 
 def judge_tables(ledger: Ledger, *, once: bool) -> None:
@@ -77,6 +85,16 @@ def outlived_records(ledger: Ledger) -> set[str]:
         if key.startswith(REJECTS)
         and rows
         and not _expected(ledger, list(ledger.sources[rows[0]["source"]].values())[-1])
+    }
+
+
+def rejected_rows(ledger: Ledger) -> dict[str, list[tuple[object, ...]]]:
+    """What each record of rejects says, but for its words: in these a conflict tells what it meets, which may know more
+    by then."""
+    return {
+        key: [(row["line"], row["reason"], row["raw"]) for row in rows]
+        for key, rows in ledger.tables.items()
+        if key.startswith(REJECTS)
     }
 
 
@@ -164,8 +182,13 @@ def _stored_otherwise(ledger: Ledger, record: Record) -> bool:
 
 
 def _replaced(ledger: Ledger, record: Record) -> bool:
-    text = as_text((*(record.key or ()), *(record.values or ())))
-    return any(row["reason"] == "replaced" and row["raw"] == text for row in ledger.rows(REJECTS))
+    """Whether a row that had all of a record's values gave way, and is on record."""
+    gone = {row["raw"] for row in ledger.rows(REJECTS) if row["reason"] == "replaced"}
+    return any(
+        as_text(once) in gone and record.key and record.values and once[: len(record.key)] == record.key
+        and knows(once[len(record.key) :], record.values)
+        for once in ledger.once_stored
+    )  # fmt: skip
 
 
 def _daily_key(row: Row) -> tuple[object, ...]:

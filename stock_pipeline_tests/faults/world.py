@@ -36,7 +36,7 @@ from stock_pipeline_tests.faults.inputs import Source, notification
 from stock_pipeline_tests.faults.ledger import Ledger
 from stock_pipeline_tests.faults.lineage import Lineage
 from stock_pipeline_tests.faults.queues import Message, Queue
-from stock_pipeline_tests.faults.verdict import judge_receipt
+from stock_pipeline_tests.faults.verdict import judge_ingest, judge_receipt
 from stock_pipeline_tests.faults.wire import Log, Wire, WireStore
 from stock_pipeline_tests.support.memory_store import MemoryStore
 
@@ -297,14 +297,17 @@ class World:
         if not self.ledger.rebuilt:
             for receipt in receipts:
                 judge_receipt(self.ledger, receipt, now, once=self.once)
+            judge_ingest(self.ledger, receipts, now, once=self.once)
         return receipts
 
 
-def _decoded(known: dict[object, pa.Table], data: bytes, table: Table, columns: list[str] | None = None) -> pa.Table:
+def _decoded(
+    known: dict[object, pa.Table], data: bytes, table: Table, key: str, columns: list[str] | None = None, **how: bool
+) -> pa.Table:
     """What `parquet.decode` says of these bytes; most are read several times, and cost as much each time."""
     what = (data, table.name, columns and tuple(columns))
     if what not in known:
-        known[what] = parquet.decode(data, table, columns)
+        known[what] = parquet.decode(data, table, key, columns, **how)
     return known[what]
 
 

@@ -191,7 +191,8 @@ def _ingested_twice(kind: str, data: bytes) -> None:
     (first,), (again,) = (
         ingest([key], staging=staging, lake=lake, now=now) for now in (NOW, NOW.replace(microsecond=1))
     )
-    if again.inserted or again.duplicates != first.inserted + first.duplicates or again.conflicts != first.conflicts:
+    known = first.inserted + first.duplicates + first.updated
+    if again.inserted or again.updated or again.duplicates != known or again.conflicts != first.conflicts:
         raise Broken(f"ingested again it is another: {first} {again}")
 
 

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stock_pipeline.lake.merge import Outcome, differences, merge, pack
+from stock_pipeline.lake.merge import differences, merge
+from stock_pipeline.lake.outcome import Outcome
+from stock_pipeline.lake.packing import pack
 from stock_pipeline.schemas import PRICE_BY_DATE, STREAM_PRICES_HISTORY, SYMBOL, TIMESTAMP, Column, Table
 from stock_pipeline_tests.support.rows import LOADED, Row, bar, outcomes, table
 
@@ -38,11 +40,6 @@ def test_any_other_value_is_a_conflict(column: str) -> None:
     assert outcomes(merged) == ["CONFLICT"]
     assert merged.table is None
     assert merged.conflicting.to_pylist()[0][column] == 11
-
-
-def test_a_value_where_none_was_is_a_conflict() -> None:
-    merged = merge(table(bar(open=None)), table(bar(open=9.0, source="b.csv")), PRICE_BY_DATE)
-    assert outcomes(merged) == ["CONFLICT"]
 
 
 def test_the_first_of_the_incoming_rows_wins() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from stock_pipeline.lake.merge import Outcome
+from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.schemas import PRICE_BY_DATE
 
 LOADED = datetime(2024, 1, 1, tzinfo=UTC)

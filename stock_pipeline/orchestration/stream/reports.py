@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.lake.merge import Ints
+from stock_pipeline.arrow import Ints
 from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.partitions import partition_key, read_partition
 from stock_pipeline.lake.transforms import SNAPSHOT, day_partition

@@ -90,6 +90,7 @@ def receipts_metadata(receipts: Sequence[Receipt]) -> Metadata:
     counts = {
         "rows_read": sum(r.rows for r in receipts),
         "duplicates": sum(r.duplicates for r in receipts),
+        "updated": sum(r.updated for r in receipts),
         "conflicts": sum(r.conflicts for r in receipts),
         "replaced": sum(r.replaced for r in receipts),
         "rejected": rejected.total(),
@@ -116,7 +117,7 @@ def stored_by(receipts: Sequence[Receipt], rows: pa.Table) -> pa.Table:
     """
     sources: dict[datetime, list[str]] = defaultdict(list)
     for receipt in receipts:
-        if receipt.inserted:
+        if receipt.inserted or receipt.updated:
             sources[receipt.loaded_at].append(receipt.source)
     moments = rows["etl_loading_ts"]
     rows = rows.filter(pc.is_in(moments, pa.array(sources, moments.type)))
@@ -147,9 +148,12 @@ def noteworthy(receipts: Sequence[Receipt]) -> Iterator[str]:
 
 
 def _receipts_table(receipts: Sequence[Receipt]) -> str:
-    shown = sorted(receipts, key=lambda r: (r.inserted + r.rejected_rows == 0, r.source))[:LISTED_SOURCES]
-    rows = [[r.source, r.rows, r.inserted, r.duplicates, r.conflicts, r.rejected_rows, r.skipped] for r in shown]
-    text = markdown.table(["source", "rows", "new", "duplicates", "conflicts", "rejected", "skipped"], rows)
+    shown = sorted(receipts, key=lambda r: (r.inserted + r.updated + r.rejected_rows == 0, r.source))[:LISTED_SOURCES]
+    header = ["source", "rows", "new", "updated", "duplicates", "conflicts", "rejected", "skipped"]
+    rows = [
+        [r.source, r.rows, r.inserted, r.updated, r.duplicates, r.conflicts, r.rejected_rows, r.skipped] for r in shown
+    ]
+    text = markdown.table(header, rows)
     more = len(receipts) - len(shown)
     return text + (f"\n\nand {more:,} more" if more else "")
 

@@ -10,12 +10,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from stock_pipeline.errors import FileRefused, quoted
 from stock_pipeline.parse.daily.dates import looks_like_date
 from stock_pipeline.parse.symbols import is_upper_ticker
+from stock_pipeline.schemas import PRICE_BY_DATE
 
-PRICES = ("open", "high", "low", "close", "adj_close")
-NUMBERS = (*PRICES, "volume")
+NUMBERS = tuple(column.name for column in PRICE_BY_DATE.columns if pa.types.is_floating(column.type))
+PRICES = tuple(name for name in NUMBERS if PRICE_BY_DATE.column(name).price)
 
 ALIASES: dict[str, tuple[tuple[str, ...], ...]] = {
     # Within a field the first group that a header has anything of is taken, and two columns of one group are refused:

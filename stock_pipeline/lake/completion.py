@@ -1,0 +1,113 @@
+"""Rows of one key that know different parts of it: which agree, and the row that they make together.
+
+Null says that a row does not know a value. Two rows agree when no value column holds different values in both, and what
+they make together keeps the table's `bounds` (no low above a high). A row
+that agrees and knows a value that is missing completes the row of its key (UPDATED), one that agrees and knows nothing
+more adds nothing (DUPLICATE), and one that does not agree is left out whole (CONFLICT). So rows that agree with each
+other make the same row in any order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stock_pipeline.arrow import Bools, Ints, as_arrow
+from stock_pipeline.lake.outcome import Outcome
+from stock_pipeline.schemas import Table
+
+
+@dataclass(frozen=True)
+class Completed:
+    """The rows of some keys after others were let into them, and what became of these.
+
+    `rows` has a row a key, those of `changed` with the provenance of the row that completed them last; `outcome` (int8,
+    values of `Outcome`) an entry for each row that was let in.
+    """
+
+    rows: pa.Table
+    changed: Bools
+    outcome: npt.NDArray[np.int8]
+
+
+def complete(held: pa.Table, others: pa.Table, owner: Ints, table: Table) -> Completed:
+    """Let `others` into the rows that hold their keys, one after the other: row i into row `owner[i]` of `held`.
+
+    Each round lets in the first row of each key that adds something. That fills a null, so there are no more rounds
+    than the table has columns that may be null.
+    """
+    outcome = np.zeros(others.num_rows, np.int8)
+    changed = np.zeros(held.num_rows, bool)
+    left = np.arange(others.num_rows)
+    while len(left):
+        agree, add = _compared(held.take(owner[left]), others.take(left), table)
+        outcome[left] = np.where(agree, Outcome.DUPLICATE, Outcome.CONFLICT)
+        adding = left[agree & add]
+        owners, at = np.unique(owner[adding], return_index=True)
+        first = adding[at]
+        outcome[first] = Outcome.UPDATED
+        changed[owners] = True
+        held = _filled(held, owners, others.take(first), table)
+        until = np.full(held.num_rows, others.num_rows)
+        until[owners] = first
+        left = left[left > until[owner[left]]]  # those behind a row that was let in are judged again
+    return Completed(held, changed, outcome)
+
+
+def nothing(like: pa.Table) -> Completed:
+    """What `complete` gives for no rows."""
+    return Completed(like.slice(0, 0), np.zeros(0, bool), np.zeros(0, np.int8))
+
+
+def agreeing(one: pa.Table, other: pa.Table, table: Table) -> Bools:
+    """Row by row, whether two tables of the same length agree."""
+    return _compared(one, other, table)[0]
+
+
+def _compared(there: pa.Table, here: pa.Table, table: Table) -> tuple[Bools, Bools]:
+    """Row by row, whether the two agree, and whether the second knows what the first does not."""
+    agree, add = np.ones(there.num_rows, bool), np.zeros(there.num_rows, bool)
+    for name in table.values:
+        a, b = (plain(rows.column(name)) for rows in (there, here))
+        agree &= ~as_mask(pc.fill_null(pc.not_equal(a, b), False))
+        if a.null_count:
+            add |= as_mask(pc.and_(pc.is_null(a), pc.is_valid(b)))
+    for upper, lower in table.bounds:
+        top, bottom = (pc.coalesce(there.column(name), here.column(name)) for name in (upper, lower))
+        agree &= ~as_mask(pc.fill_null(pc.less(top, bottom), False))
+    return agree, add
+
+
+def _filled(held: pa.Table, owners: Ints, rows: pa.Table, table: Table) -> pa.Table:
+    """`held` with the values of `rows` (one for each of `owners`) where it has none, and their provenance."""
+    if not len(owners):
+        return held
+    place = np.zeros(held.num_rows, np.int64)
+    given = np.zeros(held.num_rows, bool)
+    place[owners], given[owners] = np.arange(len(owners)), True
+    places = as_arrow(place, pa.int64(), ~given)
+    columns = []
+    for field in held.schema:
+        there = held.column(field.name)
+        if field.name in table.provenance or (field.name in table.values and there.null_count):
+            here, there = plain(rows.column(field.name).take(places)), plain(there)
+            first, second = (here, there) if field.name in table.provenance else (there, here)
+            there = pc.coalesce(first, second)
+            there = there.dictionary_encode().cast(field.type) if pa.types.is_dictionary(field.type) else there
+        columns.append(there)
+    return pa.Table.from_arrays(columns, schema=held.schema)
+
+
+def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column as values, where it is a dictionary."""
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def as_mask(column: pa.ChunkedArray) -> Bools:
+    """A boolean column without nulls as numpy."""
+    flat: Bools = column.to_numpy()
+    return flat.astype(bool, copy=False)
