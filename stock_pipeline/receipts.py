@@ -1,7 +1,7 @@
 """What one ingest of one source object did, as data and as one line of JSON.
 
-`rows = inserted + duplicates + updated + conflicts + sum(rejected) + skipped` holds for every receipt; `Receipt` refuses
-to exist otherwise, so a count that does not add up is found where it is made.
+`rows = inserted + duplicates + updated + conflicts + sum(rejected) + skipped` holds for every receipt; `Receipt`
+refuses to exist otherwise, so a count that does not add up is found where it is made.
 """
 
 from __future__ import annotations

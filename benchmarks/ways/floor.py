@@ -58,7 +58,7 @@ def rewrite(source: str, lake: str) -> None:
     from stock_pipeline.lake.parquet import decode, encode
     from stock_pipeline.schemas import PRICE_BY_DATE
 
-    rows = decode(Path(source).read_bytes(), PRICE_BY_DATE)
+    rows = decode(Path(source).read_bytes(), PRICE_BY_DATE, source)
     (Path(lake) / "year.parquet").write_bytes(encode(rows, PRICE_BY_DATE))
 
 

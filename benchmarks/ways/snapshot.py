@@ -65,7 +65,7 @@ def update(folder: Path) -> dict[str, Any]:
 
         def rewrite() -> None:
             found = lake.get(key)
-            lake.put(key, encode(decode(found.data, LATEST_PRICES), LATEST_PRICES), if_match=found.info.etag)
+            lake.put(key, encode(decode(found.data, LATEST_PRICES, key), LATEST_PRICES), if_match=found.info.etag)
 
         updates.append(_cpu(one_update))
         rewrites.append(_cpu(rewrite))
@@ -102,7 +102,7 @@ def scan(folder: Path) -> dict[str, Any]:
 
     def read() -> None:
         def newest(key: str) -> int:
-            rows = decode(lake.get(key).data, STREAM_PRICES_HISTORY, ["symbol", "produced_at"])
+            rows = decode(lake.get(key).data, STREAM_PRICES_HISTORY, key, ["symbol", "produced_at"])
             return max(int(np.max(chunk.cast(pa.int64()).to_numpy())) for chunk in rows["produced_at"].chunks)
 
         with ThreadPoolExecutor(2) as threads:

@@ -178,8 +178,16 @@ def show(receipts: Sequence[Receipt]) -> None:
     elif taken:
         # Only messages of ticks are ever skipped: where none is, the column would say nothing.
         skips = ("skipped",) if any(r.skipped for r in taken) else ()
-        counts = dict.fromkeys(("rows", "new", "updated", "duplicates", "conflicts", *skips), "right")
-        shown = table(file="left", **counts, rejected="left")
+        shown = table(
+            file="left",
+            rows="right",
+            new="right",
+            updated="right",
+            duplicates="right",
+            conflicts="right",
+            **{name: "right" for name in skips},
+            rejected="left",
+        )
         between = "\n" if out().width < _WIDE else ", "
         for r in taken:
             reasons = between.join(f"{count:,} {reason}" for reason, count in r.rejected.items())

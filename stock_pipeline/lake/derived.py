@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from stock_pipeline.errors import ObjectNotFound
 from stock_pipeline.lake.object_store import ObjectStore
-from stock_pipeline.lake.parquet import decode, encode, footer
+from stock_pipeline.lake.parquet import check, decode, encode, footer
 from stock_pipeline.lake.partitions import attempts, partition_key, swap
+from stock_pipeline.lake.projection import version_of
 from stock_pipeline.schemas import Table
 
 INPUT_ETAG = "input_etag"
@@ -30,18 +31,20 @@ def derive(
     calling it again is safe.
 
     Raises ObjectNotFound when the input has no such partition, ValueError when `derived` is no derived table or the
-    rows have another schema, MergeContention when others were faster at every try, and StoreUnavailable.
+    rows have another schema, NewerSchema when a newer version computed the partition, MergeContention when others were
+    faster at every try, and StoreUnavailable.
     """
     if derived.keep != "replace":
         raise ValueError(f'{derived.name} keeps the {derived.keep}; a derived table has keep="replace"')
     target = partition_key(derived, partition)
     for _ in attempts(target):  # pragma: no branch - it ends by raising
         # The stored version first: what is computed then is at least as new as what it replaces.
-        stored, computed_from = _stored(store, target)
-        source = store.get(partition_key(of, partition))
+        stored, computed_from = _stored(store, derived, target)
+        origin = partition_key(of, partition)
+        source = store.get(origin)
         if computed_from == source.info.etag:
             return False
-        rows = compute(decode(source.data, of))
+        rows = compute(decode(source.data, of, origin))
         if not rows.schema.equals(derived.schema):
             raise ValueError(f"the rows computed for {derived.name} have the schema {rows.schema}")
         if swap(store, target, encode(rows, derived, {INPUT_ETAG: source.info.etag}), stored):
@@ -49,10 +52,15 @@ def derive(
     raise AssertionError("attempts() ends by raising")  # pragma: no cover - as it says
 
 
-def _stored(store: ObjectStore, key: str) -> tuple[str | None, str | None]:
-    """The ETag of a derived object, and that of the input that it was computed from; (None, None) without an object."""
+def _stored(store: ObjectStore, derived: Table, key: str) -> tuple[str | None, str | None]:
+    """The ETag of a derived object, and that of the input that it was computed from; (None, None) without an object.
+
+    What an older version of the schema computed is computed anew: then the second is None, too.
+    """
     try:
         found = store.get(key)
     except ObjectNotFound:
         return None, None
-    return found.info.etag, footer(found.data).get(INPUT_ETAG)
+    check(found.data, derived, key, to_write=True)
+    said = footer(found.data)
+    return found.info.etag, said.get(INPUT_ETAG) if version_of(said) == derived.version else None

@@ -59,10 +59,16 @@ def decode(
     return project(rows, table, names, key)
 
 
-def check(data: bytes, table: Table, key: str) -> None:
-    """Raise SchemaMismatch unless all columns of a stored object can be read as the table's."""
+def check(data: bytes, table: Table, key: str, *, to_write: bool = False) -> None:
+    """Raise what `decode` would raise of the columns of a stored object, without reading its rows.
+
+    `to_write` asks only whether another object may take its place.
+    """
     file = pq.ParquetFile(pa.BufferReader(data))
-    check_readable(file.schema_arrow, _footer(file), table, table.schema.names, key)
+    if to_write:
+        check_writable(file.schema_arrow, _footer(file), table, key)
+    else:
+        check_readable(file.schema_arrow, _footer(file), table, table.schema.names, key)
 
 
 def footer(data: bytes) -> dict[str, str]:

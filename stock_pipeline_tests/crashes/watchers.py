@@ -44,7 +44,7 @@ class Watch:
         except ObjectNotFound:
             assert self.etag is None, f"{name} has vanished"
             return False
-        rows = self._comparable(decode(found.data, self.table))
+        rows = self._comparable(decode(found.data, self.table, found.info.key))
         assert pc.count_distinct(rows["key"]).as_py() == rows.num_rows, f"{name} has a key twice"
         if found.info.etag == self.etag:
             return False

@@ -98,7 +98,7 @@ class Ledger:
             self._judge_origin(key, name, row, values)
 
     def _judge_change(self, key: str, name: tuple[Any, ...], old: Row, new: Row, values: Callable[[Row], Any]) -> None:
-        """A row changes when another completes it, or when a restatement replaces it, whose old values are on record."""
+        """A row changes when another completes it, or a restatement replaces it; its old values are on record."""
         if values(old) != values(new) and knows(values(new), values(old)):
             if (old["source"], old["etl_loading_ts"]) == (new["source"], new["etl_loading_ts"]):
                 self.problem(f"{key}: {name} was completed, and does not say by what")
@@ -120,7 +120,8 @@ class Ledger:
         if not any(matches(record, name, values(row)) for source in every for record in source.firsts):
             self.problem(f"{key}: {name} with {values(row)} is not the first of any source")
         told = [record.values for source in every for record in source.good if matches(record, name, values(row))]
-        if any(value is not None and value not in given for value, given in zip(values(row), zip(*told, strict=True), strict=True)):  # fmt: skip
+        known = [{*given, None} for given in zip(*(given for given in told if given), strict=True)]
+        if known and any(value not in given for value, given in zip(values(row), known, strict=True)):
             self.problem(f"{key}: {name} has {values(row)}, which nobody told")
 
     def _judge_snapshot(self, before: list[Row], now: list[Row]) -> None:

@@ -91,7 +91,7 @@ def test_a_restatement_completes_what_it_agrees_with_and_replaces_what_it_does_n
     assert outcomes(merged) == ["UPDATED", "REPLACED", "DUPLICATE", "UPDATED"]
     found = values_of(merged.table)
     assert (found["A"]["open"], found["C"]["open"]) == (9.0, 9.0)
-    # The restated bar stands as its source gave it: an open of before a split beside a close of after it would be no bar.
+    # The restated bar stands as its source gave it: an open of before a split beside a close of after it is no bar.
     assert found["B"] == dict.fromkeys(VALUES) | {"close": 11.0, "high": 12.0}
 
 
@@ -220,12 +220,9 @@ def test_rows_that_agree_make_the_same_rows_in_any_order_and_grouping(
     masks: list[tuple[str, set[str]]], random: rng.Random
 ) -> None:
     rows = [bar(symbol, **dict.fromkeys(known, 10.0), source=f"{i}.csv") for i, (symbol, known) in enumerate(masks)]
-    expected = {
-        symbol: dict.fromkeys(VALUES)
-        | {"close": 10.0}
-        | dict.fromkeys(set[str]().union(*(k for s, k in masks if s == symbol)), 10.0)
-        for symbol, _ in masks
-    }
+    expected: dict[str, Row] = {}
+    for symbol, known in masks:
+        expected.setdefault(symbol, dict.fromkeys(VALUES) | {"close": 10.0}).update(dict.fromkeys(known, 10.0))
     deliveries = rows * 2
     random.shuffle(deliveries)
     stored: pa.Table | None = None

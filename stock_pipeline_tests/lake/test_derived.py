@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pyarrow as pa
 import pytest
 
-from stock_pipeline.errors import ObjectNotFound
+from stock_pipeline.errors import NewerSchema, ObjectNotFound
 from stock_pipeline.lake.derived import derive
 from stock_pipeline.lake.partitions import merge_into_partition, read_partition
 from stock_pipeline.schemas import PRICE_BY_DATE, SYMBOL, Column, Table
@@ -67,6 +68,22 @@ def test_whoever_computed_from_an_older_input_does_not_have_the_last_word(lake: 
 
     assert not derive(lake, HIGHEST, YEAR, PRICE_BY_DATE, overtaken)
     assert stored(lake)["A"] == 7.0
+
+
+def test_a_newer_schema_is_computed_anew_and_an_older_one_takes_no_place_of_it(lake: MemoryStore) -> None:
+    days = Column("days", pa.int64(), "sessions", nullable=True, since=2)
+    newer = replace(HIGHEST, columns=(*HIGHEST.columns, days))
+
+    def counted(rows: pa.Table) -> pa.Table:
+        found = highest(rows)
+        return found.append_column("days", pa.nulls(found.num_rows, pa.int64())).cast(newer.schema)
+
+    assert derive(lake, HIGHEST, YEAR, PRICE_BY_DATE, highest)
+    assert derive(lake, newer, YEAR, PRICE_BY_DATE, counted)
+    assert not derive(lake, newer, YEAR, PRICE_BY_DATE, counted)
+    with pytest.raises(NewerSchema, match="days"):
+        derive(lake, HIGHEST, YEAR, PRICE_BY_DATE, highest)
+    assert stored(lake) == {"A": 4.0, "B": 2.0}
 
 
 def test_without_an_input_there_is_nothing_to_compute(lake: MemoryStore) -> None:

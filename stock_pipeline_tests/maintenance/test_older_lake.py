@@ -41,7 +41,7 @@ class Older:
         if data is not None:
             self.staging.put(key, data)
         ingest = ingest_ticks if key.startswith("stock_stream/") else ingest_daily_prices
-        (receipt,) = ingest([key], staging=self.staging, lake=self.lake, **{"now": NOW, **how})  # type: ignore[operator]
+        (receipt,) = ingest([key], staging=self.staging, lake=self.lake, **{"now": NOW, **how})
         return receipt
 
     def rows(self, table: Table) -> list[Row]:
@@ -54,7 +54,7 @@ class Older:
         return row
 
     def sql(self, statement: str) -> list[Row]:
-        return duck.run(statement, (), self.lake, "stock_market").to_pylist()
+        return list(duck.run(statement, (), self.lake, "stock_market").to_pylist())
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ V1 = Path(__file__).parents[1] / "data" / "lake_v1"
 
 
 def opened(folder: Path) -> tuple[MemoryStore, MemoryStore]:
-    """The staging and the lake bucket of a folder; objects appeared in the order of their keys, those of staging first."""
+    """The staging and the lake bucket of a folder; their objects appeared in the order of their keys, staging first."""
     staging, lake = MemoryStore("staging"), MemoryStore("lake")
     for store in (staging, lake):
         root = folder / store.bucket
