@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -165,6 +165,10 @@ def ingest_tick_keys(keys: Sequence[str], staging: ObjectStore, lake: ObjectStor
         )
 
 
+_SKIPPED: dict[str, Literal["left", "right"]] = {"skipped": "right"}
+"""The column of what was skipped: only messages of ticks ever are."""
+
+
 def show(receipts: Sequence[Receipt]) -> None:
     """What became of each file, what was refused and where to see what was rejected."""
     taken = [r for r in receipts if r.refused is None]
@@ -176,7 +180,6 @@ def show(receipts: Sequence[Receipt]) -> None:
             f"{skipped:,} skipped"
         )
     elif taken:
-        # Only messages of ticks are ever skipped: where none is, the column would say nothing.
         skips = ("skipped",) if any(r.skipped for r in taken) else ()
         shown = table(
             file="left",
@@ -185,7 +188,7 @@ def show(receipts: Sequence[Receipt]) -> None:
             updated="right",
             duplicates="right",
             conflicts="right",
-            **{name: "right" for name in skips},
+            **(_SKIPPED if skips else {}),
             rejected="left",
         )
         between = "\n" if out().width < _WIDE else ", "
