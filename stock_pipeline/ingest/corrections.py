@@ -85,6 +85,8 @@ class Corrections:
     def load(self, sessions: Iterable[date]) -> Corrections:
         """Read those sessions that have not been read yet; returns itself."""
         missing = sorted(set(sessions) - self._sessions)
+        if not missing:
+            return self
         with ThreadPoolExecutor(_READERS) as threads:
             for rows in threads.map(
                 lambda day: read_partition(self._lake, TRADE_CORRECTIONS, session_partition(day)), missing

@@ -20,7 +20,8 @@ from stock_pipeline.ingest.commit import SourceObject, merge_group, with_provena
 from stock_pipeline.ingest.corrections import by_session
 from stock_pipeline.ingest.latest import update_snapshot
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObject
-from stock_pipeline.lake.partitions import merge_into_partition
+from stock_pipeline.lake.outcome import Outcome
+from stock_pipeline.lake.partitions import merge_into_partition, read_partition
 from stock_pipeline.lake.transforms import BUCKET_MINUTES, by_bucket
 from stock_pipeline.parse.files import Unpacked, unpack
 from stock_pipeline.parse.ticks.parser import parse_tick_objects
@@ -154,12 +155,26 @@ def _ingest_group(
 def _merge_corrections(
     sources: Sequence[SourceObject], corrections: pa.Table, owners: Codes, lake: ObjectStore
 ) -> None:
-    """Put cancels and corrections into their table; of a corrected trade history's row is what its receipt counts."""
+    """Put cancels and corrections into their table; of a corrected trade, history's row is what its receipt counts."""
     codes, names = by_session(corrections)
     for at, name in enumerate(names):
         mine = np.flatnonzero(codes == at)
         incoming = corrections.take(mine)
         outcome = merge_into_partition(lake, TRADE_CORRECTIONS, name, incoming).outcome
         cancels = np.flatnonzero(~valid(incoming["price"]))
+        if (outcome[cancels] == Outcome.DUPLICATE).any():
+            outcome[_own(incoming, lake, name)] = Outcome.INSERTED
         for owner, what in zip(owners[mine][cancels].tolist(), outcome[cancels].tolist(), strict=True):
             sources[owner].outcomes[what] += 1
+
+
+def _own(incoming: pa.Table, lake: ObjectStore, name: str) -> list[int]:
+    """The first rows of their keys that this very ingest has stored, at an attempt whose reply was lost."""
+    told = ("symbol", "reference", "event_id", "source", "etl_loading_ts")
+    stored = read_partition(lake, TRADE_CORRECTIONS, name)
+    there = set() if stored is None else set(zip(*(stored[column].to_pylist() for column in told), strict=True))
+    first: dict[object, int] = {}
+    for row, values in enumerate(zip(*(incoming[column].to_pylist() for column in told), strict=True)):
+        if values in there:
+            first.setdefault(values, row)
+    return list(first.values())
