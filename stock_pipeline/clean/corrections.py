@@ -8,6 +8,7 @@ the trade that it corrects; and each message is a row of `trade_corrections`. Ho
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stock_pipeline.arrow import Ints, as_arrow, concatenated, strings, valid
+from stock_pipeline.parse.ticks.parser import TickRows
 from stock_pipeline.schemas import SYMBOL, TRADE_CORRECTIONS
 
 AT = "correction"
@@ -26,7 +28,20 @@ def reference_of(exchange: str, session: date, number: int, price: float, size: 
     return f"{exchange}:{session}:{number}:{price!r}:{'' if size is None else repr(size)}"
 
 
-def as_ticks(corrections: pa.Table, columns: Sequence[str]) -> pa.Table:
+def with_corrections(rows: TickRows) -> TickRows:
+    """The ticks, and behind them the corrections as ticks, so that the rules judge both."""
+    more = _as_ticks(rows.corrections, rows.table.column_names)
+    ticks = rows.table.append_column("corrects", pa.nulls(rows.table.num_rows, pa.string()))
+    ticks = ticks.append_column(AT, pa.nulls(rows.table.num_rows, pa.int32()))
+    return replace(
+        rows,
+        table=pa.concat_tables([ticks, more.cast(ticks.schema)]),
+        objects=np.concatenate([rows.objects, rows.corrections_objects]),
+        lines=np.concatenate([rows.lines, concatenated(rows.corrections["line"], np.int64)]),
+    )
+
+
+def _as_ticks(corrections: pa.Table, columns: Sequence[str]) -> pa.Table:
     """Corrections (schema `parse.ticks.columns.CORRECTIONS`) as ticks, to be judged with them; cancels with their
     trade's price.
 

@@ -14,7 +14,7 @@ event id or no JSON. Here the values are judged. A tick has one reason, the firs
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -34,7 +34,7 @@ from stock_pipeline.arrow import (
     valid,
 )
 from stock_pipeline.clean import Cleaned
-from stock_pipeline.clean.corrections import AT, are_cancels, as_corrections, as_ticks
+from stock_pipeline.clean.corrections import AT, are_cancels, as_corrections, with_corrections
 from stock_pipeline.clean.sale_conditions import may_set_last
 from stock_pipeline.parse.symbols import canonical
 from stock_pipeline.parse.ticks.parser import TickRows
@@ -111,7 +111,7 @@ def clean_ticks(rows: TickRows, now: datetime, *, max_skew: timedelta = MAX_SKEW
 def clean_tick_objects(rows: TickRows, now: datetime, *, max_skew: timedelta = MAX_SKEW) -> CleanedObjects:
     """Judge the ticks of several objects at once by the rules above; `now` is the current time (with its zone)."""
     if rows.corrections.num_rows:
-        rows = _with_corrections(rows)
+        rows = with_corrections(rows)
     codes, forms = _symbols(rows.table["symbol"])
     findings = [f for f in _findings(rows.table, codes, forms, now, max_skew) if f.broken.any()]
     keep = np.ones(len(codes), bool)
@@ -125,19 +125,6 @@ def clean_tick_objects(rows: TickRows, now: datetime, *, max_skew: timedelta = M
     good, order = _kept_in_order(table, keep, position)
     rejected, rejected_objects = _rejected(rows, findings, np.flatnonzero(~keep))
     return _cleaned(rows, _judged(good, rows.lines[order]), order, rejected, rejected_objects)
-
-
-def _with_corrections(rows: TickRows) -> TickRows:
-    """The ticks, and behind them the corrections as ticks, so that the rules judge both."""
-    more = as_ticks(rows.corrections, rows.table.column_names)
-    ticks = rows.table.append_column("corrects", pa.nulls(rows.table.num_rows, pa.string()))
-    ticks = ticks.append_column(AT, pa.nulls(rows.table.num_rows, pa.int32()))
-    return replace(
-        rows,
-        table=pa.concat_tables([ticks, more.cast(ticks.schema)]),
-        objects=np.concatenate([rows.objects, rows.corrections_objects]),
-        lines=np.concatenate([rows.lines, concatenated(rows.corrections["line"], np.int64)]),
-    )
 
 
 def _judged(good: pa.Table, lines: Ints) -> pa.Table:

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from stock_pipeline.clean.daily import clean_daily_prices
-from stock_pipeline.ingest.commit import SourceObject, merge_group, with_provenance
+from stock_pipeline.ingest.commit import merge_group, with_provenance
+from stock_pipeline.ingest.sources import SourceObject
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.lake.transforms import by_year
 from stock_pipeline.parse.daily.parser import parse_daily_prices

@@ -16,9 +16,10 @@ import pyarrow as pa
 
 from stock_pipeline.arrow import Codes, valid
 from stock_pipeline.clean.ticks import MAX_SKEW, clean_tick_objects
-from stock_pipeline.ingest.commit import SourceObject, merge_group, with_provenance
+from stock_pipeline.ingest.commit import merge_group, with_provenance
 from stock_pipeline.ingest.corrections import by_session
 from stock_pipeline.ingest.latest import update_snapshot
+from stock_pipeline.ingest.sources import SourceObject
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.lake.partitions import merge_into_partition, read_partition

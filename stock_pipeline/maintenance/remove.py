@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stock_pipeline.errors import ObjectNotFound, StockPipelineError
-from stock_pipeline.ingest.commit import as_text
+from stock_pipeline.ingest.sources import as_text
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.partitions import attempts, commit, partition_key, partitions, read_partition, read_version
 from stock_pipeline.lake.rejected_records import read_rejects, write_rejects

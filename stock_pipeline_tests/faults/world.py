@@ -304,7 +304,8 @@ class World:
         if not self.ledger.rebuilt:
             for receipt in receipts:
                 judge_receipt(self.ledger, receipt, now, once=self.once)
-            judge_ingest(self.ledger, receipts, now, once=self.once)
+            if len(receipts) == len(keys):  # else it was stopped, and of what it stored last there is no receipt yet
+                judge_ingest(self.ledger, receipts, now, once=self.once)
         return receipts
 
 
