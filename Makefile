@@ -31,17 +31,20 @@ dev: setup  ## local AWS, Dagster UI and sensors, until Ctrl-C
 
 test: check unit e2e  ## what must hold before a change is done: check, unit, e2e (CI runs live, too)
 
-check: setup  ## formatting, lint, types, import boundaries, the template, security, secrets
+check: setup  ## formatting, lint, types, import boundaries, dependencies, Dagster's definitions, the template, security, secrets
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
+	@$(BIN)/deptry --no-ansi stock_pipeline lambdas
+	@# Peers that are measured have an environment of their own (requirements/bench.in).
+	@$(BIN)/deptry --no-ansi --ignore DEP002,DEP004 --per-rule-ignores "DEP001=awswrangler|deltalake|polars|pyiceberg" stock_pipeline_tests benchmarks
 	@$(BIN)/cfn-lint lambdas/template.yaml
-	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml stock_pipeline lambdas
-	@# SQL over the benchmarks' own files is put together from their paths.
-	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml --skip B608 benchmarks
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml stock_pipeline lambdas benchmarks
 	@# Some vendors wrap their ticks in Base64, which looks like a key.
 	@git ls-files -z ':!stock_pipeline_tests/cases/ticks' | xargs -0 $(BIN)/detect-secrets-hook
-	@$(PYTEST) -q stock_pipeline_tests/test_boundaries.py
+	@$(BIN)/dg check defs
+	@$(BIN)/dg list defs --json >/dev/null
 
 # What a target of its own runs; all else are unit tests.
 MARKED := e2e or live or deployed or package or docs or browser or limits or crash

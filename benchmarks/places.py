@@ -34,7 +34,7 @@ _CODE = (
 NO_AWS = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "bench",
-    "AWS_SECRET_ACCESS_KEY": "bench",  # opens nothing  # pragma: allowlist secret  # nosec B105
+    "AWS_SECRET_ACCESS_KEY": "bench",  # opens nothing  # pragma: allowlist secret
 }
 """Environment variables with which clients can be made that call nobody."""
 

@@ -59,22 +59,29 @@ def strings(values: Iterable[str | None]) -> pa.StringArray:
 
 def repeated(moment: datetime, times: int) -> pa.Array:
     """A timestamp array (microseconds, UTC) of one moment again and again."""
-    micros = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    return as_arrow(np.full(times, micros, np.int64), TIMESTAMP)
+    return as_arrow(np.full(times, microseconds(moment), np.int64), TIMESTAMP)
+
+
+def microseconds(moment: datetime) -> int:
+    """A moment as Arrow keeps it: microseconds since the epoch, in UTC."""
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def nulls(column: pa.ChunkedArray) -> Bools:
+    """Where a column is null."""
+    parts = [np.zeros(0, bool)]
+    for chunk in column.chunks:
+        missing = np.zeros(len(chunk), bool)
+        if chunk.null_count:
+            bits = np.frombuffer(chunk.buffers()[0], np.uint8)
+            missing = ~np.unpackbits(bits, bitorder="little")[chunk.offset : chunk.offset + len(chunk)].astype(bool)
+        parts.append(missing)
+    return np.concatenate(parts)
 
 
 def valid(column: pa.ChunkedArray) -> Bools:
     """Where a column has values."""
-    if not column.null_count:
-        return np.ones(len(column), bool)
-    return np.concatenate([_valid(chunk) for chunk in column.chunks])
-
-
-def _valid(chunk: pa.Array) -> Bools:
-    if not chunk.null_count:
-        return np.ones(len(chunk), bool)
-    bits = np.frombuffer(chunk.buffers()[0], np.uint8)
-    return np.unpackbits(bits, bitorder="little")[chunk.offset : chunk.offset + len(chunk)].astype(bool)
+    return ~nulls(column) if column.null_count else np.ones(len(column), bool)
 
 
 def concatenated(column: pa.ChunkedArray, dtype: type[np.generic]) -> npt.NDArray[Any]:

@@ -1,18 +1,21 @@
-"""The Dagster definitions of the project, in one explicit list. `workspace.yaml` loads this module."""
+"""The Dagster definitions of the project, in one explicit list, and those of the folder `defs/`.
+
+`workspace.yaml` loads this module, and so does `dg` ([tool.dg] in pyproject.toml).
+"""
 
 import dagster as dg
 
 from stock_pipeline.orchestration.batch.assets import daily_price_uploads, price_by_date, raw_daily_prices
 from stock_pipeline.orchestration.batch.checks import price_by_date_checks
 from stock_pipeline.orchestration.batch.jobs import (
-    after_the_close,
     check_prices,
+    check_prices_after_close,
     ingest_daily_prices,
-    late_after_the_close,
+    simulate_after_close,
     simulate_daily_prices,
 )
 from stock_pipeline.orchestration.batch.sensor import daily_price_arrivals
-from stock_pipeline.orchestration.lineage.reconcile import every_hour, reconcile
+from stock_pipeline.orchestration.lineage.reconcile import reconcile, reconcile_hourly
 from stock_pipeline.orchestration.lineage.sensor import lambda_receipts
 from stock_pipeline.orchestration.maintenance_jobs import (
     backfill_daily_prices,
@@ -21,30 +24,39 @@ from stock_pipeline.orchestration.maintenance_jobs import (
     replay_rejects,
     restate_prices,
 )
+from stock_pipeline.orchestration.rejected_records import rejected_records
 from stock_pipeline.orchestration.resources import Buckets
-from stock_pipeline.orchestration.serving import TABLES
 from stock_pipeline.orchestration.stream.assets import raw_stream_ticks, stream_prices, tick_stream
 from stock_pipeline.orchestration.stream.checks import (
     dead_letters_none,
-    price_by_date_stream_checks,
     snapshot_equals_history,
+    stream_prices_history_checks,
     symbols_current,
 )
 from stock_pipeline.orchestration.stream.jobs import (
     check_stream,
-    every_quarter_hour,
+    check_stream_every_15_minutes,
     ingest_ticks,
     refresh_latest_prices,
 )
 from stock_pipeline.orchestration.stream.sensor import tick_arrivals
+from stock_pipeline.orchestration.user_definitions import with_user_definitions
 
-defs = dg.Definitions(
+pipeline = dg.Definitions(
     assets=dg.with_source_code_references(
-        [raw_daily_prices, daily_price_uploads, price_by_date, tick_stream, raw_stream_ticks, stream_prices, *TABLES]
+        [
+            raw_daily_prices,
+            daily_price_uploads,
+            price_by_date,
+            tick_stream,
+            raw_stream_ticks,
+            stream_prices,
+            rejected_records,
+        ]
     ),
     asset_checks=[
         price_by_date_checks,
-        price_by_date_stream_checks,
+        stream_prices_history_checks,
         snapshot_equals_history,
         symbols_current,
         dead_letters_none,
@@ -63,9 +75,11 @@ defs = dg.Definitions(
         remove_source,
         reconcile,
     ],
-    schedules=[after_the_close, late_after_the_close, every_quarter_hour, every_hour],
+    schedules=[simulate_after_close, check_prices_after_close, check_stream_every_15_minutes, reconcile_hourly],
     sensors=[daily_price_arrivals, tick_arrivals, lambda_receipts],
     resources={"buckets": Buckets()},
     # Steps share the run's process: starting another one for each would take longer than most of them do.
     executor=dg.in_process_executor,
 )
+
+defs = with_user_definitions(pipeline)

@@ -1,6 +1,7 @@
 """Every exception that this package raises on purpose.
 
     StockPipelineError
+    ├── ExtraMissing             a part of the package is used whose extra is not installed
     ├── SettingsError            a setting is missing or malformed; the message names it and the remedy
     ├── FileRefused              a whole source object is not what its prefix promises
     │   └── FileTooLarge         it has more text than the caller takes
@@ -17,7 +18,7 @@
     ├── QueueError               SQS does not answer, or refuses
     ├── HistoryMisplaced         objects of history are not where the length of a bucket puts them
     ├── EventError               an event asks a Lambda function for something that it does not do
-    ├── ObjectsFailed           objects that S3 told a Lambda function of could not be processed
+    ├── ObjectsFailed           some objects could not be ingested, each for a reason of its own
     ├── NotSent                  the stream did not take ticks, or not all of them
     ├── SimulationError          the simulated market cannot give what was asked for (also a ValueError)
     ├── DevError                 `dev` runs already, or one of its processes failed
@@ -32,6 +33,33 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+
+__all__ = [
+    "DeployError",
+    "DevError",
+    "EventError",
+    "ExtraMissing",
+    "FileRefused",
+    "FileTooLarge",
+    "HistoryMisplaced",
+    "LocalAwsError",
+    "MergeContention",
+    "NotSent",
+    "ObjectNotFound",
+    "ObjectTooLarge",
+    "ObjectsFailed",
+    "PreconditionFailed",
+    "QueryError",
+    "QueueError",
+    "RowsWouldBeLost",
+    "SettingsError",
+    "SimulationError",
+    "StockPipelineError",
+    "StoreError",
+    "StoreUnavailable",
+    "quoted",
+    "without_contents",
+]
 
 _LONGEST_QUOTE = 80
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
@@ -49,6 +77,10 @@ def without_contents(message: str) -> str:
 
 class StockPipelineError(Exception):
     """The base of all errors that this package raises on purpose."""
+
+
+class ExtraMissing(StockPipelineError):
+    """A part of the package needs an extra that is not installed; the message names the command that installs it."""
 
 
 class SettingsError(StockPipelineError):
@@ -140,7 +172,7 @@ class EventError(StockPipelineError):
 
 
 class ObjectsFailed(StockPipelineError):
-    """Objects that S3 told a Lambda function of could not be processed; the same event may be given again."""
+    """Some objects could not be ingested, each for a reason of its own; the others were. All may be given again."""
 
 
 class NotSent(StockPipelineError):

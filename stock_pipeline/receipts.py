@@ -12,8 +12,14 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
+__all__ = [
+    "Receipt",
+]
+
 _TIMES = ("started_at", "loaded_at")
 _COUNTS = ("bytes", "rows", "inserted", "duplicates", "updated", "conflicts", "skipped", "replaced")
+_BY_NAME = ("rejected", "nulled", "partitions")  # counts by a name
+_LISTS = ("unread", "rescaled")
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,11 @@ class Receipt:
     in words, when the whole object was refused; every count is then 0. `bytes` is the size of the object as it is
     stored, and `loaded_at` the `etl_loading_ts` of the rows that this ingest stored or completed: by it and the source
     they can be found.
+
+    How the object was understood: `nulled` counts optional values that were left out of rows, by reason; those rows
+    are among the others. `unread` names the columns that nobody reads. `decided` says by which evidence or hint
+    something was read in one of several ways (`{"dates": "spacing"}`). `rescaled` has a line for each symbol whose
+    conflicts are one thing, such as a split.
     """
 
     source: str
@@ -42,6 +53,10 @@ class Receipt:
     skipped: int = 0
     replaced: int = 0
     refused: str | None = None
+    nulled: dict[str, int] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
+    decided: dict[str, str] = field(default_factory=dict)
+    rescaled: tuple[str, ...] = ()
     partitions: dict[str, int] = field(default_factory=dict)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -68,8 +83,9 @@ class Receipt:
     def to_record(self) -> dict[str, Any]:
         """The receipt as plain data: times in ISO 8601 with their offset, `seconds` rounded to milliseconds."""
         times = {name: getattr(self, name).isoformat() for name in _TIMES}
-        counts = {"rejected": dict(self.rejected), "partitions": dict(self.partitions)}
-        return vars(self) | times | counts | {"seconds": round(self.seconds, 3)}
+        named = {name: dict(getattr(self, name)) for name in (*_BY_NAME, "decided")}
+        lists = {name: list(getattr(self, name)) for name in _LISTS}
+        return vars(self) | times | named | lists | {"seconds": round(self.seconds, 3)}
 
     def to_json(self) -> str:
         """`to_record` as one line of JSON."""
@@ -77,7 +93,7 @@ class Receipt:
 
     @classmethod
     def from_json(cls, text: str) -> Receipt:
-        """The receipt that `to_json` wrote.
+        """The receipt that `to_json` wrote, here or in an earlier version, which knew fewer fields.
 
         Raises ValueError when the text is not a receipt or its counts do not add up.
         """
@@ -87,7 +103,7 @@ class Receipt:
             times = {name: datetime.fromisoformat(record[name]) for name in _TIMES}
             if naive := [name for name, at in times.items() if at.tzinfo is None]:
                 raise TypeError(f"{naive[0]} has no offset from UTC")
-            return cls(**record | times)
+            return cls(**record | times | {name: tuple(record[name]) for name in _LISTS if name in record})
         except (TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"not a receipt: {error}") from error
 
@@ -96,10 +112,14 @@ def _check_types(record: dict[str, Any]) -> None:
     """Raise TypeError for a value that no receipt can have: what reads receipts would trip over it much later."""
     kinds: dict[str, tuple[type, ...]] = dict.fromkeys(_COUNTS, (int,))
     kinds |= dict.fromkeys(("source", "etag", "table", *_TIMES), (str,))
-    kinds |= {"refused": (str, type(None)), "seconds": (int, float), "rejected": (dict,), "partitions": (dict,)}
+    kinds |= dict.fromkeys((*_BY_NAME, "decided"), (dict,)) | dict.fromkeys(_LISTS, (list,))
+    kinds |= {"refused": (str, type(None)), "seconds": (int, float)}
     for name, value in record.items():
         if name in kinds and (isinstance(value, bool) or not isinstance(value, kinds[name])):
             raise TypeError(f"{name} is of the wrong kind")
-    for name in ("rejected", "partitions"):
+    for name in _BY_NAME:
         if any(type(count) is not int for count in record.get(name, {}).values()):
             raise TypeError(f"{name} holds what is no count")
+    for texts in (record.get("decided", {}).values(), *(record.get(name, []) for name in _LISTS)):
+        if not all(isinstance(value, str) for value in texts):
+            raise TypeError("what a receipt says in words is no text")

@@ -12,6 +12,23 @@ from functools import cached_property
 
 import pyarrow as pa
 
+__all__ = [
+    "DATABASE",
+    "LATEST_PRICES",
+    "PRICE_BY_DATE",
+    "REASONS",
+    "REJECTED",
+    "REJECTED_RECORDS",
+    "STREAM_PRICES_HISTORY",
+    "STRING",
+    "SYMBOL",
+    "TABLES",
+    "TIMESTAMP",
+    "Column",
+    "Reason",
+    "Table",
+]
+
 DATABASE = "stock_market"
 """The Glue database that the tables belong to."""
 
@@ -39,8 +56,8 @@ class Reason(StrEnum):
     NOT_FINITE = "not_finite"
     NON_POSITIVE_PRICE = "non_positive_price"
     NEGATIVE_VOLUME = "negative_volume"
-    FRACTIONAL_VOLUME = "fractional_volume"
     INCONSISTENT_OHLC = "inconsistent_ohlc"
+    AMBIGUOUS = "ambiguous"
     MALFORMED_JSON = "malformed_json"
     LINE_TOO_LONG = "line_too_long"
     MISSING_TIMESTAMP = "missing_timestamp"
@@ -58,17 +75,19 @@ REASONS: dict[Reason, str] = {
     Reason.RAGGED_ROW: "the row has more or fewer columns than the header",
     Reason.BAD_QUOTING: "a quote is left open, or text stands beside a quoted cell",
     Reason.MISSING_SYMBOL: "no symbol in the row",
-    Reason.BAD_SYMBOL: "the symbol is not 1 to 16 of A-Z 0-9 . - ^ = beginning with a letter, a digit or ^",
+    Reason.BAD_SYMBOL: (
+        "the symbol is not 1 to 32 of A-Z a-z 0-9 . - ^ = & / : + _ * # $ ! @ beginning with a letter, a digit, ^ or $"
+    ),
     Reason.MISSING_DATE: "no date in the row",
     Reason.BAD_DATE: "the date is not in the form of the column, or not a day of the calendar",
     Reason.DATE_OUT_OF_RANGE: "the date lies before 1900-01-01 or after tomorrow",
     Reason.MISSING_PRICE: "no closing price (for a tick: no price)",
     Reason.BAD_NUMBER: "a price or volume is not a number",
-    Reason.NOT_FINITE: "a price or volume is NaN, infinite or too large",
+    Reason.NOT_FINITE: "a price or volume is infinite or too large (for a tick: NaN, too)",
     Reason.NON_POSITIVE_PRICE: "a price is zero or negative",
     Reason.NEGATIVE_VOLUME: "the volume (for a tick: the size) is negative",
-    Reason.FRACTIONAL_VOLUME: "the volume (for a tick: the size) is not a whole number",
     Reason.INCONSISTENT_OHLC: "high is below open, low or close, or low is above open, high or close",
+    Reason.AMBIGUOUS: "another line of the same file has other values for this symbol and date",
     Reason.MALFORMED_JSON: "the line is not a JSON object, or not valid UTF-8",
     Reason.LINE_TOO_LONG: "the line is longer than the limit for one record",
     Reason.MISSING_TIMESTAMP: "no time in the message",
@@ -118,6 +137,14 @@ class Column:
 
 
 @dataclass(frozen=True)
+class View:
+    """Columns that are their writer's view of one moment, which the column `written_at` tells: see `lake.views`."""
+
+    columns: tuple[str, ...]
+    written_at: str
+
+
+@dataclass(frozen=True)
 class Table:
     """One table of the lake.
 
@@ -126,7 +153,9 @@ class Table:
     table that is computed from another one says "replace" (`lake.derived`). `values` are compared to tell a duplicate
     from a conflict; the provenance columns (`source`, `etl_loading_ts`) and others that are not `compared` never are.
     Rows inside an object are sorted by `sort`, and the object of a partition is called `<prefix><partition><suffix>`.
-    `bounds` are pairs of columns of which the first is never below the second, where a row has both.
+    `bounds` are pairs of columns of which the first is never below the second, where a row has both. `views` are
+    columns that are not compared, but renewed. `scaled` are the prices that a split scales together, the last of them
+    the one to tell it by, and `time` is the column that says when that happened which a row tells of.
     """
 
     name: str
@@ -141,6 +170,9 @@ class Table:
     order: tuple[str, ...] = ()
     dictionary: tuple[str, ...] = ("symbol", "source")
     bounds: tuple[tuple[str, str], ...] = ()
+    views: tuple[View, ...] = ()
+    scaled: tuple[str, ...] = ()
+    time: str = "etl_loading_ts"
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -165,8 +197,16 @@ class Table:
 
     @cached_property
     def values(self) -> tuple[str, ...]:
-        left_out = {*self.key, *self.provenance}
-        return tuple(c.name for c in self.columns if c.compared and c.name not in left_out)
+        """What a row says of its key, but for the views of a moment."""
+        views = {name for view in self.views for name in (*view.columns, view.written_at)}
+        others = {*self.key, *self.provenance, *views}
+        return tuple(c.name for c in self.columns if c.compared and c.name not in others)
+
+    @cached_property
+    def given(self) -> tuple[str, ...]:
+        """The columns that a source gives; the others say where and when it was."""
+        others = {*self.provenance, *(view.written_at for view in self.views)}
+        return tuple(c.name for c in self.columns if c.name not in others)
 
 
 def _symbol(description: str = "ticker, upper case, class shares with a dot (BRK.B)") -> Column:
@@ -217,6 +257,9 @@ PRICE_BY_DATE = Table(
             price=True,
         ),
         Column("volume", pa.float64(), "shares traded in the session, fractions too", nullable=True, since=2),
+        Column(
+            "adj_known_at", TIMESTAMP, "when the file was written that adj_close is from (UTC)", nullable=True, since=3
+        ),
         _SOURCE,
         _LOADED,
     ),
@@ -225,6 +268,9 @@ PRICE_BY_DATE = Table(
     partition=("year",),
     suffix="/prices.parquet",
     bounds=(("high", "open"), ("high", "low"), ("high", "close"), ("open", "low"), ("close", "low")),
+    views=(View(("adj_close",), written_at="adj_known_at"),),
+    scaled=("open", "high", "low", "close"),
+    time="date",
 )
 
 STREAM_PRICES_HISTORY = Table(
@@ -248,6 +294,7 @@ STREAM_PRICES_HISTORY = Table(
         _LOADED,
     ),
     key=("symbol", "event_id"),
+    time="produced_at",
     sort=("symbol", "produced_at"),
     partition=("year", "month", "day"),
     dictionary=("symbol", "source", "exchange", "conditions"),
@@ -273,6 +320,7 @@ TRADE_CORRECTIONS = Table(
         _LOADED,
     ),
     key=("symbol", "reference"),
+    time="produced_at",
     sort=("symbol", "reference"),
     partition=("year", "month", "day"),
     suffix="/corrections.parquet",
@@ -307,7 +355,7 @@ LATEST_PRICES = Table(
 REJECTED_RECORDS = Table(
     name="rejected_records",
     prefix="rejected_records/",
-    description="One row is one input row that is not in its table, with the reason.",
+    description="One row is one input row that is not in its table, or is there without a value, with the reason.",
     columns=(
         Column("target_table", SYMBOL, "table that the row was meant for"),
         Column("source", SYMBOL, "key of the staging object that the row came from"),
@@ -318,12 +366,15 @@ REJECTED_RECORDS = Table(
         Column("reason", SYMBOL, "code from the closed list of reasons"),
         Column("detail", STRING, "what exactly was wrong, in words", nullable=True),
         Column("raw", STRING, "the row as it came", nullable=True),
+        Column("symbol", SYMBOL, "of a conflict or what it replaced: the symbol", nullable=True, since=2),
+        Column("date", pa.date32(), "of a conflict or what it replaced: the day of the row", nullable=True, since=2),
+        Column("stored", pa.bool_(), "whether the row is in its table, without the value", nullable=True, since=2),
         _LOADED,
     ),
     key=("source", "line", "place"),
     sort=("line", "place"),
     partition=("table",),
-    dictionary=("target_table", "source", "reason"),
+    dictionary=("target_table", "source", "reason", "symbol"),
 )
 
 TABLES: dict[str, Table] = {
@@ -345,3 +396,6 @@ REJECTED = pa.schema(
 
 `place` is the number of a record in its line, from 0. It is null where a line is a row, as in a CSV file.
 """
+
+RECORDED = pa.schema([*REJECTED, ("symbol", pa.string()), ("date", pa.date32()), ("stored", pa.bool_())])
+"""What goes on record of a source object: see the columns of `rejected_records`. Null in `stored` is false."""

@@ -15,6 +15,15 @@ from typing import Any, Literal
 
 from stock_pipeline.errors import SettingsError
 
+__all__ = [
+    "DEFAULT_SYMBOLS",
+    "MIB",
+    "PREFIX",
+    "Settings",
+    "documented",
+    "variable",
+]
+
 PREFIX = "STOCK_PIPELINE_"
 DEFAULT_SYMBOLS = tuple("NVDA AAPL MSFT AMZN GOOGL META TSLA WMT JPM V ORCL MA XOM NFLX PG SAP".split())
 MIB = 1024 * 1024
@@ -81,19 +90,26 @@ class Settings:
         return cls(**given)
 
     @property
+    def max_object_bytes(self) -> int:
+        """`max_object_mb` in bytes: what an ingest takes as its `max_bytes`."""
+        return self.max_object_mb * MIB
+
+    @property
     def names_buckets(self) -> bool:
         """Whether the environment says which AWS to use; where it does not, that is the local one."""
         return bool(self.staging_bucket or self.lake_bucket)
 
-    def require(self, name: str) -> str:
+    def require(self, name: str, *, variable_name: str | None = None) -> str:
         """The value of a setting that has no default.
 
-        Raises SettingsError that names the environment variable when it is not set.
+        Raises SettingsError that names the environment variable when it is not set: `variable_name`, where the value
+        came from another variable than the setting's own.
         """
         value = getattr(self, name)
         if not value:
             meaning = next(f.metadata["meaning"] for f in fields(self) if f.name == name)
-            raise SettingsError(f"{variable(name)} is not set ({meaning}); set it to the name of your stack's resource")
+            unset = variable_name or variable(name)
+            raise SettingsError(f"{unset} is not set ({meaning}); set it to the name of your stack's resource")
         return str(value)
 
 

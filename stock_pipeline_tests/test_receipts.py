@@ -30,6 +30,10 @@ def test_a_receipt_survives_its_json(
         conflicts=conflicts,
         rejected=rejected,
         skipped=skipped,
+        nulled={"negative_volume": skipped},
+        unread=("VWAP", "ü"),
+        decided={"dates": "spacing"},
+        rescaled=("looks adjusted for a 2:1 split on 2024-06-10: 140 rows of AAPL",),
         partitions={"year=2024": inserted},
         started_at=datetime(2024, 1, 1, tzinfo=UTC),
         seconds=0.25,
@@ -59,3 +63,32 @@ def test_counts_that_do_not_add_up_are_refused() -> None:
 def test_what_is_not_a_receipt_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         Receipt.from_json(text)
+
+
+def test_a_receipt_of_an_earlier_version_is_read() -> None:
+    receipt = Receipt(source="s", etag="e", table="t", rows=3, inserted=2, skipped=1)
+    record = receipt.to_record()
+    for name in ("nulled", "unread", "decided", "rescaled"):
+        del record[name]
+    assert Receipt.from_json(json.dumps(record)) == receipt
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"nulled": []},
+        {"nulled": {"x": "1"}},
+        {"unread": {"x": 1}},
+        {"unread": "VWAP"},
+        {"unread": [1]},
+        {"decided": ["dates"]},
+        {"decided": {"dates": 1}},
+        {"rescaled": [None]},
+        {"rows": True},
+        {"loaded_at": "2024-01-01T00:00:00"},
+    ],
+)
+def test_a_field_of_the_wrong_kind_is_refused(field: dict[str, object]) -> None:
+    record = Receipt(source="s", etag="e", table="t").to_record() | field
+    with pytest.raises(ValueError, match="not a receipt"):
+        Receipt.from_json(json.dumps(record))

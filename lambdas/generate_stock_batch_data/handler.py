@@ -16,6 +16,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from stock_pipeline.aws.lambda_metrics import published
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.errors import EventError
 from stock_pipeline.settings import Settings, variable
@@ -33,7 +34,7 @@ _FIELDS = ("date", "start", "end", "symbols")
 
 
 @logger.inject_lambda_context
-@metrics.log_metrics(raise_on_empty_metrics=False)
+@published(metrics)
 def lambda_handler(event: dict[str, Any] | None, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda gives it
     """Write the sessions that an event asks for.
 

@@ -2,9 +2,9 @@
 
 The event names any number of objects. The answer holds a receipt for each. When the work could not be done (the store
 does not answer, other writers were always faster) the function fails, so that Lambda calls it again with the same
-event; that is safe at any point. An object that is not daily prices is refused with its reason on record, which is no
-failure. The receipts go to the lineage queue too, once all is stored; if that does not take them, this is logged and
-counted, and no failure either.
+event; that is safe at any point. When one object breaks the ingest, the others are stored before the function fails. An
+object that is not daily prices is refused with its reason on record, which is no failure. The receipts go to the
+lineage queue too; if that does not take them, this is logged and counted, and no failure either.
 
 Environment: STOCK_PIPELINE_STAGING_BUCKET and STOCK_PIPELINE_LAKE_BUCKET; optional STOCK_PIPELINE_MAX_OBJECT_MB and
 STOCK_PIPELINE_LINEAGE_QUEUE_URL.
@@ -12,16 +12,20 @@ STOCK_PIPELINE_LINEAGE_QUEUE_URL.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from stock_pipeline.aws.lambda_metrics import published
 from stock_pipeline.aws.lambda_reporter import Reporter
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.aws.s3_events import read_notification
 from stock_pipeline.ingest.daily import ingest_daily_prices
-from stock_pipeline.settings import MIB, Settings
+from stock_pipeline.ingest.partial_failure import ingest_each
+from stock_pipeline.receipts import Receipt
+from stock_pipeline.settings import Settings
 from stock_pipeline.staging.keys import RAW_DAILY_PRICES
 
 # Read while the function starts: a missing setting stops it there, named, and not in the middle of an event.
@@ -35,20 +39,26 @@ reporter = Reporter(logger, metrics, SETTINGS.lineage_queue_url)
 
 
 @logger.inject_lambda_context
-@metrics.log_metrics(raise_on_empty_metrics=False)
+@published(metrics)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda gives it
     """Ingest the objects that an S3 event names; returns {"receipts": [one for each object]}.
 
-    Raises EventError when the event is not from S3, or from another bucket than staging.
+    Raises EventError when the event is not from S3, or from another bucket than staging; ObjectsFailed when one of the
+    objects broke the ingest; and what `ingest_each` raises.
     """
     notification = read_notification(event, bucket=STAGING.bucket, prefix=RAW_DAILY_PRICES)
     for key, reason in notification.passed_over:
         logger.info("passed over", key=key, reason=reason)
-    receipts = ingest_daily_prices(
-        notification.keys, staging=STAGING, lake=LAKE, max_bytes=SETTINGS.max_object_mb * MIB
-    )
-    for receipt in receipts:
-        if not receipt.etag:
-            logger.info("passed over: the object was deleted meanwhile", key=receipt.source)
-    reporter.report([receipt for receipt in receipts if receipt.etag])
-    return {"receipts": [receipt.to_record() for receipt in receipts]}
+
+    def ingest(keys: Sequence[str]) -> list[Receipt]:
+        return ingest_daily_prices(keys, staging=STAGING, lake=LAKE, max_bytes=SETTINGS.max_object_bytes)
+
+    ingested = ingest_each(notification.keys, ingest)
+    for receipt in ingested.gone:
+        logger.info("passed over: the object was deleted meanwhile", key=receipt.source)
+    reporter.report(ingested.receipts)
+    for key, reason in ingested.failed.items():
+        logger.error("the object failed", key=key, reason=reason)
+    if ingested.failed:
+        raise ingested.failure()
+    return {"receipts": [receipt.to_record() for receipt in (*ingested.receipts, *ingested.gone)]}

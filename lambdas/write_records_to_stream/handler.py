@@ -17,6 +17,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from stock_pipeline.aws.kinesis import check_sent, kinesis_client
+from stock_pipeline.aws.lambda_metrics import published
 from stock_pipeline.errors import EventError
 from stock_pipeline.producer.live import produce_live
 from stock_pipeline.settings import Settings, variable
@@ -45,7 +46,7 @@ _TAKES = {
 
 
 @logger.inject_lambda_context
-@metrics.log_metrics(raise_on_empty_metrics=False)
+@published(metrics)
 def lambda_handler(event: dict[str, Any] | None, context: LambdaContext) -> dict[str, Any]:
     """Produce what an event asks for; returns the counts of `produce.Sent`.
 

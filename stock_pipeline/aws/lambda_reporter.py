@@ -6,7 +6,7 @@ One piece for all of them; each gives it its own logger and metrics.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -34,7 +34,7 @@ class Reporter:
         """
         for receipt in receipts:
             if receipt.refused is None:
-                self._logger.info("ingested", receipt=receipt.to_record())
+                self._logger.info("ingested", receipt=_for_a_log(receipt))
             else:
                 self._logger.warning("refused", key=receipt.source, reason=without_contents(receipt.refused))
             self._count(receipt)
@@ -42,8 +42,7 @@ class Reporter:
             return
         not_sent = send(receipts, self._sqs, self._queue_url)
         for receipt, reason in not_sent:
-            shown = receipt.to_record() | {"refused": receipt.refused and without_contents(receipt.refused)}
-            self._logger.error("the receipt was not sent", receipt=shown, reason=reason)
+            self._logger.error("the receipt was not sent", receipt=_for_a_log(receipt), reason=reason)
         self._metrics.add_metric("ReceiptsNotSent", MetricUnit.Count, len(not_sent))
 
     def _count(self, receipt: Receipt) -> None:
@@ -55,6 +54,17 @@ class Reporter:
             ("RowsRejected", receipt.rejected_rows),
             ("RowsSkipped", receipt.skipped),
             ("UnknownMessages", receipt.rejected.get(Reason.UNKNOWN_MESSAGE, 0)),
+            ("ValuesNulled", sum(receipt.nulled.values())),
             ("FilesRefused", int(receipt.refused is not None)),
         ):
             self._metrics.add_metric(name, MetricUnit.Count, count)
+
+
+def _for_a_log(receipt: Receipt) -> dict[str, Any]:
+    """A receipt without what stands in the object: of columns and symbols the log has the number, not the names."""
+    return receipt.to_record() | {
+        "refused": receipt.refused and without_contents(receipt.refused),
+        "unread": len(receipt.unread),
+        "rescaled": len(receipt.rescaled),
+        "decided": {what: without_contents(how) for what, how in receipt.decided.items()},
+    }

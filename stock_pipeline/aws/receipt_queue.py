@@ -28,6 +28,9 @@ MESSAGE_BYTES = 256 * 1024
 REFUSAL = 4_000  # characters
 """What refused a file is told in words, which a message holds up to so many of; the rejected record has them all."""
 
+UNREAD = 100
+"""So many unread columns are named in a message, by so many characters each: a file may have any number of them."""
+
 TRIES = 3
 _AT_ONCE = 10  # messages a call, the most that SQS takes
 _WAIT = 0.2  # seconds, doubled before each further try
@@ -49,6 +52,10 @@ def messages_of(receipt: Receipt, limit: int = MESSAGE_BYTES) -> list[str]:
     """
     if receipt.refused is not None and len(receipt.refused) > REFUSAL:
         receipt = replace(receipt, refused=f"{receipt.refused[:REFUSAL]}…")
+    if len(receipt.unread) > UNREAD or any(len(name) > UNREAD for name in receipt.unread):
+        more = (f"and {len(receipt.unread) - UNREAD:,} more",) if len(receipt.unread) > UNREAD else ()
+        shown = tuple(name if len(name) <= UNREAD else f"{name[:UNREAD]}…" for name in receipt.unread[:UNREAD])
+        receipt = replace(receipt, unread=shown + more)
     body = json.dumps(receipt.to_record())  # in ASCII: SQS does not take every character that a key may have
     if len(body) <= limit or len(receipt.partitions) < 2:
         return [body]

@@ -7,7 +7,7 @@ enough for any consumer's start: standard library only.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
@@ -63,6 +63,50 @@ def read_notification(event: object, *, bucket: str, prefix: str) -> Notificatio
 def read_message(body: str, *, bucket: str, prefix: str) -> Notification:
     """The arrivals that the body of an SQS message names; as `read_notification`, which see."""
     return read_notification(_parsed(body), bucket=bucket, prefix=prefix)
+
+
+@dataclass(frozen=True)
+class Messages:
+    """Some SQS messages by their ids, in their order: the keys that each names, or why it cannot be read.
+
+    A message is done when every object that it names is done. So it is only an answer to what became of the objects
+    that says which messages may be acknowledged (`left`).
+    """
+
+    keys: dict[str, tuple[str, ...]]
+    unreadable: dict[str, str]
+    passed_over: tuple[tuple[str, str], ...]
+
+    @property
+    def distinct(self) -> list[str]:
+        """Every key once, in the order of the messages."""
+        return list(dict.fromkeys(key for keys in self.keys.values() for key in keys))
+
+    def left(self, not_done: Mapping[str, str]) -> dict[str, str]:
+        """Why each message that must come back is not done, by its id; `not_done` says so of keys.
+
+        It must when it is no S3 event, and when one of its objects is not done. The others may be acknowledged.
+        """
+        reasons = {
+            name: self.unreadable.get(name) or "; ".join(f"{key}: {not_done[key]}" for key in keys if key in not_done)
+            for name, keys in self.keys.items()
+        }
+        return {name: reason for name, reason in reasons.items() if reason}
+
+
+def read_messages(bodies: Mapping[str, str], *, bucket: str, prefix: str) -> Messages:
+    """What some messages name, by their ids. Never raises: one that cannot be read is `unreadable`."""
+    keys: dict[str, tuple[str, ...]] = {}
+    unreadable: dict[str, str] = {}
+    passed_over: list[tuple[str, str]] = []
+    for name, body in bodies.items():
+        try:
+            notification = read_message(body, bucket=bucket, prefix=prefix)
+        except EventError as error:
+            notification, unreadable[name] = Notification(), str(error)
+        keys[name] = notification.keys
+        passed_over += notification.passed_over
+    return Messages(keys, unreadable, tuple(passed_over))
 
 
 def _happened(event: Any) -> Iterator[_Happened]:

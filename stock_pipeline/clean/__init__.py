@@ -13,8 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from stock_pipeline.arrow import as_arrow
 from stock_pipeline.schemas import REJECTED
+
+
+def no_records() -> pa.Table:
+    """A table of `REJECTED` without rows, made so that it does not pull pandas in."""
+    return pa.Table.from_batches([], REJECTED)
 
 
 @dataclass(frozen=True)
@@ -39,15 +43,9 @@ class Cleaned:
     raw: Callable[[Sequence[int]], list[str]]
     cancels: int = 0
     nulled: Mapping[str, int] = field(default_factory=dict)
-    notes: pa.Table = field(default_factory=REJECTED.empty_table)
+    notes: pa.Table = field(default_factory=no_records)
     unread: tuple[str, ...] = ()
     decided: Mapping[str, str] = field(default_factory=dict)
-
-    def places(self, rows: npt.NDArray[np.int64]) -> pa.Array:
-        """The place of some good rows (by their number) in their lines, null where a line is a row."""
-        if "place" not in self.good.column_names:
-            return pa.nulls(len(rows), pa.int32())
-        return self.good["place"].take(as_arrow(rows, pa.int64())).combine_chunks().fill_null(0)
 
     @property
     def rows(self) -> int:

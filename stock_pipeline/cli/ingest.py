@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import quote
 
 import typer
 
@@ -39,6 +40,18 @@ def ingest(
     symbol: Annotated[
         str | None, typer.Option(help="The symbol of files that name none, neither inside nor in their name.")
     ] = None,
+    timezone: Annotated[
+        str | None, typer.Option(help="The exchange's zone, for times that lie in another one: Asia/Kolkata.")
+    ] = None,
+    dates: Annotated[
+        str | None, typer.Option(help="How dates are written that can be read in two ways: dmy, mdy or ymd.")
+    ] = None,
+    decimal: Annotated[
+        str | None, typer.Option(help="The decimal mark of numbers that can be read in two ways: point or comma.")
+    ] = None,
+    unit: Annotated[
+        int | None, typer.Option(help="How many shares one unit of the volume column is: 100 where it counts lots.")
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="A restatement: take these values over others stored for the same day.")
     ] = False,
@@ -55,22 +68,30 @@ def ingest(
     content takes the other's place in staging, as an upload to S3 does; the
     bucket keeps the version before, and the rows that it gave stay.
 
+    What a file leaves open is decided by evidence in it, which the receipt
+    names, or by --timezone, --dates, --decimal and --unit; a file that
+    contradicts one of them is refused. They end in the folders of the file's
+    key in staging (timezone=Asia-Kolkata/dates=dmy/), where an upload of your
+    own may name them, too.
+
     Exit status 1 if a file was refused; the others are ingested.
 
     Examples:
 
         stock-pipeline ingest AAPL.csv MSFT.csv
         stock-pipeline ingest download.csv --symbol AAPL
+        stock-pipeline ingest bhavcopy.csv --timezone Asia/Kolkata --dates dmy
         stock-pipeline ingest corrected.csv --replace
         stock-pipeline ingest *.csv.gz --json > receipts.jsonl
         stock-pipeline ingest ticks.jsonl.gz
     """
-    folder = _folder(files, symbol, replace=replace, stage_only=stage_only)
+    folders = _folders(symbol, timezone=timezone, dates=dates, decimal=decimal, unit=unit)
+    _refuse_what_cannot_be_meant(files, folders, replace=replace, stage_only=stage_only)
     with aws() as settings:
         from stock_pipeline.aws.s3 import S3Store
 
         staging, lake = S3Store(settings.require("staging_bucket")), S3Store(settings.require("lake_bucket"))
-        keys = _staged(files, folder, staging, settings)
+        keys = _staged(files, UPLOADS + folders, staging, settings)
         refused = len(keys) < len(files)
         if stage_only:
             for key in keys:
@@ -89,14 +110,37 @@ def ingest(
         raise typer.Exit(1)
 
 
-def _folder(files: Sequence[Path], symbol: str | None, *, replace: bool, stage_only: bool) -> str:
-    """The folder of staging that files of daily prices go to; raises typer.BadParameter for what cannot be meant."""
-    _refuse_one_name_twice(files)
-    if (symbol is not None or replace) and (ticks := [file for file in files if _holds_ticks(file)]):
-        raise typer.BadParameter(f"{ticks[0].name} holds ticks; --symbol and --replace are for daily prices")
+def _refuse_what_cannot_be_meant(files: Sequence[Path], folders: str, *, replace: bool, stage_only: bool) -> None:
+    names = [file.name for file in files]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise typer.BadParameter(
+            f"two files are called {twice[0]} and would take each other's place in staging; rename one of them"
+        )
+    if (folders or replace) and (ticks := [file for file in files if _holds_ticks(file)]):
+        raise typer.BadParameter(
+            f"{ticks[0].name} holds ticks; --symbol, --timezone, --dates, --decimal, --unit and --replace are for "
+            "daily prices"
+        )
     if replace and stage_only:
         raise typer.BadParameter("what comes later cannot know of --replace; leave one of the two out")
-    return UPLOADS if symbol is None else f"{UPLOADS}symbol={_canonical(symbol)}/"
+
+
+def _folders(symbol: str | None, **hints: Any) -> str:
+    """What is said of files of daily prices, as folders of their keys: whoever ingests them later knows it, too.
+
+    Raises typer.BadParameter for what is no symbol, zone, order of dates, decimal mark or unit.
+    """
+    from stock_pipeline.parse.daily.hints import Hints
+    from stock_pipeline.parse.symbols import given_symbol
+
+    try:
+        folder = "" if symbol is None else f"symbol={quote(given_symbol(symbol), safe='^=:')}/"
+    except FileRefused as error:
+        raise typer.BadParameter(str(error), param_hint="--symbol") from error
+    try:
+        return folder + Hints(**hints).folders
+    except FileRefused as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _staged(files: Sequence[Path], folder: str, staging: ObjectStore, settings: Settings) -> list[str]:
@@ -119,7 +163,7 @@ def upload(file: Path, folder: str, staging: ObjectStore, settings: Settings) ->
     """
     key = folder + file.name
     size = file.stat().st_size
-    if size > settings.max_object_mb * MIB:
+    if size > settings.max_object_bytes:
         raise FileRefused(
             f"{size / MIB:,.0f} MiB is over the limit of {settings.max_object_mb:,} MiB for one object; split it by "
             "year, or set STOCK_PIPELINE_MAX_OBJECT_MB"
@@ -146,7 +190,7 @@ def ingest_keys(
             staging=staging,
             lake=lake,
             replace=replace,
-            max_bytes=settings.max_object_mb * MIB,
+            max_bytes=settings.max_object_bytes,
             on_progress=report,
         )
 
@@ -202,10 +246,28 @@ def show(receipts: Sequence[Receipt]) -> None:
     for r in receipts:
         if r.refused is not None:
             complain(f"{_name(r)}: {r.refused}")
+    _show_how_read(receipts)
     left_out = sum(r.rejected_rows + r.conflicts for r in receipts)
+    nulled = sum(sum(r.nulled.values()) for r in receipts)
+    where = f"stock-pipeline rejects list{f' --source {_name(receipts[0])}' if len(receipts) == 1 else ''}"
     if left_out:
-        where = f" --source {_name(receipts[0])}" if len(receipts) == 1 else ""
-        say(f"{counted(left_out, 'row')} not in the table; the reasons: stock-pipeline rejects list{where}")
+        say(f"{counted(left_out, 'row')} not in the table; the reasons: {where}")
+    if nulled:
+        say(f"{counted(nulled, 'value')} left out of rows that are in the table; the reasons: {where}")
+
+
+def _show_how_read(receipts: Sequence[Receipt]) -> None:
+    """How files were read, where that is not plain: a line for all the files that it is true of."""
+    told: dict[str, list[str]] = {}
+    for r in receipts:
+        lines = [f"{what} read by {how}" for what, how in r.decided.items()]
+        if r.unread:
+            lines.append(f"nobody reads {'column' if len(r.unread) == 1 else 'columns'} {', '.join(r.unread)}")
+        for line in (*lines, *r.rescaled):
+            told.setdefault(line, []).append(_name(r))
+    for line, names in told.items():
+        more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        say(f"{names[0]}{more}: {line}")
 
 
 def _name(receipt: Receipt) -> str:
@@ -214,20 +276,3 @@ def _name(receipt: Receipt) -> str:
 
 def _holds_ticks(file: Path) -> bool:
     return file.name.lower().removesuffix(".gz").endswith(_TICKS)
-
-
-def _refuse_one_name_twice(files: Sequence[Path]) -> None:
-    names = [file.name for file in files]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise typer.BadParameter(
-            f"two files are called {twice[0]} and would take each other's place in staging; rename one of them"
-        )
-
-
-def _canonical(symbol: str) -> str:
-    from stock_pipeline.parse.symbols import given_symbol
-
-    try:
-        return given_symbol(symbol)
-    except FileRefused as error:
-        raise typer.BadParameter(str(error), param_hint="--symbol") from error

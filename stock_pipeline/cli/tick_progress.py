@@ -11,8 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import boto3
-
+from stock_pipeline.aws.clients import impatient
 from stock_pipeline.aws.receipt_queue import joined
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.errors import StockPipelineError
@@ -47,7 +46,7 @@ class Queues:
 
 def queues(settings: Settings) -> Queues:
     """How many messages the queues of the stream hold; a queue that the settings do not name holds none."""
-    sqs = boto3.client("sqs")
+    sqs = impatient("sqs")
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
 
     def depth(url: str | None) -> tuple[int, int]:
@@ -61,7 +60,7 @@ def queues(settings: Settings) -> Queues:
 
 def _told(settings: Settings) -> list[Receipt]:
     """All receipts that the lineage queue holds by now; they stay there."""
-    sqs, url = boto3.client("sqs"), settings.require("lineage_queue_url")
+    sqs, url = impatient("sqs"), settings.require("lineage_queue_url")
     messages: list[MessageTypeDef] = []
     while batch := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages", []):
         messages += batch

@@ -14,7 +14,8 @@ from stock_pipeline.deploy import sam
 from stock_pipeline.deploy.dependencies import TARGETS
 from stock_pipeline.deploy.destroy import destroy
 from stock_pipeline.deploy.stack import client_of, outputs_of, stack_of
-from stock_pipeline.errors import DeployError
+from stock_pipeline.errors import DeployError, ExtraMissing
+from stock_pipeline.extras import require
 
 _LOOPBACK_KEY = "local"  # opens nothing
 
@@ -33,8 +34,9 @@ def main() -> None:
         each.add_argument("--stage", default="main")
     given = arguments.parse_args()
     try:
+        require("local", "deploying")
         _run(given)
-    except DeployError as error:
+    except (DeployError, ExtraMissing) as error:
         sys.exit(str(error))
     except (BotoCoreError, ClientError) as error:
         sys.exit(f"AWS: {error}; check AWS_PROFILE, AWS_REGION and your credentials")

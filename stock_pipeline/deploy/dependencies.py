@@ -19,8 +19,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.markers import Marker, default_environment
-
 from stock_pipeline.errors import DeployError
 
 LAMBDA_PYTHON = "3.13"
@@ -86,6 +84,8 @@ class Target:
     @property
     def markers(self) -> dict[str, str]:
         """What the markers of a requirement file are judged by."""
+        from packaging.markers import default_environment
+
         here = {name: str(value) for name, value in default_environment().items()}
         if self.machine is None:
             return here
@@ -174,6 +174,8 @@ def forget_stale(folder: Path, target: Target, wanted: set[Path]) -> None:
 
 def applying(requirements: str, target: Target) -> Iterator[str]:
     """The requirements of a file that apply to a target: pip judges markers by the interpreter that it runs on."""
+    from packaging.markers import Marker
+
     for requirement in requirements.replace("\\\n", " ").splitlines():
         text = " ".join(requirement.split(" #")[0].split())
         name, _, rest = text.partition(" ; ")

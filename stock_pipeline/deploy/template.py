@@ -35,7 +35,7 @@ _Loader.add_multi_constructor("!", _short_form)
 def load_template(path: Path = TEMPLATE) -> dict[str, Any]:
     """A CloudFormation template with its intrinsic functions in their long form. Raises DeployError."""
     try:
-        template: dict[str, Any] = yaml.load(path.read_text(), _Loader)  # noqa: S506 - a SafeLoader  # nosec B506
+        template: dict[str, Any] = yaml.load(path.read_text(), _Loader)  # noqa: S506 - a SafeLoader
     except (OSError, yaml.YAMLError) as error:
         raise DeployError(f"cannot read {path}: {error}") from error
     return template

@@ -1,4 +1,4 @@
-"""Notification into a table: a group of judged source objects is merged, and every row of theirs is accounted for.
+"""Sources into a table: a group of judged source objects is merged, and every row of theirs is accounted for.
 
 The same for every table: what differs (how an object is read, which partition a row belongs to) is given by `ingest`.
 """
@@ -16,9 +16,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.arrow import Codes, Ints, as_arrow, booleans, repeated, strings
+from stock_pipeline.arrow import Codes, Ints, as_arrow, booleans, microseconds, nulls, repeated, strings
+from stock_pipeline.ingest.conflicts import Met, recorded, told
 from stock_pipeline.ingest.progress import note_progress, read_progress
-from stock_pipeline.ingest.sources import SourceObject, conflict_records, not_stored, receipt_of
+from stock_pipeline.ingest.sources import SourceObject, receipt_of, records_of
 from stock_pipeline.lake.merge import Merged, for_takes
 from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.outcome import Outcome
@@ -26,7 +27,7 @@ from stock_pipeline.lake.partitions import merge_into_partition
 from stock_pipeline.lake.rejected_records import read_rejects, write_rejects
 from stock_pipeline.lake.transforms import Transform
 from stock_pipeline.receipts import Receipt
-from stock_pipeline.schemas import REJECTED, Reason, Table
+from stock_pipeline.schemas import RECORDED, TIMESTAMP, Reason, Table
 
 Outcomes = npt.NDArray[np.int8]
 
@@ -101,10 +102,11 @@ def merge_group(
     if merging.stopped:
         return MergedGroup([], merging.outcomes, merging.met, lambda: merging.note(codes, names) if wide else None)
     then()
-    rejected = [not_stored(source) for source in group]
+    merging.tell()
+    records = [records_of(source) for source in group]
 
     def record(first: int) -> None:
-        for source, found in zip(group[first::_RECORDERS], rejected[first::_RECORDERS], strict=True):
+        for source, found in zip(group[first::_RECORDERS], records[first::_RECORDERS], strict=True):
             if source.info.etag:
                 write_rejects(lake, table, source.info, found, now)
 
@@ -130,7 +132,9 @@ class _Merging:
         self._group, self._rows, self._table, self._lake, self._now = group, rows, table, lake, now
         self._replace, self._go_on = replace, go_on
         sizes = [source.rows for source in group]
-        self._ends, self._owners = np.cumsum(sizes), np.repeat(np.arange(len(group), dtype=np.int32), sizes)
+        self._starts, self._owners = np.cumsum([0, *sizes]), np.repeat(np.arange(len(group), dtype=np.int32), sizes)
+        self._agreed = np.zeros(rows.num_rows, bool)
+        self._disputed: list[Met] = []
         self._accounts = Lock()
         self.outcomes: Outcomes = np.full(rows.num_rows, NOT_YET, np.int8)
         self.met: list[pa.Table] = []
@@ -143,20 +147,32 @@ class _Merging:
             return
         incoming = self._rows if len(chosen) == self._rows.num_rows else self._rows.take(as_arrow(chosen, pa.int64()))
 
-        def conflicts(merged: Merged) -> dict[int, pa.Table]:
-            return conflict_records(merged, incoming, chosen, self._group, self._ends, self._table)
-
         def record_replaced(merged: Merged) -> None:
             # On record before the commit: once the partition is written, the replaced values exist nowhere else.
-            for found in conflicts(merged).values():
-                replaced = found.filter(pc.equal(found["reason"], Reason.REPLACED.value))
-                write_rejects(self._lake, self._table, self._group[0].info, replaced, self._now, add=True)
+            found = Met.of(merged, incoming, chosen)
+            raw = self._lines_and_texts
+            for records in recorded(found.where(found.replaced), self._owners, self._table, raw).values():
+                write_rejects(self._lake, self._table, self._group[0].info, records, self._now, add=True)
 
         merged = merge_into_partition(
             self._lake, self._table, partition, incoming, replace=self._replace,
             before_commit=record_replaced if self._replace else None,
         )  # fmt: skip
-        self._account(partition, chosen, merged, conflicts(merged))
+        self._account(partition, chosen, merged, incoming)
+
+    def _lines_and_texts(self, owner: int, at: Ints) -> tuple[Ints, list[str]]:
+        cleaned = self._group[owner].cleaned
+        assert cleaned
+        lines = cleaned.lines[at - self._starts[owner]]
+        return lines, cleaned.raw(lines.tolist())
+
+    def tell(self) -> None:
+        """Make the records of what met other values."""
+        if self._disputed:
+            met = Met.joined(self._disputed)
+            found = told(met, self._rows, self._owners, self._agreed, self._table, self._lines_and_texts)
+            for owner, conflicts in found.items():
+                self._group[owner].conflicts = conflicts
 
     def go_on_after(self, codes: Ints, names: list[str]) -> Ints:
         """Account for what calls before this one have merged, and give the places of the rows that are left.
@@ -169,7 +185,7 @@ class _Merging:
             merged = np.flatnonzero(np.array([name <= until for name in names]))
             mine = np.flatnonzero((self._owners == owner) & np.isin(codes, merged))
             if len(mine):
-                self._take_over(source, mine - (self._ends[owner] - source.rows))
+                self._take_over(source, mine - self._starts[owner])
                 counts = np.bincount(codes[mine], minlength=len(names))
                 source.partitions |= {names[code]: int(counts[code]) for code in np.flatnonzero(counts)}
             done[mine] = True
@@ -178,14 +194,11 @@ class _Merging:
 
     def _take_over(self, source: SourceObject, rows: Ints) -> None:
         assert source.cleaned
-        recorded = read_rejects(self._lake, self._table, source.info.key)
+        known = read_rejects(self._lake, self._table, source.info.key)
         lines = as_arrow(np.unique(source.cleaned.lines[rows]), pa.int64())
-        conflicts = recorded.filter(
-            pc.and_(
-                pc.equal(recorded["reason"].cast(pa.string()), Reason.CONFLICT.value), pc.is_in(recorded["line"], lines)
-            )
-        )
-        source.conflicts.append(conflicts.select(REJECTED.names).cast(REJECTED))
+        is_conflict = pc.equal(known["reason"].cast(pa.string()), Reason.CONFLICT.value)
+        conflicts = known.filter(pc.and_(is_conflict, pc.is_in(known["line"], lines)))
+        source.earlier.append(conflicts.select(RECORDED.names).cast(RECORDED))
         source.outcomes[Outcome.CONFLICT] += conflicts.num_rows
         source.outcomes[Outcome.DUPLICATE] += len(rows) - conflicts.num_rows
 
@@ -193,12 +206,14 @@ class _Merging:
         """Leave word of how far each source came, and put what met other values on record."""
         missing = np.unique(codes[self.outcomes == NOT_YET])
         first = min(names[code] for code in missing)
-        if until := max((name for name in names if name < first), default=""):
-            for source in self._group:
-                if source.rows:
-                    conflicts = pa.concat_tables([REJECTED.empty_table(), *source.conflicts])
-                    write_rejects(self._lake, self._table, source.info, conflicts, self._now, add=True)
-                    note_progress(self._lake, self._table, source.info, until)
+        until = max((name for name in names if name < first), default="")
+        self.tell()
+        for source in self._group if until else ():
+            if source.rows:
+                conflicts = [source.conflicts.records] if source.conflicts else []
+                records = pa.concat_tables([RECORDED.empty_table(), *conflicts])
+                write_rejects(self._lake, self._table, source.info, records, self._now, add=True)
+                note_progress(self._lake, self._table, source.info, until)
 
     def _may_begin(self, partition: str) -> bool:
         """The first partition is always merged: else a call without any time would never get on."""
@@ -206,29 +221,35 @@ class _Merging:
             self.stopped = self.stopped or (partition != self.first and not self._go_on())
             return partition == self.first or not self.stopped
 
-    def _account(self, partition: str, chosen: Ints, merged: Merged, conflicts: dict[int, pa.Table]) -> None:
+    def _account(self, partition: str, chosen: Ints, merged: Merged, incoming: pa.Table) -> None:
         group, kinds = self._group, len(Outcome)
-        self.outcomes[chosen] = merged.outcome
+        self.outcomes[chosen], self._agreed[chosen] = merged.outcome, merged.agreed
         cells = self._owners[chosen] * np.int32(kinds) + merged.outcome
         counts = np.bincount(cells, minlength=len(group) * kinds).reshape(len(group), kinds)
         with self._accounts:
             if merged.met.num_rows:
                 self.met.append(merged.met)
+            if len(merged.conflicts):
+                self._disputed.append(Met.of(merged, incoming, chosen))
             for owner in np.flatnonzero(counts.any(axis=1)).tolist():
                 group[owner].outcomes += counts[owner]
                 group[owner].partitions[partition] = int(counts[owner].sum())
-            for owner, found in conflicts.items():
-                group[owner].conflicts.append(found)
 
 
-def with_provenance(good: pa.Table, sources: Sequence[str], owners: Codes, table: Table, now: datetime) -> pa.Table:
+def with_provenance(
+    good: pa.Table, sources: Sequence[str], owners: Codes, table: Table, now: datetime, written: Sequence[datetime] = ()
+) -> pa.Table:
     """Good rows in the schema of the table: `owners` says for each row which of the sources it came from.
 
-    A column that no parser fills yet is null.
+    `written` says when each source was written, for the views of the table. A column that no parser fills yet is null.
     """
     source = pa.DictionaryArray.from_arrays(as_arrow(owners, pa.int32()), strings(sources), safe=False)
     columns = {name: good[name] for name in good.column_names}
     columns |= {"source": source, "etl_loading_ts": repeated(now, good.num_rows)}
+    for view in table.views if written else ():
+        missing = np.all([nulls(good[name]) for name in view.columns], axis=0)
+        moments = np.array([microseconds(moment) for moment in written], np.int64)[owners]
+        columns[view.written_at] = as_arrow(moments, TIMESTAMP, missing)
     rows = [columns[f.name] if f.name in columns else pa.nulls(good.num_rows, f.type) for f in table.schema]
     return pa.Table.from_arrays(rows, schema=table.schema)
 

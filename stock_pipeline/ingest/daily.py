@@ -17,6 +17,7 @@ from stock_pipeline.ingest.commit import merge_group, with_provenance
 from stock_pipeline.ingest.sources import SourceObject
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.lake.transforms import by_year
+from stock_pipeline.parse.daily.hints import Hints
 from stock_pipeline.parse.daily.parser import parse_daily_prices
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE
@@ -40,6 +41,7 @@ def ingest_daily_prices(
     lake: ObjectStore,
     replace: bool = False,
     symbol: str | None = None,
+    hints: Hints = Hints(),  # noqa: B008 - it is immutable
     max_bytes: int = MAX_BYTES,
     now: datetime | None = None,
     on_progress: Progress | None = None,
@@ -48,15 +50,16 @@ def ingest_daily_prices(
 
     Where two sources hold different values for one symbol and session, the one stored first stays, then the one named
     first. With `replace` (a restatement) each source's values take the place of stored ones, source after source, and
-    the values that gave way go to the rejected records. `symbol` names the symbol of files that name none. `now` (UTC)
-    is the loading time of all rows. `on_progress` is called with (sources done, sources in all).
+    the values that gave way go to the rejected records. `symbol` names the symbol of files that name none, and `hints`
+    decide what a file leaves open, beside those in the folders of its key. `now` (UTC) is the loading time of all rows.
+    `on_progress` is called with (sources done, sources in all).
 
     An object that is refused, or that no longer exists, gives a receipt that says so; the others are ingested. Raises
     StoreUnavailable or MergeContention when the work could not be done: calling again with the same keys is safe.
     """
     now = now or datetime.now(UTC)
     receipts: list[Receipt] = []
-    sources = _counted(_read_daily_prices(keys, staging, symbol, max_bytes, now), len(keys), on_progress)
+    sources = _counted(_read_daily_prices(keys, staging, symbol, hints, max_bytes, now), len(keys), on_progress)
     for group in _groups(sources, 1 if replace else GROUP_ROWS):
         rows = _joined(group, now)
         receipts += merge_group(group, rows, PRICE_BY_DATE, by_year, lake, now, replace=replace).receipts
@@ -73,13 +76,13 @@ def _counted(sources: Iterator[SourceObject], total: int, on_progress: Progress 
 
 
 def _read_daily_prices(
-    keys: Sequence[str], staging: ObjectStore, symbol: str | None, max_bytes: int, now: datetime
+    keys: Sequence[str], staging: ObjectStore, symbol: str | None, hints: Hints, max_bytes: int, now: datetime
 ) -> Iterator[SourceObject]:
     """Raw objects of daily prices, read, parsed and cleaned, in the order of the keys; a few are read ahead."""
 
     def judged(found: StoredObject, limit: int) -> SourceObject:
         started_at = datetime.now(UTC)
-        rows = parse_daily_prices(found.data, found.info.key, symbol=symbol, max_bytes=limit)
+        rows = parse_daily_prices(found.data, found.info.key, symbol=symbol, hints=hints, max_bytes=limit)
         cleaned = clean_daily_prices(rows, now.date())
         return SourceObject(found.info, started_at, cleaned, held=len(rows.lines.text))
 
@@ -104,8 +107,10 @@ def _groups(sources: Iterator[SourceObject], rows: int) -> Iterator[list[SourceO
 
 def _joined(group: list[SourceObject], now: datetime) -> pa.Table:
     """The good rows of a group with their provenance, in its order."""
-    columns = [c for c in PRICE_BY_DATE.schema if c.name not in ("source", "etl_loading_ts")]
+    columns = [PRICE_BY_DATE.schema.field(name) for name in PRICE_BY_DATE.given]
     good = [source.cleaned.good for source in group if source.cleaned]
     rows = pa.concat_tables([pa.schema(columns).empty_table(), *good]).unify_dictionaries()
     owners = np.repeat(np.arange(len(group), dtype=np.int32), [source.rows for source in group])
-    return with_provenance(rows, [source.info.key for source in group], owners, PRICE_BY_DATE, now)
+    infos = [source.info for source in group]
+    written = [info.modified for info in infos]
+    return with_provenance(rows, [info.key for info in infos], owners, PRICE_BY_DATE, now, written)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -12,11 +11,12 @@ import pyarrow.compute as pc
 
 from stock_pipeline.arrow import Ints
 from stock_pipeline.clean import Cleaned
-from stock_pipeline.lake.merge import Merged, differences
+from stock_pipeline.ingest.conflicts import Told
 from stock_pipeline.lake.object_store import ObjectInfo
 from stock_pipeline.lake.outcome import Outcome
+from stock_pipeline.lake.rejected_records import as_recorded
 from stock_pipeline.receipts import Receipt
-from stock_pipeline.schemas import REJECTED, Reason, Table
+from stock_pipeline.schemas import RECORDED, Reason, Table
 
 
 @dataclass
@@ -25,8 +25,8 @@ class SourceObject:
 
     `cleaned` is None when the object was refused (`refused` says why) or was gone before it could be read (`info` then
     has no ETag). `held` is how many bytes of text are kept in memory with it, for the record of what is not stored. The
-    rest is filled in by the merge: how many rows met each outcome, how many rows each partition got, and the rows of
-    `schemas.REJECTED` for conflicts and replaced values.
+    rest is filled in by the merge: how many rows met each outcome, how many rows each partition got, and
+    what is told of conflicts and replaced values; `earlier` are records of conflicts of calls that were stopped.
     """
 
     info: ObjectInfo
@@ -36,56 +36,21 @@ class SourceObject:
     held: int = 0
     outcomes: Ints = field(default_factory=lambda: np.zeros(len(Outcome), np.int64))
     partitions: dict[str, int] = field(default_factory=dict)
-    conflicts: list[pa.Table] = field(default_factory=list)
+    conflicts: Told | None = None
+    earlier: list[pa.Table] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
         return self.cleaned.good.num_rows if self.cleaned else 0
 
 
-def conflict_records(
-    merged: Merged, incoming: pa.Table, chosen: Ints, group: Sequence[SourceObject], ends: Ints, table: Table
-) -> dict[int, pa.Table]:
-    """Conflicts and replaced values as rejected rows, by the source in the group that caused them.
-
-    A conflict is recorded as it came; of a replacement the values that gave way are recorded, with their source.
-    """
-    found: dict[int, pa.Table] = {}
-    if not len(merged.conflicts):
-        return found
-    replaced = merged.outcome[merged.conflicts] == Outcome.REPLACED
-    detail = differences(merged.conflicting, incoming.take(merged.conflicts), table)
-    origin = pc.binary_join_element_wise(detail, merged.conflicting["source"].cast(pa.string()), "; stored from ")
-    at = chosen[merged.conflicts]
-    owners = np.searchsorted(ends, at, side="right")
-    for owner in np.unique(owners):
-        mine = np.flatnonzero(owners == owner)
-        source = group[owner]
-        assert source.cleaned
-        lines = source.cleaned.lines[at[mine] - (ends[owner] - source.rows)]
-        gave_way = replaced[mine]
-        raw = np.array(source.cleaned.raw(lines.tolist()), object)
-        raw[gave_way] = as_text(merged.conflicting.take(mine[gave_way]), table)
-        reasons = np.where(gave_way, Reason.REPLACED.value, Reason.CONFLICT.value)
-        places = source.cleaned.places(at[mine] - (ends[owner] - source.rows))
-        texts = pa.array(raw.tolist(), pa.string())
-        columns = [pa.array(lines), places, pa.array(reasons.tolist()), origin.take(mine), texts]
-        found[int(owner)] = pa.table(columns, REJECTED.names).cast(REJECTED)
-    return found
-
-
-def as_text(rows: pa.Table, table: Table) -> list[str]:
-    """Stored rows as CSV in the order of the table's key and value columns, for the record of what was replaced."""
-    columns = [pc.coalesce(rows[n].cast(pa.string()), pa.scalar("")) for n in (*table.key, *table.values)]
-    return pc.binary_join_element_wise(*columns, ",").to_pylist() if rows.num_rows else []
-
-
-def not_stored(source: SourceObject) -> pa.Table:
-    """The rows of an source that go on record: what was rejected, and what met other values."""
-    if cleaned := source.cleaned:
-        return pa.concat_tables([cleaned.rejected, *source.conflicts])
-    row = {"line": 0, "place": None, "reason": Reason.FILE_REFUSED.value, "detail": source.refused, "raw": None}
-    return pa.Table.from_pylist([row], REJECTED)
+def records_of(source: SourceObject) -> pa.Table:
+    """What goes on record of a source (schema RECORDED): rows that are not stored, and rows stored without a value."""
+    if (cleaned := source.cleaned) is None:
+        row = {"line": 0, "reason": Reason.FILE_REFUSED.value, "detail": source.refused, "stored": False}
+        return pa.Table.from_pylist([row], RECORDED)
+    parts = [as_recorded(cleaned.rejected, stored=False), as_recorded(cleaned.notes, stored=True)]
+    return pa.concat_tables([*parts, *source.earlier, *([source.conflicts.records] if source.conflicts else [])])
 
 
 def receipt_of(source: SourceObject, table: Table, now: datetime) -> Receipt:
@@ -107,6 +72,10 @@ def receipt_of(source: SourceObject, table: Table, now: datetime) -> Receipt:
         skipped=cleaned.skipped if cleaned else 0,
         replaced=count[Outcome.REPLACED],
         refused=source.refused,
+        nulled=dict(sorted(cleaned.nulled.items())) if cleaned else {},
+        unread=cleaned.unread if cleaned else (),
+        decided=dict(cleaned.decided) if cleaned else {},
+        rescaled=source.conflicts.rescaled if source.conflicts else (),
         partitions=dict(sorted(source.partitions.items())),
         started_at=source.started_at,
         loaded_at=now,

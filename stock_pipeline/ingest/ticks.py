@@ -90,7 +90,7 @@ def options_of(settings: Settings) -> Options:
     return {
         "bucket_minutes": settings.tick_bucket_minutes,
         "max_skew": timedelta(seconds=settings.max_clock_skew_seconds),
-        "max_bytes": settings.max_object_mb * MIB,
+        "max_bytes": settings.max_object_bytes,
     }
 
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stock_pipeline.arrow import Bools, Ints, as_arrow
+from stock_pipeline.lake.comparing import as_mask, plain
 from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.schemas import Table
 
@@ -100,14 +101,3 @@ def _filled(held: pa.Table, owners: Ints, rows: pa.Table, table: Table) -> pa.Ta
             there = there.dictionary_encode().cast(field.type) if pa.types.is_dictionary(field.type) else there
         columns.append(there)
     return pa.Table.from_arrays(columns, schema=held.schema)
-
-
-def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The column as values, where it is a dictionary."""
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-
-
-def as_mask(column: pa.ChunkedArray) -> Bools:
-    """A boolean column without nulls as numpy."""
-    flat: Bools = column.to_numpy()
-    return flat.astype(bool, copy=False)

@@ -8,18 +8,19 @@ indexed by it answers "is this key stored, and where?" without hashing or compar
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from stock_pipeline.arrow import Bools, Ints, booleans
-from stock_pipeline.lake.completion import Completed, agreeing, as_mask, complete, nothing, plain
+from stock_pipeline.lake.comparing import same_at
+from stock_pipeline.lake.completion import Completed, agreeing, complete, nothing
 from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.lake.packing import pack, packed_keys, stable_order
+from stock_pipeline.lake.views import Renewal, renewals, renewed
 from stock_pipeline.schemas import Table
 
 Outcomes = npt.NDArray[np.int8]
@@ -63,8 +64,9 @@ class Merged:
     `sorted` is the whole partition after the merge, or None when nothing changes. `outcome` (int8, values of `Outcome`)
     has one entry a row of the incoming table. `conflicts` are the places of the incoming rows that are a conflict or a
     replacement, and row i of `conflicting` is the row that the incoming row `conflicts[i]` met. `own` marks the
-    incoming rows whose key an earlier attempt of the same ingest has stored. `met` are the rows that hold the keys of
-    those incoming rows which were not inserted, as the partition has them (none where the greatest stays).
+    incoming rows whose key an earlier attempt of the same ingest has stored. `agreed` marks those that a row of another
+    source is equal to, where there are conflicts to hold that against. `met` are the rows that hold the keys of those
+    incoming rows which were not inserted, as the partition has them (none where the greatest stays).
     """
 
     sorted: Sorted | None
@@ -72,6 +74,7 @@ class Merged:
     conflicts: Ints
     conflicting: pa.Table
     own: Bools
+    agreed: Bools
     met: pa.Table
 
     @property
@@ -100,6 +103,9 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
     attempt of the same ingest whose reply was lost. The first row of its key is counted as INSERTED, and all rows of
     that key are `own`: who still knows their outcome at that attempt knows it better.
 
+    Views (see `views`) are renewed by whatever came, whoever holds the key; a row that adds nothing else, and renews
+    the values of one, is UPDATED. The row keeps its provenance.
+
     A table that keeps the greatest has no conflicts: of all rows of a key the one with the greatest `order` columns
     stays (INSERTED if it is an incoming one). Every other is a DUPLICATE, or UPDATED where it equals that one in these
     columns and completes it.
@@ -118,14 +124,16 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
     conflicts, conflicting = _conflicting(existing, stored, outcome, others, completed.rows.take(owner))
     is_first = first == np.arange(len(first))
     takes_key = is_first & ((outcome == Outcome.INSERTED) | (outcome == Outcome.REPLACED))
+    found = _renewals(existing, incoming, table, places, outcome)
     own = _own(existing, incoming, table, outcome, places)
     outcome[own & is_first & (outcome == Outcome.DUPLICATE)] = Outcome.INSERTED
-    if not takes_key.any() and not completed.changed.any():
-        return Merged(None, outcome, conflicts, conflicting, own, met)
+    agreed = _agreed(existing, incoming, table, outcome, stored) if len(conflicts) else np.zeros(len(outcome), bool)
+    if not takes_key.any() and not completed.changed.any() and not found:
+        return Merged(None, outcome, conflicts, conflicting, own, agreed, met)
     stays = np.ones(existing.num_rows, bool)
     stays[stored[outcome == Outcome.REPLACED]] = False
-    rows = _sorted([existing, incoming], table, np.concatenate([stays, takes_key]), completed, base)
-    return Merged(rows, outcome, conflicts, conflicting, own, met)
+    rows = _sorted([existing, incoming], table, np.concatenate([stays, takes_key]), completed, base, found)
+    return Merged(rows, outcome, conflicts, conflicting, own, agreed, met)
 
 
 def _placed(existing: pa.Table, incoming: pa.Table, table: Table) -> _Places:
@@ -147,7 +155,7 @@ def _judged(
     outcome = np.full(len(first), Outcome.INSERTED, np.int8)
     taken = np.flatnonzero(stored >= 0)
     outcome[taken] = Outcome.DUPLICATE
-    others = taken[~_same_at(existing, stored[taken], incoming, taken, table.values)]
+    others = taken[~same_at(existing, stored[taken], incoming, taken, table.values)]
     if replace:
         leads = others[first[others] == others]
         outcome[leads[~agreeing(existing.take(stored[leads]), incoming.take(leads), table)]] = Outcome.REPLACED
@@ -155,7 +163,7 @@ def _judged(
     gave_way = outcome[first] == Outcome.REPLACED
     behind = np.flatnonzero((first != np.arange(len(first))) & ((stored < 0) | gave_way))
     outcome[behind] = Outcome.DUPLICATE
-    differ = behind[~_same_at(incoming, first[behind], incoming, behind, table.values)]
+    differ = behind[~same_at(incoming, first[behind], incoming, behind, table.values)]
     return outcome, np.sort(np.concatenate([others[~gave_way[others]], differ]))
 
 
@@ -177,6 +185,26 @@ def _let_in(
     held = held.take(np.argsort(np.argsort(~on_stored, kind="stable")))  # in the order of the heads again
     completed = complete(held, incoming.take(others), owner, table)
     return completed, owner, np.where(on_stored, stored, existing.num_rows + heads)[completed.changed]
+
+
+def _renewals(
+    existing: pa.Table, incoming: pa.Table, table: Table, places: _Places, outcome: Outcomes
+) -> list[Renewal]:
+    """The views that rows take from others of their key, and UPDATED as the outcome of those that gave them."""
+    if not table.views:
+        return []
+    replaced = outcome == Outcome.REPLACED
+    gave_way = replaced[places.first]
+    holders = np.where((places.stored >= 0) & ~gave_way, places.stored, existing.num_rows + places.first)
+    came = np.flatnonzero((outcome != Outcome.INSERTED) & ~replaced)
+    candidates = np.concatenate([existing.num_rows + came, places.stored[replaced]])
+    both = pa.concat_tables([existing, incoming])
+    found = renewals(both, table, candidates, np.concatenate([holders[came], holders[replaced]]))
+    for renewal in found:
+        givers = renewal.givers[renewal.differs] - existing.num_rows
+        givers = givers[givers >= 0]
+        outcome[givers[outcome[givers] == Outcome.DUPLICATE]] = Outcome.UPDATED
+    return found
 
 
 def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Merged:
@@ -216,28 +244,13 @@ def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Mer
     if len(new) or completed.changed.any():
         changed = _sorted([few], table, stays, completed, held[completed.changed])
     none = np.zeros(0, np.int64)
-    empty = table.schema.empty_table()
-    return Merged(changed, outcome, none, empty, np.zeros(len(outcome), bool), empty)
+    nobody = np.zeros(len(outcome), bool)
+    return Merged(changed, outcome, none, table.schema.empty_table(), nobody, nobody, table.schema.empty_table())
 
 
 def for_takes(rows: pa.Table) -> pa.Table:
     """The same rows in one chunk: else Arrow looks for the chunk of each row, and joins those of texts at each take."""
     return rows.unify_dictionaries().combine_chunks()
-
-
-def differences(conflicting: pa.Table, rows: pa.Table, table: Table) -> pa.ChunkedArray:
-    """In words, row by row, how `rows` differ from `conflicting`: `close 10.5 stored, 11.0 given; volume …`."""
-    parts = []
-    for name in table.values:
-        there, here = (_text(t.column(name)) for t in (conflicting, rows))
-        words = pc.binary_join_element_wise(f"{name} ", there, " stored, ", here, " given", "")
-        differs = pa.array(~_same(conflicting, rows, (name,)))
-        parts.append(pc.if_else(differs, words, pa.scalar(None, pa.string())))
-    return pc.binary_join_element_wise(*parts, "; ", null_handling="skip")
-
-
-def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.coalesce(pc.cast(column, pa.string()), pa.scalar("nothing"))
 
 
 def _conflicting(
@@ -259,38 +272,31 @@ def _own(existing: pa.Table, incoming: pa.Table, table: Table, outcome: Outcomes
         return own
     at = np.flatnonzero((outcome == Outcome.DUPLICATE) & (places.stored >= 0))
     for name in reversed(table.provenance):  # most differ in time already
-        at = at[_same_at(existing, places.stored[at], incoming, at, (name,))]
+        at = at[same_at(existing, places.stored[at], incoming, at, (name,))]
     if len(at):
         own[places.first[at]] = True
         own = own[places.first]
     return own
 
 
-def _same_at(one: pa.Table, at: Places, other: pa.Table, there: Ints, columns: tuple[str, ...]) -> Bools:
-    """Whether the rows at some places of one table equal those at some places of another."""
-    return _same(one.select(columns).take(at), other.select(columns).take(there), columns)
+def _agreed(existing: pa.Table, incoming: pa.Table, table: Table, outcome: Outcomes, stored: Places) -> Bools:
+    """The rows that say what a stored row of another source says."""
+    agreed = np.zeros(len(outcome), bool)
+    at = np.flatnonzero((stored >= 0) & ((outcome == Outcome.DUPLICATE) | (outcome == Outcome.UPDATED)))
+    agreed[at[~same_at(existing, stored[at], incoming, at, table.provenance[:1])]] = True
+    return agreed
 
 
-def _same(one: pa.Table, other: pa.Table, columns: tuple[str, ...]) -> Bools:
-    """Row by row, whether all these columns are equal; null equals null."""
-    same = np.ones(one.num_rows, bool)
-    if not one.num_rows:
-        return same
-    for name in columns:
-        a, b = (plain(t.column(name)) for t in (one, other))
-        equal = pc.equal(a, b)
-        equal = pc.if_else(pc.is_valid(equal), equal, pc.and_(pc.is_null(a), pc.is_null(b)))
-        same &= as_mask(equal)
-    return same
-
-
-def _sorted(parts: list[pa.Table], table: Table, keep: Bools, completed: Completed, base: Ints) -> Sorted:
-    """The rows to keep in the order of the table's columns; those at `base` as they were completed."""
+def _sorted(
+    parts: list[pa.Table], table: Table, keep: Bools, completed: Completed, base: Ints, found: Sequence[Renewal] = ()
+) -> Sorted:
+    """The rows to keep in the order of the table's columns; those at `base` as they were completed, views renewed."""
     rows = pa.concat_tables([*parts, completed.rows.filter(booleans(completed.changed))])
+    place = np.arange(len(keep))
+    place[base] = np.arange(len(keep), rows.num_rows)
+    rows = renewed(rows, found, place)
     packed, span = pack(rows.select(table.sort), table.sort)
     if len(packed) == len(keep) and keep.all():
         return Sorted(rows, stable_order(packed, span))
-    place = np.arange(len(keep))
-    place[base] = np.arange(len(keep), len(packed))
     kept = place[keep]
     return Sorted(rows, kept[stable_order(packed[kept], span)])

@@ -20,12 +20,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.arrow import as_arrow, repeated, strings
+from stock_pipeline.arrow import as_arrow, booleans, repeated, strings
 from stock_pipeline.errors import ObjectNotFound
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.parquet import decode, encode, footer
 from stock_pipeline.lake.partitions import attempts, partition_key, swap
-from stock_pipeline.schemas import REJECTED, REJECTED_RECORDS, Reason, Table
+from stock_pipeline.schemas import RECORDED, REJECTED_RECORDS, Reason, Table
 
 _MODIFIED, _ETAG = "source_modified", "source_etag"
 
@@ -36,7 +36,7 @@ Without it the threads pass Python from one to the next at each call of Arrow, w
 
 @dataclass(frozen=True)
 class _Record:
-    """What is on record for a source: its rows (schema `REJECTED`), the ETag of the record, and of which version
+    """What is on record for a source: its rows (schema `RECORDED`), the ETag of the record, and of which version
     of the source it is. `modified` is empty where nothing is on record."""
 
     rows: pa.Table
@@ -60,13 +60,14 @@ def rejects_partition(table: Table, source: str) -> str:
 def write_rejects(
     store: ObjectStore, table: Table, source: ObjectInfo, rejected: pa.Table, now: datetime, *, add: bool = False
 ) -> None:
-    """Put a source's rejected rows (schema `schemas.REJECTED`) in the place of those recorded for it before.
+    """Put a source's rejected rows (schema REJECTED or RECORDED) in the place of those recorded for it before.
 
     Rows with the reason `replaced` stay on record; with `add` all rows do. Nothing is written when nothing changes.
     Once a later version of the source object has been recorded, only replaced values are added.
     """
     partition = rejects_partition(table, source.key)
     target = partition_key(REJECTED_RECORDS, partition)
+    rejected = as_recorded(rejected)
     for _ in attempts(target):  # pragma: no branch - it ends by raising
         recorded = _recorded(store, target)
         if recorded.version is None and not rejected.num_rows:  # as most sources of a stream
@@ -79,6 +80,16 @@ def write_rejects(
             return
         if _put(store, target, rows, table, source, recorded, now):
             return
+
+
+def as_recorded(rows: pa.Table, *, stored: bool = False) -> pa.Table:
+    """Rows of the schema REJECTED as RECORDED; `stored` says whether they are in their table all the same."""
+    if rows.schema.names == RECORDED.names:
+        return rows
+    known = {name: rows[name] for name in rows.schema.names}
+    known["stored"] = booleans(np.full(rows.num_rows, stored))
+    columns = [known[f.name] if f.name in known else pa.nulls(rows.num_rows, f.type) for f in RECORDED]
+    return pa.Table.from_arrays(columns, schema=RECORDED)
 
 
 def write_judged(store: ObjectStore, table: Table, source: ObjectInfo, now: datetime) -> None:
@@ -118,7 +129,7 @@ def read_rejects(
         except ObjectNotFound:
             return REJECTED_RECORDS.schema.empty_table()
         with _COMPUTING:
-            return decode(data, REJECTED_RECORDS, key)
+            return _plainly_stored(decode(data, REJECTED_RECORDS, key))
 
     with ThreadPoolExecutor(8) as threads:
         found = pa.concat_tables([REJECTED_RECORDS.schema.empty_table(), *threads.map(rows, partitions)])
@@ -130,12 +141,19 @@ def _recorded(store: ObjectStore, key: str, *, to_write: bool = True) -> _Record
     try:
         found = store.get(key)
     except ObjectNotFound:
-        return _Record(REJECTED.empty_table(), None, "", "")
+        return _Record(RECORDED.empty_table(), None, "", "")
     with _COMPUTING:
-        rows = decode(found.data, REJECTED_RECORDS, key, REJECTED.names, to_write=to_write)
-        rows = rows.cast(REJECTED).combine_chunks()
+        rows = decode(found.data, REJECTED_RECORDS, key, RECORDED.names, to_write=to_write)
+        rows = _plainly_stored(rows.cast(RECORDED)).combine_chunks()
         said = footer(found.data)
     return _Record(rows, found.info.etag, said.get(_MODIFIED, ""), said.get(_ETAG, ""))
+
+
+def _plainly_stored(rows: pa.Table) -> pa.Table:
+    """The rows with false for null in `stored`: records of before version 2 are of rows that are not stored."""
+    at = rows.schema.get_field_index("stored")
+    filled = rows["stored"].fill_null(False) if rows["stored"].null_count else rows["stored"]
+    return rows.set_column(at, rows.schema.field(at), filled)
 
 
 def _put(
@@ -160,7 +178,7 @@ def _distinct(rows: pa.Table) -> pa.Table:
     if (lines[1:] > lines[:-1]).all():  # as most are, and a group of a thousand objects has a thousand of these
         return rows.combine_chunks()
     numbered = rows.append_column("at", pa.array(np.arange(rows.num_rows)))
-    first = numbered.group_by(REJECTED.names, use_threads=False).aggregate([("at", "min")])["at_min"]
+    first = numbered.group_by(RECORDED.names, use_threads=False).aggregate([("at", "min")])["at_min"]
     rows = rows.take(np.sort(first.to_numpy()))
     return rows.take(np.argsort(rows["line"].to_numpy(), kind="stable")).combine_chunks()
 
@@ -173,8 +191,9 @@ def _as_table(rows: pa.Table, table: Table, source: str, now: datetime) -> pa.Ta
     columns = {
         "target_table": same(table.name),
         "source": same(source),
-        **{name: rows[name] for name in REJECTED.names},
+        **{name: rows[name] for name in RECORDED.names},
         "reason": rows["reason"].dictionary_encode(),
+        "symbol": rows["symbol"].dictionary_encode(),
         "etl_loading_ts": repeated(now, rows.num_rows),
     }
     names = REJECTED_RECORDS.schema.names

@@ -2,10 +2,10 @@
 
 import sys
 
-from stock_pipeline.errors import LocalAwsError
+from stock_pipeline.errors import ExtraMissing, LocalAwsError
 from stock_pipeline.local import ensure_environment
 
 try:
     ensure_environment(on_progress=lambda sentence: print(sentence, flush=True))  # noqa: T201
-except LocalAwsError as error:
+except (ExtraMissing, LocalAwsError) as error:
     sys.exit(str(error))

@@ -21,6 +21,7 @@ from pathlib import Path
 from stock_pipeline.deploy.dependencies import HOST, folder_of, forget_stale, install, is_installed, run
 from stock_pipeline.deploy.sources import functions, requirements_of
 from stock_pipeline.errors import DeployError, LocalAwsError
+from stock_pipeline.extras import require
 from stock_pipeline.local.folders import REQUIREMENTS, LocalFolders, default_root, exclusive
 
 Report = Callable[[str], None]
@@ -32,8 +33,9 @@ def ensure_environment(root: Path | None = None, on_progress: Report | None = No
     """Install under a root what is not there yet; returns its folders.
 
     Takes no time when all is there, else up to a minute; `on_progress` then gets a sentence first. Safe to call from
-    several processes at once. Raises LocalAwsError with the end of pip's output when it fails.
+    several processes at once. Raises ExtraMissing, and LocalAwsError with the end of pip's output when it fails.
     """
+    require("local", "the local AWS")
     folders = LocalFolders(root or default_root())
     if not REQUIREMENTS.is_file():
         raise LocalAwsError(f"the local AWS needs the source tree: {REQUIREMENTS} is not there; run from a clone")

@@ -16,7 +16,6 @@ from botocore.exceptions import ClientError
 
 from stock_pipeline.deploy.packages import function_zip
 from stock_pipeline.deploy.stack import stack_of
-from stock_pipeline.deploy.template import load_template
 from stock_pipeline.errors import LocalAwsError
 from stock_pipeline.local.environment import dependencies_of
 from stock_pipeline.local.folders import LocalFolders
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 # Any key does; it must only not be twelve digits, which the emulator takes for an account.
-ACCESS_KEY = SECRET_KEY = "local"  # noqa: S105 - opens nothing  # pragma: allowlist secret  # nosec B105
+ACCESS_KEY = SECRET_KEY = "local"  # noqa: S105 - opens nothing  # pragma: allowlist secret
 
 # What is worth the wait in AWS, where each object costs, is not worth it here.
 _DEFAULTS = {"StreamBufferSeconds": "2"}
@@ -53,6 +52,8 @@ def deploy(endpoint: str, folders: LocalFolders, *, stage: str, parameters: Mapp
     is deployed does nothing.
     Raises LocalAwsError with the reason of each resource that failed.
     """
+    from stock_pipeline.deploy.template import load_template
+
     location = _for_here(load_template(), endpoint, folders)
     stack = stack_of(stage)
     given = {"Stage": stage, **_DEFAULTS, **parameters}

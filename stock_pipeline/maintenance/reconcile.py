@@ -27,7 +27,7 @@ from stock_pipeline.lake.parquet import decode
 from stock_pipeline.lake.rejected_records import is_judged, write_judged
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
-from stock_pipeline.settings import MIB, Settings
+from stock_pipeline.settings import Settings
 from stock_pipeline.staging.keys import RAW_DAILY_PRICES, RAW_TICKS
 
 SINCE = timedelta(days=3)
@@ -110,7 +110,7 @@ def repair(
 
     def prices(keys: Sequence[str]) -> list[Receipt]:
         return ingest_daily_prices(
-            keys, staging=staging, lake=lake, max_bytes=settings.max_object_mb * MIB, now=now,
+            keys, staging=staging, lake=lake, max_bytes=settings.max_object_bytes, now=now,
             on_progress=on_progress and (lambda done, _: on_progress(done, total)),
         )  # fmt: skip
 
@@ -127,10 +127,10 @@ def repair(
         (unseen.ticks, STREAM_PRICES_HISTORY, ticks),
     ):
         if infos:
-            done, others = ingest_each([info.key for info in infos], ingest)
-            _leave_word({info.key: info for info in infos}, done, table, lake, now)
-            receipts += done
-            failed |= others
+            ingested = ingest_each([info.key for info in infos], ingest)
+            _leave_word({info.key: info for info in infos}, ingested.receipts, table, lake, now)
+            receipts += ingested.receipts
+            failed |= ingested.not_done
     return Repaired(receipts, failed)
 
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stock_pipeline.errors import ObjectNotFound, StockPipelineError
-from stock_pipeline.ingest.sources import as_text
+from stock_pipeline.ingest.conflicts import as_text
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.partitions import attempts, commit, partition_key, partitions, read_partition, read_version
 from stock_pipeline.lake.rejected_records import read_rejects, write_rejects
@@ -29,7 +29,7 @@ from stock_pipeline.maintenance.snapshot import rebuild
 from stock_pipeline.query import sql
 from stock_pipeline.schemas import (
     PRICE_BY_DATE,
-    REJECTED,
+    RECORDED,
     STREAM_PRICES_HISTORY,
     TABLES,
     TRADE_CORRECTIONS,
@@ -118,13 +118,16 @@ def _recorded(gone: pa.Table, table: Table) -> pa.Table:
     """Rows as they go on record: with their lines, where the table knows them."""
     number = gone.num_rows
     columns = {
+        "symbol": gone["symbol"].cast(pa.string()),
+        "date": gone[table.time].cast(pa.date32()),
+        "stored": pa.repeat(False, number),
         "line": gone["line"].cast(pa.int64()).fill_null(0) if "line" in gone.column_names else pa.repeat(0, number),
         "place": gone["place"] if "place" in gone.column_names else pa.nulls(number, pa.int32()),
         "reason": pa.repeat(Reason.REMOVED.value, number),
         "detail": pa.repeat(f"taken out of {table.name}, as its source was never true", number),
         "raw": pa.array(as_text(gone, table), pa.string()),
     }
-    return pa.table({name: columns[name] for name in REJECTED.names}).cast(REJECTED)
+    return pa.table({name: columns[name] for name in RECORDED.names}).cast(RECORDED)
 
 
 def _table_of(key: str) -> Table:

@@ -18,7 +18,7 @@ from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE, STREAM_PRICES_HISTORY, Reason, Table
-from stock_pipeline.settings import MIB, Settings
+from stock_pipeline.settings import Settings
 
 TARGETS: dict[str, Table] = {table.name: table for table in (PRICE_BY_DATE, STREAM_PRICES_HISTORY)}
 """The tables that rows can be rejected from."""
@@ -91,7 +91,7 @@ def replay_rejects(
     def after(before: int) -> Progress | None:
         return on_progress and (lambda done, _: on_progress(before + done, total))
 
-    limit = settings.max_object_mb * MIB
+    limit = settings.max_object_bytes
     receipts = ingest_daily_prices(daily, staging=staging, lake=lake, max_bytes=limit, on_progress=after(0))
     receipts += ingest_ticks(ticks, staging=staging, lake=lake, **options_of(settings), on_progress=after(len(daily)))
     return receipts

@@ -11,8 +11,8 @@
     evaluations  what checks find, and the results that Dagster gets of it
     rejected_share  how large a part of the rows that came was rejected
     batch/       raw_daily_prices → price_by_date: assets, checks, sensor, jobs and schedule
-    stream/      raw_stream_ticks → price_by_date_stream → latest_stream_prices: the same, and the queue of arrivals
-    serving      the tables of Athena, downstream of what the assets write
+    stream/      raw_stream_ticks → stream_prices_history → latest_prices: the same, and the queue of arrivals
+    rejected_records  the table of rejected records, which every ingest writes beside its own
     operations   jobs that people start by hand: backfill, rebuild, restate, replay
     lineage/     what Lambda functions wrote, as events of the assets; the job that reconciles
 

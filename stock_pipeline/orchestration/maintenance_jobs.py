@@ -18,13 +18,13 @@ from stock_pipeline.maintenance.remove import remove_source as remove
 from stock_pipeline.maintenance.replay import replay_rejects as replay
 from stock_pipeline.orchestration.batch.assets import raw_daily_prices, session_reports
 from stock_pipeline.orchestration.batch.checks import evaluate_year
+from stock_pipeline.orchestration.batch.config import SourcesConfig
 from stock_pipeline.orchestration.lineage.events import by_target, materialization, without_partition
 from stock_pipeline.orchestration.partitions import DAILY
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.retries import told
 from stock_pipeline.orchestration.ui.metadata import noteworthy, progress
 from stock_pipeline.receipts import Receipt
-from stock_pipeline.settings import MIB
 from stock_pipeline.simulate.daily import default_symbols, write_raw_daily_prices
 from stock_pipeline.trading_calendar.sessions import last_closed_session, sessions
 
@@ -90,7 +90,7 @@ def rebuild_from_raw(context: dg.OpExecutionContext, buckets: Buckets, config: R
     if not years:
         raise dg.Failure(f"{config.last} lies before {config.first}", allow_retries=False)
     with told():
-        limit, report = buckets.settings.max_object_mb * MIB, progress(context.log.info, "raw objects")
+        limit, report = buckets.settings.max_object_bytes, progress(context.log.info, "raw objects")
         for year in years:
             receipts = rebuild(year, staging=buckets.staging, lake=buckets.lake, max_bytes=limit, on_progress=report)
             yield from _shown(context, buckets, receipts)
@@ -107,14 +107,13 @@ def rebuild_year() -> None:
     rebuild_from_raw()
 
 
-class RestateConfig(dg.Config):
+class RestateConfig(SourcesConfig):
     """Which files to restate from."""
 
     sources: list[str] = Field(
         description="Keys of objects in the staging bucket, in the order in which they replace: "
         "daily_prices/uploads/AAPL.csv, …"
     )
-    symbol: str | None = Field(default=None, description="The symbol of files that name none.")
 
 
 @dg.op(out={}, tags={"layer": "clean"})
@@ -125,7 +124,8 @@ def restate_from_files(context: dg.OpExecutionContext, buckets: Buckets, config:
     with told():
         receipts = ingest_daily_prices(
             config.sources, staging=buckets.staging, lake=buckets.lake, replace=True, symbol=config.symbol,
-            max_bytes=buckets.settings.max_object_mb * MIB, on_progress=progress(context.log.info, "sources"),
+            hints=config.hints, max_bytes=buckets.settings.max_object_bytes,
+            on_progress=progress(context.log.info, "sources"),
         )  # fmt: skip
         yield from _shown(context, buckets, receipts)
     _fail_where_refused(receipts)
@@ -186,7 +186,7 @@ class RemoveConfig(dg.Config):
     )
 
 
-@dg.op(out={}, tags={"layer": "clean"})
+@dg.op(out=dg.Out(dg.Nothing), tags={"layer": "clean"})
 def take_rows_out(context: dg.OpExecutionContext, buckets: Buckets, config: RemoveConfig) -> None:
     """Takes the rows of a source out of its tables, with a record of each, and builds the latest prices again."""
     with told():

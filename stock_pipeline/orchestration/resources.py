@@ -1,50 +1,86 @@
-"""The buckets, queues and settings, read from the environment when a run or a tick asks for them, never at load."""
+"""The buckets, queues and settings, read from the environment when a run or a tick asks for them, never at load.
+
+The fields of the resource show in the UI which variables are needed. They have the type Any, so that Dagster passes
+them on unread. Dagster would read a field of type str itself: then one variable that is not set would fail every run
+and every tick, even those that do not need it, with a message that knows no remedy.
+"""
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.aws.sqs import Queue
 from stock_pipeline.lake.object_store import ObjectStore
-from stock_pipeline.settings import Settings
+from stock_pipeline.settings import Settings, documented, variable
+
+
+def _from_environment(name: str) -> Any:
+    """A field that is a setting: the value of its variable, unless the definitions give a text or another EnvVar."""
+    return Field(default=dg.EnvVar(variable(name)), description=documented()[variable(name)])
 
 
 class Buckets(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The buckets and queues that the settings name (STOCK_PIPELINE_STAGING_BUCKET and so on)."""
+    """The buckets and queues of the pipeline, and its other settings. A field is a text or a `dg.EnvVar`."""
+
+    staging_bucket: Any = _from_environment("staging_bucket")
+    lake_bucket: Any = _from_environment("lake_bucket")
+    stream_queue_url: Any = _from_environment("stream_queue_url")
+    stream_dlq_url: Any = _from_environment("stream_dlq_url")
+    lineage_queue_url: Any = _from_environment("lineage_queue_url")
 
     @property
     def settings(self) -> Settings:
         """All settings; raises SettingsError that names the variable when one is malformed."""
-        return Settings.from_env()
+        given: dict[str, Any] = {name: _value(getattr(self, name)) for name in type(self).model_fields}
+        return replace(Settings.from_env(), **given)
+
+    def _require(self, name: str) -> str:
+        return self.settings.require(name, variable_name=_variable(getattr(self, name)))
 
     @property
     def staging(self) -> ObjectStore:
         """The bucket that raw objects land in; raises SettingsError when it is not set."""
-        return _store(self.settings.require("staging_bucket"), _aws())
+        return _store(self._require("staging_bucket"), _aws())
 
     @property
     def lake(self) -> ObjectStore:
         """The bucket of the tables; raises SettingsError when it is not set."""
-        return _store(self.settings.require("lake_bucket"), _aws())
+        return _store(self._require("lake_bucket"), _aws())
 
     @property
     def tick_arrivals(self) -> Queue:
         """The queue that tells of raw objects of ticks; raises SettingsError when it is not set."""
-        return _queue(self.settings.require("stream_queue_url"), _aws())
+        return _queue(self._require("stream_queue_url"), _aws())
 
     @property
     def dead_letters(self) -> Queue:
         """The queue of the messages that failed at every try; raises SettingsError when it is not set."""
-        return _queue(self.settings.require("stream_dlq_url"), _aws())
+        return _queue(self._require("stream_dlq_url"), _aws())
 
     @property
     def receipts(self) -> Queue:
         """The queue that the Lambda functions send their receipts to; raises SettingsError when it is not set."""
-        return _queue(self.settings.require("lineage_queue_url"), _aws())
+        return _queue(self._require("lineage_queue_url"), _aws())
+
+
+def _variable(field: Any) -> str | None:
+    """The variable that a field names, as the definitions have it or as Dagster passes it on; None for a text."""
+    if isinstance(field, dict):
+        return str(field["env"])
+    return str(field.env_var_name) if isinstance(field, dg.EnvVar) else None
+
+
+def _value(field: Any) -> str | None:
+    name = _variable(field)
+    text = os.environ.get(name, "") if name else str(field)
+    return text.strip() or None
 
 
 def _aws() -> tuple[tuple[str, str], ...]:

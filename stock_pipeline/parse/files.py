@@ -50,10 +50,11 @@ _BOMS = (  # UTF-32 first: its mark begins with that of UTF-16
 
 @dataclass(frozen=True)
 class Unpacked:
-    """The content of a raw object, and the name it had inside an archive."""
+    """The content of a raw object, the name it had inside an archive, and, of text, the encoding it was read in."""
 
     data: Bytes
     member: str | None = None
+    encoding: str = "utf-8"
 
 
 def read_text(data: bytes, max_bytes: int = MAX_BYTES) -> Unpacked:
@@ -65,7 +66,8 @@ def read_text(data: bytes, max_bytes: int = MAX_BYTES) -> Unpacked:
     Raises FileRefused as `unpack` does, and for NUL bytes and text in no such encoding.
     """
     raw = unpack(data, max_bytes)
-    return Unpacked(_decoded(raw.data), raw.member)
+    text, encoding = _decoded(raw.data)
+    return Unpacked(text, raw.member, encoding)
 
 
 def unpack(data: bytes, max_bytes: int = MAX_BYTES) -> Unpacked:
@@ -151,7 +153,9 @@ def _only_member(members: Iterable[zipfile.ZipInfo]) -> zipfile.ZipInfo:
     files = [m for m in members if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
     if any(m.filename == "[Content_Types].xml" for m in files):
         raise FileRefused(f"this is an Office document (.xlsx), not text: save the sheet as CSV; {_ACCEPTED}")
-    texts = [m for m in files if m.filename.lower().endswith((".csv", ".txt", ".tsv"))] or files
+    # A report beside the one CSV is no second table.
+    kinds = ([m for m in files if m.filename.lower().endswith(ends)] for ends in ((".csv",), (".txt", ".tsv")))
+    texts = next(filter(None, kinds), files)
     if len(texts) != 1:
         names = ", ".join(quoted(m.filename) for m in texts[:5]) or "nothing"
         raise FileRefused(
@@ -176,7 +180,7 @@ def _too_large(max_bytes: int) -> FileTooLarge:
     )
 
 
-def _decoded(text: Bytes) -> Bytes:
+def _decoded(text: Bytes) -> tuple[Bytes, str]:
     for mark, encoding in _BOMS:
         if text[: len(mark)] == mark:
             try:
@@ -191,12 +195,12 @@ def _decoded(text: Bytes) -> Bytes:
         line = text.count(b"\n", 0, text.index(b"\0")) + 1
         raise FileRefused(f"line {line} holds a NUL byte: binary, or UTF-16 without its mark; save the file as UTF-8")
     if text.isascii():
-        return text
+        return text, "utf-8"
     try:
         text.decode()
     except UnicodeDecodeError:
         try:
-            return text.decode("cp1252").encode()
+            return text.decode("cp1252").encode(), "Windows-1252"
         except UnicodeDecodeError as error:
             raise FileRefused("neither UTF-8 nor Windows-1252 text; save the file as UTF-8") from error
-    return text
+    return text, "utf-8"

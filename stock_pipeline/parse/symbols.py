@@ -1,6 +1,7 @@
-"""Ticker symbols: the canonical form, and the symbol that a file's name gives.
+"""Ticker symbols: the canonical form, the series of a share, and the symbol that a file's name gives.
 
-A symbol is a string and nothing else: `NA`, `TRUE`, `0700` and `1E5` are tickers.
+A symbol is a string and nothing else: `NA`, `TRUE`, `0700` and `1E5` are tickers. Its letters keep their case, as
+`BCpC` is another paper than `BCPC`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,19 @@ from urllib.parse import unquote
 
 from stock_pipeline.errors import FileRefused, quoted
 
-_SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-^=]{0,15}")
-_CLASS_SHARE = re.compile(r"([A-Z]{1,5})[-/]([A-Z])")
+GRAMMAR = "1 to 32 of A-Z a-z 0-9 . - ^ = & / : + _ * # $ ! @, beginning with a letter, a digit, ^ or $"
+"""What a symbol may look like, in words."""
+
+_SYMBOL = re.compile(r"[A-Za-z0-9^$][A-Za-z0-9.\-^=&/:+_*#$!@]{0,31}")
+_SMALL = re.compile(r"[^A-Z]*|[A-Z][a-z]{2,}")
+_CLASS_SHARE = re.compile(r"([A-Z]{1,5})[-/ _]([A-Z])")
+_FORMULA = re.compile(r'="([^"]*)"')
+_NO_SYMBOL = frozenset(("N/A", "#N/A"))
+_SHARE_SERIES = frozenset(("", "EQ", "BE", "BZ", "SM", "ST"))
+_SERIES = re.compile(r"[A-Z0-9]{0,2}")
 
 _EXTENSION = re.compile(r"(\.(csv|txt|tsv|gz|zip))+$", re.IGNORECASE)
+_FILE_NAME = re.compile(r"[A-Z0-9^][A-Z0-9.\-^=&]{0,15}")  # narrower: AAPL_DAILY names no symbol
 _LOWER_WITH_EXCHANGE = re.compile(r"[a-z0-9]{1,5}(-[a-z])?\.(us|uk|de|jp|hk|pl|hu)")  # how Stooq names its files
 _DATE_OR_YEAR = re.compile(r"(19|20)\d\d([-.]?\d\d([-.]?\d\d)?)?")
 _WORDS = frozenset(
@@ -29,18 +39,51 @@ def is_symbol(text: str) -> bool:
     return _SYMBOL.fullmatch(text) is not None
 
 
-def canonical(text: str) -> str | None:
-    """The canonical form of a symbol: trimmed, upper case, class shares with a dot (`BRK-B`, `BRK/B` → `BRK.B`).
+def cell_text(text: str) -> str:
+    """A cell without blanks around it, and without the formula by which a spreadsheet keeps text (`="0050"`)."""
+    text = text.strip(" \t")
+    if text.startswith("=") and (formula := _FORMULA.fullmatch(text)):
+        return formula[1].strip(" \t")
+    return text
 
-    Exchange suffixes stay (`VOD.L`, `4063.T`). None when it is no symbol: 1 to 16 of A-Z 0-9 . - ^ =, beginning with a
-    letter, a digit or ^.
+
+def is_blank(text: str) -> bool:
+    """Whether a cell of symbols holds none: nothing, or N/A."""
+    text = cell_text(text)
+    return not text.strip() or text.upper() in _NO_SYMBOL
+
+
+def canonical(text: str) -> str | None:
+    """The canonical form of a symbol: trimmed, class shares with a dot (`BRK-B`, `BRK/B`, `BRK B`, `BRK_B` → `BRK.B`).
+
+    A text in small letters (`aapl`), or with a capital and two or more small letters (`Aapl`), becomes upper case; any
+    other mixture stays (`BCpC`). Exchange suffixes stay (`VOD.L`, `4063.T`). None when it is no symbol (see `GRAMMAR`),
+    or a path (`A/../B`).
     """
     if not text.isascii():  # some other letters are A-Z in upper case, such as the dotless i
         return None
-    symbol = text.strip(" \t").upper()
+    symbol = cell_text(text)
+    if _SMALL.fullmatch(symbol):
+        symbol = symbol.upper()
+    if symbol in _NO_SYMBOL:
+        return None
     if share := _CLASS_SHARE.fullmatch(symbol):
         symbol = f"{share[1]}.{share[2]}"
-    return symbol if is_symbol(symbol) else None
+    return symbol if _SYMBOL.fullmatch(symbol) and ".." not in symbol else None
+
+
+def is_series(text: str) -> bool:
+    """Whether a cell could be one of NSE's series: up to two letters and digits (EQ, BE, D1, N2), or blank."""
+    return _SERIES.fullmatch(cell_text(text).upper()) is not None
+
+
+def of_series(symbol: str | None, series: str) -> str | None:
+    """The instrument of a symbol and NSE's series: the share itself, or `PQR-D1` for another paper of the company."""
+    series = cell_text(series).upper()
+    if symbol is None or series in _SHARE_SERIES:
+        return symbol
+    instrument = f"{symbol}-{series}"
+    return instrument if _SYMBOL.fullmatch(instrument) else None
 
 
 def is_upper_ticker(text: str) -> bool:
@@ -53,9 +96,7 @@ def given_symbol(symbol: str) -> str:
     """The canonical form of a symbol that a person gave; raises FileRefused when it is none."""
     found = canonical(symbol)
     if found is None:
-        raise FileRefused(
-            f"{quoted(symbol)} is not a symbol: 1 to 16 of A-Z 0-9 . - ^ =, beginning with a letter, digit or ^"
-        )
+        raise FileRefused(f"{quoted(symbol)} is not a symbol: {GRAMMAR}")
     return found
 
 
@@ -77,6 +118,6 @@ def file_name_symbol(key: str) -> str | None:
     name = _EXTENSION.sub("", key.rsplit("/", 1)[-1])
     if _LOWER_WITH_EXCHANGE.fullmatch(name):
         return canonical(name)
-    if not is_upper_ticker(name) or name in _WORDS or _DATE_OR_YEAR.fullmatch(name):
+    if not _FILE_NAME.fullmatch(name) or name in _WORDS or _DATE_OR_YEAR.fullmatch(name):
         return None
     return canonical(name)

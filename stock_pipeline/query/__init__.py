@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, overload
 
 import pyarrow as pa
 
@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     import pandas as pd
     from mypy_boto3_s3 import S3Client
 
+__all__ = [
+    "Parameter",
+    "latest_prices",
+    "read_prices",
+    "read_ticks",
+    "sql",
+]
+
 Parameter = str | int | float | bool | date
+_Symbols = Sequence[str] | str | None
+_Columns = Sequence[str] | None
 _PROVENANCE = {"source", "etl_loading_ts"}
 _COMMENTS = re.compile(r"\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/", re.S)
 _EXPLAIN = re.compile(r"explain(\s+analyze)?(\s+verbose)?(\s*\([^()]*\))?\b", re.I)
@@ -71,11 +81,28 @@ def _place(settings: Settings | None) -> Iterator[tuple[Settings, S3Client | Non
         yield Settings.from_env(local.environ()), client("s3", local.endpoint)
 
 
+# fmt: off
+@overload
 def read_prices(
-    symbols: Sequence[str] | str | None = None,
+    symbols: _Symbols = ..., start: date | None = ..., end: date | None = ...,
+    columns: _Columns = ..., *, settings: Settings | None = ..., arrow: Literal[False] = ...
+) -> pd.DataFrame: ...
+@overload
+def read_prices(
+    symbols: _Symbols = ..., start: date | None = ..., end: date | None = ...,
+    columns: _Columns = ..., *, settings: Settings | None = ..., arrow: Literal[True]
+) -> pa.Table: ...
+@overload
+def read_prices(
+    symbols: _Symbols = ..., start: date | None = ..., end: date | None = ...,
+    columns: _Columns = ..., *, settings: Settings | None = ..., arrow: bool
+) -> pd.DataFrame | pa.Table: ...
+# fmt: on
+def read_prices(
+    symbols: _Symbols = None,
     start: date | None = None,
     end: date | None = None,
-    columns: Sequence[str] | None = None,
+    columns: _Columns = None,
     *,
     settings: Settings | None = None,
     arrow: bool = False,
@@ -94,11 +121,28 @@ def read_prices(
     return _frame(PRICE_BY_DATE, columns, conditions, parameters, settings, arrow)
 
 
+# fmt: off
+@overload
 def read_ticks(
-    symbols: Sequence[str] | str | None = None,
+    symbols: _Symbols = ..., start: date | None = ..., end: date | None = ...,
+    columns: _Columns = ..., *, settings: Settings | None = ..., arrow: Literal[False] = ...
+) -> pd.DataFrame: ...
+@overload
+def read_ticks(
+    symbols: _Symbols = ..., start: date | None = ..., end: date | None = ...,
+    columns: _Columns = ..., *, settings: Settings | None = ..., arrow: Literal[True]
+) -> pa.Table: ...
+@overload
+def read_ticks(
+    symbols: _Symbols = ..., start: date | None = ..., end: date | None = ...,
+    columns: _Columns = ..., *, settings: Settings | None = ..., arrow: bool
+) -> pd.DataFrame | pa.Table: ...
+# fmt: on
+def read_ticks(
+    symbols: _Symbols = None,
     start: date | None = None,
     end: date | None = None,
-    columns: Sequence[str] | None = None,
+    columns: _Columns = None,
     *,
     settings: Settings | None = None,
     arrow: bool = False,
@@ -122,9 +166,26 @@ def read_ticks(
     return _frame(STREAM_PRICES_HISTORY, columns, conditions, parameters, settings, arrow)
 
 
+# fmt: off
+@overload
 def latest_prices(
-    symbols: Sequence[str] | str | None = None,
-    columns: Sequence[str] | None = None,
+    symbols: _Symbols = ...,
+    columns: _Columns = ..., *, settings: Settings | None = ..., arrow: Literal[False] = ...
+) -> pd.DataFrame: ...
+@overload
+def latest_prices(
+    symbols: _Symbols = ...,
+    columns: _Columns = ..., *, settings: Settings | None = ..., arrow: Literal[True]
+) -> pa.Table: ...
+@overload
+def latest_prices(
+    symbols: _Symbols = ...,
+    columns: _Columns = ..., *, settings: Settings | None = ..., arrow: bool
+) -> pd.DataFrame | pa.Table: ...
+# fmt: on
+def latest_prices(
+    symbols: _Symbols = None,
+    columns: _Columns = None,
     *,
     settings: Settings | None = None,
     arrow: bool = False,
@@ -138,7 +199,7 @@ def latest_prices(
 
 def _frame(
     table: Table,
-    columns: Sequence[str] | None,
+    columns: _Columns,
     conditions: Sequence[str],
     parameters: Sequence[Parameter],
     settings: Settings | None,
@@ -153,12 +214,12 @@ def _frame(
     order = ", ".join(dict.fromkeys((*table.sort, *table.key)))
     # Names come from the schema and values go as parameters: nothing of the caller's becomes SQL.
     where = " AND ".join(conditions) or "true"
-    statement = f"SELECT {names} FROM {table.name} WHERE {where} ORDER BY {order}"  # noqa: S608  # nosec B608
+    statement = f"SELECT {names} FROM {table.name} WHERE {where} ORDER BY {order}"  # noqa: S608
     rows = sql(statement, parameters, settings=settings)
     return rows if arrow else rows.to_pandas(date_as_object=False)
 
 
-def _of_symbols(symbols: Sequence[str] | str | None) -> tuple[list[str], list[Parameter]]:
+def _of_symbols(symbols: _Symbols) -> tuple[list[str], list[Parameter]]:
     if symbols is None:
         return [], []
     wanted = [symbols] if isinstance(symbols, str) else list(symbols)

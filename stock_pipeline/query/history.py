@@ -57,7 +57,8 @@ def counted(span: Span, settings: Settings) -> dict[date, dict[str, int]]:
     """Of each day with ticks: `rows`, distinct `event_ids`, and those stored before the time they bear (`ahead`)."""
     condition, parameters = span.condition()
     found = sql(
-        'SELECT year, month, day, count(*) AS "rows", count(DISTINCT event_id) AS event_ids, '  # noqa: S608  # nosec B608
+        'SELECT year, month, day, count(*) AS "rows", count(DISTINCT concat(symbol, '
+        ", event_id)) AS event_ids, "  # noqa: S608
         "count(CASE WHEN produced_at > etl_loading_ts THEN 1 END) AS ahead "
         f"FROM stream_prices_history WHERE {condition} GROUP BY year, month, day",
         parameters,
@@ -73,7 +74,7 @@ def price_ranges(span: Span, settings: Settings) -> dict[date, pa.Table]:
     """Of each day with ticks, the lowest and the highest price of each symbol (`symbol`, `low`, `high`)."""
     condition, parameters = span.condition()
     found = sql(
-        "SELECT year, month, day, symbol, min(price) AS low, max(price) AS high "  # noqa: S608  # nosec B608
+        "SELECT year, month, day, symbol, min(price) AS low, max(price) AS high "  # noqa: S608
         f"FROM stream_prices_history WHERE {condition} GROUP BY year, month, day, symbol",
         parameters,
         settings=settings,

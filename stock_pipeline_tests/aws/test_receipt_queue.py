@@ -53,6 +53,14 @@ def test_a_receipt_of_any_size_comes_back_whole_from_messages_that_fit(receipt: 
     assert messages_of(receipt, limit) == bodies, "the same every time"
 
 
+def test_a_file_of_any_number_of_unread_columns_fits_into_a_message() -> None:
+    wide = Receipt("s", "e", "price_by_date", unread=("x" * 5000, *(f"column {n}" for n in range(9999))))
+    (body,) = messages_of(wide)
+    shown = Receipt.from_json(body).unread
+    assert shown[0] == "x" * 100 + "…"
+    assert shown[1:] == (*(f"column {n}" for n in range(99)), "and 9,900 more")
+
+
 def test_a_receipt_of_decades_of_ticks_is_split_below_the_limit_of_the_queue() -> None:
     bodies = messages_of(large())
     assert len(bodies) > 1

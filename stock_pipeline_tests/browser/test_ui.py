@@ -22,7 +22,7 @@ from stock_pipeline_tests.support.browser import Dev, Opener, count_shown, is_dr
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600), pytest.mark.xdist_group("dagster")]
 
-GROUPS = ("batch", "stream", "serving")
+GROUPS = ("batch", "stream", "quality")
 EXPANDED = "/asset-groups?expanded=" + "%2C".join(f"global%40global%3A{group}" for group in GROUPS)
 SESSIONS = 60
 TICKS = 3_000
@@ -66,8 +66,8 @@ def test_materializing_a_partition_turns_it_green(dev: Dev, at: Opener) -> None:
 def test_ticks_that_arrive_are_drawn_in_their_day(dev: Dev, at: Opener, tmp_path: Path) -> None:
     now = datetime.now(UTC)
     day = ticks_from(dev, now)
-    assert dev.materialized("price_by_date_stream", day)
-    page = at(f"/assets/price_by_date_stream?view=partitions&partition={day}", height=1120)
+    assert dev.materialized("stream_prices_history", day)
+    page = at(f"/assets/stream_prices_history?view=partitions&partition={day}", height=1120)
     for name in ("prices", "lags", "rejected by reason"):
         assert is_drawn(page.get_by_alt_text(name))
     assert count_shown(page, "inserted") == TICKS
@@ -116,9 +116,9 @@ def test_a_dropped_file_appears_as_rows(dev: Dev, at: Opener, tmp_path: Path) ->
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_columns_and_charts_are_shown_on_the_overview(at: Opener, theme: str, tmp_path: Path) -> None:
-    page = at("/assets/latest_stream_prices", theme=theme, height=1300)
+    page = at("/assets/latest_prices", theme=theme, height=1300)
     expect(page.get_by_text("(symbol) is unique")).to_be_visible()
-    expect(page.get_by_text("price_by_date_stream: price", exact=True)).to_be_visible()
+    expect(page.get_by_text("stream_prices_history: price", exact=True)).to_be_visible()
     image = page.get_by_alt_text("lags")
     image.scroll_into_view_if_needed()
     assert is_drawn(image)

@@ -12,6 +12,7 @@ from typing import Any
 from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.ingest.ticks import ingest_ticks
 from stock_pipeline.lake.partitions import partitions, read_partition
+from stock_pipeline.parse.daily.hints import Hints
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
 from stock_pipeline.staging.keys import TICK_UPLOADS, UPLOADS
@@ -56,15 +57,13 @@ class Desk:
                 self.receipts += ingest_ticks([key], staging=self.staging, lake=self.lake, now=now)
             else:
                 self.receipts += ingest_daily_prices(
-                    [key], staging=self.staging, lake=self.lake, now=now, symbol=said.get("symbol"), **self._hints()
+                    [key],
+                    staging=self.staging,
+                    lake=self.lake,
+                    now=now,
+                    symbol=said.get("symbol"),
+                    hints=Hints(**said.get("hints", {})),
                 )
-
-    def _hints(self) -> dict[str, Any]:
-        if "hints" not in self.case.said:
-            return {}
-        from stock_pipeline.parse.daily.hints import Hints  # type: ignore[import-untyped,import-not-found,unused-ignore]
-
-        return {"hints": Hints(**self.case.said["hints"])}
 
     def differences(self, expected: dict[str, Any]) -> list[str]:
         """What is not as an alternative says, each in words."""
@@ -92,7 +91,7 @@ class Desk:
         for receipt in self.receipts:
             rejected.update(receipt.rejected)
             rejected["conflict"] += receipt.conflicts
-            nulled.update(getattr(receipt, "nulled", {}))
+            nulled.update(receipt.nulled)
         found = []
         for name, counts in (("rejected", rejected), ("nulled", nulled)):
             wanted = expected.get(name, {}).items()
@@ -100,7 +99,7 @@ class Desk:
         skipped = sum(receipt.skipped for receipt in self.receipts)
         if skipped != expected.get("skipped", skipped):
             found.append(f"skipped {skipped}, not {expected['skipped']}")
-        unread = {name.strip() for receipt in self.receipts for name in getattr(receipt, "unread", ())}
+        unread = {name.strip() for receipt in self.receipts for name in receipt.unread}
         if silent := [name for name in expected.get("unread", []) if name.strip() not in unread]:
             found.append(f"not named as unread: {', '.join(silent)}")
         return found

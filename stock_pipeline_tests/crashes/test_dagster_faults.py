@@ -73,7 +73,7 @@ class Drops:
 
     def stored_bars(self) -> dict[tuple[str, date], float]:
         rows = self._rows(PRICE_BY_DATE)
-        # Not what the schedule after_the_close makes, should the test run at that time.
+        # Not what the schedule simulate_after_close makes, should the test run at that time.
         return {(r["symbol"], r["date"]): r["close"] for r in rows if r["source"].startswith("daily_prices/uploads/")}
 
     def stored_ticks(self) -> dict[str, tuple[str, float, datetime]]:

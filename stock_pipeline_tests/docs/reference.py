@@ -103,6 +103,10 @@ return. `rows = inserted + duplicates + updated + conflicts + the sum of rejecte
 | `conflicts` | rows whose key was there with other values |
 | `rejected` | rows that break a rule, by reason |
 | `skipped` | records that are not rows of this table on purpose |
+| `nulled` | values that may be missing and could not be taken, so that their rows were stored without them, by reason |
+| `unread` | columns of the file that nobody reads |
+| `decided` | what could be read in several ways, and the evidence or the hint that decided it |
+| `rescaled` | for each symbol whose conflicts are one thing, such as a split, a line that says so |
 | `replaced` | how many of `inserted` took the place of other values (a restatement) |
 | `refused` | why the object was refused whole, or null; every count is then 0 |
 | `partitions` | rows of this source by partition |

@@ -113,7 +113,7 @@ def _tick_record(choose: random.Random, line: int, serial: int) -> Record:
     kind = choose.random()
     if choose.random() < 0.4:
         return _alpaca_record(choose, line)
-    if choose.random() < 0.15:
+    if choose.random() < 0.25:
         return _numbered_tick(choose, line)
     if kind < 0.06:
         return Record(line, "{broken", reason="malformed_json")

@@ -74,6 +74,7 @@ _PARSER, _SCHEMAS = "stock_pipeline/parse/ticks/parser.py", "stock_pipeline/sche
 _EVENTS = "stock_pipeline/aws/s3_events.py"
 _STREAM = "lambdas/process_stock_stream_data/handler.py"
 _BATCH = "lambdas/process_batch_stock_data/handler.py"
+_FAILURE = "stock_pipeline/ingest/partial_failure.py"
 
 MUTANTS = (
     Mutant("no If-Match", _PARTITIONS, "if_match=etag, if_none_match", "if_match=None, if_none_match"),
@@ -97,11 +98,9 @@ MUTANTS = (
     Mutant("a conflict is taken for a duplicate", _COMPLETION, "np.where(agree, Outcome.DUPLICATE, Outcome.CONFLICT)", "Outcome.DUPLICATE"),
     Mutant("what agrees and knows more is taken for a duplicate", _COMPLETION, "        outcome[first] = Outcome.UPDATED\n", ""),
     Mutant("a row is completed by one that does not agree", _COMPLETION, "left[agree & add]", "left[add]"),
-    Mutant("a completed row still names who stored it first", _COMPLETION, "if field.name in table.provenance else (there, here)", "if True else (there, here)"),
+    Mutant("a completed row still names who stored it first", _COMPLETION, "(here, there) if field.name in table.provenance else (there, here)", "(there, here)"),
     Mutant("what completes a row is not written", _MERGE, "not takes_key.any() and not completed.changed.any()", "not takes_key.any()"),
     Mutant("a completed row is stored beside the one that it was", _MERGE, "    place[base] = np.arange(len(keep), len(packed))\n    kept = place[keep]\n", "    kept = np.append(place[keep], np.arange(len(keep), len(packed)))\n"),
-    Mutant("rows behind one that completed are judged by what was known before", _COMPLETION, "left = left[left > until[owner[left]]]", "left = left[:0]"),
-    Mutant("a lost reply is taken for a lost race", _PARTITIONS, "return tried if tried and merged.own.any() else merged", "return merged"),
     Mutant("a duplicate is taken for a conflict", _MERGE, "outcome[behind] = Outcome.DUPLICATE", "outcome[behind] = Outcome.CONFLICT"),
     Mutant("others' rows count as own", _MERGE, "in reversed(table.provenance)", "in table.provenance[:1]"),
     Mutant("null is a value like others", _COMPLETION, "pc.fill_null(pc.not_equal(a, b), False)", "pc.fill_null(pc.not_equal(a, b), True)"),
@@ -117,7 +116,7 @@ MUTANTS = (
            "rows.filter(booleans(inserted))"),
     Mutant("an id by the time of loading", _TICKS, "(raw.text, raw.info.key)", '(raw.text, f"{raw.info.key}{now.timestamp()}")'),
     Mutant("an id that forgets the object", _PARSER, '    return blake2b(f"{key}\\n{content}".encode(), digest_size=12).hexdigest()',
-           '    return "0" * 24 if content else key'),
+           '    return "0" * 24'),
     Mutant("an id with the bucket's name", _TICKS, "(raw.text, raw.info.key)", '(raw.text, f"{lake.bucket}/{raw.info.key}")'),
     Mutant("a key without the symbol", _SCHEMAS, 'key=("symbol", "event_id")', 'key=("event_id",)'),
     Mutant("the order of ids as texts", _SCHEMAS,
@@ -149,18 +148,18 @@ MUTANTS = (
            'key = unquote_plus(unquote_plus(record["s3"]["object"]["key"]))'),
     Mutant("only the first record of an event is read", _EVENTS, 'for record in event["Records"]:\n', 'for record in event["Records"][:1]:\n'),
     Mutant("messages are acknowledged whatever came of them", _STREAM,
-           "return [name for name in named if name in failed]", "return []"),
-    Mutant("what there was no time for is acknowledged", _STREAM, 'failures[key] = "no time was left for it"', "pass"),
+           "    return list(left)\n", "    return []\n"),
+    Mutant("what there was no time for is acknowledged", _FAILURE,
+           "failed | {key: NO_TIME for key in keys if key not in told}", "failed"),
     Mutant("an event is acknowledged although its ingest failed", _BATCH,
-           "    receipts = ingest_daily_prices(\n"
-           "        notification.keys, staging=STAGING, lake=LAKE, max_bytes=SETTINGS.max_object_mb * MIB\n"
-           "    )\n",
-           "    try:\n        receipts = ingest_daily_prices(notification.keys, staging=STAGING, lake=LAKE)\n"
-           "    except Exception:\n        receipts = []\n"),
+           "    ingested = ingest_each(notification.keys, ingest)\n",
+           "    from stock_pipeline.ingest.partial_failure import Ingested\n"
+           "    try:\n        ingested = ingest_each(notification.keys, ingest)\n"
+           "    except Exception:\n        ingested = Ingested()\n"),
     Mutant("a function of the batch tells of no receipt", _BATCH,
-           "    reporter.report([receipt for receipt in receipts if receipt.etag])\n", ""),
+           "    reporter.report(ingested.receipts)\n", ""),
     Mutant("a function of the stream tells only of what it stored", _STREAM,
-           "if receipt.source not in failures]", "if receipt.source not in failures and receipt.inserted]"),
+           "reporter.report(ingested.receipts)", "reporter.report([receipt for receipt in ingested.receipts if receipt.inserted])"),
     Mutant("a large object is not read again alone", _RAW,
            "result = attempt(key, max_bytes)", 'result = refused(ObjectInfo(key, "", 0, now), "large")'),
     Mutant("an object that does not answer is taken for one that is gone", _RAW,

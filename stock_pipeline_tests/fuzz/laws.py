@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from random import Random
 from typing import Any
 from unittest.mock import patch
 
@@ -24,6 +25,7 @@ from stock_pipeline.clean.ticks import clean_ticks
 from stock_pipeline.errors import FileRefused
 from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.ingest.ticks import ingest_ticks
+from stock_pipeline.parse.daily.hints import Hints
 from stock_pipeline.parse.daily.parser import parse_daily_prices
 from stock_pipeline.parse.ticks.parser import parse_ticks
 from stock_pipeline.schemas import Reason
@@ -32,7 +34,15 @@ from stock_pipeline_tests.support.memory_store import MemoryStore
 NOW = datetime(2024, 6, 3, 12, tzinfo=UTC)
 SECONDS = 20.0  # of processor time, for a case of a few KB that may unpack to hundreds of MB
 
-_SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-^=]{0,15}")
+_SYMBOL = re.compile(r"[A-Za-z0-9^$][A-Za-z0-9.\-^=&/:+_*#$!@]{0,31}")
+_HINTS = (
+    *(Hints(),) * 4,
+    Hints(timezone="Asia/Kolkata"),
+    Hints(dates="dmy"),
+    Hints(decimal="comma"),
+    Hints(timezone="America/New_York", dates="mdy", decimal="point", unit=100),
+)
+_PACKED = (b"\x1f", b"P", b"\xff", b"\xfe", b"\0", b"\xef")
 _WHOLE_INGEST = 25  # one case in so many goes through the tables as well
 
 
@@ -48,7 +58,8 @@ def check(kind: str, data: bytes, number: int = 0) -> str:
     """Hold a case against the laws; returns `refused` or `read`. Raises Broken, or whatever the package raised."""
     with _in_time():
         try:
-            cleaned = _read_daily(data) if kind == "daily" else _read_ticks(data)
+            hints = _HINTS[number % len(_HINTS)]
+            cleaned = _read_daily(data, hints) if kind == "daily" else _read_ticks(data)
         except FileRefused as refusal:
             if not 10 < len(str(refusal)) < 2000:
                 raise Broken(f"a refusal of {len(str(refusal))} characters") from refusal
@@ -56,15 +67,16 @@ def check(kind: str, data: bytes, number: int = 0) -> str:
         else:
             _hold(kind, data, cleaned)
             if kind == "daily":
-                _same_in_small_blocks(data, cleaned)
+                _same_in_small_blocks(data, cleaned, hints)
+                _same_in_another_order(data, cleaned, hints, number)
             outcome = "read"
         if number % _WHOLE_INGEST == 0:
             _ingested_twice(kind, data)
     return outcome
 
 
-def _read_daily(data: bytes) -> Cleaned:
-    return clean_daily_prices(parse_daily_prices(data, "daily_prices/uploads/AAPL.csv"), NOW.date())
+def _read_daily(data: bytes, hints: Hints) -> Cleaned:
+    return clean_daily_prices(parse_daily_prices(data, "daily_prices/uploads/AAPL.csv", hints=hints), NOW.date())
 
 
 def _read_ticks(data: bytes) -> Cleaned:
@@ -85,7 +97,8 @@ def _hold(kind: str, data: bytes, cleaned: Cleaned) -> None:
     if any(not 1 <= number <= max(len(lines), 1) for number in numbers):
         raise Broken(f"a row of a line that there is not, among {len(lines)}: {sorted(numbers)}")
     if kind == "daily":
-        _every_row(lines, cleaned.rows, numbers, rejected)
+        _every_row(lines, cleaned, numbers, rejected)
+        _every_value(lines, cleaned)
     else:
         _every_line(lines, numbers, cleaned.skipped)
 
@@ -135,22 +148,60 @@ def _lines(kind: str, data: bytes) -> list[str] | None:
     return text.lstrip("\ufeff").split("\n")
 
 
-def _every_row(lines: list[str], rows: int, numbers: list[int], rejected: list[dict[str, Any]]) -> None:
-    """Every line of a CSV file behind its header is a row, unless it is blank."""
+def _every_row(lines: list[str], cleaned: Cleaned, numbers: list[int], rejected: list[dict[str, Any]]) -> None:
+    """Every line of a CSV file is a row, is skipped (before the header, a header again), is the header, or is blank."""
+    rows = cleaned.rows
     filled = [number for number, line in enumerate(lines, 1) if line.strip()]
     if filled and re.fullmatch(r"sep=[,;\t|]\s*", lines[filled[0] - 1], re.IGNORECASE):
         del filled[0]
     if not any('"' in line for line in lines):
-        missing = set(filled[1:]) - set(numbers)
-        above = set(filled[1:3])  # a header of three levels
+        missing = set(filled) - set(numbers)
         tabs = {number for number, line in enumerate(lines, 1) if "\t" in line and not line.strip()}  # maybe cells
-        expected = len(filled) - 1 - len(missing) + len(tabs & set(numbers))
-        if (missing and missing != above) or len(numbers) != len(set(numbers)) or rows != expected:
-            raise Broken(f"lines {sorted(missing)} are not accounted for; {rows} rows of {len(filled)} lines")
+        header = len(filled) + len(tabs & set(numbers)) - rows
+        if not 1 <= header <= 3 or len(missing) != header + cleaned.skipped or len(numbers) != len(set(numbers)):
+            raise Broken(
+                f"lines {sorted(missing)} are not accounted for; {rows} rows of {len(filled)} lines, "
+                f"{cleaned.skipped} skipped"
+            )
         if any(lines[row["line"] - 1] != row["raw"] for row in rejected):
             raise Broken("the record of a rejected row is not the row as it came")
     elif rows > len(lines):  # a blank line between two stray quotes may have been text
         raise Broken(f"{rows} rows of {len(lines)} lines")
+
+
+def _every_value(lines: list[str], cleaned: Cleaned) -> None:
+    """Every optional value that was left out of a stored row is counted, and its row on record."""
+    notes = cleaned.notes.to_pylist()
+    stored = set(cleaned.lines.tolist())
+    if not {note["line"] for note in notes} <= stored or len({note["line"] for note in notes}) != len(notes):
+        raise Broken(f"records of rows that are not stored, or two of one: {notes}")
+    if sum(cleaned.nulled.values()) < len(notes) or bool(notes) != bool(cleaned.nulled):
+        raise Broken(f"{dict(cleaned.nulled)} values are left out, with {len(notes)} records")
+    if not set(cleaned.nulled) <= set(Reason) or not {note["reason"] for note in notes} <= set(cleaned.nulled):
+        raise Broken(f"left out for reasons {dict(cleaned.nulled)}")
+    if not any('"' in line for line in lines) and any(lines[note["line"] - 1] != note["raw"] for note in notes):
+        raise Broken("the record of a stored row is not the row as it came")
+
+
+def _same_in_another_order(data: bytes, cleaned: Cleaned, hints: Hints, number: int) -> None:
+    """The order of the rows says nothing of what they mean."""
+    lines = data.split(b"\n")
+    filled = [line for line in lines[1:] if line.strip()]
+    plain = lines[0].isascii() and not any(mark in data for mark in (b'"', b"\r", b"\x1f")) and data[:1] not in _PACKED
+    if not plain or cleaned.skipped or cleaned.rows != len(filled) or not 1 < len(filled) < 100:
+        return
+    mixed = Random(number).sample(filled, len(filled))
+    other = _read_daily(b"\n".join([lines[0], *mixed]), hints)
+    if other.rows != cleaned.rows or other.skipped:
+        return  # one of the rows looks like the second row of a header, behind the first
+    if _without_lines(other) != _without_lines(cleaned):
+        raise Broken(f"in another order the rows are others: {_without_lines(cleaned)} {_without_lines(other)}")
+
+
+def _without_lines(cleaned: Cleaned) -> tuple[Any, ...]:
+    stored = sorted(map(str, cleaned.good.to_pylist()))
+    rejected = sorted((row["raw"], row["reason"]) for row in cleaned.rejected.to_pylist())
+    return stored, rejected, dict(cleaned.nulled), cleaned.unread, dict(cleaned.decided)
 
 
 def _every_line(lines: list[str], numbers: list[int], skipped: int) -> None:
@@ -161,18 +212,20 @@ def _every_line(lines: list[str], numbers: list[int], skipped: int) -> None:
         raise Broken(f"lines {sorted(missing)} are not accounted for, {skipped} messages were skipped")
 
 
-def _same_in_small_blocks(data: bytes, cleaned: Cleaned) -> None:
+def _same_in_small_blocks(data: bytes, cleaned: Cleaned, hints: Hints) -> None:
     """Where a file is cut into blocks shows in nothing; only a record longer than a block is refused."""
     with patch("stock_pipeline.parse.daily.csv_dialect.BLOCK", 256):
         try:
-            other = _read_daily(data)
+            other = _read_daily(data, hints)
         except FileRefused as refusal:
             if "is longer than" in str(refusal):
                 return
             raise Broken(f"refused when cut into small blocks: {refusal}") from refusal
-    for name in ("good", "rejected"):
+    for name in ("good", "rejected", "notes"):
         if _listed(getattr(other, name)) != _listed(getattr(cleaned, name)):
             raise Broken(f"cut into small blocks, {name} is another")
+    if dict(other.decided) != dict(cleaned.decided) or other.unread != cleaned.unread:
+        raise Broken("cut into small blocks, other things were decided")
     if other.lines.tolist() != cleaned.lines.tolist():
         raise Broken("cut into small blocks, the rows are of other lines")
 

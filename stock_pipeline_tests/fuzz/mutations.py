@@ -7,6 +7,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
+from datetime import date, timedelta
 from functools import cache
 from random import Random
 from typing import Any
@@ -24,11 +25,18 @@ _CELLS = (
     "13/1/2024", "1/13/2024", "1.2.2024", "01-02-2024", "3-Jan-22", "Jan 2, 2024 4:00 PM", "2024-02-30", "1899-12-31",
     "2024-01-02T23:30:00-05:00", "2023-04-14 00:00:00+09:00", "1704153600", "1704171600000", "1704171600000000000",
     "9999999999999999999", "45293", "NaT", "date", "symbol", "close", "volume", "open", "high", "low", "time", "per",
+    "02/01/2024", "03/01/2024", "24-01-02", "24-01-03", "Tue 02 Jan 2024", "02 ene 2024", "2024-01-02T05:00:00Z",
+    "2024-01-03T00:00:00Z", "2024-01-03T16:00:01Z", "1704205800", "1704167100", "20240102.0", "BCpC", "M&M", "BTC/USDT",
+    "O:SPY251219C00650000", "VOD.L", "7203.T", "EQ", "N2", "BE", "2024-12-26", "XX", "12.34M", "567.8K", "1 234",
+    "1\u202f234,5", "1'234.5", "\u20ac10", "10 USD", "$1", "12,34,567", '"1,234"', '"1,0931"', '"12,34,567.5"', "1.234",
+    "1.234.567", '="0050"', '"=""0050"""', "-1.0", "9007199254740993", "Date,Close", "Close.1", "series", "expiry",
+    "exchange", "src", "vol", "Total volume", "Price", "Ticker",
     "D", "5", '"', '""', '"a"', '"a\nb"', '"a', 'a"b', "\x00", "\x1b[2J", "\u2028", "\ufeff", "\ud7ff", "😀",
 )  # fmt: skip
 _BYTES = tuple(
     b"\n|\r|\r\n|,|;|\t|\"|\"\"|{|}|[|]|}{|\\|\\u0000|\\ud800|null|\x00|\xff|\xef\xbb\xbf|\xff\xfe|\x1f\x8b|PK\x03\x04|"
-    b"sep=;\n|symbol,date,close\n|{\"symbol\":\"A\",\"price\":1,\"produced_at\":\"2024-06-03 11:00:00\"}".split(b"|")
+    b"sep=;\n|symbol,date,close\n|\nDate,Close,Open\n|\nclose,date,symbol\n|a title\n|,\n|;\n|=|"
+    b"{\"symbol\":\"A\",\"price\":1,\"produced_at\":\"2024-06-03 11:00:00\"}".split(b"|")
 )  # fmt: skip
 _VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 0.5, 1e300, 2**63, 2**64 - 1, 10**30, -(10**30), 1717412400, 1717412400000,
@@ -40,6 +48,18 @@ _KEYS = (
     "symbol", "price", "size", "produced_at", "event_id", "T", "S", "p", "s", "t", "i", "x", "ev", "sym", "trfi",
     "type", "data", "v", "product_id", "time", "trade_id", "note",
 )  # fmt: skip
+
+_DATES = (
+    "%Y-%m-%d",
+    "%Y-%m-%d",
+    "%d/%m/%Y",
+    "%m/%d/%y",
+    "%d.%m.%Y",
+    "%y-%m-%d",
+    "%d %b %Y",
+    "%Y-%m-%dT00:00:00Z",
+    "%s",
+)
 
 Mutation = Callable[[bytes, Random], bytes]
 
@@ -64,22 +84,48 @@ def _generated(kind: str, random: Random) -> bytes:
     if kind == "ticks":
         return "".join(line + random.choice(("\n", "\n", "\n", "", "\r\n", " ")) for line in lines).encode()
     separator = random.choice((",", ",", ",", ";", "\t", "|"))
-    header = ["symbol", "date", "close", "open", "high", "low", "volume", "adj close", "note", "time"]
+    header = [
+        "symbol",
+        "date",
+        "close",
+        "open",
+        "high",
+        "low",
+        "volume",
+        "adj close",
+        "note",
+        "time",
+        "series",
+        "expiry",
+    ]
     header = random.sample(header[:3], 3) + random.sample(header[3:], random.randint(0, 4))
-    rows = [[_cell(name, random) for name in header] for _ in lines]
+    form = random.choice(_DATES)
+    rows = [[_cell(name, random, form) for name in header] for _ in lines]
+    table = [header, *rows]
     if random.random() < 0.1:
         random.choice(rows or [header]).append("more")
-    return "\n".join(separator.join(row) for row in (header, *rows)).encode("utf-8", "surrogatepass")
+    if random.random() < 0.1:
+        table = [header, *([*row, random.choice(("", "", "1", "x"))] for row in rows)]
+    if random.random() < 0.1:
+        table.insert(random.randint(0, len(table)), random.sample(header, len(header)))
+    if random.random() < 0.1:
+        table.insert(0, ["a title"])
+    return "\n".join(separator.join(row) for row in table).encode("utf-8", "surrogatepass")
 
 
-def _cell(name: str, random: Random) -> str:
+def _cell(name: str, random: Random, form: str) -> str:
     if random.random() < 0.25:
         return random.choice(_CELLS)
     if name == "symbol":
-        return random.choice(("AAPL", "MSFT", "BRK.B", "NA", "0700"))
+        return random.choice(("AAPL", "MSFT", "BRK.B", "NA", "0700", "VOD.L", "BCpC"))
     if name == "date":
-        return f"2024-{random.randint(1, 12):02}-{random.randint(1, 29):02}"
-    return str(random.randint(1, 9))
+        days = random.randint(0, random.choice((9, 90)))
+        return str(1704067200 + 86400 * days) if form == "epoch" else f"{date(2024, 1, 1) + timedelta(days):{form}}"
+    if name == "series":
+        return random.choice(("EQ", "EQ", "BE", "N1", ""))
+    if name == "expiry":
+        return random.choice(("", "", "", "", "", "", "2024-12-26"))
+    return str(random.choice((random.randint(1, 9), random.randint(1, 99) / 8)))
 
 
 def _message(random: Random) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from stock_pipeline.errors import FileRefused
@@ -40,7 +44,7 @@ class TestWhatItFinds:
         return "nothing"
 
     def test_a_crash(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("stock_pipeline.clean.daily._short", lambda text: text[80])
+        monkeypatch.setattr("stock_pipeline.clean.findings.short", lambda text: text[80])
         assert "IndexError" in self.found("daily")
 
     def test_rows_that_are_dropped_silently(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,13 +63,31 @@ class TestWhatItFinds:
         monkeypatch.setattr("stock_pipeline.clean.ticks.canonical", str.strip)
         assert "against the rules" in self.found("ticks")
 
+    def test_values_that_are_left_out_silently(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from stock_pipeline.clean import no_records
+
+        monkeypatch.setattr("stock_pipeline.clean.daily._notes", lambda *_: no_records())
+        assert "values are left out, with 0 records" in self.found("daily")
+
+    def test_a_line_that_is_stored_by_its_place(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from stock_pipeline.clean.contests import Contest
+
+        def the_first_stays(good: Any, lines: Any, repeated: Any, *_: object) -> Contest:
+            later = np.isin(lines, np.sort(repeated)[1:])
+            place = np.where(later, -1, np.cumsum(~later) - 1)
+            details = ["a later line"] * int(later.sum())
+            return Contest(good.filter(pa.array(~later)), ~later, place, lines[later], details)
+
+        monkeypatch.setattr("stock_pipeline.clean.daily.contests", the_first_stays)
+        assert "in another order" in self.found("daily")
+
     def test_what_hangs(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def spin(*_: object) -> None:
             while True:
                 pass
 
         monkeypatch.setattr("stock_pipeline_tests.fuzz.laws.SECONDS", 0.2)
-        monkeypatch.setattr("stock_pipeline.parse.daily.parser.read_dates", spin)
+        monkeypatch.setattr("stock_pipeline.parse.daily.parser.read_stamps", spin)
         assert "Hangs" in self.found("daily")
 
     def test_a_failing_case_is_made_small(self, monkeypatch: pytest.MonkeyPatch) -> None:

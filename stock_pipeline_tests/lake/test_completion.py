@@ -17,12 +17,12 @@ from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_H
 
 LOADED = datetime(2024, 1, 1, tzinfo=UTC)
 VALUES = PRICE_BY_DATE.values
-OPTIONAL = [c.name for c in PRICE_BY_DATE.columns if c.nullable]
+OPTIONAL = [name for name in VALUES if PRICE_BY_DATE.column(name).nullable]
 Row = dict[str, Any]
 
 
 def bar(symbol: str = "AAPL", **values: Any) -> Row:
-    row = dict.fromkeys(VALUES) | {"symbol": symbol, "date": date(2024, 1, 2), "close": 10.0}
+    row = dict.fromkeys(PRICE_BY_DATE.schema.names) | {"symbol": symbol, "date": date(2024, 1, 2), "close": 10.0}
     return row | {"source": "a.csv", "etl_loading_ts": LOADED} | values
 
 

@@ -91,6 +91,22 @@ def test_a_lost_reply_is_not_mistaken_for_somebody_elses_rows() -> None:
     assert closes(store) == {"AAPL": 10.0}
 
 
+def test_what_a_write_completed_is_counted_so_when_its_reply_is_lost() -> None:
+    store = MemoryStore()
+    merge_rows(store, table(bar("AAPL"), bar("MSFT", close=1.0)))
+
+    def lost(key: str) -> None:
+        store.after_put = lambda key: None
+        merge_rows(store, table(bar("NVDA", source="other.csv")))  # somebody else writes in between
+        store.put(key, b"", if_none_match=True)
+
+    store.after_put = lost
+    rows = table(*(bar(s, open=9.0, source="b.csv") for s in ("AAPL", "AAPL", "MSFT", "TSLA")))
+    merged = merge_rows(store, rows)
+    assert outcomes(merged) == ["UPDATED", "DUPLICATE", "CONFLICT", "INSERTED"]
+    assert closes(store) == {"AAPL": 10.0, "MSFT": 1.0, "NVDA": 10.0, "TSLA": 10.0}
+
+
 def test_losing_every_race_ends_with_an_error_that_says_what_to_do() -> None:
     store = MemoryStore()
     writers = iter(range(1000))

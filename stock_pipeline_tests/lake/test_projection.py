@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -17,6 +18,7 @@ from stock_pipeline.errors import NewerSchema, SchemaMismatch
 from stock_pipeline.lake.parquet import decode, encode, footer
 from stock_pipeline.lake.partitions import merge_into_partition, partition_key, read_partition, read_version
 from stock_pipeline.lake.rejected_records import read_rejects, rejects_partition, write_rejects
+from stock_pipeline.local.folders import CHECKOUT
 from stock_pipeline.query import duckdb_engine as duck
 from stock_pipeline.schemas import PRICE_BY_DATE, REJECTED_RECORDS, TABLES, Column, Table
 from stock_pipeline_tests.support.memory_store import MemoryStore
@@ -25,7 +27,7 @@ KEY = "price_by_date/year=2024/prices.parquet"
 LOADED = datetime(2024, 6, 1, tzinfo=UTC)
 ROW: dict[str, Any] = {
     "symbol": "AAPL", "date": date(2024, 1, 2), "open": 1.5, "high": 2.5, "low": 1.0, "close": 2.0, "adj_close": 2.0,
-    "volume": 100.0, "source": "a.csv", "etl_loading_ts": LOADED,
+    "volume": 100.0, "adj_known_at": LOADED, "source": "a.csv", "etl_loading_ts": LOADED,
 }  # fmt: skip
 PLAIN = {"symbol": pa.string(), "source": pa.string()}
 
@@ -57,6 +59,11 @@ def test_the_footer_says_the_version_of_the_schema_and_who_wrote_it() -> None:
         assert said == {
             "schema_version": str(table.version), "written_by": f"stock-pipeline {__version__}", "more": "x",
         }  # fmt: skip
+
+
+def test_the_version_of_the_package_is_that_of_its_distribution() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    assert __version__ == project["version"]
 
 
 def test_a_schema_has_the_version_of_its_latest_column() -> None:

@@ -13,7 +13,7 @@ import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from stock_pipeline.aws.s3 import S3Store
-from stock_pipeline.errors import EventError, ObjectsFailed, SettingsError, StoreUnavailable
+from stock_pipeline.errors import EventError, ObjectsFailed, SettingsError, StoreError, StoreUnavailable
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.lake.transforms import SNAPSHOT
@@ -141,7 +141,7 @@ def test_an_object_that_is_refused_is_on_record_and_its_message_done(
     assert sorted(row["reason"] for row in rejects) == ["file_refused", "malformed_json"]
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable("k", "S3 answered 503"), ValueError("SECRET"), MemoryError()])
+@pytest.mark.parametrize("error", [StoreError(PREFIX + "o4", "access denied"), ValueError("SECRET"), MemoryError()])
 def test_a_poison_object_fails_alone(
     error: Exception,
     cold_start: Callable[[str], ModuleType],
@@ -218,10 +218,20 @@ def test_for_s3_itself_it_fails_when_an_object_failed_and_has_stored_the_others(
     keys = drop(s3, a=tick("e1"), b=tick("e2"))
     with pytest.raises(ObjectsFailed, match=r"1 of 2 objects failed; .*gone: .*does not exist"):
         handler.lambda_handler(telling_of(keys[0], PREFIX + "gone"), context)
-    broken_at(keys[0], StoreUnavailable("k", "S3 answered 503"))
-    with pytest.raises(ObjectsFailed, match="503"):
+    broken_at(keys[0], MemoryError())
+    with pytest.raises(ObjectsFailed, match="MemoryError"):
         handler.lambda_handler(telling_of(*keys), context)
     assert stored(s3) == ["e1", "e2"]
+
+
+def test_when_the_store_is_away_it_fails_for_all_messages(
+    handler: ModuleType, s3: Any, context: LambdaContext, broken_at: Callable[..., None]
+) -> None:
+    keys = drop(s3, a=tick("e1"), b=tick("e2"))
+    broken_at(keys[1], StoreUnavailable(keys[1], "S3 answered 503"))
+    with pytest.raises(StoreUnavailable, match="503"):
+        handler.lambda_handler(of_sqs(m1=telling_of(keys[0]), m2=telling_of(keys[1])), context)
+    assert stored(s3) == []
 
 
 @pytest.mark.parametrize(
@@ -286,7 +296,7 @@ def test_receipts_of_what_is_stored_go_to_the_lineage_queue(
     monkeypatch.setenv("STOCK_PIPELINE_LINEAGE_QUEUE_URL", url)
     handler = cold_start("process_stock_stream_data")
     good, broken = drop(s3, a=tick("e1"), b=tick("e2"))
-    broken_at(broken, StoreUnavailable(broken, "S3 answered 503"))
+    broken_at(broken, ZeroDivisionError())
     assert failed(handler.lambda_handler(of_sqs(one=telling_of(good), two=telling_of(broken)), context)) == ["two"]
     (sent,) = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
     receipt = json.loads(sent["Body"])

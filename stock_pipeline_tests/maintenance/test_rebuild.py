@@ -49,6 +49,17 @@ class TestRebuild:
             rebuild_year(2024, staging=desk.staging, lake=desk.lake)
         assert len(desk.closes()) == 2
 
+    def test_it_refuses_to_lose_values_that_only_a_gone_raw_object_knew(self, desk: Desk) -> None:
+        one, two = desk.drop("one.csv", "A,2024-01-02,1,,,1,"), desk.drop("two.csv", "A,2024-01-02,,,,1,5")
+        assert [r.updated for r in desk.ingest(one, two)] == [0, 1]
+        lost = desk.staging.objects.pop(one)
+        with pytest.raises(RowsWouldBeLost, match=r"values in 1 rows .*\(A 2024-01-02"):
+            rebuild_year(2024, staging=desk.staging, lake=desk.lake)
+        assert desk.rows("open", "volume") == [(1.0, 5.0)]
+        desk.staging.objects[one] = lost
+        rebuild_year(2024, staging=desk.staging, lake=desk.lake)
+        assert desk.rows("open", "volume") == [(1.0, 5.0)]
+
     def test_a_year_without_raw_objects_stays_without(self, desk: Desk) -> None:
         assert rebuild_year(2024, staging=desk.staging, lake=desk.lake) == []
         assert desk.lake.objects == {}

@@ -15,11 +15,11 @@ import yaml
 
 from stock_pipeline.definitions import defs
 from stock_pipeline.orchestration.batch.assets import PRICE_COLUMNS, price_by_date, raw_daily_prices
-from stock_pipeline.orchestration.batch.jobs import after_the_close, late_after_the_close
+from stock_pipeline.orchestration.batch.jobs import check_prices_after_close, simulate_after_close
 from stock_pipeline.orchestration.partitions import DAILY, YEARLY, daily_sessions, has_year
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.stream.reports import LATEST_COLUMNS, TICK_COLUMNS
-from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, TABLES, Table
+from stock_pipeline.schemas import DATABASE, LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, TABLES, Table
 from stock_pipeline.trading_calendar.sessions import session_times, sessions
 
 ROOT = Path(__file__).parents[2]
@@ -38,16 +38,13 @@ def test_everything_is_there_and_loads() -> None:
         "price_by_date": ["daily_price_uploads", "raw_daily_prices"],
         "tick_stream": [],
         "raw_stream_ticks": ["tick_stream"],
-        "price_by_date_stream": ["raw_stream_ticks"],
-        "latest_stream_prices": ["price_by_date_stream"],
-        "stock_market/price_by_date": ["price_by_date"],
-        "stock_market/stream_prices_history": ["price_by_date_stream"],
-        "stock_market/latest_prices": ["latest_stream_prices"],
-        "stock_market/rejected_records": ["price_by_date", "price_by_date_stream"],
+        "stream_prices_history": ["raw_stream_ticks"],
+        "latest_prices": ["stream_prices_history"],
+        "rejected_records": ["daily_price_uploads", "raw_daily_prices", "raw_stream_ticks"],
     }
     assert sorted((key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys) == [
-        ("latest_stream_prices", "snapshot_equals_history"),
-        ("latest_stream_prices", "symbols_current"),
+        ("latest_prices", "snapshot_equals_history"),
+        ("latest_prices", "symbols_current"),
         ("price_by_date", "keys_unique"),
         ("price_by_date", "ohlc_consistent"),
         ("price_by_date", "price_steps"),
@@ -55,19 +52,19 @@ def test_everything_is_there_and_loads() -> None:
         ("price_by_date", "rows_in_their_year"),
         ("price_by_date", "sessions_complete"),
         ("price_by_date", "symbols_current"),
-        ("price_by_date_stream", "clocks_agree"),
-        ("price_by_date_stream", "event_ids_unique"),
-        ("price_by_date_stream", "price_steps"),
-        ("price_by_date_stream", "rejected_share"),
         ("raw_stream_ticks", "dead_letters_none"),
+        ("stream_prices_history", "clocks_agree"),
+        ("stream_prices_history", "event_ids_unique"),
+        ("stream_prices_history", "price_steps"),
+        ("stream_prices_history", "rejected_share"),
     ]
     assert {j.name for j in defs.jobs or ()} == JOBS
     assert [s.name for s in defs.sensors or ()] == ["daily_price_arrivals", "tick_arrivals", "lambda_receipts"]
     assert [s.name for s in defs.schedules or ()] == [
-        "after_the_close",
-        "late_after_the_close",
-        "every_quarter_hour",
-        "every_hour",
+        "simulate_after_close",
+        "check_prices_after_close",
+        "check_stream_every_15_minutes",
+        "reconcile_hourly",
     ]
 
 
@@ -86,8 +83,8 @@ JOBS = {
 }
 GROUPS = {
     "batch": {"daily_price_uploads", "raw_daily_prices", "price_by_date"},
-    "stream": {"tick_stream", "raw_stream_ticks", "price_by_date_stream", "latest_stream_prices"},
-    "serving": {f"stock_market/{name}" for name in TABLES},
+    "stream": {"tick_stream", "raw_stream_ticks", "stream_prices_history", "latest_prices"},
+    "quality": {"rejected_records"},
 }
 ICONS = {"s3", "aws", "athena", "csv", "parquet", "table", "file"}
 """Kinds that the UI has a picture for."""
@@ -108,6 +105,26 @@ def test_every_asset_says_what_it_is() -> None:
 
 def kind_tags(node: dg.BaseAssetNode) -> set[str]:
     return {f"dagster/kind/{kind}" for kind in node.kinds}
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
+def test_each_table_is_one_asset_of_its_name_that_says_how_to_query_it(table: Table) -> None:
+    graph = defs.resolve_asset_graph()
+    assert [key.path for key in graph.get_all_asset_keys() if table.name in key.path] == [[table.name]]
+    node = graph.get(dg.AssetKey(table.name))
+    assert node.metadata["dagster/table_name"] == f"{DATABASE}.{table.name}"
+    columns = {column.name for column in node.metadata["dagster/column_schema"].columns}
+    assert columns == {column.name for column in table.columns}
+    for said in (
+        f"`{DATABASE}.{table.name}`",
+        f"`{table.prefix}`",
+        *(f"`{name}`" for name in TO_GIVE.get(table.name, ())),
+    ):
+        assert said in str(node.description)
+
+
+TO_GIVE = {"price_by_date": ("year",), "stream_prices_history": ("year", "month", "day")}
+"""The partition columns that a statement wants conditions on."""
 
 
 def test_every_asset_names_its_columns_and_the_code_behind_it() -> None:
@@ -132,10 +149,10 @@ def test_column_lineage_leads_from_sql_to_the_raw_rows() -> None:
             return {f"{asset}.{column}"}
         return {root for dep in deps for root in roots(dep.asset_key.to_user_string(), dep.column_name)}
 
-    assert roots("stock_market/price_by_date", "close") == {"raw_daily_prices.close", "daily_price_uploads.close"}
-    assert roots("stock_market/price_by_date", "adj_close") == {"daily_price_uploads.adj_close"}
-    assert roots("stock_market/latest_prices", "price") == {"tick_stream.price"}
-    assert roots("stock_market/latest_prices", "etl_loading_ts") == {"price_by_date_stream.etl_loading_ts"}
+    assert roots("price_by_date", "close") == {"raw_daily_prices.close", "daily_price_uploads.close"}
+    assert roots("price_by_date", "adj_close") == {"daily_price_uploads.adj_close"}
+    assert roots("latest_prices", "price") == {"tick_stream.price"}
+    assert roots("latest_prices", "etl_loading_ts") == {"stream_prices_history.etl_loading_ts"}
     for key in graph.get_all_asset_keys():
         lineage = graph.get(key).metadata.get("dagster/column_lineage")
         for dep in [dep for deps in lineage.deps_by_column.values() for dep in deps] if lineage else []:
@@ -147,7 +164,7 @@ def test_column_lineage_leads_from_sql_to_the_raw_rows() -> None:
 
 def test_ticks_are_expected_while_the_exchange_trades_and_after_its_longest_pause() -> None:
     graph = defs.resolve_asset_graph()
-    history, latest = (graph.get(dg.AssetKey(name)) for name in ("price_by_date_stream", "latest_stream_prices"))
+    history, latest = (graph.get(dg.AssetKey(name)) for name in ("stream_prices_history", "latest_prices"))
     assert history.freshness_policy.fail_window.to_timedelta() > timedelta(hours=89.5)
     assert (latest.freshness_policy.deadline_cron, latest.freshness_policy.timezone) == (
         "0 10-16 * * 1-5",
@@ -184,7 +201,7 @@ def test_the_year_is_checked_late_after_each_session(
 
     def asked() -> dg.RunRequest | dg.SkipReason:
         context = dg.build_schedule_context(scheduled_execution_time=evening, resources={"buckets": Buckets()})
-        answer = late_after_the_close(context)
+        answer = check_prices_after_close(context)
         assert isinstance(answer, (dg.RunRequest, dg.SkipReason))
         return answer
 
@@ -296,7 +313,7 @@ def test_a_year_depends_on_its_sessions_also_while_it_is_not_over() -> None:
 def test_the_schedule_asks_for_the_session_that_just_closed(day: str, asks: str | None) -> None:
     evening = datetime.fromisoformat(f"{day}T20:05").replace(tzinfo=ZoneInfo("America/New_York"))
     context = dg.build_schedule_context(scheduled_execution_time=evening)
-    answer = after_the_close(context)
+    answer = simulate_after_close(context)
     assert (answer.partition_key if isinstance(answer, dg.RunRequest) else None) == asks
     if asks:
         moment = evening.astimezone(UTC)

@@ -9,9 +9,7 @@ NO_SYMBOL = "date,close\n2024-01-02,1\n"
 WITH_SYMBOL = "symbol,date,close\nMSFT,2024-01-02,1\n"
 
 
-@pytest.mark.parametrize(
-    "symbol", ["NA", "NULL", "TRUE", "FALSE", "0700", "1E5", "NAN", "INF", "N/A"[0], "NONE", "2024"]
-)
+@pytest.mark.parametrize("symbol", ["NA", "NULL", "TRUE", "FALSE", "0700", "1E5", "NAN", "INF", "NONE", "2024"])
 def test_words_that_readers_turn_into_something_else_stay_symbols(symbol):
     assert good(f"symbol,date,close\n{symbol},2024-01-02,1\n")[0]["symbol"] == symbol
 
@@ -32,13 +30,40 @@ def test_words_that_readers_turn_into_something_else_stay_symbols(symbol):
         ("0-A", "0-A"),
         ("^GSPC", "^GSPC"),
         ("EURUSD=X", "EURUSD=X"),
-        ("A" * 16, "A" * 16),
-        ("A" * 17, None),
+        ("A" * 32, "A" * 32),
+        ("A" * 33, None),
+        ("Aapl", "AAPL"),
+        ("brk b", "BRK.B"),
+        ("BF_B", "BF.B"),
+        ("BCpC", "BCpC"),
+        ("TpC", "TpC"),
+        ("ABDw", "ABDw"),
+        ("Ab", "Ab"),
+        ("Brk-b", "Brk-b"),
+        ("M&M", "M&M"),
+        ("J&KBANK", "J&KBANK"),
+        ("BAJAJ-AUTO", "BAJAJ-AUTO"),
+        ("BTC/USDT", "BTC/USDT"),
+        ("btc/usdt", "BTC/USDT"),
+        ("X:BTCUSD", "X:BTCUSD"),
+        ("O:SPY251219C00650000", "O:SPY251219C00650000"),
+        ("BINANCE:BTCUSDT", "BINANCE:BTCUSDT"),
+        ("OANDA:EUR_USD", "OANDA:EUR_USD"),
+        ("BAC$L", "BAC$L"),
+        ("ABC+", "ABC+"),
+        ("ES#", "ES#"),
+        ("$SPX", "$SPX"),
+        ("@ES1!", None),
+        ("BAC PRL", None),
+        ('="0050"', "0050"),
+        ("=0050", None),
+        ("N/A", None),
+        ("#N/A", None),
         ("", None),
         ("-A", None),
         (".A", None),
         ("=A", None),
-        ("A/BC", None),
+        ("A/BC", "A/BC"),
         ("../AAPL", None),
         ("A;DROP", None),
         ("A'--", None),
@@ -60,6 +85,7 @@ def test_the_canonical_form(text, symbol):
         ("AAPL.CSV.GZ", "AAPL"),
         ("AAPL.txt", "AAPL"),
         ("AAPL.zip", "AAPL"),
+        ("M&M.csv", "M&M"),
         ("BRK-A.csv", "BRK.A"),
         ("VOD.L.csv", "VOD.L"),
         ("0700.HK.csv", "0700.HK"),
@@ -85,6 +111,8 @@ def test_a_file_or_folder_names_its_symbol(key, symbol):
         "PRICES.csv.gz",
         "AAPL (1).csv",
         "AAPL_daily.csv",
+        "AAPL_DAILY.csv",
+        "BTC USDT.csv",
         "HistoricalData_1704153600000.csv",
         "2024.csv",
         "20240102.csv",
@@ -125,3 +153,69 @@ def test_two_spellings_are_one_symbol():
     cleaned = load("symbol,date,close\nbrk-b,2024-01-02,1\nBRK.B,2024-01-03,2\n")
     assert [b["symbol"] for b in bars(cleaned)] == ["BRK.B", "BRK.B"]
     assert cleaned.good.column("symbol").chunk(0).dictionary.to_pylist() == ["BRK.B"]
+
+
+class TestSeries:
+    """NSE's SERIES tells a share from the other papers of its company."""
+
+    @staticmethod
+    def symbols(rows, header="symbol,series,date,close"):
+        cleaned = load("\n".join([header, *rows]))
+        return [b["symbol"] for b in bars(cleaned)], cleaned
+
+    @pytest.mark.parametrize("series", ["EQ", "BE", "BZ", "SM", "ST", "", " eq "])
+    def test_the_share_keeps_its_symbol(self, series):
+        assert self.symbols([f"pqr,{series},2024-01-02,1"])[0] == ["PQR"]
+
+    @pytest.mark.parametrize("series", ["D1", "N2", "GB", "B", "T0"])
+    def test_another_paper_is_an_instrument_of_its_own_and_no_class_share(self, series):
+        assert self.symbols([f"PQR,{series},2024-01-02,1", "PQR,EQ,2024-01-02,2"])[0] == [f"PQR-{series}", "PQR"]
+        assert self.symbols([f"M&M,{series},2024-01-02,1"])[0] == [f"M&M-{series}"]
+
+    def test_it_goes_with_the_symbol_of_the_file(self):
+        assert self.symbols(["EQ,2024-01-02,1", "N1,2024-01-02,2"], "series,date,close")[0] == ["AAPL", "AAPL-N1"]
+
+    def test_what_is_no_symbol_is_none_with_a_series_either(self):
+        _, cleaned = self.symbols([",D1,2024-01-02,1", "A B C,D1,2024-01-02,1", f"{'A' * 31},D1,2024-01-02,1"])
+        assert cleaned.rejected["reason"].to_pylist() == ["missing_symbol", "bad_symbol", "bad_symbol"]
+
+    @pytest.mark.parametrize(
+        ("rows", "header"),
+        [
+            (["PQR,Series A,2024-01-02,1"], "symbol,series,date,close"),
+            (["PQR,A,BSE,2024-01-02,1"], "TckrSymb,SctySrs,Src,TradDt,ClsPric"),
+        ],
+    )
+    def test_another_column_of_that_name_is_named_as_unread(self, rows, header):
+        symbols, cleaned = self.symbols(rows, header)
+        assert symbols == ["PQR"]
+        assert header.split(",")[1] in cleaned.unread
+
+
+class TestContracts:
+    @pytest.mark.parametrize(
+        "column", ["Expiry", "EXPIRY_DT", "XpryDt", "strike price", "OptnTp", "Put/Call", "maturity date"]
+    )
+    def test_columns_of_contracts_with_values_refuse_the_file(self, column):
+        message = refusal(f"symbol,{column},date,close\nA,,2024-01-02,1\nA,26-Dec-24,2024-01-02,2\n")
+        assert f"column '{column}' holds '26-Dec-24': these are contracts (futures or options)" in message
+
+    @pytest.mark.parametrize("blank", ["", " ", "-", "0", "0.00", "XX", "NaN"])
+    def test_blank_they_say_nothing(self, blank):
+        assert len(good(f"symbol,expiry,strike,option type,date,close\nA,{blank},{blank},{blank},2024-01-02,1\n")) == 1
+
+
+class TestNamesOfCompanies:
+    """A column called name, company or stock may hold tickers, and names that look like these."""
+
+    def test_one_that_contradicts_the_files_name_refuses_the_file(self):
+        message = refusal("date,name,close\n2024-01-02,INFOTEL,1\n", "TST.csv")
+        assert "column 'name' holds 'INFOTEL', but the file is named after 'TST'" in message
+        assert good("date,symbol,close\n2024-01-02,INFOTEL,1\n", "TST.csv")[0]["symbol"] == "INFOTEL"
+
+    def test_the_same_and_several_are_tickers(self):
+        assert good("date,name,close\n2024-01-02,TST,1\n", "TST.csv")[0]["symbol"] == "TST"
+        assert [b["symbol"] for b in good("date,name,close\n2024-01-02,ABC,1\n2024-01-02,DEF,1\n", "NYSE.csv")] == [
+            "ABC",
+            "DEF",
+        ]

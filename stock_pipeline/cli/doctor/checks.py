@@ -10,13 +10,11 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
-
+from stock_pipeline.aws.clients import BotoCoreError, ClientError, impatient
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.cli.console import counted
 from stock_pipeline.cli.doctor import stream_checks
-from stock_pipeline.cli.doctor.finding import DEPLOY, IMPATIENT, Finding, State, is_local
+from stock_pipeline.cli.doctor.finding import DEPLOY, Finding, State, is_local
 from stock_pipeline.errors import ObjectNotFound, PreconditionFailed, StockPipelineError
 from stock_pipeline.local import LocalFolders, default_root, running
 from stock_pipeline.local.dev.dagster import Dagster
@@ -66,7 +64,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 
 def _access(settings: Settings) -> Iterator[Finding]:  # noqa: ARG001
     try:
-        who = boto3.client("sts", config=IMPATIENT).get_caller_identity()
+        who = impatient("sts").get_caller_identity()
     except (ClientError, BotoCoreError) as error:
         yield Finding(
             "access",
@@ -79,7 +77,7 @@ def _access(settings: Settings) -> Iterator[Finding]:  # noqa: ARG001
 
 
 def _buckets(settings: Settings) -> Iterator[Finding]:
-    client = boto3.client("s3", config=IMPATIENT)
+    client = impatient("s3")
     for name in ("staging_bucket", "lake_bucket"):
         bucket = settings.require(name)
         store = S3Store(bucket, client)
@@ -107,7 +105,7 @@ def _try_to_write(store: S3Store) -> None:
 
 def _tables(settings: Settings) -> Iterator[Finding]:
     """The tables as Athena sees them, and how many rows they have. DuckDB needs no Glue."""
-    glue = boto3.client("glue", config=IMPATIENT)
+    glue = impatient("glue")
     athena = settings.sql_engine == "athena"
     for name in TABLES:
         try:
@@ -123,7 +121,7 @@ def _tables(settings: Settings) -> Iterator[Finding]:
 def _judged(name: str, settings: Settings) -> Finding:
     if name == STREAM_PRICES_HISTORY.name:
         return _history(settings)
-    rows = int(sql(f"SELECT count(*) AS n FROM {name}", settings=settings)["n"][0].as_py())  # noqa: S608  # nosec B608
+    rows = int(sql(f"SELECT count(*) AS n FROM {name}", settings=settings)["n"][0].as_py())  # noqa: S608
     if name == REJECTED_RECORDS.name and rows:
         return Finding(name, "note", f"{rows:,} rows were not stored", "stock-pipeline rejects list")
     if name == PRICE_BY_DATE.name and not rows:
@@ -135,7 +133,7 @@ def _judged(name: str, settings: Settings) -> Finding:
 def _history(settings: Settings) -> Finding:
     """Ticks since yesterday: all of history may be many objects, and what matters of a stream is that it flows."""
     name, today = STREAM_PRICES_HISTORY.name, datetime.now(UTC).date()
-    of_day = f"SELECT count(*) AS n FROM {name} WHERE year = ? AND month = ? AND day = ?"  # noqa: S608  # nosec B608
+    of_day = f"SELECT count(*) AS n FROM {name} WHERE year = ? AND month = ? AND day = ?"  # noqa: S608
     days = [[day.year, day.month, day.day] for day in (today - timedelta(1), today)]
     ticks = sum(int(sql(of_day, day, settings=settings)["n"][0].as_py()) for day in days)
     if not ticks:
@@ -147,9 +145,7 @@ def _workgroup(settings: Settings) -> Iterator[Finding]:
     if settings.sql_engine != "athena":
         return
     try:
-        group = boto3.client("athena", config=IMPATIENT).get_work_group(WorkGroup=settings.athena_workgroup)[
-            "WorkGroup"
-        ]
+        group = impatient("athena").get_work_group(WorkGroup=settings.athena_workgroup)["WorkGroup"]
     except ClientError as error:
         yield Finding("Athena", "broken", str(error), f"check {variable('athena_workgroup')}, or {DEPLOY}")
         return
@@ -167,7 +163,7 @@ def _queues(settings: Settings) -> Iterator[Finding]:
     local = running()
     if not local or not is_local(settings):
         return
-    sqs: Any = boto3.client("sqs", config=IMPATIENT)
+    sqs: Any = impatient("sqs")
     for name, url in local.outputs.items():
         if not (name.startswith("Failed") and name.endswith("Url")):
             continue

@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from botocore.config import Config
-
 from stock_pipeline.local import running
 from stock_pipeline.settings import Settings, variable
 
 State = Literal["ok", "note", "broken"]
 
-IMPATIENT = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 2})
 DEPLOY = "deploy lambdas/template.yaml; locally, start `stock-pipeline dev` again"
 
 

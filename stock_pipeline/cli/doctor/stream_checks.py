@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
-from botocore.exceptions import ClientError
-
+from stock_pipeline.aws.clients import ClientError, impatient
 from stock_pipeline.cli.console import counted
-from stock_pipeline.cli.doctor.finding import DEPLOY, IMPATIENT, Finding, is_local
+from stock_pipeline.cli.doctor.finding import DEPLOY, Finding, is_local
 from stock_pipeline.settings import Settings, variable
 from stock_pipeline.staging.keys import RAW_TICKS
 
@@ -21,7 +19,7 @@ def stream(settings: Settings) -> Iterator[Finding]:
         yield _not_set("stream", "stream_name", "StreamName")
         return
     try:
-        found = boto3.client("kinesis", config=IMPATIENT).describe_stream_summary(StreamName=name)
+        found = impatient("kinesis").describe_stream_summary(StreamName=name)
     except ClientError as error:
         yield Finding("stream", "broken", _said(error, name), f"check {variable('stream_name')}, or {DEPLOY}")
         return
@@ -37,7 +35,7 @@ def stream(settings: Settings) -> Iterator[Finding]:
 
 def _firehose(name: str, settings: Settings) -> Finding:
     try:
-        reply: Any = boto3.client("firehose", config=IMPATIENT).describe_delivery_stream(DeliveryStreamName=name)
+        reply: Any = impatient("firehose").describe_delivery_stream(DeliveryStreamName=name)
     except ClientError as error:
         if error.response["Error"]["Code"] == "ResourceNotFoundException":
             remedy = f"{DEPLOY}; if yours has another name, see that it reads {name}"
@@ -61,7 +59,7 @@ def lineage(settings: Settings) -> Iterator[Finding]:
     """Receipts of the functions that wait to be shown in Dagster, and messages that were none."""
     if settings.processor == "dagster" and not settings.lineage_queue_url:
         return
-    sqs: Any = boto3.client("sqs", config=IMPATIENT)
+    sqs: Any = impatient("sqs")
     for check, setting, output in (
         ("receipts", "lineage_queue_url", "LineageQueueUrl"),
         ("dead letters of receipts", "lineage_dlq_url", "LineageDlqUrl"),
@@ -84,7 +82,7 @@ def lineage(settings: Settings) -> Iterator[Finding]:
 
 def queues(settings: Settings) -> Iterator[Finding]:
     """What waits to be processed, and what failed at every try."""
-    sqs: Any = boto3.client("sqs", config=IMPATIENT)
+    sqs: Any = impatient("sqs")
     for check, setting, output in (
         ("arrivals of ticks", "stream_queue_url", "StreamQueueUrl"),
         ("dead letters of ticks", "stream_dlq_url", "StreamDlqUrl"),
@@ -127,7 +125,7 @@ def _dead_letters(check: str, dead: int, arn: str, settings: Settings) -> Findin
     if not dead:
         return Finding(check, "ok", "nothing failed")
     remedy = (
-        "see .local/aws.log or the failed runs for why, then materialize their days of price_by_date_stream in the "
+        "see .local/aws.log or the failed runs for why, then materialize their days of stream_prices_history in the "
         "Dagster UI: it reads all raw objects of a day"
         if is_local(settings)
         else f"mend the cause, then redrive them: aws sqs start-message-move-task --source-arn {arn}"

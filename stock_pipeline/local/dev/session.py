@@ -23,6 +23,7 @@ from pathlib import Path
 
 import stock_pipeline
 from stock_pipeline.errors import DevError
+from stock_pipeline.extras import require
 from stock_pipeline.local import LocalAws, LocalFolders, default_root, local_aws, running
 from stock_pipeline.local.dev.dagster import LOCATION, Dagster
 from stock_pipeline.local.dev.processes import Lifeline, Service, spawn, stop
@@ -103,8 +104,10 @@ def session(*, port: int | None, processor: str | None, report: Report) -> Itera
 
     On the AWS that the environment names, else on a local one. `processor` is who consumes arrivals (by default the
     setting). `report` is told what is being waited for. Raises DevError when one runs already, when the port is taken
-    and when a process does not start; LocalAwsError and SettingsError as the local AWS and the settings do.
+    and when a process does not start; ExtraMissing when the extra `local` is not installed; LocalAwsError and
+    SettingsError as the local AWS and the settings do.
     """
+    require("local", "`stock-pipeline dev`")
     root = default_root()
     home = LocalFolders(root).home
     settings = Settings.from_env()

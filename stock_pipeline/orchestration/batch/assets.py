@@ -6,18 +6,27 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
 
 from stock_pipeline.ingest.daily import ingest_daily_prices
+from stock_pipeline.ingest.partial_failure import Ingested, ingest_each
 from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.partitions import partition_key, read_partition
 from stock_pipeline.lake.transforms import year_of, year_partition
 from stock_pipeline.maintenance.rebuild import rebuild_year
+from stock_pipeline.orchestration.batch.config import IngestConfig
 from stock_pipeline.orchestration.partitions import DAILY, EXCHANGE_TIME, SESSIONS_OF_YEAR, YEARLY, has_year
+from stock_pipeline.orchestration.rejected_records import report_rejected
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.retries import told
 from stock_pipeline.orchestration.ui import charts
-from stock_pipeline.orchestration.ui.catalog import BATCH, OWNERS, RAW_BAR_COLUMNS, described, raw_columns
+from stock_pipeline.orchestration.ui.catalog import (
+    BATCH,
+    OWNERS,
+    RAW_BAR_COLUMNS,
+    described,
+    description_of,
+    raw_columns,
+)
 from stock_pipeline.orchestration.ui.metadata import (
     PREVIEW_ROWS,
     Metadata,
@@ -31,10 +40,11 @@ from stock_pipeline.orchestration.ui.metadata import (
     seconds_of,
     stored_by,
 )
+from stock_pipeline.parse.daily.hints import Hints
 from stock_pipeline.parse.daily.parser import parse_daily_prices
+from stock_pipeline.query import sql
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE
-from stock_pipeline.settings import MIB
 from stock_pipeline.simulate.daily import (
     SCHEMA,
     RawObject,
@@ -54,28 +64,6 @@ AFTER_THE_CLOSE = dg.FreshnessPolicy.cron(
 
 RAW_COLUMNS = raw_columns(PRICE_BY_DATE, SCHEMA.names)
 PRICE_COLUMNS = column_schema(PRICE_BY_DATE)
-
-
-class IngestConfig(dg.Config):
-    """How a year of `price_by_date` is materialized."""
-
-    sources: list[str] = Field(
-        default=[],
-        description="Ingest only these objects of the staging bucket (daily_prices/uploads/AAPL.csv, …), with all the "
-        "years they hold. Empty: every raw object that may hold the years being materialized.",
-    )
-    replace: bool = Field(
-        default=False,
-        description="Restatement: let the values of the named sources take the place of other values stored for the "
-        "same symbol and session. Those that give way are kept in rejected_records.",
-    )
-    rebuild: bool = Field(
-        default=False,
-        description="Build the years again from nothing but the raw objects, and swap each in when it is complete.",
-    )
-    symbol: str | None = Field(
-        default=None, description="The symbol of sources that name none, neither inside nor in their file name."
-    )
 
 
 @dg.asset(
@@ -158,13 +146,21 @@ daily_price_uploads = dg.AssetSpec(
     deps=[dg.AssetDep(raw_daily_prices, partition_mapping=SESSIONS_OF_YEAR), daily_price_uploads],
     # One run for all its years: an upload that covers fifteen years is read and parsed once.
     backfill_policy=dg.BackfillPolicy.single_run(),
+    description=description_of(
+        PRICE_BY_DATE,
+        "Clean daily prices: one row is one symbol's OHLCV bar of one trading session, one Parquet object a year. "
+        "Materializing a year brings it in line with all raw objects that hold it. Rows that are there already are "
+        "counted as duplicates, so it is safe at any time. Rows that break a rule are in rejected_records with their "
+        "reason.",
+    ),
     group_name=BATCH,
     owners=OWNERS,
-    kinds={"s3", "parquet"},
+    kinds={"s3", "parquet", "athena"},
     tags={"layer": "clean"},
     metadata=described(
         PRICE_COLUMNS,
         ingest_daily_prices,
+        sql,
         derived_from={"raw_daily_prices": SCHEMA.names, "daily_price_uploads": RAW_BAR_COLUMNS},
         table=PRICE_BY_DATE,
     ),
@@ -172,19 +168,17 @@ daily_price_uploads = dg.AssetSpec(
     code_version="1",
 )
 def price_by_date(context: dg.AssetExecutionContext, buckets: Buckets, config: IngestConfig) -> None:
-    """Clean daily prices: one row is one symbol's OHLCV bar of one trading session, one Parquet object a year.
-
-    Materializing a year brings it in line with all raw objects that hold it. Rows that are there already are counted as
-    duplicates, so it is safe at any time; rows that break a rule are in rejected_records with their reason.
-    """
+    """Ingest the raw objects of the run's years, or those that the config names, and report each year they touched."""
     years = [int(key) for key in context.partition_keys]
     now = datetime.now(UTC)
     with told():
-        receipts = _ingest(context, buckets, config, years, now)
+        ingested = _ingest(context, buckets, config, years, now)
+        receipts = [*ingested.receipts, *ingested.gone]
+        report_rejected(context, receipts, buckets.lake)
         touched = sorted({year_of(name) for receipt in receipts for name in receipt.partitions})
         for year in sorted({*years, *touched}):
             metadata = year_metadata(buckets.lake, year, receipts)
-            if year in years:
+            if year in years and not ingested.failed:  # a run that fails has no output, and shows years by events only
                 context.add_asset_metadata(metadata, partition_key=str(year))
             elif has_year(year):
                 context.log_event(dg.AssetMaterialization(context.asset_key, partition=str(year), metadata=metadata))
@@ -192,39 +186,50 @@ def price_by_date(context: dg.AssetExecutionContext, buckets: Buckets, config: I
                 context.log.warning(
                     f"{year} was stored, but is no partition in Dagster: {metadata['inserted'].value} new rows"
                 )
+        if ingested.failed:
+            raise ingested.failure()
 
 
 def _ingest(
     context: dg.AssetExecutionContext, buckets: Buckets, config: IngestConfig, years: Sequence[int], now: datetime
-) -> list[Receipt]:
-    """Do what the config asks for, and log what became of each source that is worth a line."""
-    if config.rebuild and (config.sources or config.replace or config.symbol):
+) -> Ingested:
+    """Do what the config asks for, and log what became of each source that is worth a line.
+
+    A source that breaks the ingest fails alone. Not so in a restatement or a rebuild, where the order counts.
+    """
+    hints = config.hints
+    if config.rebuild and (config.sources or config.replace or config.symbol or hints != Hints()):
         raise dg.Failure(
-            "rebuild takes every raw object of the year as it was ingested; leave sources, replace and symbol out, "
-            "or leave rebuild out",
+            "rebuild takes every raw object of the year as it was ingested; leave sources, replace, symbol and hints "
+            "out, or leave rebuild out",
             allow_retries=False,
         )
     if config.replace and not config.sources:
         raise dg.Failure("replace needs the sources to restate from; name them in sources", allow_retries=False)
-    staging, lake = buckets.staging, buckets.lake
-    report = progress(context.log.info, "raw objects")
-    limit = buckets.settings.max_object_mb * MIB
+    staging, lake, report = buckets.staging, buckets.lake, progress(context.log.info, "raw objects")
+    limit = buckets.settings.max_object_bytes
+
+    def ingest(keys: Sequence[str]) -> list[Receipt]:
+        return ingest_daily_prices(
+            keys, staging=staging, lake=lake, replace=config.replace, symbol=config.symbol, hints=hints,
+            max_bytes=limit, now=now, on_progress=report,
+        )  # fmt: skip
+
+    def rebuild(year: int) -> list[Receipt]:
+        return rebuild_year(year, staging=staging, lake=lake, max_bytes=limit, now=now, on_progress=report)
+
     if config.rebuild:
-        receipts = [
-            receipt
-            for year in years
-            for receipt in rebuild_year(year, staging=staging, lake=lake, max_bytes=limit, now=now, on_progress=report)
-        ]
+        ingested = Ingested([receipt for year in years for receipt in rebuild(year)])
+    elif config.replace:
+        ingested = Ingested(ingest(config.sources))
     else:
         keys = config.sources or list(dict.fromkeys(k for year in years for k in raw_keys_of_year(staging, year)))
-        receipts = ingest_daily_prices(
-            keys, staging=staging, lake=lake, replace=config.replace, symbol=config.symbol, max_bytes=limit, now=now,
-            on_progress=report,
-        )  # fmt: skip
+        ingested = ingest_each(keys, ingest)
+    receipts = [*ingested.receipts, *ingested.gone]
     for line in noteworthy(receipts):
         context.log.warning(line)
     context.log.info(f"{len(receipts):,} raw objects, {sum(r.inserted for r in receipts):,} new rows")
-    return receipts
+    return ingested
 
 
 def year_metadata(lake: ObjectStore, year: int, receipts: Sequence[Receipt]) -> Metadata:

@@ -45,7 +45,7 @@ def check_prices() -> None:
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="After each session of XNYS: simulate its raw prices. daily_price_arrivals takes it from there.",
 )
-def after_the_close(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+def simulate_after_close(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     session: date = context.scheduled_execution_time.date()
     if not is_session(session):
         return dg.SkipReason(f"{session} is a holiday of XNYS")
@@ -63,7 +63,7 @@ def after_the_close(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Late after each session of XNYS: the checks of the current year, whoever wrote it.",
 )
-def late_after_the_close(context: dg.ScheduleEvaluationContext, buckets: Buckets) -> dg.RunRequest | dg.SkipReason:
+def check_prices_after_close(context: dg.ScheduleEvaluationContext, buckets: Buckets) -> dg.RunRequest | dg.SkipReason:
     session: date = context.scheduled_execution_time.date()
     if not is_session(session):
         return dg.SkipReason(f"{session} is a holiday of XNYS")

@@ -5,7 +5,8 @@ from os.path import commonprefix
 
 import dagster as dg
 
-from stock_pipeline.orchestration.batch.assets import IngestConfig, price_by_date
+from stock_pipeline.orchestration.batch.assets import price_by_date
+from stock_pipeline.orchestration.batch.config import IngestConfig
 from stock_pipeline.orchestration.batch.cursor import Cursor
 from stock_pipeline.orchestration.batch.jobs import ingest_daily_prices
 from stock_pipeline.orchestration.batch.run_requests import Request, RunState, plan_runs

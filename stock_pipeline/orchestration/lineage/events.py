@@ -22,7 +22,8 @@ from stock_pipeline.orchestration.batch.assets import (
     year_metadata,
 )
 from stock_pipeline.orchestration.partitions import DAILY, has_day, has_year
-from stock_pipeline.orchestration.stream.assets import latest_stream_prices, price_by_date_stream, raw_stream_ticks
+from stock_pipeline.orchestration.rejected_records import rejected_records, rejected_report, with_rejected
+from stock_pipeline.orchestration.stream.assets import latest_prices, raw_stream_ticks, stream_prices_history
 from stock_pipeline.orchestration.stream.reports import day_reports, snapshot_report
 from stock_pipeline.orchestration.ui.metadata import Metadata, receipts_metadata
 from stock_pipeline.query.history import day_of
@@ -39,12 +40,12 @@ _LOOKED_AT = 200  # materializations
 _YEAR = re.compile(r"year=(\d{4})")
 _DAY = re.compile(r"year=\d{4}/month=\d\d/day=\d\d/\d{4}")
 
-# Raw before clean, history before the snapshot: the order in which they came into being.
+# Raw before clean, history before the snapshot, rejected rows last: the order in which the events are shown.
 _ORDER = [
     spec.key
     for spec in (
         raw_daily_prices, daily_price_uploads, price_by_date,
-        raw_stream_ticks, price_by_date_stream, latest_stream_prices,
+        raw_stream_ticks, stream_prices_history, latest_prices, rejected_records,
     )
 ]  # fmt: skip
 
@@ -75,11 +76,13 @@ def targets_of(receipt: Receipt) -> list[Target]:
 
     Raises ValueError when its table or one of its partitions is none of this pipeline's.
     """
+    rejected = [Target(rejected_records.key)] if with_rejected([receipt]) else []
     if receipt.table == PRICE_BY_DATE.name:
-        return [*_raw_prices(receipt), *(Target(price_by_date.key, str(y)) for y in _years(receipt) if has_year(y))]
+        years = [Target(price_by_date.key, str(year)) for year in _years(receipt) if has_year(year)]
+        return [*_raw_prices(receipt), *years, *rejected]
     days = _days(receipt)
-    history = [Target(price_by_date_stream.key, day.isoformat()) for day in days if has_day(day)]
-    return [Target(raw_stream_ticks.key), *history, *([Target(latest_stream_prices.key)] if days else [])]
+    history = [Target(stream_prices_history.key, day.isoformat()) for day in days if has_day(day)]
+    return [Target(raw_stream_ticks.key), *history, *([Target(latest_prices.key)] if days else []), *rejected]
 
 
 def without_partition(receipt: Receipt) -> list[str]:
@@ -159,11 +162,13 @@ def _identity(metadata: Mapping[str, Any]) -> tuple[str, int, int]:
 def _metadata(target: Target, receipts: Sequence[Receipt], staging: ObjectStore, lake: ObjectStore) -> Metadata:
     if target.asset == price_by_date.key and target.partition:
         return year_metadata(lake, int(target.partition), receipts)
-    if target.asset == price_by_date_stream.key and target.partition:
+    if target.asset == stream_prices_history.key and target.partition:
         day = date.fromisoformat(target.partition)
         return day_reports(lake, [_of_day(receipt, day) for receipt in receipts])[day]
-    if target.asset == latest_stream_prices.key:
+    if target.asset == latest_prices.key:
         return snapshot_report(stored_snapshot(lake), lake, receipts)
+    if target.asset == rejected_records.key:
+        return rejected_report(receipts, lake)
     if target.asset == raw_daily_prices.key:
         return _session(max(receipts, key=lambda receipt: receipt.loaded_at), staging.bucket)
     prefix = RAW_TICKS if target.asset == raw_stream_ticks.key else UPLOADS

@@ -71,7 +71,7 @@ def reconcile() -> None:
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Every hour: reconcile staging with the tables. A run that finds nothing costs a few listings.",
 )
-def every_hour(buckets: Buckets) -> dg.RunRequest | dg.SkipReason:
+def reconcile_hourly(buckets: Buckets) -> dg.RunRequest | dg.SkipReason:
     if not (buckets.settings.staging_bucket and buckets.settings.lake_bucket):
         return dg.SkipReason("STOCK_PIPELINE_STAGING_BUCKET or STOCK_PIPELINE_LAKE_BUCKET is not set")
     return dg.RunRequest()

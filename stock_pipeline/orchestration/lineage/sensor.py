@@ -48,7 +48,7 @@ REPORTING = 35.0
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
         "Takes the receipts that the Lambda functions send, and shows what they wrote: raw objects, years of "
-        "price_by_date with their checks, days of price_by_date_stream and the latest prices. A message is deleted "
+        "price_by_date with their checks, days of stream_prices_history and the latest prices. A message is deleted "
         "once its events are committed. One that is no receipt is left, and ends in the lineage dead-letter queue."
     ),
 )

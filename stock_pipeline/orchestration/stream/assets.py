@@ -12,14 +12,15 @@ from os.path import commonprefix
 import dagster as dg
 from pydantic import Field
 
+from stock_pipeline.aws.s3_events import read_messages
 from stock_pipeline.aws.sqs import Message, kept_hidden
-from stock_pipeline.ingest.partial_failure import ingest_each
-from stock_pipeline.ingest.ticks import ingest_ticks
+from stock_pipeline.ingest.partial_failure import Ingested, ingest_each
+from stock_pipeline.ingest.ticks import ingest_ticks, options_of
 from stock_pipeline.maintenance.snapshot import rebuild, refresh, stored_snapshot
 from stock_pipeline.orchestration.partitions import DAYS, EXCHANGE_TIME, has_day
+from stock_pipeline.orchestration.rejected_records import report_rejected
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.retries import RETRIES, told
-from stock_pipeline.orchestration.stream.messages import ingest_with, named_in, settled
 from stock_pipeline.orchestration.stream.reports import (
     LATEST_COLUMNS,
     TICK_COLUMNS,
@@ -28,15 +29,24 @@ from stock_pipeline.orchestration.stream.reports import (
     empty_day,
     snapshot_report,
 )
-from stock_pipeline.orchestration.ui.catalog import OWNERS, RAW_TICK_COLUMNS, STREAM, described, raw_columns
+from stock_pipeline.orchestration.ui.catalog import (
+    OWNERS,
+    RAW_TICK_COLUMNS,
+    STREAM,
+    described,
+    description_of,
+    raw_columns,
+)
 from stock_pipeline.orchestration.ui.metadata import noteworthy, progress
 from stock_pipeline.parse.ticks.parser import parse_tick_objects
 from stock_pipeline.producer.live import produce_live
+from stock_pipeline.query import sql
 from stock_pipeline.query.history import Span, counted, raw_keys
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
+from stock_pipeline.staging.keys import RAW_TICKS
 
-RAW_TICKS = raw_columns(STREAM_PRICES_HISTORY, RAW_TICK_COLUMNS)
+_RAW_COLUMNS = raw_columns(STREAM_PRICES_HISTORY, RAW_TICK_COLUMNS)
 MESSAGES = 1_000
 """A run takes so many messages at most; what is left is for the next one."""
 
@@ -61,7 +71,7 @@ class TicksConfig(dg.Config):
     )
     rebuild: bool = Field(
         default=False,
-        description="For latest_stream_prices alone: also take out rows that are not in history, such as one with a "
+        description="For latest_prices alone: also take out rows that are not in history, such as one with a "
         "wrong, too late time. Without it nothing newer ever gives way.",
     )
 
@@ -77,7 +87,7 @@ tick_stream = dg.AssetSpec(
     owners=OWNERS,
     kinds={"aws"},
     tags={"layer": "source"},
-    metadata=described(RAW_TICKS, produce_live),
+    metadata=described(_RAW_COLUMNS, produce_live),
 )
 
 raw_stream_ticks = dg.AssetSpec(
@@ -92,24 +102,26 @@ raw_stream_ticks = dg.AssetSpec(
     owners=OWNERS,
     kinds={"s3", "file"},
     tags={"layer": "raw"},
-    metadata=described(RAW_TICKS, parse_tick_objects, derived_from={"tick_stream": RAW_TICK_COLUMNS}),
+    metadata=described(_RAW_COLUMNS, parse_tick_objects, derived_from={"tick_stream": RAW_TICK_COLUMNS}),
 )
 
-price_by_date_stream = dg.AssetSpec(
-    "price_by_date_stream",
+stream_prices_history = dg.AssetSpec(
+    "stream_prices_history",
     deps=[raw_stream_ticks],
-    description=(
+    description=description_of(
+        STREAM_PRICES_HISTORY,
         "History of ticks: one row is one tick, one trade of one symbol, stored once however often it was delivered; "
         "Parquet objects of a few minutes each, by the time of the trade. Days are those of UTC, weekends too. "
-        "Materializing a day brings it in line with the raw objects that arrived for it, and adds nothing twice."
+        "Materializing a day brings it in line with the raw objects that arrived for it, and adds nothing twice.",
     ),
     group_name=STREAM,
     owners=OWNERS,
-    kinds={"s3", "parquet"},
+    kinds={"s3", "parquet", "athena"},
     tags={"layer": "clean"},
     metadata=described(
         TICK_COLUMNS,
         ingest_ticks,
+        sql,
         derived_from={"raw_stream_ticks": RAW_TICK_COLUMNS},
         table=STREAM_PRICES_HISTORY,
     ),
@@ -120,23 +132,25 @@ price_by_date_stream = dg.AssetSpec(
     code_version="1",
 )
 
-latest_stream_prices = dg.AssetSpec(
-    "latest_stream_prices",
-    deps=[price_by_date_stream],
-    description=(
+latest_prices = dg.AssetSpec(
+    "latest_prices",
+    deps=[stream_prices_history],
+    description=description_of(
+        LATEST_PRICES,
         "The latest prices: one row is one symbol's latest tick, by the producer's time. Each ingest of ticks updates "
         "it, and it never goes backwards. Materialized by hand it is recomputed from all of history and merged in; the "
-        "two must not differ, and the run tells whether they did."
+        "two must not differ, and the run tells whether they did.",
     ),
     group_name=STREAM,
     owners=OWNERS,
-    kinds={"s3", "parquet"},
-    tags={"layer": "serving"},
+    kinds={"s3", "parquet", "athena"},
+    tags={"layer": "clean"},
     metadata=described(
         LATEST_COLUMNS,
         ingest_ticks,
         rebuild,
-        derived_from={"price_by_date_stream": STREAM_PRICES_HISTORY.schema.names},
+        sql,
+        derived_from={"stream_prices_history": STREAM_PRICES_HISTORY.schema.names},
         table=LATEST_PRICES,
     ),
     skippable=True,
@@ -150,7 +164,7 @@ latest_stream_prices = dg.AssetSpec(
 
 @dg.multi_asset(
     name="stream_prices",
-    specs=[price_by_date_stream, latest_stream_prices],
+    specs=[stream_prices_history, latest_prices],
     can_subset=True,
     # One run for all its days: a raw object that holds ticks of several is read once.
     backfill_policy=dg.BackfillPolicy.single_run(),
@@ -159,7 +173,7 @@ latest_stream_prices = dg.AssetSpec(
 )
 def stream_prices(context: dg.AssetExecutionContext, buckets: Buckets, config: TicksConfig) -> Results:
     """Ingest ticks into history and the snapshot, or, for the snapshot alone, recompute it from history."""
-    history = price_by_date_stream.key in context.selected_asset_keys
+    history = stream_prices_history.key in context.selected_asset_keys
     _refuse_contradictions(config, history)
     # A retry within the run would find the queue empty while the messages of the first try are hidden.
     with told(retries=0 if config.arrivals else RETRIES):
@@ -173,48 +187,67 @@ def stream_prices(context: dg.AssetExecutionContext, buckets: Buckets, config: T
 
 def _refuse_contradictions(config: TicksConfig, history: bool) -> None:
     if config.rebuild and history:
-        raise dg.Failure("rebuild is for latest_stream_prices alone; materialize only that", allow_retries=False)
+        raise dg.Failure("rebuild is for latest_prices alone; materialize only that", allow_retries=False)
     if config.arrivals and config.sources:
         raise dg.Failure("arrivals takes what the queue tells of; leave sources or arrivals out", allow_retries=False)
     if (config.arrivals or config.sources) and not history:
         raise dg.Failure(
-            "latest_stream_prices alone is recomputed from history; to ingest, materialize price_by_date_stream too",
+            "latest_prices alone is recomputed from history; to ingest, materialize stream_prices_history too",
             allow_retries=False,
         )
 
 
 def _take_arrivals(context: dg.AssetExecutionContext, buckets: Buckets) -> Results:
-    """Ingest the objects that waiting messages name, and acknowledge the messages that are done."""
-    queue, staging, lake, now = buckets.tick_arrivals, buckets.staging, buckets.lake, datetime.now(UTC)
-    messages = queue.receive(MESSAGES)
-    named = named_in(messages, staging.bucket)
-    keys = named.distinct
-    _tag(context, messages, keys, staging.bucket)
-    readable = [message for message in messages if message.id in named.keys]
+    """Ingest the objects that waiting messages name, and acknowledge the messages that are done.
+
+    Fails when something broke the ingest of every object. Otherwise the run is a success, and tells of the messages
+    that it leaves: these come back, and end in the dead-letter queue.
+    """
+    queue, bucket = buckets.tick_arrivals, buckets.staging.bucket
+    received = queue.receive(MESSAGES)
+    messages = read_messages({message.id: message.body for message in received}, bucket=bucket, prefix=RAW_TICKS)
+    _tag(context, received, messages.distinct, bucket)
+    readable = [message for message in received if message.id not in messages.unreadable]
     with kept_hidden(queue, readable, context.log.warning):
-        ingest = ingest_with(buckets.settings, staging, lake, now, progress(context.log.info, "raw objects"))
-        receipts, failed = ingest_each(keys, ingest)
-        done, left = settled(messages, named, failed)
-        _log(context, receipts)
-        for message in messages:
+        ingested = _ingest(context, buckets, messages.distinct)
+        left = messages.left(ingested.not_done)
+        for message in received:
             if message.id in left:
                 context.log.warning(f"message {message.id} is left at try {message.tries}: {left[message.id]}")
-        yield from _results(context, buckets, receipts, [])
+        yield from _results(context, buckets, ingested.receipts, [])
         # Last of all: should anything before this fail, the messages come back, and what they name is there already.
-        if not_deleted := queue.delete(done):
+        if not_deleted := queue.delete([message for message in received if message.id not in left]):
             context.log.warning(f"{not_deleted} messages were not deleted and come again, which adds nothing twice")
+    if ingested.failed and not ingested.receipts:
+        raise ingested.failure()
 
 
 def _converge(context: dg.AssetExecutionContext, buckets: Buckets, config: TicksConfig) -> Results:
     """Bring the days of the run in line with their raw objects, or ingest the objects that the config names."""
-    staging, lake, now = buckets.staging, buckets.lake, datetime.now(UTC)
     days = [date.fromisoformat(key) for key in context.partition_keys]
-    keys = config.sources or raw_keys(days, config.later_days, staging)
-    receipts = ingest_with(buckets.settings, staging, lake, now, progress(context.log.info, "raw objects"))(keys)
-    _log(context, receipts)
-    if missing := [receipt.source for receipt in receipts if not receipt.etag]:
+    ingested = _ingest(context, buckets, config.sources or raw_keys(days, config.later_days, buckets.staging))
+    if missing := [receipt.source for receipt in ingested.gone]:
         context.log.warning(f"{len(missing)} of the raw objects do not exist: {', '.join(missing[:10])}")
-    yield from _results(context, buckets, receipts, days)
+    yield from _results(context, buckets, ingested.receipts, days)
+    if ingested.failed:
+        raise ingested.failure()
+
+
+def _ingest(context: dg.AssetExecutionContext, buckets: Buckets, keys: Sequence[str]) -> Ingested:
+    now, report = datetime.now(UTC), progress(context.log.info, "raw objects")
+
+    def ingest(some: Sequence[str]) -> list[Receipt]:
+        return ingest_ticks(
+            some, staging=buckets.staging, lake=buckets.lake, **options_of(buckets.settings), now=now,
+            on_progress=report,
+        )  # fmt: skip
+
+    ingested = ingest_each(keys, ingest)
+    for line in noteworthy(ingested.receipts):
+        context.log.warning(line)
+    new = sum(receipt.inserted for receipt in ingested.receipts)
+    context.log.info(f"{len(ingested.receipts):,} raw objects, {new:,} new ticks")
+    return ingested
 
 
 def _recompute(context: dg.AssetExecutionContext, buckets: Buckets, config: TicksConfig) -> Results:
@@ -224,7 +257,7 @@ def _recompute(context: dg.AssetExecutionContext, buckets: Buckets, config: Tick
     if not difference.equal:
         context.log.warning("the snapshot and history differed; see the metadata of this materialization")
     metadata = {**snapshot_report(stored_snapshot(lake), lake, []), **comparison_report(difference)}
-    yield dg.MaterializeResult(asset_key=latest_stream_prices.key, metadata=metadata)
+    yield dg.MaterializeResult(asset_key=latest_prices.key, metadata=metadata)
 
 
 def _results(
@@ -239,6 +272,7 @@ def _results(
     reported beside it.
     """
     lake = buckets.lake
+    report_rejected(context, receipts, lake)
     reports = day_reports(lake, receipts)
     counts = counted(Span.of(days), buckets.settings) if days else {}
     own = {date.fromisoformat(key) for key in context.partition_keys}
@@ -249,28 +283,22 @@ def _results(
         if day in days:
             metadata = {"dagster/row_count": dg.MetadataValue.int(counts.get(day, {}).get("rows", 0)), **metadata}
         if day in own:
-            context.add_asset_metadata(metadata, price_by_date_stream.key, partition_key=day.isoformat())
+            context.add_asset_metadata(metadata, stream_prices_history.key, partition_key=day.isoformat())
         elif has_day(day):
             context.log_event(
-                dg.AssetMaterialization(price_by_date_stream.key, partition=day.isoformat(), metadata=metadata)
+                dg.AssetMaterialization(stream_prices_history.key, partition=day.isoformat(), metadata=metadata)
             )
         else:
             context.log.warning(f"ticks of {day} were stored, but that day is no partition in Dagster")
     if own:
-        yield dg.MaterializeResult(asset_key=price_by_date_stream.key)
+        yield dg.MaterializeResult(asset_key=stream_prices_history.key)
     if not (reports or days):
         return
     snapshot = snapshot_report(stored_snapshot(lake), lake, receipts)
-    if latest_stream_prices.key in context.selected_asset_keys:
-        yield dg.MaterializeResult(asset_key=latest_stream_prices.key, metadata=snapshot)
+    if latest_prices.key in context.selected_asset_keys:
+        yield dg.MaterializeResult(asset_key=latest_prices.key, metadata=snapshot)
     elif reports:
-        context.log_event(dg.AssetMaterialization(latest_stream_prices.key, metadata=snapshot))
-
-
-def _log(context: dg.AssetExecutionContext, receipts: Sequence[Receipt]) -> None:
-    for line in noteworthy(receipts):
-        context.log.warning(line)
-    context.log.info(f"{len(receipts):,} raw objects, {sum(r.inserted for r in receipts):,} new ticks")
+        context.log_event(dg.AssetMaterialization(latest_prices.key, metadata=snapshot))
 
 
 def _tag(context: dg.AssetExecutionContext, messages: Sequence[Message], keys: Sequence[str], bucket: str) -> None:

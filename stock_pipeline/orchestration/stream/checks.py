@@ -21,7 +21,7 @@ from stock_pipeline.orchestration.evaluations import EXAMPLES, evaluation, last_
 from stock_pipeline.orchestration.partitions import DAYS
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.retries import told
-from stock_pipeline.orchestration.stream.assets import latest_stream_prices, price_by_date_stream, raw_stream_ticks
+from stock_pipeline.orchestration.stream.assets import latest_prices, raw_stream_ticks, stream_prices_history
 from stock_pipeline.orchestration.ui.metadata import records
 from stock_pipeline.quality.finding import Finding
 from stock_pipeline.quality.rejected_share import Share, counted_reasons
@@ -106,14 +106,14 @@ _CHECKS: dict[str, tuple[Findings, dg.AssetCheckSeverity]] = {
 }
 _SPECS = {
     name: dg.AssetCheckSpec(
-        name, asset=price_by_date_stream.key, description=" ".join(str(find.__doc__).split()), partitions_def=DAYS
+        name, asset=stream_prices_history.key, description=" ".join(str(find.__doc__).split()), partitions_def=DAYS
     )
     for name, (find, _) in _CHECKS.items()
 }
 
 
 @dg.multi_asset_check(specs=[*_SPECS.values()], can_subset=True)
-def price_by_date_stream_checks(
+def stream_prices_history_checks(
     context: dg.AssetCheckExecutionContext, buckets: Buckets
 ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
     """Evaluate the selected checks for each day of the run, or for yesterday and today when the run names none."""
@@ -122,18 +122,18 @@ def price_by_date_stream_checks(
         days = Days(_days(context), buckets.lake, buckets.settings)
         found = {name: _CHECKS[name][0](days) for name in asked}
         for day in days.days:
-            written = last_written(context.instance, price_by_date_stream.key, day.isoformat())
+            written = last_written(context.instance, stream_prices_history.key, day.isoformat())
             for name in asked:
                 finding, rows = found[name].get(day, Finding(0)), days.count(day, "rows")
                 yield evaluation(_SPECS[name].key, _CHECKS[name][1], finding, day.isoformat(), rows, written)
-    yield from (dg.Output(None, output_name=f"{price_by_date_stream.key.to_python_identifier()}_{n}") for n in asked)
+    yield from (dg.Output(None, output_name=f"{stream_prices_history.key.to_python_identifier()}_{n}") for n in asked)
 
 
 @dg.asset_check(
-    asset=latest_stream_prices.key,
+    asset=latest_prices.key,
     description=(
         "The snapshot has the latest tick of each symbol in history: each row is a tick of history, and no tick of "
-        "yesterday or today is later. Materialize latest_stream_prices to hold it against all of history."
+        "yesterday or today is later. Materialize latest_prices to hold it against all of history."
     ),
 )
 def snapshot_equals_history(buckets: Buckets) -> dg.AssetCheckResult:
@@ -169,7 +169,7 @@ def snapshot_equals_history(buckets: Buckets) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=latest_stream_prices.key,
+    asset=latest_prices.key,
     description=(
         "Symbols without a tick since the exchange opened for the session that closed last: they were delisted or "
         "renamed, or nobody produces their ticks any more, and what the snapshot shows for them is old."

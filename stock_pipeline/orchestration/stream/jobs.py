@@ -5,20 +5,20 @@ import dagster as dg
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.stream.assets import (
     TicksConfig,
-    latest_stream_prices,
-    price_by_date_stream,
+    latest_prices,
     raw_stream_ticks,
     stream_prices,
+    stream_prices_history,
 )
 
-_STREAM = (raw_stream_ticks.key, price_by_date_stream.key, latest_stream_prices.key)
+_STREAM = (raw_stream_ticks.key, stream_prices_history.key, latest_prices.key)
 
 ingest_ticks = dg.define_asset_job(
     "ingest_ticks",
-    selection=dg.AssetSelection.assets(price_by_date_stream.key, latest_stream_prices.key).without_checks(),
+    selection=dg.AssetSelection.assets(stream_prices_history.key, latest_prices.key).without_checks(),
     config=dg.RunConfig(ops={stream_prices.op.name: TicksConfig(arrivals=True)}),
     description=(
-        "Take what the arrivals queue tells of: store its ticks in price_by_date_stream, update latest_stream_prices, "
+        "Take what the arrivals queue tells of: store its ticks in stream_prices_history, update latest_prices, "
         "acknowledge the messages. The events name the days that the ticks belong to, whichever day the run is for. "
         "It has no checks, to be quick; check_stream has them."
     ),
@@ -26,9 +26,9 @@ ingest_ticks = dg.define_asset_job(
 
 refresh_latest_prices = dg.define_asset_job(
     "refresh_latest_prices",
-    selection=dg.AssetSelection.assets(latest_stream_prices.key),
+    selection=dg.AssetSelection.assets(latest_prices.key),
     description=(
-        "Recompute latest_stream_prices from all of history through SQL, merge it in, and tell whether the two "
+        "Recompute latest_prices from all of history through SQL, merge it in, and tell whether the two "
         "differed. With rebuild: true in its config, rows that history does not have are taken out."
     ),
 )
@@ -47,7 +47,7 @@ check_stream = dg.define_asset_job(
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Every quarter of an hour: the checks of the stream, whoever consumes it, Dagster or Lambda.",
 )
-def every_quarter_hour(buckets: Buckets) -> dg.RunRequest | dg.SkipReason:
+def check_stream_every_15_minutes(buckets: Buckets) -> dg.RunRequest | dg.SkipReason:
     if not buckets.settings.lake_bucket:
         return dg.SkipReason("STOCK_PIPELINE_LAKE_BUCKET is not set: there are no tables to check")
     return dg.RunRequest()

@@ -9,12 +9,26 @@ from typing import Any
 import dagster as dg
 
 from stock_pipeline.orchestration.ui.metadata import column_schema
-from stock_pipeline.schemas import DATABASE, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
+from stock_pipeline.schemas import (
+    DATABASE,
+    LATEST_PRICES,
+    PRICE_BY_DATE,
+    REJECTED_RECORDS,
+    STREAM_PRICES_HISTORY,
+    Table,
+)
 
 OWNERS = ["team:market-data"]
 
-BATCH, STREAM, SERVING = "batch", "stream", "serving"
-"""The groups of the asset graph: the two ways in, and what is queried."""
+BATCH, STREAM, QUALITY = "batch", "stream", "quality"
+"""The groups of the asset graph: the two ways in, and what was rejected on them."""
+
+_HINTS = {
+    PRICE_BY_DATE.name: "Give a condition on `year`, so that only the objects of those years are read.",
+    STREAM_PRICES_HISTORY.name: "Give conditions on `year`, `month` and `day`, so that only those days are read.",
+    LATEST_PRICES.name: "It is one object, read whole.",
+    REJECTED_RECORDS.name: "`reason` is one of a closed list, and `raw` is the row as it came.",
+}
 
 # A vendor's file may name its symbol in its file name and leave out what it does not know; no raw row has provenance.
 _PROVENANCE = {"source", "etl_loading_ts"}
@@ -46,6 +60,14 @@ def described(
             code_references=[_reference(function) for function in code]
         )
     return metadata
+
+
+def description_of(table: Table, text: str) -> str:
+    """The description of the asset that is a table: what it is, its name in SQL, where its objects are, how to ask."""
+    return (
+        f"{text} In SQL it is `{DATABASE}.{table.name}`, which Athena runs in AWS and DuckDB locally, over the objects "
+        f"under `{table.prefix}` in the lake bucket. {_HINTS[table.name]}"
+    )
 
 
 def column_lineage(columns: Collection[str], derived_from: Mapping[str, Collection[str]]) -> dg.TableColumnLineage:

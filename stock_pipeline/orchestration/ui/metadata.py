@@ -83,9 +83,10 @@ def receipts_metadata(receipts: Sequence[Receipt]) -> Metadata:
 
     Counts are sums over whole sources, so for a source of several years they cover all of these.
     """
-    rejected: Counter[str] = Counter()
+    rejected, nulled = Counter[str](), Counter[str]()
     for receipt in receipts:
         rejected.update(receipt.rejected)
+        nulled.update(receipt.nulled)
     refused = [receipt for receipt in receipts if receipt.refused]
     counts = {
         "rows_read": sum(r.rows for r in receipts),
@@ -95,18 +96,46 @@ def receipts_metadata(receipts: Sequence[Receipt]) -> Metadata:
         "replaced": sum(r.replaced for r in receipts),
         "rejected": rejected.total(),
         "skipped": sum(r.skipped for r in receipts),
+        "nulled": nulled.total(),
         "sources": len(receipts),
         "refused_sources": len(refused),
     }
     metadata: dict[str, dg.MetadataValue[Any]] = dict(chart("chart_rejected", charts.rejected, rejected))
     metadata |= {name: dg.MetadataValue.int(count) for name, count in counts.items()}
     metadata |= {f"rejected/{reason}": dg.MetadataValue.int(count) for reason, count in sorted(rejected.items())}
+    metadata |= {f"nulled/{reason}": dg.MetadataValue.int(count) for reason, count in sorted(nulled.items())}
     if refused:
         metadata["refused"] = dg.MetadataValue.md(
             markdown.table(["source", "why"], [[r.source, r.refused] for r in refused])
         )
+    metadata |= _understood(receipts)
     metadata["receipts"] = dg.MetadataValue.md(_receipts_table(receipts))
     return metadata
+
+
+def _understood(receipts: Sequence[Receipt]) -> Metadata:
+    """How sources were read: columns that nobody reads, what was decided by which evidence, and conflicts that are one
+    thing. Sources that were read alike share a row.
+    """
+    told: dict[str, Callable[[Receipt], list[str]]] = {
+        "unread": lambda r: [", ".join(r.unread)] if r.unread else [],
+        "decided": lambda r: ["; ".join(f"{what}: {how}" for what, how in r.decided.items())] if r.decided else [],
+        "rescaled": lambda r: list(r.rescaled),
+    }
+    metadata: dict[str, dg.MetadataValue[Any]] = {}
+    for name, words_of in told.items():
+        sources: dict[str, list[str]] = defaultdict(list)
+        for receipt in receipts:
+            for words in words_of(receipt):
+                sources[words].append(receipt.source)
+        if sources:
+            rows = [[_first_and_number(alike), words] for words, alike in list(sources.items())[:LISTED_SOURCES]]
+            metadata[name] = dg.MetadataValue.md(markdown.table(["source", name], rows))
+    return metadata
+
+
+def _first_and_number(sources: Sequence[str]) -> str:
+    return sources[0] + (f" and {len(sources) - 1:,} more" if len(sources) > 1 else "")
 
 
 def stored_by(receipts: Sequence[Receipt], rows: pa.Table) -> pa.Table:

@@ -11,7 +11,7 @@ which quote was meant to close which, so every line is judged alone: malformed l
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +19,19 @@ import numpy.typing as npt
 
 from stock_pipeline.arrow import Bools, Ints
 from stock_pipeline.errors import FileRefused, quoted
-from stock_pipeline.parse.daily.header import known_columns
+from stock_pipeline.parse.daily.columns import known_columns
+from stock_pipeline.parse.daily.header import Layout, is_data, recognize, refusal
 from stock_pipeline.parse.files import Bytes
 from stock_pipeline.settings import MIB
 
 BLOCK = 4 * MIB
 """Bytes that are parsed in one go, and so the longest record that is taken."""
+
+FORMULA = b"\x1f"
+"""Stands in a text that is parsed where a formula's equals sign was; in no other text."""
+
+MAX_PREAMBLE = 20
+"""So many lines may be looked at for the header."""
 
 SEPARATORS = (",", ";", "\t", "|")
 _QUOTE, _NEWLINE = ord('"'), ord("\n")
@@ -43,11 +50,26 @@ class Quoting:
 
 @dataclass(frozen=True)
 class Head:
-    """The beginning of a file: its first rows as cells, and where each ends (an offset, and a count of lines)."""
+    """The beginning of a file: its header, and the lines that may stand before it.
+
+    `start` is the offset behind the header's rows and `lines` the number of lines up to there. `preamble` numbers the
+    lines before the header that are not blank.
+    """
 
     separator: str
-    rows: tuple[tuple[str, ...], ...]
-    ends: tuple[tuple[int, int], ...]
+    layout: Layout
+    start: int
+    lines: int
+    preamble: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line at the beginning of a file, with the offset behind it and its number."""
+
+    text: str
+    end: int
+    number: int
 
 
 def one_kind_of_line_break(text: Bytes) -> Bytes:
@@ -58,36 +80,63 @@ def one_kind_of_line_break(text: Bytes) -> Bytes:
 
 
 def read_head(text: Bytes) -> Head:
-    """The first rows of a file (up to three that are not blank) and its separator.
+    """The header of a file, and its separator.
 
-    The separator is the one under which most headers are names of a known column, and comma before the others. A line
-    `sep=;`, which Excel writes for itself, decides and is skipped.
+    The header is the first of `MAX_PREAMBLE` lines that names a date and a closing price. The separator is the one
+    under which most of its cells are names of a known column, and comma before the others. A line `sep=;`, which Excel
+    writes for itself, decides and is skipped.
 
-    Raises FileRefused for what is not a table at all: nothing, JSON, HTML or XML, an unclosed quote in the header.
+    Raises FileRefused for what is not a table at all: nothing, JSON, HTML or XML, an unclosed quote in the header; for
+    one without a header of daily prices; and for rows of data before the header.
     """
     lines, forced = _first_lines(text)
     if not lines:
         raise FileRefused("the file is empty; it must hold a header row, then one row a symbol and day")
-    header = lines[0][0]
-    _refuse_markup(header)
-    separators = (forced,) if forced else [s for s in SEPARATORS if s in header]
+    _refuse_markup(lines[0].text)
+    separators = (forced,) if forced else SEPARATORS
+    for at, line in enumerate(lines):
+        if line.number > MAX_PREAMBLE:
+            break
+        for separator in sorted(separators, key=lambda s: -known_columns(split_cells(line.text, s) or ())):
+            rows = [split_cells(later.text, separator) for later in lines[at : at + 3]]
+            whole = rows[: rows.index(None)] if None in rows else rows
+            if not whole or len(whole[0] or ()) < 2:
+                continue
+            if layout := recognize([row for row in whole if row]):
+                _refuse_data_before(lines[:at], separator, layout)
+                last = lines[at + layout.header_rows - 1]
+                return Head(separator, layout, last.end, last.number, tuple(before.number for before in lines[:at]))
+    raise _no_header(lines[0].text, forced)
+
+
+def _no_header(line: str, forced: str | None) -> FileRefused:
+    """Why the first line is no header, where no other is one."""
+    separators = (forced,) if forced else [s for s in SEPARATORS if s in line]
     if not separators:
-        raise FileRefused(
-            f"the first line ({quoted(header)}) has one column only; a header row with columns separated by comma, "
+        return FileRefused(
+            f"the first line ({quoted(line)}) has one column only; a header row with columns separated by comma, "
             "semicolon, tab or | is needed"
         )
-    separator = max(separators, key=lambda s: known_columns(_cells(header, s) or ()))
-    rows = [_cells(line, separator) for line, _ in lines]
-    if rows[0] is None:
-        raise FileRefused(f"a quote in the header is not closed, or stands inside a cell: {quoted(header)}")
-    whole = [row for row in rows if row is not None] if None not in rows else rows[:1]
-    return Head(separator, tuple(tuple(row) for row in whole if row), tuple(end for _, end in lines[: len(whole)]))
+    cells = split_cells(line, max(separators, key=lambda s: known_columns(split_cells(line, s) or ())))
+    if cells is None:
+        return FileRefused(f"a quote in the header is not closed, or stands inside a cell: {quoted(line)}")
+    return refusal(cells)
 
 
-def _first_lines(text: Bytes) -> tuple[list[tuple[str, tuple[int, int]]], str | None]:
-    lines: list[tuple[str, tuple[int, int]]] = []
+def _refuse_data_before(lines: Sequence[_Line], separator: str, layout: Layout) -> None:
+    for line in lines:
+        cells = split_cells(line.text, separator) or ()
+        if len(cells) == layout.width and is_data(cells):
+            raise FileRefused(
+                f"line {line.number} looks like a row of data, but the header comes after it; put the header first"
+            )
+
+
+def _first_lines(text: Bytes) -> tuple[list[_Line], str | None]:
+    """The lines at the beginning that are not blank, as far as a header may stand in them, and a forced separator."""
+    lines: list[_Line] = []
     at, number, forced = 0, 0, None
-    while at < len(text) and len(lines) < 3:
+    while at < len(text) and number < MAX_PREAMBLE + 2:
         end = text.find(b"\n", at, at + BLOCK)
         if end < 0 and len(text) - at > BLOCK:
             raise too_long(number + 1)
@@ -97,7 +146,7 @@ def _first_lines(text: Bytes) -> tuple[list[tuple[str, tuple[int, int]]], str | 
         if not lines and not forced and line.lower().startswith("sep=") and line[4:] in SEPARATORS:
             forced = line[4:]
         elif line.strip():
-            lines.append((line, (min(at, len(text)), number)))
+            lines.append(_Line(line, min(at, len(text)), number))
     return lines, forced
 
 
@@ -109,7 +158,7 @@ def _refuse_markup(header: str) -> None:
         raise FileRefused("this is HTML or XML (an error page of the vendor?); daily prices are taken as CSV")
 
 
-def _cells(line: str, separator: str) -> list[str] | None:
+def split_cells(line: str, separator: str) -> list[str] | None:
     """The cells of a line, None where its quoting is malformed."""
     try:
         rows = list(csv.reader([line], delimiter=separator, strict=True))
@@ -199,15 +248,16 @@ def record_ends(data: npt.NDArray[np.uint8], multiline: bool) -> Ints:
     return breaks + 1
 
 
-def blocks(text: Bytes, start: int, multiline: bool) -> Iterator[tuple[int, int]]:
-    """Cut a text from `start` into pieces of whole records, each at most `BLOCK` long: offsets of begin and end.
+def blocks(text: Bytes, start: int, multiline: bool, stop: int | None = None) -> Iterator[tuple[int, int]]:
+    """Cut a text from `start` to `stop` into pieces of whole records, each at most `BLOCK` long: begin and end offsets.
 
     Raises FileRefused for a record that is longer.
     """
-    while start < len(text):
+    stop = len(text) if stop is None else stop
+    while start < stop:
         end = start + BLOCK
-        if end >= len(text):
-            end = len(text)
+        if end >= stop:
+            end = stop
         elif multiline:
             ends = record_ends(np.frombuffer(text, np.uint8)[start:end], multiline)
             end = start + int(ends[-1]) if len(ends) else start
@@ -217,3 +267,20 @@ def blocks(text: Bytes, start: int, multiline: bool) -> Iterator[tuple[int, int]
             raise too_long(text.count(b"\n", 0, start) + 1)
         yield start, end
         start = end
+
+
+def without_formulas(text: Bytes, start: int, separator: str) -> tuple[Bytes, Quoting]:
+    """The text with a spreadsheet's formulas (`="0050"`) as quoted cells that begin with `FORMULA`; how it is quoted.
+
+    No byte moves to another line or record. The text stays as it is where this leaves it quoted no better.
+    """
+    found = quoting(text, start, separator)
+    if found.malformed is None or b'="' not in text or FORMULA in text:
+        return text, found
+    changed = text
+    for before in (separator.encode(), b"\n"):
+        changed = changed.replace(before + b'="', before + b'"' + FORMULA)
+    again = quoting(changed, start, separator)
+    if again.malformed is None or len(again.malformed) < len(found.malformed):
+        return changed, again
+    return text, found

@@ -1,19 +1,13 @@
-"""Dates: every form that vendors write, decided over a whole column and never by its first value.
+"""Dates: every form that vendors write, each text read as far as it goes alone; what it leaves open the column decides.
 
 Forms whose meaning is plain are taken wherever they stand: year first (`2024-01-02`, `2024/01/02`, `20240102`), with
-the month's name (`3-Jan-22`, `Jan 1 2000`, `1 January 2000`), each with or without a time. An ISO time with an offset
-counts as the local date that it shows, before any conversion to UTC. Two-digit years follow POSIX: 69-99 are 19xx,
-00-68 are 20xx.
+the month's name in one of the languages of `date_words` (`3-Jan-22`, `Jan 1 2000`, `02 ene 2024`), each with or without
+a time and the name of the weekday, which must be the right one. A time without an offset is no instant: the text is its
+date. So is midnight with an offset of its own. Two-digit years follow POSIX: 69-99 are 19xx, 00-68 are 20xx.
 
-Numbers with the year last are decided by the column: day first when a value fits only so (`13/1/2024`), month first
-when one fits only so; both kinds refuse the file. When every value fits both, `1/2/2024` is read as in the US (month
-first), `1.2.2024` day first, as every country that writes dots does; `1-2-2024` is refused, both ways being common.
-
-Whole numbers that are not `20240102` are epochs when most of the column is: seconds, milli-, micro- or nanoseconds by
-their median magnitude, so that a stray number changes nothing. Vendors of daily bars stamp them in one of two ways, so:
-when the values are midnights in UTC the date is the UTC date, otherwise it is the date in New York, whose midnight,
-opening or close they mark. Up to a tenth of the values may be of the other kind, and are bad dates; more refuse the
-file.
+Open are, for the whole column: numbers with the year last or with two digits (`date_order`), and instants, which are
+epochs and texts with an offset (`instants`). Whole numbers that are not `20240102` are epochs when most of the column
+is: seconds, milli-, micro- or nanoseconds by their median magnitude, so that a stray number changes nothing.
 """
 
 from __future__ import annotations
@@ -21,42 +15,46 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from functools import cache
+from datetime import date
 from statistics import median_high
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from stock_pipeline.arrow import Bools, Codes, Ints
 from stock_pipeline.errors import FileRefused, quoted
+from stock_pipeline.parse.daily.date_words import month, weekday
+from stock_pipeline.parse.symbols import cell_text
 
-EXCHANGE_ZONE = "America/New_York"
+EPOCH = date(1970, 1, 1).toordinal()
+DAY_US = 86_400_000_000
 
-_MISSING = frozenset(("", "-", "--", "null", "none", "na", "n/a", "#n/a", "nat", "nan"))
-_MONTHS = {name: i + 1 for i, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split())}
-_MONTH_NAMES = "january february march april may june july august september october november december".split()
+_MISSING = frozenset(("", "-", "--", "null", "none", "na", "n/a", "#n/a", "nat", "nan", "<na>"))
 
 _TIME = (
-    r"(?:(?:[T ] *|, *)(?P<h>\d{1,2}):(?P<m>\d{2})(?::(?P<s>\d{2})(?P<f>\.\d{1,9})?)?"
-    r"(?: ?(?P<ap>[ap]\.?m\.?))?(?: ?(?:Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?))?)?"
+    r"(?:(?:[T ] *|, *)(?P<h>[0-9]{1,2}):(?P<m>[0-9]{2})(?::(?P<s>[0-9]{2})(?P<f>\.[0-9]{1,9})?)?"
+    r"(?: ?(?P<ap>[ap]\.?m\.?))?"
+    r"(?: ?(?P<z>Z|(?:UTC|GMT)?[+-][0-9]{1,2}(?::?[0-9]{2})?|UTC|GMT)(?: \([^()]{1,60}\))?)?)?"
 )
-_FLAGS = re.ASCII | re.IGNORECASE
-_YEAR_FIRST = re.compile(rf"(?P<y>\d{{4}})([-/.])(?P<mo>\d{{1,2}})\2(?P<d>\d{{1,2}}){_TIME}", _FLAGS)
-_COMPACT = re.compile(rf"(?P<y>\d{{4}})(?P<mo>\d{{2}})(?P<d>\d{{2}}){_TIME}", _FLAGS)
-_DAY_MONTH_NAME = re.compile(
-    rf"(?P<d>\d{{1,2}})[- /.]?(?P<mo>[a-z]{{3,9}})[- /.,]*(?P<y>\d{{4}}|\d{{2}}){_TIME}", _FLAGS
+_WORD = r"[^\W\d_]{3,14}"
+_YEAR_FIRST = rf"(?P<y>[0-9]{{4}})([-/.])(?P<mo>[0-9]{{1,2}})\2(?P<d>[0-9]{{1,2}}){_TIME}"
+_COMPACT = rf"(?P<y>[0-9]{{4}})(?P<mo>[0-9]{{2}})(?P<d>[0-9]{{2}})(?:\.0+)?{_TIME}"
+_YEAR = r"(?P<y>[0-9]{4}|[0-9]{2})"
+_DAY = r"(?P<d>[0-9]{1,2})(?:st|nd|rd|th|er|º)?"
+_DAY_MONTH = rf"{_DAY}(?:\. | de |[- /.])?(?P<mo>{_WORD})(?: de |[- /.,]*){_YEAR}{_TIME}"
+_MONTH_DAY = rf"(?P<mo>{_WORD})[- .]*{_DAY}(?:, *|[- ]){_YEAR}{_TIME}"
+_YEAR_MONTH = rf"(?P<y>[0-9]{{4}})[- /.](?P<mo>{_WORD})[- /.](?P<d>[0-9]{{1,2}}){_TIME}"
+_PLAIN = tuple(re.compile(form, re.IGNORECASE) for form in (_YEAR_FIRST, _COMPACT, _DAY_MONTH, _MONTH_DAY, _YEAR_MONTH))
+_NUMERIC = re.compile(
+    rf"(?P<a>[0-9]{{1,2}})(?P<sep>[-/.])(?P<b>[0-9]{{1,2}})(?P=sep)(?P<y>[0-9]{{4}}|[0-9]{{2}}){_TIME}", re.IGNORECASE
 )
-_MONTH_NAME_DAY = re.compile(
-    rf"(?P<mo>[a-z]{{3,9}})[- .]*(?P<d>\d{{1,2}})(?:, *|[- ])(?P<y>\d{{4}}|\d{{2}}){_TIME}", _FLAGS
-)
-_YEAR_LAST = re.compile(rf"(?P<a>\d{{1,2}})(?P<sep>[-/.])(?P<b>\d{{1,2}})(?P=sep)(?P<y>\d{{4}}|\d{{2}}){_TIME}", _FLAGS)
-_INTEGER = re.compile(r"-?\d{1,19}(\.0*)?", re.ASCII)
+_INTEGER = re.compile(r"-?[0-9]{1,19}(\.0*)?")
+_SERIAL = re.compile(r"[1-7][0-9]{4}(\.[0-9]+)?")
+_SHIFT = re.compile(r"([+-])([0-9]{1,2}):?([0-9]{2})?$")
+_BEFORE = re.compile(r"([^\W\d_]{2,12}\.?),? +(?=\S)")
+_BEHIND = re.compile(r"(?<=\S),? +\(?([^\W\d_]{2,12}\.?)\)?$")
 
-_EPOCH = date(1970, 1, 1).toordinal()
-_DAY_US = 86_400_000_000
-_NO_DATE_US = date.max.toordinal() * _DAY_US  # beyond any calendar, whichever way it is read
 _SMALLEST_EPOCH = 10**8  # 1973 in seconds; a column of smaller numbers is row numbers or a spreadsheet's serial dates
+_LARGEST_EPOCH_US = date.max.toordinal() * DAY_US
 
 
 @dataclass(frozen=True)
@@ -73,148 +71,178 @@ class Dates:
     moments: Ints
 
 
+@dataclass(frozen=True)
+class Numeric:
+    """A date of three numbers: the text at a position, its parts in their order, and how many digits the last has."""
+
+    at: int
+    parts: tuple[int, int, int]
+    last_digits: int
+    weekday: int | None
+
+
+@dataclass(frozen=True)
+class Instant:
+    """A point in time: the text at a position, microseconds since 1970 in UTC, and the offset that the text shows.
+
+    `offset` is in minutes, None for an epoch.
+    """
+
+    at: int
+    micros: int
+    offset: int | None
+
+
 @dataclass
-class _Column:
-    """What is gathered over a column before its form can be decided; positions are those of the distinct texts."""
+class Stamps:
+    """What the texts of a column say, each alone; positions are those of the distinct texts.
+
+    `own_midnights` maps the offsets (minutes) that midnights show, other than UTC's, to the position of one of these.
+    """
 
     days: Codes
     known: Bools
+    missing: Bools
     moments: Ints
-    year_last: list[tuple[int, int, int, int, str]]  # position, first, second, year, separator
-    integers: list[tuple[int, int]]
+    numeric: list[Numeric]
+    instants: list[Instant]
+    own_midnights: dict[int, int]
+
+    @property
+    def dates(self) -> Dates:
+        return Dates(self.days, self.known, self.missing, self.moments)
+
+    def settle(self, at: int, day: int, moment: int | None = None) -> None:
+        """Say which day the text at a position is."""
+        self.days[at], self.known[at] = day, True
+        if moment is not None:
+            self.moments[at] = moment
 
 
-def read_dates(texts: Sequence[str]) -> Dates:
-    """Read the distinct texts of a date column.
+def read_stamps(texts: Sequence[str]) -> Stamps:
+    """Read the distinct texts of a date column, each as far as it goes alone.
 
-    Raises FileRefused when the column's form cannot be decided without guessing: day first and month first mixed, or
-    epochs that are midnights in UTC mixed with others.
+    Raises FileRefused for a column of a spreadsheet's serial dates.
     """
     n = len(texts)
-    column = _Column(np.zeros(n, np.int32), np.zeros(n, bool), np.zeros(n, np.int64), [], [])
-    missing = np.zeros(n, bool)
+    stamps = Stamps(np.zeros(n, np.int32), np.zeros(n, bool), np.zeros(n, bool), np.zeros(n, np.int64), [], [], {})
+    integers: list[tuple[int, int]] = []
+    serials = 0
     for at, text in enumerate(texts):
-        text = text.strip(" \t")
+        text = cell_text(text)
         if text.lower() in _MISSING:
-            missing[at] = True
-        else:
-            _read_plain(column, at, text)
-    _settle_year_last(column, texts)
-    if 2 * len(column.integers) > n - missing.sum():
-        _settle_epochs(column)
-    return Dates(column.days, column.known, missing, column.moments)
+            stamps.missing[at] = True
+        elif not _read(stamps, at, text):
+            if _INTEGER.fullmatch(text):
+                integers.append((at, int(text.split(".")[0])))
+            serials += _SERIAL.fullmatch(text) is not None
+    filled = n - int(stamps.missing.sum())
+    if 2 * serials > filled:
+        shown = next(text for text in texts if _SERIAL.fullmatch(cell_text(text)))
+        raise FileRefused(
+            f"dates such as {quoted(shown)} are a spreadsheet's serial numbers of days; format the column as dates "
+            "(2024-01-31) there and export it again"
+        )
+    if 2 * len(integers) > filled:
+        _read_epochs(stamps, integers)
+    return stamps
 
 
 def looks_like_date(text: str) -> bool:
     """Whether a single cell is a date in one of the forms (an epoch is not: it could be any number)."""
-    column = _Column(np.zeros(1, np.int32), np.zeros(1, bool), np.zeros(1, np.int64), [], [])
-    _read_plain(column, 0, text.strip(" \t"))
-    return bool(column.known[0]) or bool(column.year_last)
+    stamps = read_stamps([text]) if not _SERIAL.fullmatch(cell_text(text)) else None
+    return stamps is not None and bool(stamps.known[0] or stamps.numeric or (stamps.instants and not _is_integer(text)))
 
 
-def _read_plain(column: _Column, at: int, text: str) -> None:
-    """Read a text whose form is plain; note one that only the column can decide."""
-    for form in (_YEAR_FIRST, _COMPACT, _DAY_MONTH_NAME, _MONTH_NAME_DAY):
-        if found := form.fullmatch(text):
-            month = found["mo"]
-            number = int(month) if month.isdigit() else _month(month.lower())
-            day = _ordinal(_year(found["y"]), number, int(found["d"]))
-            moment = _moment(found)
-            if day is not None and moment is not None:
-                column.days[at], column.known[at], column.moments[at] = day, True, moment
-            elif form is _COMPACT and _INTEGER.fullmatch(text):
-                column.integers.append((at, int(text)))
-            return
-    if found := _YEAR_LAST.fullmatch(text):
-        moment = _moment(found)
-        if moment is not None and not (found["sep"] == "-" and len(found["y"]) == 2):  # 24-01-02 is in any order
-            column.moments[at] = moment
-            column.year_last.append((at, int(found["a"]), int(found["b"]), _year(found["y"]), found["sep"]))
-    elif _INTEGER.fullmatch(text):
-        column.integers.append((at, int(text.split(".")[0])))
+def _is_integer(text: str) -> bool:
+    return _INTEGER.fullmatch(cell_text(text)) is not None
 
 
-def _settle_year_last(column: _Column, texts: Sequence[str]) -> None:
-    only: dict[str, str] = {}  # order → the first text that fits only so
-    readings = []
-    for at, a, b, year, separator in column.year_last:
-        month_first, day_first = _ordinal(year, a, b), _ordinal(year, b, a)
-        readings.append((at, month_first, day_first))
-        if (month_first is None) != (day_first is None):
-            only.setdefault("month" if day_first is None else "day", texts[at])
-        elif month_first != day_first:
-            only.setdefault(f"both{separator}", texts[at])
-    if "month" in only and "day" in only:
-        raise FileRefused(
-            f"dates with the month first ({quoted(only['month'])}) and with the day first ({quoted(only['day'])}) in "
-            "one column; write them as 2024-01-31"
-        )
-    decided = "month" in only or "day" in only
-    if not decided and "both-" in only:
-        raise FileRefused(f"dates such as {quoted(only['both-'])} can be read in two ways; write them as 2024-01-31")
-    if not decided and "both." in only and "both/" in only:
-        raise FileRefused(
-            f"dates written both as {quoted(only['both.'])} and as {quoted(only['both/'])}; write them as 2024-01-31"
-        )
-    day_wins = "day" in only or (not decided and "both." in only)
-    for at, month_first, day_first in readings:
-        day = day_first if day_wins else month_first
-        if day is not None:
-            column.days[at], column.known[at] = day, True
+def _read(stamps: Stamps, at: int, text: str) -> bool:
+    """Read a text that is a date in one of the forms; whether it is one, however impossible."""
+    name, rest = _without_weekday(text)
+    for form in _PLAIN:
+        if found := form.fullmatch(rest):
+            named = found["mo"]
+            number = int(named) if named[0].isdigit() else month(named) or 0
+            day = ordinal(year(found["y"]), number, int(found["d"]))
+            if day is None and form is _PLAIN[1] and _INTEGER.fullmatch(text):
+                return False  # 20240230, or an epoch of eight digits
+            if day is not None and name in (None, (day + 3) % 7):
+                _note(stamps, at, day, found)
+            return True
+    if (found := _NUMERIC.fullmatch(rest)) and (moment := _moment(found)) is not None:
+        parts = (int(found["a"]), int(found["b"]), int(found["y"]))
+        if found["z"] is None or moment == 0:  # with an offset and a time its day would be open twice
+            stamps.moments[at] = moment
+            stamps.numeric.append(Numeric(at, parts, len(found["y"]), name))
+        return True
+    return False
 
 
-def _settle_epochs(column: _Column) -> None:
-    values = [value for _, value in column.integers]
-    typical = median_high(map(abs, values))
+def _without_weekday(text: str) -> tuple[int | None, str]:
+    """A text without the name of a weekday before or behind it, and which weekday (0 for Monday)."""
+    if (found := _BEFORE.match(text)) and (name := weekday(found[1])) is not None and _is_weekday(text, found.end()):
+        return name, text[found.end() :]
+    if (found := _BEHIND.search(text)) and (name := weekday(found[1])) is not None:
+        return name, text[: found.start()]
+    return None, text
+
+
+def _is_weekday(text: str, end: int) -> bool:
+    """Whether the word before `end` is no month: `mar` is March in `mar 2, 2024` and Tuesday in `mar 2 ene 2024`."""
+    return not text[end].isdigit() or not _PLAIN[3].fullmatch(text)
+
+
+def _note(stamps: Stamps, at: int, day: int, found: re.Match[str]) -> None:
+    """Note a day with its time: a date, or an instant where it has an offset and is no midnight of its own."""
+    moment = _moment(found)
+    if moment is None:
+        return
+    offset = _offset(found["z"])
+    if offset is None or (offset and not moment):
+        stamps.settle(at, day, moment)
+        if offset:
+            stamps.own_midnights[offset] = at
+        return
+    stamps.moments[at] = moment
+    stamps.instants.append(Instant(at, day * DAY_US + moment - offset * 60_000_000, offset))
+
+
+def _read_epochs(stamps: Stamps, integers: Sequence[tuple[int, int]]) -> None:
+    typical = median_high(abs(value) for _, value in integers)
     if typical < _SMALLEST_EPOCH:
         return
     per_second = next((unit for unit in (1, 10**3, 10**6) if typical < 10**11 * unit), 10**9)
-    micros = [value * 1_000_000 // per_second for value in values]
-    sound = [m for m in micros if abs(m) < _NO_DATE_US]
-    midnights = sum(m % _DAY_US == 0 for m in sound)
-    if min(midnights, len(sound) - midnights) * 10 > len(sound):
-        raise FileRefused(
-            f"{midnights} of {len(sound)} epoch values are midnights in UTC and the others are not, so their time "
-            "zone is unclear; write the dates as 2024-01-31"
-        )
-    in_utc = midnights * 2 > len(sound)
-    for (at, _), micro in zip(column.integers, micros, strict=True):
-        if in_utc == (micro % _DAY_US == 0) and (local := _local(micro, in_utc)):
-            column.days[at], column.known[at] = local.date().toordinal() - _EPOCH, True
-            column.moments[at] = (local - local.replace(hour=0, minute=0, second=0, microsecond=0)) // timedelta(
-                microseconds=1
-            )
+    for at, value in integers:
+        micros = value * 1_000_000 // per_second
+        if -(EPOCH - 1) * DAY_US < micros < _LARGEST_EPOCH_US - EPOCH * DAY_US:
+            stamps.instants.append(Instant(at, micros, None))
 
 
-def _local(micros: int, in_utc: bool) -> datetime | None:
+def ordinal(year: int, month: int, day: int) -> int | None:
+    """A day as its number from 1970-01-01; None where the calendar has no such day."""
     try:
-        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
-        return moment if in_utc else moment.astimezone(_exchange_zone()).replace(tzinfo=UTC)
-    except OverflowError:
-        return None
-
-
-@cache
-def _exchange_zone() -> ZoneInfo:
-    return ZoneInfo(EXCHANGE_ZONE)
-
-
-def _ordinal(year: int, month: int, day: int) -> int | None:
-    try:
-        return date(year, month, day).toordinal() - _EPOCH
+        return date(year, month, day).toordinal() - EPOCH
     except ValueError:
         return None
 
 
-def _year(text: str) -> int:
-    year = int(text)
-    return year if len(text) == 4 else year + (1900 if year >= 69 else 2000)
+def year(text: str) -> int:
+    """A year of two digits (POSIX) or four."""
+    number = int(text)
+    return number if len(text) == 4 else number + (1900 if number >= 69 else 2000)
 
 
-def _month(name: str) -> int:
-    """A month by its name or its first three letters (`sept` too); 0, which no date takes, for another word."""
-    number = _MONTHS.get(name[:3], 0)
-    return number if number and (len(name) == 3 or name in (_MONTH_NAMES[number - 1], "sept")) else 0
+def _offset(text: str | None) -> int | None:
+    """An offset from UTC in minutes; None where there is none."""
+    if text is None:
+        return None
+    shown = _SHIFT.search(text)
+    if shown is None:
+        return 0
+    minutes = int(shown[2]) * 60 + int(shown[3] or 0)
+    return -minutes if shown[1] == "-" else minutes
 
 
 def _moment(found: re.Match[str]) -> int | None:

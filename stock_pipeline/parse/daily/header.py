@@ -1,7 +1,6 @@
-"""Headers → which column holds what: the names that vendors use, and the layouts that are no flat table.
+"""Headers → which column holds what, and the layouts whose header is no single row.
 
-A new vendor's name for a column is one word in `ALIASES`. Headers are compared without case, spaces, quotes and the
-characters `_ . < > *`.
+The names themselves are in `columns`.
 """
 
 from __future__ import annotations
@@ -9,41 +8,30 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import pyarrow as pa
+from functools import cached_property
 
 from stock_pipeline.errors import FileRefused, quoted
+from stock_pipeline.parse.daily.columns import (
+    ALIASES,
+    CONTRACTS,
+    LOTS,
+    NAMES_OF_COMPANIES,
+    REQUIRED,
+    SEGMENT_SOURCE,
+    SERIES,
+    TELLING_APART,
+    TIME_OF_DAY,
+    UNNAMED,
+    is_date_name,
+    known_columns,
+    mangled,
+    normalized,
+)
 from stock_pipeline.parse.daily.dates import looks_like_date
 from stock_pipeline.parse.symbols import is_upper_ticker
-from stock_pipeline.schemas import PRICE_BY_DATE
 
-NUMBERS = tuple(column.name for column in PRICE_BY_DATE.columns if pa.types.is_floating(column.type))
-PRICES = tuple(name for name in NUMBERS if PRICE_BY_DATE.column(name).price)
-
-ALIASES: dict[str, tuple[tuple[str, ...], ...]] = {
-    # Within a field the first group that a header has anything of is taken, and two columns of one group are refused:
-    # `close, last` is the official close beside the last trade, but `last, price` could be either.
-    "symbol": (("symbol", "ticker", "sym"), ("stock", "instrument", "company", "name")),
-    "date": (
-        ("date", "day", "tradedate", "startdate"),
-        ("datetime", "timestamp"),
-        ("time",),
-        ("epoch", "windowstart"),
-        ("data",),
-    ),
-    "open": (("open", "openprice"), ("otwarcie",)),
-    "high": (("high", "highprice"), ("najwyzszy",)),
-    "low": (("low", "lowprice"), ("najnizszy",)),
-    "close": (("close", "closeprice", "close/last"), ("last", "price"), ("zamkniecie",)),
-    "adj_close": (("adjclose", "adjustedclose"), ("adjusted",)),
-    "volume": (("volume", "vol"), ("wolumen",)),
-    "period": (("per", "period", "interval"),),
-}
-_NAMES_OF_COMPANIES = frozenset(ALIASES["symbol"][1])
-_TIME_OF_DAY = ("time", "datetime", "timestamp", "epoch", "windowstart")
-_UNNAMED = ("", "unnamed:0", "index")
-_DROPPED = re.compile(r"[\s_.<>*\"']")
 _NUMBER = re.compile(r"[-+$]?[0-9][0-9.,]*")
+_LABELS = ("", "ticker", "tickers", "symbol", "price", "attributes", "level0", "level1")
 
 ACCEPTED = (
     "accepted are a date (date, day, timestamp, …), a closing price (close, close_price, close/last, last, price) and, "
@@ -55,9 +43,11 @@ ACCEPTED = (
 class Layout:
     """What a file's header says.
 
-    `columns` maps fields (those of `ALIASES`, and `time` for a time of day beside the date) to positions in a row of
-    `width` cells. `symbol_may_be_name`: the symbol column could also hold names of companies. `date_unnamed`: the date
-    column has no name, so its values must prove it. `names` are the headers as they came.
+    `columns` maps fields to positions in a row of `width` cells: those of `ALIASES`, `time` for a time of day beside
+    the date, `series` and `source` for NSE's series and who says so, and `contract 0`, … for the columns of contracts.
+    `symbol_may_be_name`: the symbol column could also hold names of companies. `date_unnamed`: the date column has no
+    name, so its values must prove it. `names` are the headers as they came, `header_rows` how many rows they take.
+    `unit` is how many shares one unit of the volume is, where the layout is known for it.
     """
 
     columns: dict[str, int]
@@ -66,6 +56,7 @@ class Layout:
     symbol_may_be_name: bool = False
     date_unnamed: bool = False
     symbol: str | None = None
+    unit: int | None = None
 
     @property
     def width(self) -> int:
@@ -75,86 +66,144 @@ class Layout:
         """How the file itself calls a field's column."""
         return self.names[self.columns[field]].strip() or "the first column, which has no name,"
 
+    @cached_property
+    def unread(self) -> tuple[str, ...]:
+        """The names of the columns that nobody reads, without outer blanks, each once."""
+        read = set(self.columns.values())
+        others = (name.strip() for i, name in enumerate(self.names) if i not in read)
+        return tuple(dict.fromkeys(name for name in others if normalized(name) not in UNNAMED))
 
-def normalized(header: str) -> str:
-    """A header in the form in which `ALIASES` are compared: `<CLOSE>`, `Adj Close` → `close`, `adjclose`."""
-    return _DROPPED.sub("", header).lower()
+    @cached_property
+    def telling_apart(self) -> tuple[str, ...]:
+        """The names of the columns that can tell two listings under one symbol apart."""
+        return tuple(name.strip() for name in self.names if normalized(name) in TELLING_APART)
 
 
-def known_columns(header: Sequence[str]) -> int:
-    """How many of these headers are names of a field: what tells the right separator from a wrong one."""
-    every = {name for groups in ALIASES.values() for group in groups for name in group}
-    return sum(normalized(name) in every for name in header)
+def recognize(rows: Sequence[Sequence[str]]) -> Layout | None:
+    """The layout that begins with the first of these rows (up to three); None when that is no header of daily prices.
 
-
-def recognize(rows: Sequence[Sequence[str]]) -> Layout:
-    """The layout of a file by its first rows (up to three).
-
-    Raises FileRefused that says what was found and what would be accepted: no header, a column missing, two columns for
-    one field, a wide table (one column a symbol), several symbols side by side.
+    Raises FileRefused where it is one that cannot be used: two columns for the symbol, the date or the close, several
+    symbols side by side.
     """
-    layout = _two_level(rows)
-    if layout:
-        return layout
-    header = rows[0]
+    return _levels(rows) or _flat(rows[0])
+
+
+def _flat(header: Sequence[str]) -> Layout | None:
     names = [normalized(name) for name in header]
+    there = {field for field in ("date", "close") if any(n in group for group in ALIASES[field] for n in names)}
+    unnamed = "date" not in there and names[0] in UNNAMED
+    if "close" not in there or not (unnamed or "date" in there):
+        return None
+    if again := mangled(header):
+        raise FileRefused(
+            f"several symbols side by side: {quoted(again)} is pandas' name for a second column of the same price; "
+            'write one row a symbol and day (in pandas: df.stack(level="Ticker").reset_index())'
+        )
     columns = {field: at for field in ALIASES if (at := _column_of(field, names, header)) is not None}
-    unnamed = "date" not in columns and names[0] in _UNNAMED
     if unnamed:
         columns["date"] = 0
-    missing = [field for field in ("date", "close") if field not in columns]
-    if missing:
-        raise _refusal(header, columns, missing)
-    beside = [i for name in _TIME_OF_DAY for i, n in enumerate(names) if n == name and i != columns["date"]]
-    if beside:
+    if beside := [i for name in TIME_OF_DAY for i, n in enumerate(names) if n == name and i != columns["date"]]:
         columns["time"] = beside[0]
-    may_be_name = "symbol" in columns and names[columns["symbol"]] in _NAMES_OF_COMPANIES
-    return Layout(columns, tuple(header), symbol_may_be_name=may_be_name, date_unnamed=unnamed)
+    for field, words in (("series", SERIES), ("source", SEGMENT_SOURCE)):
+        if found := [i for i, name in enumerate(names) if name in words]:
+            columns[field] = found[0]
+    contracts = (i for i, name in enumerate(names) if name in CONTRACTS)
+    columns |= {f"contract {number}": at for number, at in enumerate(contracts)}
+    may_be_name = "symbol" in columns and names[columns["symbol"]] in NAMES_OF_COMPANIES
+    unit = next((lot for known, lot in LOTS.items() if set(known) <= set(names)), None)
+    return Layout(columns, tuple(header), symbol_may_be_name=may_be_name, date_unnamed=unnamed, unit=unit)
 
 
 def _column_of(field: str, names: Sequence[str], header: Sequence[str]) -> int | None:
     for group in ALIASES[field]:
         found = [i for i, name in enumerate(names) if name in group]
-        if len(found) > 1:
+        if len(found) > 1 and field in REQUIRED:
             clash = " and ".join(quoted(header[i].strip()) for i in found[:5])
             raise FileRefused(f"the columns {clash} could each be the {field}; leave one of them in the file")
         if found:
-            return found[0]
+            return found[0] if len(found) == 1 else None  # an optional value is left out rather than guessed
     return None
 
 
-def _two_level(rows: Sequence[Sequence[str]]) -> Layout | None:
-    """The header of yfinance's tables: fields, tickers (in either order), then `Date` alone.
+def _levels(rows: Sequence[Sequence[str]]) -> Layout | None:
+    """The header of yfinance's tables: fields and tickers in either order, with or without a row for the index.
 
-    Price,Close,High,…
-    Ticker,MSFT,MSFT,…
-    Date,,,
+    Price,Close,High,…        Price,Date,Close,…        ,Close,High,…
+    Ticker,MSFT,MSFT,…        Ticker,,MSFT,…            ,MSFT,MSFT,…
+    Date,,,                   0,2024-01-02,10.5,…       2024-01-02,10.5,…
     """
-    if len(rows) < 3 or len({len(row) for row in rows[:3]}) != 1 or len(rows[0]) < 2:
+    if len(rows) < 2 or len(rows[0]) < 2 or len(rows[0]) != len(rows[1]):
         return None
-    dates = [normalized(cell) for cell in rows[2]]
-    if not any(dates[0] in group for group in ALIASES["date"]) or any(dates[1:]):
+    indexed = len(rows) > 2 and len(rows[2]) == len(rows[0]) and _is_index_row(rows[2])
+    turned = known_columns(rows[0][1:]) < known_columns(rows[1][1:])
+    fields, tickers = (rows[1], rows[0]) if turned else (rows[0], rows[1])
+    own = [field.strip() or ticker for field, ticker in zip(fields, tickers, strict=True)]
+    if indexed:
+        own[0] = rows[2][0]
+    elif not (any(map(is_date_name, own)) or normalized(own[0]) in (*UNNAMED, *_LABELS)):
         return None
-    fields, tickers = (rows[0], rows[1]) if known_columns(rows[0][1:]) >= known_columns(rows[1][1:]) else rows[1::-1]
-    symbols = sorted(set(tickers[1:]))
+    elif not any(map(is_date_name, own)):
+        own[0] = ""
+    dated = next((i for i, name in enumerate(own) if is_date_name(name)), 0)
+    if normalized(tickers[dated]) not in _LABELS or any(_field(name) == "symbol" for name in own[1:]):
+        return None
+    found = [
+        (i, ticker.strip())
+        for i, (field, ticker) in enumerate(zip(fields, tickers, strict=True))
+        if i and field.strip() and normalized(ticker) not in _LABELS
+    ]
+    read = {i for i, _ in found if known_columns([fields[i]]) and not is_date_name(fields[i])}
+    if not read or not all(_is_ticker(ticker, indexed) for i, ticker in found if i in read):
+        return None
+    symbols = sorted({ticker for _, ticker in found})
     if len(symbols) > 1:
         raise FileRefused(
             f"several symbols side by side ({', '.join(map(quoted, symbols[:5]))}); write one row a symbol and day "
             '(in pandas: df.stack(level="Ticker").reset_index()), or one file a symbol'
         )
-    flat = recognize([["date", *fields[1:]]])
-    return Layout(flat.columns, flat.names, header_rows=3, symbol=symbols[0])
+    flat = _flat(own)
+    if flat is None or not set(flat.columns.values()) - {flat.columns["date"]} <= read:
+        return None
+    return Layout(flat.columns, flat.names, 3 if indexed else 2, symbol=symbols[0], unit=flat.unit)
 
 
-def _refusal(header: Sequence[str], columns: dict[str, int], missing: Sequence[str]) -> FileRefused:
+def _is_ticker(text: str, indexed: bool) -> bool:
+    """Whether a cell of the second row is a ticker; without a row for the index it could be data, so NA is none."""
+    if _NUMBER.fullmatch(text) or known_columns([text]):
+        return False
+    return is_upper_ticker(text) and (indexed or text not in ("NA", "NAN", "NULL", "NONE", "INF"))
+
+
+def _field(name: str) -> str | None:
+    return next((f for f, groups in ALIASES.items() if any(normalized(name) in group for group in groups)), None)
+
+
+def _is_index_row(row: Sequence[str]) -> bool:
+    return is_date_name(row[0]) and not any(cell.strip() for cell in row[1:])
+
+
+def refusal(header: Sequence[str]) -> FileRefused:
+    """What is wrong with a row that should be a header, and is none."""
     cells = [cell.strip() for cell in header]
-    if sum(bool(_NUMBER.fullmatch(cell)) or looks_like_date(cell) for cell in cells) >= min(2, len(cells)):
+    names = [normalized(cell) for cell in cells]
+    columns = {f: [i for i, n in enumerate(names) if any(n in g for g in ALIASES[f])] for f in ("date", "close")}
+    missing = [field for field, at in columns.items() if not at]
+    if missing == ["date", "close"] and is_data(cells):
         return FileRefused(f"the file has no header: its first row is data; {ACCEPTED}")
-    others = [cell for i, cell in enumerate(cells) if i not in columns.values()]
-    if missing == ["close"] and len(others) > 1 and len(others) == len(cells) - 1 and all(map(is_upper_ticker, others)):
+    dated = columns["date"] or ([0] if names[0] in UNNAMED else [])
+    others = [cell for i, cell in enumerate(cells) if i not in dated]
+    wide = len(others) > 1 and len(others) == len(cells) - 1 and all(map(is_upper_ticker, others))
+    if not columns["close"] and dated and wide and not known_columns(others):
         return FileRefused(
             f"a wide table with one column a symbol ({', '.join(map(quoted, others[:5]))}); write one row a symbol and "
             'day (in pandas: df.melt(id_vars="date", var_name="symbol", value_name="close"))'
         )
+    missing = [field for field in missing if field != "date" or not dated]
     found = ", ".join(map(quoted, cells[:20]))
     return FileRefused(f"no column for {' and '.join(missing)} among {found}; {ACCEPTED}")
+
+
+def is_data(cells: Sequence[str]) -> bool:
+    """Whether a row looks like one of data: two cells or more (or its only one) are dates or numbers."""
+    values = (bool(_NUMBER.fullmatch(cell.strip())) or looks_like_date(cell.strip()) for cell in cells)
+    return sum(values) >= min(2, len(cells))

@@ -45,6 +45,10 @@ class Lines:
         pieces = zip(begins.tolist(), ends.tolist(), strict=True)
         return [self.text[begin:end].decode().rstrip("\r\n") for begin, end in pieces]
 
+    def offset(self, record: int) -> int:
+        """Where in the text a record begins; the end of the text where there is no such record."""
+        return int(self._bounds[min(record, len(self._bounds) - 1)])
+
     @cached_property
     def _bounds(self) -> Ints:
         """Offsets of the beginning of every record and, at the end, of the end of the text."""

@@ -2,144 +2,217 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 
 from stock_pipeline.arrow import Codes, Ints, as_numpy
 from stock_pipeline.errors import FileRefused, quoted
-from stock_pipeline.parse.daily.csv_dialect import one_kind_of_line_break, quoting, read_head
-from stock_pipeline.parse.daily.dates import Dates, read_dates
-from stock_pipeline.parse.daily.header import NUMBERS, PRICES, Layout, recognize
+from stock_pipeline.parse.daily.bars import Bars
+from stock_pipeline.parse.daily.columns import NUMBERS, PRICES
+from stock_pipeline.parse.daily.csv_dialect import Head, one_kind_of_line_break, read_head, without_formulas
+from stock_pipeline.parse.daily.date_order import settle_order
+from stock_pipeline.parse.daily.dates import Dates, read_stamps
+from stock_pipeline.parse.daily.decimal_mark import Mark, Marks, decide, joined
+from stock_pipeline.parse.daily.header import Layout
+from stock_pipeline.parse.daily.hints import Hints
+from stock_pipeline.parse.daily.instants import Column, settle_instants
+from stock_pipeline.parse.daily.instruments import Coded, Instruments, read_instruments
 from stock_pipeline.parse.daily.lines import Lines
-from stock_pipeline.parse.daily.numbers import Cells, Numbers, comma_rule, read_cells, read_numbers
-from stock_pipeline.parse.daily.records import REPEATING, Block, RaggedRows, Source, parse_blocks
+from stock_pipeline.parse.daily.numbers import Numbers, read_numbers
+from stock_pipeline.parse.daily.records import RaggedRows, Source
+from stock_pipeline.parse.daily.sections import Part, Section, all_evidence, read_sections
+from stock_pipeline.parse.daily.undeclared import declared
 from stock_pipeline.parse.files import MAX_BYTES, read_text
-from stock_pipeline.parse.symbols import (
-    REMEDY,
-    canonical,
-    file_name_symbol,
-    folder_symbol,
-    given_symbol,
-    is_upper_ticker,
-)
 
 _DAILY = frozenset(("d", "daily", "1d", "day", "1day"))
-
-
-@dataclass(frozen=True)
-class Coded:
-    """A column of repeating texts, block by block: `texts[codes[b][i]]` is the cell of row i of block b, as it came."""
-
-    codes: list[Codes]
-    texts: list[str]
 
 
 @dataclass(frozen=True)
 class DailyRows:
     """The rows of one file of daily prices, read but not judged, in the blocks in which they were parsed.
 
-    Row i of block b has the symbol text `symbols.texts[symbols.codes[b][i]]`, the date `dates` at
-    `date_texts.codes[b][i]` and, for each field that the file has, the values i of `numbers[b]`. `records[b]` numbers
-    the rows among the records of `lines`, and so does `ragged` those that are no rows of `width` cells. `names` maps
-    fields to the file's own headers.
+    Row i of block b has the symbol text `symbols.texts[symbols.codes[b][i]]`, whose canonical form is at the same place
+    of `forms` (None: it is no symbol), the date `dates` at `date_texts.codes[b][i]` and, for each field that the file
+    has, the values i of `numbers[b]`. `records[b]` numbers the rows among the records of `lines`, and so does `ragged`
+    those that are no rows. `names` maps fields to the file's own headers.
+
+    `repeated` are the records whose symbol and date come more than once, `times` those of days that have rows of
+    several times, and a number for each time. `skipped` counts lines that are no rows on purpose: those before the
+    header, and headers in the middle. `unread` are the names of columns that nobody reads, `telling_apart` those of
+    columns that can tell listings apart, and `decided` says by which evidence a reading was chosen.
     """
 
     symbols: Coded
+    forms: list[str | None]
     date_texts: Coded
     dates: Dates
     numbers: list[dict[str, Numbers]]
     records: list[Ints]
     ragged: RaggedRows
-    width: int
     names: dict[str, str]
     lines: Lines
+    repeated: Ints
+    times: tuple[Ints, Ints] | None = None
+    skipped: int = 0
+    unread: tuple[str, ...] = ()
+    telling_apart: tuple[str, ...] = ()
+    decided: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return sum(map(len, self.records))
 
 
 @dataclass(frozen=True)
-class _Part:
-    """What one block of records gives."""
+class _File:
+    """A file on its way: where it came from, what is said of it, and its sections."""
 
-    count: int
-    rows: Ints
-    ragged: RaggedRows
-    coded: dict[str, pa.DictionaryArray]
-    cells: dict[str, Cells]
+    names: tuple[str, str]
+    symbol: str | None
+    hints: Hints
+    head: Head
+    lines: Lines
+    sections: list[Section]
+
+    @property
+    def layout(self) -> Layout:
+        return self.head.layout
 
 
-def parse_daily_prices(data: bytes, key: str, *, symbol: str | None = None, max_bytes: int = MAX_BYTES) -> DailyRows:
+def parse_daily_prices(
+    data: bytes,
+    key: str,
+    *,
+    symbol: str | None = None,
+    hints: Hints = Hints(),  # noqa: B008 - it is immutable
+    max_bytes: int = MAX_BYTES,
+) -> DailyRows:
     """Read a raw object of daily prices, in any supported layout.
 
     `key` names the object; without a symbol column the symbol is `symbol`, or that of a `symbol=AAPL/` folder in the
-    key, or that of the file's name. `max_bytes` caps the unpacked text.
+    key, or that of the file's name. `hints`, and those that folders of the key give, decide what the file leaves open.
+    `max_bytes` caps the unpacked text.
 
-    Raises FileRefused, with what was found and what would be accepted, when the object is not a table of daily prices:
-    see the modules `files`, `csv_dialect`, `header` and `dates` for their parts. Besides: bars of another period
-    (`PER` other than D), several bars a day for a symbol (different times on one date), no symbol anywhere, a symbol
-    column that contradicts the symbol given, more than a million rows of another width than the header, a record of
-    more than 4 MiB.
+    Raises FileRefused, with what was found and what would be accepted, when the object is not a table of daily prices,
+    when something in it could be read in two ways, and when a hint contradicts it: see the modules of this package for
+    their parts. Besides: bars of another period (`PER` other than D), more than a million rows of another width than
+    the header, a record of more than 4 MiB.
     """
+    hints = hints.joined(Hints.of_key(key))
     raw = read_text(data, max_bytes)
     text = one_kind_of_line_break(raw.data)
-    head = read_head(text)
-    layout = recognize(head.rows)
-    start, last_header_line = head.ends[layout.header_rows - 1]
-    quoted = quoting(text, start, head.separator)
-    lines = Lines(text, start, last_header_line + 1, quoted.multiline)
-    source = Source(lines, quoted, head.separator, layout.width)
-    names = (key, raw.member or "")
-    return _assembled(_parsed(source, layout), source, layout, names, symbol)
-
-
-def _parsed(source: Source, layout: Layout) -> list[_Part]:
+    try:
+        head = read_head(text)
+    except FileRefused as refused:
+        if raw.encoding == "utf-8":
+            raise
+        raise FileRefused(
+            f"{refused}. The file is not UTF-8 and was read as {raw.encoding}; if its headers are in another script, "
+            "save it as UTF-8"
+        ) from refused
+    parsed, quoting = without_formulas(text, head.start, head.separator)
+    lines = Lines(text, head.start, head.lines + 1, quoting.multiline)
+    source = Source(parsed, lines, quoting, head.separator, head.layout.width, head.start, formulas=parsed is not text)
     # Where a comma may be the decimal mark, no cell is cast before all are seen: 1.234 could be a thousand.
-    cast = source.separator == "," or source.lines.text.find(b",", source.lines.start) < 0
-    types = {at: pa.string() if f in NUMBERS else REPEATING for f, at in layout.columns.items()}
-
-    def convert(block: Block) -> _Part:
-        columns = {f: block.columns[at] for f, at in layout.columns.items()}
-        cells = {f: read_cells(c, cast=cast) for f, c in columns.items() if f in NUMBERS}
-        return _Part(block.count, block.rows, block.ragged, {f: columns[f] for f in columns if f not in cells}, cells)
-
-    return parse_blocks(source, types, convert)
+    cast = hints.decimal != "comma" and (source.separator == "," or text.find(b",", head.start) < 0)
+    sections = read_sections(source, head.layout, cast=cast)
+    read = _File((key, raw.member or ""), symbol, hints, head, lines, sections)
+    return _assembled(read, cast=cast)
 
 
-def _assembled(
-    parts: Sequence[_Part], source: Source, layout: Layout, names: Sequence[str], symbol: str | None
-) -> DailyRows:
-    starts = np.cumsum([0, *(part.count for part in parts)]).tolist()
-    placed = list(zip(parts, starts, strict=False))
-    coded = {f: _coded([part.coded[f] for part in parts]) for f in layout.columns if f not in NUMBERS}
-    _refuse_other_periods(coded.get("period"), layout)
-    dates = read_dates(coded["date"].texts)
-    if layout.date_unnamed and coded["date"].texts and dates.known.sum() * 2 <= (~dates.missing).sum():
-        raise FileRefused(f"{layout.name('date')} does not hold dates; call the column of dates date")
-    symbols = _symbols(coded.get("symbol"), layout, names, symbol, parts)
-    _refuse_intraday(symbols, coded, dates)
-    comma = comma_rule(source.separator, [part.cells[f] for f in PRICES if f in layout.columns for part in parts])
+def _assembled(read: _File, *, cast: bool) -> DailyRows:
+    taken = [declared(section, read.hints) for section in read.sections]
+    marks = _marks(read, [part for found in taken for part in found.parts], cast=cast)
+    if cast and (marks.prices, marks.volumes) != (Mark.POINT, Mark.POINT):
+        again = read_sections(_source(read), read.layout, cast=False)
+        taken = [declared(section, read.hints) for section in again]
+    parts = [part for found in taken for part in found.parts]
+    unit, unit_evidence = _unit(read)
+    coded = {f: _coded([part.coded[f] for part in parts]) for f in read.layout.columns if f not in NUMBERS}
+    _refuse_other_periods(coded.get("period"), read.layout)
+    stamps = read_stamps(coded["date"].texts)
+    order = settle_order(stamps, coded["date"].texts, read.hints)
+    whose = read_instruments(coded, read.layout, read.names, read.symbol, [len(part.rows) for part in parts])
+    column = Column(coded["date"].texts, coded["date"].codes)
+    stamps, column, zone = settle_instants(stamps, column, whose.column.texts, whose.column.codes, read.hints)
+    dates = stamps.dates
+    if read.layout.date_unnamed and column.texts and dates.known.sum() * 2 <= (~dates.missing).sum():
+        raise FileRefused(f"{read.layout.name('date')} does not hold dates; call the column of dates date")
+    bars = Bars(whose.column.codes, whose.forms, column.codes, dates.days, dates.known)
+    records = [part.rows for part in parts]
+    times = _several_times(bars, column, dates, coded.get("time"), records)
+    bars.refuse_long_periods()
+    decided = {"dates": order, "timezone": zone, "decimal": marks.evidence, "unit": unit_evidence}
+    decided |= {"undeclared column": next((found.evidence for found in taken if found.evidence), None)}
     return DailyRows(
-        symbols=symbols,
-        date_texts=coded["date"],
+        symbols=whose.column,
+        forms=whose.forms,
+        date_texts=Coded(column.codes, column.texts),
         dates=dates,
-        numbers=[{f: read_numbers(c, comma, price=f in PRICES) for f, c in part.cells.items()} for part in parts],
-        records=[part.rows + start for part, start in placed],
-        ragged=RaggedRows(
-            _joined([part.ragged.records + start for part, start in placed]),
-            _joined([part.ragged.cells for part in parts]),
-        ),
-        width=layout.width,
-        names={f: layout.name(f) for f in layout.columns},
-        lines=source.lines,
+        numbers=[_numbers(part, marks, unit) for part in parts],
+        records=records,
+        ragged=_joined_ragged([part.ragged for part in parts]),
+        names={f: read.layout.name(f) for f in read.layout.columns},
+        lines=read.lines,
+        repeated=_joined(records)[bars.repeated],
+        times=times,
+        skipped=len(read.head.preamble) + sum(section.headers for section in read.sections),
+        unread=_unread(read, whose, [name for found in taken for name in found.unread]),
+        telling_apart=read.layout.telling_apart,
+        decided={what: evidence for what, evidence in decided.items() if evidence},
     )
+
+
+def _source(read: _File) -> Source:
+    return replace(read.sections[0].source, stop=None)
+
+
+def _marks(read: _File, parts: Sequence[Part], *, cast: bool) -> Marks:
+    """The decimal marks of the file; what was cast is looked at again where the odd cells do not decide."""
+    prices, volumes = joined(part.prices for part in parts), joined(part.volumes for part in parts)
+    comma = prices.comma or prices.open_comma
+    if cast and not read.hints.decimal and not prices.point and (comma or read.head.separator != ","):
+        more, more_volumes = all_evidence(read.sections)
+        prices, volumes = prices | more, volumes | more_volumes
+    return decide(read.head.separator, prices, volumes, read.hints)
+
+
+def _numbers(part: Part, marks: Marks, unit: int) -> dict[str, Numbers]:
+    return {
+        f: read_numbers(cells, marks.prices)
+        if f in PRICES
+        else read_numbers(cells, marks.volumes, price=False, unit=unit)
+        for f, cells in part.cells.items()
+    }
+
+
+def _unit(read: _File) -> tuple[int, str | None]:
+    """How many shares one unit of the volume is, and who says it."""
+    own, told = read.layout.unit, read.hints.unit
+    if own and told and own != told:
+        raise FileRefused(
+            f"the unit was said to be {told}, but this layout counts its volume in {own} shares; leave the hint out"
+        )
+    return told or own or 1, "hint" if told else "layout" if own else None
+
+
+def _unread(read: _File, whose: Instruments, others: Sequence[str]) -> tuple[str, ...]:
+    names = [name for section in read.sections for name in section.layout.unread]
+    return tuple(dict.fromkeys([*names, *(name.strip() for name in whose.unused), *others]))
 
 
 def _joined(parts: Sequence[Ints] | Sequence[Codes]) -> Ints:
     return np.concatenate([np.zeros(0, np.int64), *parts])
+
+
+def _joined_ragged(parts: Sequence[RaggedRows]) -> RaggedRows:
+    return RaggedRows(
+        _joined([part.records for part in parts]),
+        _joined([part.cells for part in parts]),
+        _joined([part.width for part in parts]),
+    )
 
 
 def _coded(chunks: list[pa.DictionaryArray]) -> Coded:
@@ -158,61 +231,15 @@ def _refuse_other_periods(period: Coded | None, layout: Layout) -> None:
         )
 
 
-def _symbols(
-    column: Coded | None, layout: Layout, names: Sequence[str], given: str | None, parts: Sequence[_Part]
-) -> Coded:
-    """The symbol of each row: from its column, otherwise one for the whole file; never a guess."""
-    told = given_symbol(given) if given else folder_symbol(names[0]) or layout.symbol
-    if column and layout.symbol_may_be_name and not any(map(is_upper_ticker, column.texts)) and column.texts:
-        column = None  # names of companies, not tickers
-    if column:
-        other = next((t for t in column.texts if told and t.strip() and canonical(t) not in (told, None)), None)
-        if other is not None:
-            raise FileRefused(
-                f"{quoted(told or '')} was given as the symbol, but column {quoted(layout.name('symbol'))} holds "
-                f"{quoted(other)}; "
-                "leave the symbol out and the column decides"
-            )
-        return column
-    found = told or next(filter(None, map(file_name_symbol, names)), None)
-    if found is None:
-        where = (
-            f"column {quoted(layout.name('symbol'))} holds no tickers"
-            if "symbol" in layout.columns
-            else "no symbol column"
-        )
-        raise FileRefused(
-            f"{where}, and the name of the file, {quoted(names[0].rsplit('/', 1)[-1])}, is not a ticker either; "
-            f"{REMEDY}"
-        )
-    return Coded([np.zeros(len(part.rows), np.int32) for part in parts], [found])
-
-
-def _refuse_intraday(symbols: Coded, coded: dict[str, Coded], dates: Dates) -> None:
-    """Refuse several bars a day: one symbol and date with different times of day, in the date column or beside it.
-
-    Rows without a readable date do not count, and repeated rows are no intraday bars.
-    """
-    times = coded.get("time")
-    if times is None and not dates.moments.any():
-        return
-    codes = _joined(coded["date"].codes)
+def _several_times(
+    bars: Bars, column: Column, dates: Dates, times: Coded | None, records: Sequence[Ints]
+) -> tuple[Ints, Ints] | None:
+    """The records of days with rows of several times, and a number for each time; refuses intraday bars."""
+    if not len(bars.repeated) or (times is None and not dates.moments.any()):
+        return None
+    codes = np.concatenate([np.zeros(0, np.int32), *column.codes])
     moments = dates.moments[codes]
     if times is not None:
         moments = moments * (len(times.texts) + 1) + _joined(times.codes)
-    dated = np.flatnonzero(dates.known[codes])
-    if not len(dated):
-        return
-    days = dates.days[codes[dated]].astype(np.int64)
-    of_rows = _joined(symbols.codes)
-    keys = of_rows[dated] * (int(days.max() - days.min()) + 1) + (days - days.min())
-    order = np.lexsort((moments[dated], keys))
-    keys, moments = keys[order], moments[dated][order]
-    several = np.flatnonzero((keys[1:] == keys[:-1]) & (moments[1:] != moments[:-1]))
-    if len(several):
-        row = int(dated[order[several[0]]])
-        which = f"{quoted(symbols.texts[of_rows[row]])} on {quoted(coded['date'].texts[codes[row]])}"
-        raise FileRefused(
-            f"several bars a day (such as {which}, told apart by the time): these are intraday prices; "
-            "daily prices have one row a symbol and day"
-        )
+    rows = bars.refuse_intraday(moments, column.texts, codes)
+    return _joined(records)[rows], moments[rows]

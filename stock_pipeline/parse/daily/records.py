@@ -15,12 +15,14 @@ from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from stock_pipeline.arrow import Bools, Ints, as_numpy, booleans
 from stock_pipeline.errors import FileRefused, quoted
-from stock_pipeline.parse.daily.csv_dialect import Quoting, blocks, line_starts, record_ends
+from stock_pipeline.parse.daily.csv_dialect import FORMULA, Quoting, blocks, line_starts, record_ends
 from stock_pipeline.parse.daily.lines import Lines
+from stock_pipeline.parse.files import Bytes
 
 Result = TypeVar("Result")
 
@@ -32,37 +34,72 @@ REPEATING = pa.dictionary(pa.int32(), pa.string())
 
 _WORKERS = min(4, os.cpu_count() or 1)
 _BLANK, _BAD_QUOTING = -1, 0
+_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
 class RaggedRows:
-    """Records that are no rows: how many cells each has in the place of the header's, 0 where the quoting is bad."""
+    """Records that are no rows: how many cells each has in the place of the header's, 0 where the quoting is bad.
+
+    `width` is how many cells the header of each has.
+    """
 
     records: Ints
     cells: Ints
+    width: Ints
+
+    def without(self, records: Ints) -> RaggedRows:
+        """The others than these records."""
+        others = ~np.isin(self.records, records)
+        return RaggedRows(self.records[others], self.cells[others], self.width[others])
+
+
+@dataclass(frozen=True)
+class Wide:
+    """Rows of one cell more than the header has: their records, and all their columns as texts."""
+
+    records: Ints
+    columns: list[pa.StringArray]
+
+    def without(self, records: Ints) -> Wide | None:
+        """The others than these records, None when there are none."""
+        keep = ~np.isin(self.records, records)
+        if not keep.any():
+            return None
+        return Wide(self.records[keep], [column.filter(booleans(keep)) for column in self.columns])
 
 
 @dataclass(frozen=True)
 class Block:
     """A block of records. `count` of them, blank lines and ragged included; the others are `rows`.
 
-    Records are counted from 0, the block's first. `columns` maps positions in the header to texts.
+    Records are counted from 0, the block's first. `columns` maps positions in the header to texts. `ragged` include
+    the records of `wide`.
     """
 
     count: int
     rows: Ints
     columns: dict[int, pa.Array]
     ragged: RaggedRows
+    wide: Wide | None = None
 
 
 @dataclass(frozen=True)
 class Source:
-    """What is to be parsed: a text with its quoting and separator, and how many cells a row has (at least 2)."""
+    """What is to be parsed: a text with its quoting and separator, and how many cells a row has (at least 2).
 
+    `text` is that of `lines`, but for `formulas` if it has any (see `csv_dialect.without_formulas`); it is parsed from
+    `start` to `stop`, which is its end when None.
+    """
+
+    text: Bytes
     lines: Lines
     quoting: Quoting
     separator: str
     width: int
+    start: int
+    stop: int | None = None
+    formulas: bool = False
 
 
 def parse_blocks(source: Source, types: dict[int, pa.DataType], convert: Callable[[Block], Result]) -> list[Result]:
@@ -71,12 +108,12 @@ def parse_blocks(source: Source, types: dict[int, pa.DataType], convert: Callabl
     Raises FileRefused for a record longer than a block, and after `MAX_RAGGED` rows of another width.
     """
     budget = _Budget(source.width, MAX_RAGGED)
-    buffer = pa.py_buffer(source.lines.text)
+    buffer = pa.py_buffer(source.text)
 
     def parse(bounds: tuple[int, int]) -> Result:
         return convert(_parse_block(source, buffer, bounds, types, budget))
 
-    pieces = list(blocks(source.lines.text, source.lines.start, source.lines.multiline))
+    pieces = list(blocks(source.text, source.start, source.quoting.multiline, source.stop))
     if len(pieces) < 2:
         return [parse(piece) for piece in pieces]
     with ThreadPoolExecutor(_WORKERS) as pool:
@@ -94,7 +131,8 @@ class _Budget:
         """A row handler that notes record and cells of the rows that do not fit."""
 
         def collect(row: pa.csv.InvalidRow) -> str:
-            self.left -= 1
+            if row.actual_columns != self.width + 1:  # a cell more may be an undeclared column: see `undeclared`
+                self.left -= 1
             is_blank = row.actual_columns == 1 and not row.text.strip()  # spaces alone
             found.append((row.number - 1, _BLANK if is_blank else row.actual_columns))
             return "skip" if self.left >= 0 else "error"
@@ -114,21 +152,47 @@ def _parse_block(
     block = buffer.slice(begin, end - begin)
     starts, malformed = _malformed_lines(source, begin, end)
     if malformed.any():
-        block = pa.py_buffer(_without(source.lines.text[begin:end], starts, malformed))
+        block = pa.py_buffer(_without(source.text[begin:end], starts, malformed))
     ragged: list[tuple[int, int]] = []
+    table = _read_csv(block, source, source.width, types, budget, budget.collector(ragged))
+    count = table.num_rows + len(ragged)
+    columns = {at: _column(table, at, source) for at in types}
+    records, cells = np.array(ragged, np.int64).reshape(-1, 2).T
+    rows = np.delete(np.arange(count), records)
+    if malformed.any():
+        cells = np.where(malformed[records], _BAD_QUOTING, cells)
+    blank = _blank_lines(columns, rows, source, begin, end)
+    if blank.any():
+        rows, columns = rows[~blank], {at: c.filter(booleans(~blank)) for at, c in columns.items()}
+    filled = cells != _BLANK
+    found = RaggedRows(records[filled], cells[filled], np.full(int(filled.sum()), source.width))
+    wide = records[cells == source.width + 1]
+    return Block(count, rows, columns, found, _wide(source, begin, end, wide, budget) if len(wide) else None)
+
+
+def _read_csv(
+    block: pa.Buffer,
+    source: Source,
+    width: int,
+    types: dict[int, pa.DataType],
+    budget: _Budget,
+    handler: Callable[[pa.csv.InvalidRow], str] | None = None,
+) -> pa.Table:
+    if block[: len(_BOM)].to_pybytes() == _BOM:  # in a file's middle it is text, but pyarrow would drop it
+        block = pa.py_buffer(_BOM + block.to_pybytes())
     try:
-        table = pa.csv.read_csv(
+        return pa.csv.read_csv(
             block,
             read_options=pa.csv.ReadOptions(
                 use_threads=False,
                 block_size=len(block) + 1,
-                column_names=[str(i) for i in range(source.width)],
+                column_names=[str(i) for i in range(width)],
             ),
             parse_options=pa.csv.ParseOptions(
                 delimiter=source.separator,
                 ignore_empty_lines=False,  # so that every record counts
-                newlines_in_values=source.lines.multiline,
-                invalid_row_handler=budget.collector(ragged),
+                newlines_in_values=source.quoting.multiline,
+                invalid_row_handler=handler,
             ),
             convert_options=pa.csv.ConvertOptions(
                 check_utf8=False,  # the whole text is checked already
@@ -139,21 +203,35 @@ def _parse_block(
         )
     except pa.ArrowInvalid as error:
         raise budget.refusal(error) from error
-    count = table.num_rows + len(ragged)
-    columns = {at: _whole(table.column(str(at))) for at in types}
-    records, cells = np.array(ragged, np.int64).reshape(-1, 2).T
-    rows = np.delete(np.arange(count), records)
-    if malformed.any():
-        cells = np.where(malformed[records], _BAD_QUOTING, cells)
-    blank = _blank_lines(columns, rows, source, begin, end)
-    if blank.any():
-        rows, columns = rows[~blank], {at: c.filter(booleans(~blank)) for at, c in columns.items()}
-    return Block(count, rows, columns, RaggedRows(records[cells != _BLANK], cells[cells != _BLANK]))
 
 
-def _whole(column: pa.ChunkedArray) -> pa.Array:
+def _wide(source: Source, begin: int, end: int, records: Ints, budget: _Budget) -> Wide | None:
+    """The rows of one cell more than the header among a block's records, parsed for themselves.
+
+    A row of several lines is none of them: the cell with the line breaks may have swallowed rows.
+    """
+    data = np.frombuffer(source.text, np.uint8)[begin:end]
+    bounds = np.concatenate([[0], record_ends(data, source.quoting.multiline), [len(data)]])
+    pieces = zip(bounds[records].tolist(), bounds[records + 1].tolist(), strict=True)
+    texts = [bytes(data[a:b]).rstrip(b"\r\n") for a, b in pieces]
+    records = records[np.array([b"\n" not in text for text in texts], bool)]
+    text = b"".join(text + b"\n" for text in texts if b"\n" not in text)
+    if not text:
+        return None
+    width = source.width + 1
+    table = _read_csv(pa.py_buffer(text), source, width, dict.fromkeys(range(width), pa.string()), budget)
+    return Wide(records, [_column(table, at, source) for at in range(width)])
+
+
+def _column(table: pa.Table, at: int, source: Source) -> pa.Array:
     """A column as one array; what is one already is not copied."""
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    column = table.column(str(at))
+    whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    if not source.formulas:
+        return whole
+    texts = whole.dictionary_decode() if pa.types.is_dictionary(whole.type) else whole
+    texts = pc.replace_substring(texts, pattern=FORMULA.decode(), replacement="")
+    return texts.dictionary_encode() if pa.types.is_dictionary(whole.type) else texts
 
 
 def _malformed_lines(source: Source, begin: int, end: int) -> tuple[Ints, Bools]:
@@ -161,7 +239,7 @@ def _malformed_lines(source: Source, begin: int, end: int) -> tuple[Ints, Bools]
     ranges = source.quoting.malformed
     if ranges is None:
         return np.zeros(0, np.int64), np.zeros(0, bool)
-    starts = line_starts(np.frombuffer(source.lines.text, np.uint8)[begin:end])
+    starts = line_starts(np.frombuffer(source.text, np.uint8)[begin:end])
     within = np.searchsorted(ranges[:, 0], starts + begin, side="right") - 1
     reach = np.maximum.accumulate(ranges[:, 1])  # ranges may overlap
     return starts, (within >= 0) & (starts + begin < reach[within])
@@ -187,7 +265,7 @@ def _blank_lines(columns: dict[int, pa.Array], rows: Ints, source: Source, begin
         if "" not in texts:
             return np.zeros(len(rows), bool)
         empty &= as_numpy(column.indices, np.int32) == texts.index("")
-    data = np.frombuffer(source.lines.text, np.uint8)[begin:end]
-    ends = record_ends(data, source.lines.multiline)
+    data = np.frombuffer(source.text, np.uint8)[begin:end]
+    ends = record_ends(data, source.quoting.multiline)
     starts = np.concatenate([[0], ends])[rows]
     return empty & np.isin(data[starts], [ord("\n"), ord("\r")])

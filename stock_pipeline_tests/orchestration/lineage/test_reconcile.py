@@ -9,7 +9,7 @@ import pytest
 
 from stock_pipeline.definitions import defs
 from stock_pipeline.orchestration.batch.checks import CHECKS
-from stock_pipeline.orchestration.lineage.reconcile import every_hour
+from stock_pipeline.orchestration.lineage.reconcile import reconcile_hourly
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline_tests.support.lineage import HEADER, Lineage, bar, tick
 
@@ -51,12 +51,12 @@ def test_what_was_lost_is_ingested_shown_and_checked_and_then_known(holed: Linea
     assert unseen(holed, result) == "3"
     assert holed.shown() == [
         ("daily_price_uploads", None),
-        ("latest_stream_prices", None),
+        ("latest_prices", None),
         ("price_by_date", "2023"),
         ("price_by_date", "2024"),
-        ("price_by_date_stream", "2024-06-03"),
         ("raw_daily_prices", "2024-01-03"),
         ("raw_stream_ticks", None),
+        ("stream_prices_history", "2024-06-03"),
     ]
     (year,) = holed.materialized("price_by_date", "2024")
     assert (year["inserted"], year["dagster/row_count"], year["sources"]) == (2, 3, 2)
@@ -94,13 +94,13 @@ def test_an_object_that_cannot_be_ingested_fails_the_run_after_the_others(
     monkeypatch.setattr(store, "get", breaking)
     run(holed, everything=True, succeeds=False)
     assert ("raw_daily_prices", "2024-01-03") in holed.shown()
-    assert ("price_by_date_stream", "2024-06-03") in holed.shown()
+    assert ("stream_prices_history", "2024-06-03") in holed.shown()
     monkeypatch.setattr(store, "get", get)
     assert unseen(holed, run(holed, everything=True)) == "1"
 
 
 def test_the_schedule_asks_for_it_where_there_are_buckets(lineage: Lineage, monkeypatch: pytest.MonkeyPatch) -> None:
     context = dg.build_schedule_context(resources={"buckets": Buckets()})
-    assert isinstance(every_hour(context), dg.RunRequest)
+    assert isinstance(reconcile_hourly(context), dg.RunRequest)
     monkeypatch.delenv("STOCK_PIPELINE_LAKE_BUCKET")
-    assert isinstance(every_hour(dg.build_schedule_context(resources={"buckets": Buckets()})), dg.SkipReason)
+    assert isinstance(reconcile_hourly(dg.build_schedule_context(resources={"buckets": Buckets()})), dg.SkipReason)

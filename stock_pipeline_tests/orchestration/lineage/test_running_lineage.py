@@ -66,7 +66,7 @@ def test_what_functions_write_is_shown_with_its_metadata_and_checks(dagster: Dag
     stack.staging.put("daily_prices/date=2024-01-02/prices-1.csv", prices("2024-01-02"))
     stack.staging.put("daily_prices/uploads/AAPL.csv", prices("2024-01-03"))
     stack.staging.put(f"stock_stream/{now:%Y/%m/%d/%H}/a", ticks("e1", now))
-    assert eventually(lambda: materialized(dagster, "latest_stream_prices"), within=90), stack.log()
+    assert eventually(lambda: materialized(dagster, "latest_prices"), within=90), stack.log()
     assert eventually(lambda: dagster.partitions("price_by_date")["2024"], within=60), stack.log()
     (raw,) = materialized(dagster, "raw_daily_prices")
     assert (raw["partition"], raw["dagster/row_count"]) == ("2024-01-02", 1)
@@ -74,7 +74,7 @@ def test_what_functions_write_is_shown_with_its_metadata_and_checks(dagster: Dag
     year = materialized(dagster, "price_by_date")[0]
     assert year["run"] == "", "no run of Dagster's wrote it"
     assert (year["preview"], year["dagster/column_schema"]) == ("TableMetadataEntry", "TableSchemaMetadataEntry")
-    (day,) = materialized(dagster, "price_by_date_stream")
+    (day,) = materialized(dagster, "stream_prices_history")
     assert (day["partition"], day["inserted"]) == (f"{now:%Y-%m-%d}", 1)
 
     def checks() -> set[str]:

@@ -48,6 +48,7 @@ def test_a_year_of_a_function_looks_like_a_year_of_dagster(lineage: Lineage) -> 
     lineage.arrive(UPLOAD, bar("2023-12-29"), bar("2024-01-02"), bar("2024-01-03"), BAD)
     lineage.tick()
     by_function = {year: lineage.materialized("price_by_date", year)[0] for year in ("2023", "2024")}
+    (rejected,) = lineage.materialized("rejected_records")
     empty(lineage)
     by_dagster = materialized(lineage.pipeline.run("ingest_daily_prices", "2023", "2024"))
     for year in ("2023", "2024"):
@@ -55,6 +56,8 @@ def test_a_year_of_a_function_looks_like_a_year_of_dagster(lineage: Lineage) -> 
         assert lasting(by_function[year]) == lasting(by_dagster[year])
         assert by_function[year]["preview"].schema == by_dagster[year]["preview"].schema
     assert (by_function["2024"]["inserted"], by_function["2024"]["rejected/non_positive_price"]) == (2, 1)
+    assert lasting(rejected) == lasting(lineage.materialized("rejected_records")[0])
+    assert (rejected["rejected/non_positive_price"], rejected["dagster/uri"]) == (1, "s3://lake/rejected_records/")
 
 
 def test_a_day_of_a_function_looks_like_a_day_of_dagster(lineage: Lineage) -> None:
@@ -62,8 +65,9 @@ def test_a_day_of_a_function_looks_like_a_day_of_dagster(lineage: Lineage) -> No
     lineage.arrive(key, tick("e1"), tick("e2", symbol="MSFT"), tick("e3", "2024-06-04 00:00:01"), "{broken\n")
     lineage.tick()
     days = ("2024-06-03", "2024-06-04")
-    by_function = {day: lineage.materialized("price_by_date_stream", day)[0] for day in days}
-    snapshot = lineage.materialized("latest_stream_prices")[0]
+    by_function = {day: lineage.materialized("stream_prices_history", day)[0] for day in days}
+    snapshot = lineage.materialized("latest_prices")[0]
+    (rejected,) = lineage.materialized("rejected_records")
     empty(lineage)
     by_dagster = materialized(lineage.run_ticks("2024-06-03", key))
     counted = by_dagster["2024-06-03"].pop("dagster/row_count")  # of a day that a person asks for, all rows are counted
@@ -71,7 +75,8 @@ def test_a_day_of_a_function_looks_like_a_day_of_dagster(lineage: Lineage) -> No
     for day in days:
         assert set(by_function[day]) == {*by_dagster[day], RECEIPT_IDS}
         assert lasting(by_function[day]) == lasting(by_dagster[day])
-    assert lasting(snapshot) == lasting(by_dagster["latest_stream_prices"])
+    assert lasting(snapshot) == lasting(by_dagster["latest_prices"])
+    assert lasting(rejected) == lasting(by_dagster["rejected_records"])
     assert (by_function["2024-06-03"]["inserted"], snapshot["updated"]) == (2, 2)
 
 
@@ -86,8 +91,8 @@ def test_raw_and_clean_are_shown_in_one_tick_at_their_partitions(lineage: Lineag
         ("price_by_date", "2023"),
         ("price_by_date", "2024"),
         ("raw_stream_ticks", None),
-        ("price_by_date_stream", "2024-06-03"),
-        ("latest_stream_prices", None),
+        ("stream_prices_history", "2024-06-03"),
+        ("latest_prices", None),
     ]
     (raw,) = lineage.materialized("raw_daily_prices", "2024-01-02")
     assert raw["dagster/uri"] == "s3://staging/daily_prices/date=2024-01-02/prices-1.csv"
@@ -153,7 +158,7 @@ def test_the_parts_of_a_large_receipt_are_one(lineage: Lineage, monkeypatch: pyt
     lineage.arrive("stock_stream/2024/06/03/13/a", *(tick(f"e{n}", f"2024-06-03 {n:02}:00:00") for n in range(10, 20)))
     assert lineage.held() == 2
     lineage.tick()
-    (day,) = lineage.materialized("price_by_date_stream", "2024-06-03")
+    (day,) = lineage.materialized("stream_prices_history", "2024-06-03")
     assert (day["inserted"], day["sources"]) == (10, 1)
     lineage.tick()
     assert lineage.held() == 0
@@ -214,7 +219,7 @@ def test_what_is_no_partition_is_stored_and_logged_and_stops_nothing(lineage: Li
     lineage.tick()
     assert lineage.shown() == [
         ("daily_price_uploads", None),
-        ("latest_stream_prices", None),
+        ("latest_prices", None),
         ("price_by_date", "2024"),
         ("raw_stream_ticks", None),
     ]

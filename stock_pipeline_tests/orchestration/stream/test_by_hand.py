@@ -25,7 +25,7 @@ from stock_pipeline.settings import Settings
 from stock_pipeline_tests.support.memory_store import MemoryStore
 from stock_pipeline_tests.support.stream import DAY, OPEN, Stream, materialized, tick
 
-HISTORY, LATEST = "price_by_date_stream", "latest_stream_prices"
+HISTORY, LATEST = "stream_prices_history", "latest_prices"
 LATER = datetime(2024, 6, 3, 20, tzinfo=UTC)
 
 
@@ -98,8 +98,8 @@ def test_ticks_of_days_before_the_first_partition_are_stored(stream: Stream) -> 
     [
         ([HISTORY], {"rebuild": True}, "materialize only that"),
         ([HISTORY], {"arrivals": True, "sources": ["stock_stream/a"]}, "leave sources or arrivals out"),
-        ([LATEST], {"sources": ["stock_stream/a"]}, "materialize price_by_date_stream too"),
-        ([LATEST], {"arrivals": True}, "materialize price_by_date_stream too"),
+        ([LATEST], {"sources": ["stock_stream/a"]}, "materialize stream_prices_history too"),
+        ([LATEST], {"arrivals": True}, "materialize stream_prices_history too"),
     ],
 )
 def test_contradictory_config_is_refused_with_its_remedy(

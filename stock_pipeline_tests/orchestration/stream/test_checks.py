@@ -15,7 +15,7 @@ from stock_pipeline.lake.partitions import partition_key
 from stock_pipeline.lake.transforms import SNAPSHOT, by_bucket
 from stock_pipeline.maintenance.snapshot import stored_snapshot
 from stock_pipeline.orchestration.stream import checks
-from stock_pipeline.orchestration.stream.jobs import every_quarter_hour
+from stock_pipeline.orchestration.stream.jobs import check_stream_every_15_minutes
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY, Table
 from stock_pipeline.trading_calendar.sessions import last_closed_session, session_times
 from stock_pipeline_tests.support.stream import Stream, tick
@@ -223,7 +223,7 @@ def test_a_day_by_hand_is_checked_and_the_results_are_for_what_was_written(strea
     at = NOW - timedelta(days=30)
     day = f"{at:%Y-%m-%d}"
     stream.drop("a", tick("e1", at=at), hour=f"{at:%Y/%m/%d/%H}", told=False)
-    job = dg.define_asset_job("by_hand", dg.AssetSelection.assets("price_by_date_stream"))
+    job = dg.define_asset_job("by_hand", dg.AssetSelection.assets("stream_prices_history"))
     from stock_pipeline.definitions import defs
 
     resolved = dg.Definitions.merge(defs, dg.Definitions(jobs=[job])).resolve_job_def("by_hand")
@@ -244,7 +244,7 @@ def test_the_schedule_waits_for_there_to_be_a_lake(stream: Stream, monkeypatch: 
     from stock_pipeline.orchestration.resources import Buckets
 
     def asked() -> Any:
-        return every_quarter_hour(dg.build_schedule_context(resources={"buckets": Buckets()}))
+        return check_stream_every_15_minutes(dg.build_schedule_context(resources={"buckets": Buckets()}))
 
     assert isinstance(asked(), dg.RunRequest)
     monkeypatch.delenv("STOCK_PIPELINE_LAKE_BUCKET")

@@ -14,7 +14,6 @@ from stock_pipeline.aws.sqs import Message, Queue, kept_hidden
 from stock_pipeline.errors import StoreUnavailable
 from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.orchestration.stream import assets
-from stock_pipeline.orchestration.stream import messages as arrivals
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY
 from stock_pipeline_tests.support.stream import DAY, HIDDEN, OPEN, Stream, event_of, materialized, tick
 
@@ -44,21 +43,24 @@ def test_a_run_tells_what_became_of_the_ticks_of_each_day(stream: Stream) -> Non
     stream.drop("b", tick("old", "MSFT", at=late))
     stream.drop("c", b"\xff\xfe\x00 no ticks at all")
     found = materialized(stream.run())
-    assert set(found) == {DAY, late.date().isoformat(), "latest_stream_prices"}
+    assert set(found) == {DAY, late.date().isoformat(), "latest_prices", "rejected_records"}
     today = found[DAY]
     assert [today[name] for name in ("inserted", "rows_read", "duplicates", "rejected", "symbols")] == [2, 4, 1, 1, 1]
     assert (today["rejected/malformed_json"], today["refused_sources"]) == (1, 1)
     assert 0 < today["arrival_lag_median_seconds"] < today["arrival_lag_max_seconds"]
     assert [record.data["event_id"] for record in today["preview"].records] == ["e2", "e1"]
     assert found[late.date().isoformat()]["inserted"] == 1
-    snapshot = found["latest_stream_prices"]
+    snapshot = found["latest_prices"]
     assert (snapshot["dagster/row_count"], snapshot["updated"]) == (2, 2)
     assert [record.data["symbol"] for record in snapshot["preview"].records] == ["AAPL", "MSFT"]
+    rejected = found["rejected_records"]
+    assert (rejected["rejected/malformed_json"], rejected["refused_sources"], rejected["sources"]) == (1, 1, 2)
+    assert "rejected_records" not in materialized(stream.run(sources=["stock_stream/2024/06/03/13/b"]))
 
 
 def test_the_events_name_the_days_of_the_ticks_whichever_day_the_run_is_for(stream: Stream) -> None:
     stream.drop("a", tick("e1"))
-    assert set(materialized(stream.run(day="2024-06-09"))) == {DAY, "latest_stream_prices"}
+    assert set(materialized(stream.run(day="2024-06-09"))) == {DAY, "latest_prices"}
 
 
 def test_a_redelivered_message_adds_nothing(stream: Stream) -> None:
@@ -67,7 +69,7 @@ def test_a_redelivered_message_adds_nothing(stream: Stream) -> None:
     stream.send(event_of(key))
     found = materialized(stream.run())
     assert (found[DAY]["inserted"], found[DAY]["duplicates"]) == (0, 1)
-    assert found["latest_stream_prices"]["updated"] == 0
+    assert found["latest_prices"]["updated"] == 0
     assert stream.ids() == ["e1"]
     assert stream.held() == 0
 
@@ -125,7 +127,7 @@ def test_a_refused_object_is_on_record_and_its_message_is_deleted(stream: Stream
 def test_the_messages_of_a_failed_run_come_back(stream: Stream) -> None:
     stream.drop("a", tick("e1"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arrivals, "ingest_ticks", _unavailable)
+        patch.setattr(assets, "ingest_ticks", _unavailable)
         result = stream.run(succeeds=False)
         assert not [event for event in result.all_events if event.is_step_up_for_retry], "the queue is the retry"
     assert (stream.held(), stream.queue.waiting()) == (1, 0), "after a while, not at once"
@@ -142,7 +144,7 @@ def test_the_messages_of_a_run_that_died_come_back(stream: Stream) -> None:
         raise SystemExit
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arrivals, "ingest_ticks", die)
+        patch.setattr(assets, "ingest_ticks", die)
         stream.run(succeeds=False)
     assert "message-heartbeat" not in {thread.name for thread in threading.enumerate()}, "nobody holds them any more"
     stream.pass_time()
@@ -153,7 +155,7 @@ def test_the_messages_of_a_run_that_died_come_back(stream: Stream) -> None:
 def test_after_as_many_tries_as_the_queue_allows_they_are_dead_letters(stream: Stream) -> None:
     stream.drop("a", tick("e1"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arrivals, "ingest_ticks", _unavailable)
+        patch.setattr(assets, "ingest_ticks", _unavailable)
         for _ in range(2):
             stream.run(succeeds=False)
             stream.pass_time()
@@ -185,14 +187,14 @@ def test_a_run_that_stored_but_then_failed_adds_nothing_twice(stream: Stream, mo
 def test_an_object_that_breaks_the_ingest_fails_alone(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a", "odd", "c"):
         stream.drop(name, tick(name))
-    real = arrivals.ingest_ticks
+    real = assets.ingest_ticks
 
     def fragile(keys: list[str], **options: Any) -> Any:
         if any(key.endswith("odd") for key in keys):
             raise ZeroDivisionError
         return real(keys, **options)
 
-    monkeypatch.setattr(arrivals, "ingest_ticks", fragile)
+    monkeypatch.setattr(assets, "ingest_ticks", fragile)
     stream.run()
     assert stream.ids() == ["a", "c"]
     assert stream.held() == 1
@@ -216,7 +218,7 @@ def test_messages_stay_hidden_while_they_are_worked_on(stream: Stream, monkeypat
     """The work goes on for twice the time that a message is hidden, and nobody else receives it meanwhile."""
     stream.drop("a", tick("e1"))
     stream.send("poison")
-    real_ingest, real_extend, beaten = arrivals.ingest_ticks, Queue.extend, threading.Semaphore(0)
+    real_ingest, real_extend, beaten = assets.ingest_ticks, Queue.extend, threading.Semaphore(0)
     extended: list[int] = []
     others: list[list[str]] = []
 
@@ -235,7 +237,7 @@ def test_messages_stay_hidden_while_they_are_worked_on(stream: Stream, monkeypat
     monkeypatch.setattr(Queue, "visibility", lambda queue: HIDDEN)
     monkeypatch.setattr("stock_pipeline.aws.sqs._EXTENSIONS", HIDDEN * 100)
     monkeypatch.setattr(Queue, "extend", extend)
-    monkeypatch.setattr(arrivals, "ingest_ticks", slow)
+    monkeypatch.setattr(assets, "ingest_ticks", slow)
     stream.run()
     assert others == [["poison"]], "what cannot be read is not kept"
     assert set(extended) == {1}

@@ -126,7 +126,7 @@ def test_ticks_through_dagster_end_as_the_tables_that_the_function_writes(
     assert {status for status, _ in done} == {"SUCCESS"}
     objects = sum(int(tags["stock_pipeline/objects"]) for _, tags in done)
     assert objects == len(raw(stack)) == 3, "each object was in one run"
-    assert dagster.partitions("price_by_date_stream")[SESSION.isoformat()], "the day of the ticks is green"
+    assert dagster.partitions("stream_prices_history")[SESSION.isoformat()], "the day of the ticks is green"
     assert_checks_say_so(dagster)
 
 
@@ -140,7 +140,7 @@ def assert_checks_say_so(dagster: Dagster) -> None:
 
     def results() -> dict[str, bool]:
         found = {}
-        for asset in ("latest_stream_prices", "raw_stream_ticks"):
+        for asset in ("latest_prices", "raw_stream_ticks"):
             for check in dagster._ask(CHECKED % asset)["assetNodeOrError"]["assetChecksOrError"]["checks"]:
                 execution = check["executionForLatestMaterialization"] or {}
                 found[check["name"]] = bool((execution.get("evaluation") or {}).get("success"))

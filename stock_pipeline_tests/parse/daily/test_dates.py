@@ -28,29 +28,43 @@ def days(*texts, header="date"):
         "2024/01/02",
         "2024.01.02",
         "20240102",
+        "20240102.0",
         " 2024-01-02 ",
-        "1/2/2024",
-        "01/02/2024",
-        "1/2/24",
-        "2.1.2024",
-        "02.01.24",
+        '="2024-01-02"',
+        "1/13/2024",
+        "13.1.2024",
         "2-Jan-24",
         "02-JAN-2024",
         "2 January 2024",
         "2Jan2024",
+        "2nd January 2024",
         "Jan 2 2024",
         "Jan 2, 2024",
         "January 2, 2024",
         "jan-02-2024",
+        "2024-Jan-02",
+        "Tue 02 Jan 2024",
+        "Tuesday, January 2, 2024",
+        "2024-01-02 (Tue)",
+        "Di., 2. Jan. 2024",
+        "mar. 2 ene 2024",
+        "2 de enero de 2024",
+        "2 janvier 2024",
+        "2. Januar 2024",
+        "2 gennaio 2024",
+        "2 de janeiro de 2024",
+        "2 januari 2024",
+        "2 stycznia 2024",
+        "2 Ocak 2024",
         "2024-01-02 00:00:00",
         "2024-01-02T16:00",
-        "2024-01-02T16:00:00.123456789Z",
         "2024-01-02 00:00:00+09:00",
-        "2024-01-02T23:59:59-0500",
-        "2024-01-02 16:00:00 UTC",
-        "20240102T160000"[:8] + " 16:00:00",
-        "1/2/2024 16:00:00",
-        "1/2/2024 4:00 PM",
+        "2024-01-02 16:00:00-05:00",
+        "2024-01-02T00:00:00.000Z",
+        "2024-01-02 00:00:00 UTC",
+        "Tue, 02 Jan 2024 00:00:00 GMT",
+        "Tue Jan 02 2024 00:00:00 GMT-0500 (Eastern Standard Time)",
+        "20240102 16:00:00",
         "Jan 2, 2024, 4:00 p.m.",
         "1704153600",
         "1704153600.0",
@@ -59,10 +73,12 @@ def days(*texts, header="date"):
         "1704153600000000000",
         "1704171600",  # midnight in New York
         "1704205800000",  # its opening
+        "1704229200",  # its close
     ],
 )
 def test_every_form_is_read(text):
-    assert days(text) == [JAN2]
+    expected = date(2024, 1, 13) if "13" in text.split(":")[0][:5] else JAN2
+    assert days(text) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -75,13 +91,12 @@ def test_every_form_is_read(text):
         "0000-01-01",
         "2024-01",
         "2024",
-        "24-01-02",
         "2024-01/02",
         "20240230",
-        "45293",  # a spreadsheet's serial date
         "0",
         "2-Foo-24",
         "2-Janu-24",
+        "Wed 02 Jan 2024",  # a Tuesday
         "2024-01-02x",
         "2024-01-02T25:00",
         "2024-01-02T24:00:00",
@@ -89,6 +104,7 @@ def test_every_form_is_read(text):
         "1/2/2024 13:00 PM",
         "13/13/2024",
         "31/4/2024",
+        "99-99-99",
         "tomorrow",
         "٢٠٢٤-٠١-٠٢",
         "-99999999999",
@@ -105,45 +121,17 @@ def test_blank_dates_are_missing(text):
 
 
 def test_two_digit_years_follow_posix():
-    assert days("1-Jan-25", "1-Jan-69", "1/2/00") == [date(2025, 1, 1), date(1969, 1, 1), date(2000, 1, 2)]
+    assert days("1-Jan-25", "1-Jan-69", "13/2/00") == [date(2025, 1, 1), date(1969, 1, 1), date(2000, 2, 13)]
     assert rejects(load("date,close\n1-Jan-68,1\n")) == [(2, "date_out_of_range")]
 
 
-def test_ambiguous_columns_are_read_as_in_the_us():
-    assert days("1/2/2024", "3/4/2024") == [JAN2, date(2024, 3, 4)]
+@pytest.mark.parametrize("text", ["45293", "45293.0", "45293.5", " 20001 "])
+def test_serial_numbers_of_a_spreadsheet_are_called_what_they_are(text):
+    assert "are a spreadsheet's serial numbers of days" in refusal(f"date,close\n{text},1\n")
 
 
-def test_one_value_that_fits_only_day_first_decides_the_column():
-    assert days("2/1/2024", "13/1/2024") == [JAN2, date(2024, 1, 13)]
-    assert days("2-1-2024", "13-1-2024") == [JAN2, date(2024, 1, 13)]
-
-
-def test_one_value_that_fits_only_month_first_decides_the_column():
-    assert days("1-2-2024", "1-13-2024") == [JAN2, date(2024, 1, 13)]
-    assert days("1.2.2024", "1.13.2024") == [JAN2, date(2024, 1, 13)]
-
-
-def test_the_order_of_rows_does_not_decide():
-    assert days("13/1/2024", "2/1/2024") == [date(2024, 1, 13), JAN2]
-
-
-def test_a_column_with_both_orders_is_refused():
-    message = refusal("date,close\n13/1/2024,1\n1/13/2024,1\n")
-    assert "dates with the month first ('1/13/2024') and with the day first ('13/1/2024') in one column" in message
-    assert "write them as 2024-01-31" in message
-
-
-def test_dashes_that_fit_both_ways_are_refused():
-    assert "dates such as '1-2-2024' can be read in two ways" in refusal("date,close\n1-2-2024,1\n")
-    assert days("2-2-2024") == [date(2024, 2, 2)]
-
-
-def test_dots_and_slashes_that_fit_both_ways_are_refused_together():
-    assert "dates written both as '2.1.2024' and as '1/2/2024'" in refusal("date,close\n1/2/2024,1\n2.1.2024,1\n")
-
-
-def test_a_value_that_fits_the_other_order_only_by_being_wrong_is_a_bad_date():
-    assert days("13/1/2024", "32/1/2024") == [date(2024, 1, 13), None]
+def test_one_serial_number_among_dates_is_a_bad_date():
+    assert days("2024-01-02", "45293", "2024-01-03") == [JAN2, None, date(2024, 1, 3)]
 
 
 def test_epochs_at_midnight_utc_are_utc_dates_and_others_dates_in_new_york():
@@ -170,11 +158,6 @@ def test_a_stray_number_changes_no_other_date():
     assert days("2024-01-02", "2024-01-03", "1704153600") == [JAN2, date(2024, 1, 3), None]
 
 
-def test_epochs_of_two_kinds_are_refused():
-    message = refusal("date,close\n1704153600,1\n1704153601,1\n")
-    assert "1 of 2 epoch values are midnights in UTC" in message
-
-
 @given(st.dates(date(1900, 1, 1), date(2026, 3, 3)))
 def test_unambiguous_forms_round_trip(day):
     forms = ["%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%d-%b-%Y", "%b %d, %Y", "%d %B %Y", "%Y-%m-%dT%H:%M:%S+13:00"]
@@ -186,11 +169,3 @@ def test_epochs_of_every_unit_round_trip(expected):
     for unit in (1, 10**3, 10**6, 10**9):
         seconds = (int(datetime(d.year, d.month, d.day, tzinfo=UTC).timestamp()) for d in expected)
         assert days(*(str(s * unit) for s in seconds)) == expected
-
-
-@given(st.lists(st.dates(date(1970, 1, 1), date(2025, 12, 31)), min_size=1, unique=True), st.booleans())
-def test_year_last_columns_round_trip_or_are_refused(expected, day_first):
-    texts = [f"{d:%d/%m/%Y}" if day_first else f"{d:%m/%d/%Y}" for d in expected]
-    if day_first and all(d.day <= 12 for d in expected):
-        expected = [d.replace(month=d.day, day=d.month) for d in expected]  # read as in the US
-    assert days(*texts) == expected

@@ -122,6 +122,82 @@ VENDORS = {
         "SAP.DE.csv",
         [bar("SAP.DE", **OHLC, volume=1000), bar("SAP.DE", date(2024, 1, 13), **OHLC, volume=1000)],
     ),
+    "NSE": (
+        "SYMBOL,SERIES,OPEN,HIGH,LOW,CLOSE,LAST,PREVCLOSE,TOTTRDQTY,TOTTRDVAL,TIMESTAMP,TOTALTRADES,ISIN,\n"
+        "PQR,EQ,10,12.5,9,11.25,11.2,10,1000,1,02-JAN-2024,9,INE0,\n",
+        "cm02JAN2024bhav.csv",
+        [bar("PQR", **OHLC, volume=1000)],
+    ),
+    "NSE, with deliveries": (
+        "SYMBOL, SERIES, DATE1, PREV_CLOSE, OPEN_PRICE, HIGH_PRICE, LOW_PRICE, LAST_PRICE, CLOSE_PRICE, AVG_PRICE,"
+        " TTL_TRD_QNTY, TURNOVER_LACS\nPQR, EQ, 02-Jan-2024, 10, 10, 12.5, 9, 11.2, 11.25, 11, 1000, 1\n",
+        "sec_bhavdata_full.csv",
+        [bar("PQR", **OHLC, volume=1000)],
+    ),
+    "NSE, one share": (
+        '"Date ","series ","OPEN ","HIGH ","LOW ","PREV. CLOSE ","ltp ","close ","VOLUME "\n'
+        '"02-Jan-2024","EQ","12,34,567.50","12,34,569.00","12,34,560.00","1.00","1.50","12,34,568.25","12,34,567"\n',
+        "PQR.csv",
+        [bar("PQR", open=1234567.5, high=1234569.0, low=1234560.0, close=1234568.25, volume=1234567)],
+    ),
+    "UDiFF of BSE, whose groups are no series": (
+        "TradDt,BizDt,Src,TckrSymb,SctySrs,XpryDt,StrkPric,OptnTp,OpnPric,HghPric,LwPric,ClsPric,TtlTradgVol\n"
+        "2024-01-02,2024-01-02,BSE,PQR,A,,,,10,12.5,9,11.25,1000\n",
+        "bse.csv",
+        [bar("PQR", **OHLC, volume=1000)],
+    ),
+    "BSE": (
+        "Date,Open Price,High Price,Low Price,Close Price,WAP,No.of Shares,No. of Trades\n"
+        "2-January-2024,10,12.5,9,11.25,11,1000,5\n",
+        "PQR.csv",
+        [bar("PQR", **OHLC, volume=1000)],
+    ),
+    "Dukascopy": (
+        "Gmt time,Open,High,Low,Close,Volume\n13.01.2024 00:00:00.000,10,12.5,9,11.25,1000.25\n",
+        "EURUSD.csv",
+        [bar("EURUSD", date(2024, 1, 13), **OHLC, volume=1000.25)],
+    ),
+    "Nasdaq Nordic": (
+        "sep=;\nDate;Bid;Ask;Opening price;High price;Low price;Closing price;Average price;Total volume;Turnover;\n"
+        "2024-01-02;1;1;10;12.5;9;11.25;11;1,000;1,234.5;\n",
+        "VOLV.csv",
+        [bar("VOLV", **OHLC, volume=1000)],
+    ),
+    "Bloomberg": (
+        "Security,AAPL US Equity,,\nStart Date,1/2/2024,,\n,,,\nDate,PX_LAST,PX_OPEN,PX_VOLUME\n"
+        "1/31/2024,11.25,10,1000\n",
+        "AAPL.csv",
+        [bar(day=date(2024, 1, 31), open=10.0, close=11.25, volume=1000)],
+    ),
+    "Moscow": (
+        "history\n\nBOARDID;TRADEDATE;SECID;OPEN;LOW;HIGH;LEGALCLOSEPRICE;CLOSE;VOLUME\n"
+        "TQBR;2024-01-02;ABCD;10;9;12.5;11.2;11.25;1000\n",
+        "history.csv",
+        [bar("ABCD", **OHLC, volume=1000)],
+    ),
+    "Investing.com in German": (
+        '\ufeff"Datum","Zuletzt","Eröffn.","Hoch","Tief","Vol.","+/- %"\n'
+        '"31.01.2024","1.011,25","1.010,00","1.012,50","999,50","1,25M","0,5%"\n',
+        "ABC.csv",
+        [bar("ABC", date(2024, 1, 31), open=1010.0, high=1012.5, low=999.5, close=1011.25, volume=1250000)],
+    ),
+    "tushare, in lots": (
+        "ts_code,trade_date,open,high,low,close,pre_close,vol,amount\n600000.SH,20240102,10,12.5,9,11.25,10,10.05,1\n",
+        "daily.csv",
+        [bar("600000.SH", **OHLC, volume=1005)],
+    ),
+    "Sharadar": (
+        "ticker,date,open,high,low,close,volume,closeadj,closeunadj,lastupdated\n"
+        "AAPL,2024-01-02,10,12.5,9,11.25,1000,5.6,22.5,2024-01-03\n",
+        "SEP.csv",
+        [bar(**OHLC, adj_close=5.6, volume=1000)],
+    ),
+    "Yahoo's page, copied": (
+        "Date,Open,Close  Close price adjusted for splits.,Adj Close  Adjusted close price adjusted for splits and "
+        'dividend and/or capital gain distributions.\n"Jan 2, 2024",10,11.25,11.1\n',
+        "AAPL.csv",
+        [bar(open=10.0, close=11.25, adj_close=11.1)],
+    ),
     "a pandas index without a name": (
         ",close\n2024-01-02,11.25\n",
         "AAPL.csv",
@@ -234,42 +310,6 @@ def test_bars_of_another_period_are_refused(period):
     assert message.startswith(f"column '<PER>' holds {period!r}: only daily bars (D)")
 
 
-@pytest.mark.parametrize(
-    "rows",
-    [
-        "date,close\n2024-01-02 09:30:00,1\n2024-01-02 09:31:00,2\n",
-        "date,time,close\n2024-01-02,09:30,1\n2024-01-02,09:31,2\n",
-        "timestamp,close\n1704205800,1\n1704205860,2\n",
-        "time,close\n1/2/2024 9:30 AM,1\n1/2/2024 9:30 PM,2\n",
-        "date,close\n2024-01-02T09:30:00-05:00,1\nbad,1\n2024-01-02T09:31:00-05:00,2\n",
-        "symbol,date,close\nB,2024-01-02T16:00,1\nA,2024-01-03T09:30,1\nB,2024-01-02T16:01,2\n",
-    ],
-)
-def test_intraday_bars_are_refused(rows):
-    message = refusal(rows)
-    assert message.startswith("several bars a day (such as ")
-    assert "daily prices have one row a symbol and day" in message
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        "date,close\n2024-01-02 16:00,1\n2024-01-02 16:00,1\n",  # the same row twice
-        "date,close\n2024-01-02 16:00,1\n2024-01-02 16:00,2\n",  # a restatement: for the merge to judge
-        "date,close\n2024-01-02,1\n2024-01-02,2\n",
-        "date,close\n2024-01-02 16:00,1\n2024-01-03 13:00,2\n",  # a half day
-        "symbol,date,close\nA,2024-01-02 16:00,1\nB,2024-01-02 13:00,2\n",
-        "date,time,close\n2024-01-02,16:00,1\n2024-01-03,13:00,2\n",
-    ],
-)
-def test_repeated_rows_are_no_intraday_bars(rows):
-    assert len(bars(load(rows))) == 2
-
-
-def test_times_beside_unreadable_dates_are_no_intraday_bars():
-    assert rejects(load("date,time,close\nx,09:30,1\nx,09:31,2\n")) == [(2, "bad_date"), (3, "bad_date")]
-
-
 def test_a_header_alone_is_a_table_without_rows():
     cleaned = load("symbol,date,close\n")
     assert (cleaned.rows, cleaned.good.num_rows) == (0, 0)
@@ -277,6 +317,82 @@ def test_a_header_alone_is_a_table_without_rows():
     assert load(",Close\n").rows == 0
 
 
-def test_columns_that_mean_nothing_here_are_ignored_even_twice():
-    text = "note,date,note,close,transactions\nx,2024-01-02,y,11.25,nonsense\n"
+def test_columns_that_nobody_reads_are_named_once_without_outer_blanks():
+    text = ",note,date, note ,close,transactions\n0,x,2024-01-02,y,11.25,nonsense\n"
     assert good(text) == [bar(close=11.25)]
+    assert load(text).unread == ("note", "transactions")
+
+
+def test_two_columns_for_an_optional_field_are_left_out_and_named():
+    cleaned = load("date,close,volume,vol,open\n2024-01-02,11.25,5,6,11\n")
+    assert bars(cleaned) == [bar(open=11.0, close=11.25)]
+    assert cleaned.unread == ("volume", "vol")
+
+
+class TestLinesBeforeTheHeader:
+    def test_they_are_skipped_and_counted(self):
+        cleaned = load('https://www.example.com\n\n"A title, with a comma"\ndate,close\n2024-01-02,11.25\nx,1\n')
+        assert bars(cleaned) == [bar(close=11.25)]
+        assert (cleaned.skipped, cleaned.rows, cleaned.lines.tolist(), rejects(cleaned)) == (
+            2,
+            4,
+            [5],
+            [(6, "bad_date")],
+        )
+
+    def test_they_tell_nothing_of_the_separator(self):
+        assert good("Prices; in euro, delayed; see the note\nDate\tClose\n2024-01-02\t11.25\n") == [bar(close=11.25)]
+
+    @pytest.mark.parametrize("lines", [19, 20])
+    def test_the_header_is_one_of_twenty_lines(self, lines):
+        text = "a note\n" * lines + "date,close\n2024-01-02,11.25\n"
+        if lines < 20:
+            assert load(text).skipped == lines
+        else:
+            assert "has one column only" in refusal(text)
+
+    def test_rows_of_data_are_none_of_them(self):
+        message = refusal("2024-01-01,1\n2024-01-02,2\ndate,close\n2024-01-03,3\n")
+        assert message == "line 1 looks like a row of data, but the header comes after it; put the header first"
+
+
+class TestTwoLevels:
+    """yfinance's tables, as pandas writes and rewrites them."""
+
+    @pytest.mark.parametrize(
+        ("text", "unread"),
+        [
+            ("Price,Open,Close\nTicker,ABC,ABC\nDate,,\n2024-01-02,10,11.25\n", ()),
+            ("Price,Date,Open,Close\nTicker,,ABC,ABC\n0,2024-01-02,10,11.25\n", ("Price",)),
+            ("Date,Open,Close\n,ABC,ABC\n2024-01-02,10,11.25\n", ()),
+            (",Open,Close\n,ABC,ABC\n2024-01-02,10,11.25\n", ()),
+            ("Price,Open,Close,RSI\nTicker,ABC,ABC,\nDate,,,\n2024-01-02,10,11.25,50\n", ("RSI",)),
+            ("Ticker,ABC,ABC,RSI\nPrice,Open,Close,\nDate,,,\n2024-01-02,10,11.25,50\n", ("RSI",)),
+        ],
+    )
+    def test_they_are_read(self, text, unread):
+        assert good(text, "prices.csv") == [bar("ABC", open=10.0, close=11.25)]
+        assert set(load(text, "prices.csv").unread) <= {*unread, "Price"}
+        assert set(unread) - {"Price"} <= set(load(text, "prices.csv").unread)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "Price,Close,Close\nTicker,ABC,DEF\nDate,,\n2024-01-02,1,2\n",
+            "Date,Close,Close\n,ABC,DEF\n2024-01-02,1,2\n",
+            ",ABC,DEF\n,Open,Close\n2024-01-02,1,2\n",
+            "Date,Close,Close.1\n,ABC,DEF\n2024-01-02,1,2\n",
+            "Date,Close,Close.1,Open,Open.1\n2024-01-02,1,2,3,4\n",
+        ],
+    )
+    def test_two_symbols_are_never_one(self, text):
+        assert "several symbols side by side" in refusal(text, symbol="ABC")
+
+    def test_a_symbol_that_the_header_contradicts_refuses_the_file(self):
+        text = "Price,Close\nTicker,ABC\nDate,\n2024-01-02,1\n"
+        assert "'DEF' was given as the symbol, but the header says 'ABC'" in refusal(text, symbol="DEF")
+        assert good(text, symbol="abc") == [bar("ABC", close=1.0)]
+
+    def test_a_first_row_without_a_date_is_no_row_of_tickers(self):
+        assert rejects(load("Date,Open,Close\n,10,11\n2024-01-02,10,11\n")) == [(2, "missing_date")]
+        assert rejects(load("Date,Open,Close\n,NA,NA\n2024-01-02,10,11\n")) == [(2, "missing_date")]

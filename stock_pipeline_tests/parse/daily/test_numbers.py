@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stock_pipeline.arrow import strings
-from stock_pipeline.parse.daily.numbers import Comma, comma_rule, read_cells, read_numbers
-from stock_pipeline_tests.support.daily_files import bars, load, rejects
+from stock_pipeline.parse.daily.decimal_mark import Mark
+from stock_pipeline.parse.daily.numbers import read_cells, read_numbers
+from stock_pipeline_tests.support.daily_files import bars, load
 
 AWKWARD = (
     "0 1 1. .5 -.5 +1 -0 00 1e5 1E+5 5.e-3 1e 1e+ e5 . - -- + +-1 1.2.3 1..2 0x10 1_0 1f 1,5 1,234 12,34 1,234,567.5 "
@@ -16,8 +17,8 @@ AWKWARD = (
 ).split(" ")
 
 
-def read(texts, *, cast=True, comma=Comma.THOUSANDS):
-    numbers = read_numbers(read_cells(strings(texts), cast=cast), comma)
+def read(texts, *, cast=True, mark=Mark.POINT, price=True):
+    numbers = read_numbers(read_cells(strings(texts), cast=cast), mark, price=price)
     bad = dict(zip(numbers.bad.tolist(), numbers.bad_texts, strict=True))
     missing = set() if numbers.missing is None else set(np.flatnonzero(numbers.missing))
     return ["missing" if i in missing else "bad" if i in bad else v for i, v in enumerate(numbers.values.tolist())]
@@ -52,7 +53,10 @@ def read(texts, *, cast=True, comma=Comma.THOUSANDS):
         ("na", "missing"),
         ("N/A", "missing"),
         ("#N/A", "missing"),
-        ("NaN", np.inf),
+        ("NaN", "missing"),
+        ("nan", "missing"),
+        ("<NA>", "missing"),
+        ("#N/A N/A", "missing"),
         ("-inf", np.inf),
         ("Infinity", np.inf),
         ("1e400", np.inf),
@@ -61,6 +65,23 @@ def read(texts, *, cast=True, comma=Comma.THOUSANDS):
         ("abc", "bad"),
         ("1,5", "bad"),
         ("12,34", "bad"),
+        ("12,34,567", 1234567.0),
+        ("1,23,45,678.9", 12345678.9),
+        ("1 234", 1234.0),
+        ("1\u00a0234\u202f567.5", 1234567.5),
+        ("1'234.50", 1234.5),
+        ("1\u2019234", 1234.0),
+        ("1 23", "bad"),
+        ("€10.50", 10.5),
+        ("10.50 €", 10.5),
+        ("£ 10.50", 10.5),
+        ("₹1,050", 1050.0),
+        ("US$10.50", 10.5),
+        ("EUR 10.50", 10.5),
+        ("10.50\u00a0USD", 10.5),
+        ("Rs.10.50", 10.5),
+        ("10.50 GBX", "bad"),
+        ('="10.50"', 10.5),
         ("1,2345", "bad"),
         (",123", "bad"),
         ("1.2.3", "bad"),
@@ -69,10 +90,8 @@ def read(texts, *, cast=True, comma=Comma.THOUSANDS):
         ("0x10", "bad"),
         ("1_000", "bad"),
         ("nan(1)", "bad"),
-        ("1 000", "bad"),
         ("5%", "bad"),
         ("(5)", "bad"),
-        ("€5", "bad"),
         ("٣", "bad"),
         ("１", "bad"),
         ("TRUE", "bad"),
@@ -110,32 +129,57 @@ def test_finite_numbers_round_trip_to_the_last_bit(values):
 
 
 @pytest.mark.parametrize(
-    ("prices", "expected"),
+    ("text", "value"),
     [
-        (["1,5"], [1.5]),
-        (["1234,56"], [1234.56]),
-        (["1,5", "1,234"], [1.5, 1.234]),
-        (["1.234,50", "7"], [1234.5, 7.0]),
-        (["1,5", "1.234"], [1.5, 1234.0]),
-        (["1.5", "1,234"], [1.5, 1234.0]),
-        (["1.5", "1,5"], [1.5, "bad"]),
-        (["1,234.5", "1,234"], [1234.5, 1234.0]),
-        (["1,234"], ["bad"]),
-        (["1,234,567"], [1234567.0]),
-        (["1,234", "7"], ["bad", 7.0]),
-        (["$1,5", "-1,25"], [1.5, -1.25]),
-        (["1,5", ","], [1.5, "bad"]),
-        (["1,5", "1.23"], ["bad", 1.23]),
-        (["1,5", "junk"], [1.5, "bad"]),
+        ("12.34M", 12_340_000.0),
+        ("567.8K", 567_800.0),
+        ("1.2B", 1_200_000_000.0),
+        ("3 m", 3_000_000.0),
+        ("1T", 1e12),
+        ("2.5Mio.", 2_500_000.0),
+        ("1,234K", 1_234_000.0),
+        ("1000.5", 1000.5),
+        ("-1.0", -1.0),
+        ("$100", "bad"),
+        ("100 shares", "bad"),
+        ("M", "bad"),
+        ("12.34MM", "bad"),
     ],
 )
-def test_a_comma_beside_other_separators_is_decided_by_all_prices(prices, expected):
-    cells = read_cells(strings(prices), cast=False)
-    assert read(prices, cast=False, comma=comma_rule(";", [cells])) == expected
+def test_a_volume_may_have_a_size_and_no_currency(text, value):
+    assert read([text], price=False) == [value]
 
 
-def test_a_comma_beside_commas_separates_thousands():
-    assert comma_rule(",", [read_cells(strings(["1,5"]), cast=False)]) is Comma.THOUSANDS
+def test_a_price_has_no_size():
+    assert read(["1.2K", "3M"]) == ["bad", "bad"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1,5", 1.5),
+        ("1.234,50", 1234.5),
+        ("1.234", 1234.0),
+        ("12.34.567,5", 1234567.5),
+        ("10.5", "bad"),
+        ("1,2,3", "bad"),
+    ],
+)
+def test_with_a_decimal_comma_points_separate_thousands(text, value):
+    assert read([text], cast=False, mark=Mark.COMMA) == [value]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1,234", 1234.0), ("1.234", 1234.0), ("1.234.567", 1234567.0), ("12", 12.0)]
+)
+def test_in_a_column_of_whole_numbers_both_marks_separate_thousands(text, value):
+    assert read([text], cast=False, mark=Mark.NONE, price=False) == [value]
+
+
+def test_a_unit_multiplies():
+    numbers = read_numbers(read_cells(strings(["1.5", "", "2,000"])), Mark.POINT, price=False, unit=100)
+    assert [numbers.values[0], numbers.values[2]] == [150.0, 200_000.0]
+    assert read_numbers(read_cells(strings(["1.5"])), Mark.POINT, price=False, unit=100).values.tolist() == [150.0]
 
 
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
@@ -145,20 +189,3 @@ def test_files_with_decimal_commas_are_read(separator):
         (10.5, 1011.25, 1000),
         (None, 9.75, 2000),
     ]
-
-
-def test_thousands_of_volume_do_not_make_a_price_unclear():
-    assert [b["volume"] for b in bars(load("date;close;volume\n2024-01-02;10;1,234\n"))] == [1234]
-
-
-def test_a_price_that_could_be_either_is_rejected_not_guessed():
-    cleaned = load("date;close\n2024-01-02;101,250\n2024-01-03;99\n")
-    assert rejects(cleaned) == [(2, "bad_number")]
-    assert cleaned.rejected["detail"].to_pylist() == ["close '101,250' is not a number"]
-
-
-def test_the_decision_spans_blocks_of_the_file(monkeypatch):
-    monkeypatch.setattr("stock_pipeline.parse.daily.csv_dialect.BLOCK", 64)
-    rows = [f"2024-01-{d:02};1.234" for d in range(1, 29)]
-    text = "\n".join(["date;close", *rows, "2024-02-01;1,5"])
-    assert [b["close"] for b in bars(load(text))] == [1234.0] * 28 + [1.5]

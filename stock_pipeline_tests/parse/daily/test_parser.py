@@ -4,7 +4,7 @@ import csv
 import io
 import subprocess
 import sys
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
@@ -42,17 +42,18 @@ def tables(draw):
     notes = [f"note{i}" for i in range(draw(st.integers(0, 2)))]
     columns = draw(st.permutations([*fields, *notes]))
     rows = []
-    for _ in range(draw(st.integers(0, 12))):
+    first = draw(st.dates(date(1900, 1, 1), date(2026, 2, 19)))
+    for nth in draw(st.permutations(range(draw(st.integers(0, 12))))):
         low, *between, high = sorted(draw(st.lists(PRICES, min_size=4, max_size=4)))
         row = {
             "symbol": draw(SYMBOLS),
-            "date": draw(st.dates(date(1900, 1, 1), date(2026, 3, 3))),
+            "date": first + timedelta(nth),  # once each: lines that contest a key have tests of their own
             "open": between[0],
             "high": high,
             "low": low,
             "close": between[1],
             "adj_close": draw(PRICES),
-            "volume": draw(st.integers(0, 2**53 - 1)),
+            "volume": draw(st.integers(0, 2**53 - 1) | PRICES),
         }
         rows.append({f: row[f] for f in fields} | {n: draw(NOTES) for n in notes})
     end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
@@ -91,10 +92,13 @@ def order(item):
 
 @given(st.lists(st.tuples(st.integers(1, 7), PRICES), min_size=1, max_size=12))
 def test_a_row_of_another_width_is_rejected_and_shifts_nothing(widths):
-    lines = [",".join(["2024-01-02", str(price), *"xyzuvw"][:width]) for width, price in widths]
+    lines = [
+        ",".join([f"2024-01-{i + 1:02}", str(price), *"xyzuvw"][:width]) for i, (width, price) in enumerate(widths)
+    ]
     cleaned = load("\n".join(["date,close,note,more", *lines]))
-    assert rejects(cleaned) == [(i + 2, "ragged_row") for i, (width, _) in enumerate(widths) if width != 4]
-    assert [b["close"] for b in bars(cleaned)] == [price for width, price in widths if width == 4]
+    # With one cell more, every place of it leaves date and close where they are.
+    assert rejects(cleaned) == [(i + 2, "ragged_row") for i, (width, _) in enumerate(widths) if width not in (4, 5)]
+    assert [b["close"] for b in bars(cleaned)] == [price for width, price in widths if width in (4, 5)]
 
 
 pieces = st.sampled_from(
@@ -234,7 +238,8 @@ def test_a_table_of_another_width_altogether_is_refused(monkeypatch):
 
 
 def test_many_blocks_are_one_table():
-    rows = [f"S{i % 5000},2024-01-{i % 28 + 1:02},{i % 997 + 0.25}" for i in range(400_000)]
+    days = [date(2024, 1, 1) + timedelta(i) for i in range(80)]
+    rows = [f"S{i % 5000},{days[i // 5000]},{i % 997 + 0.25}" for i in range(400_000)]
     rows[123_456] = "S1,2024-01-01"
     rows[399_999] = "S1,2024-01-01,x"
     cleaned = load("\n".join(["symbol,date,close", *rows]))
@@ -256,11 +261,17 @@ import sys
 from datetime import date
 from stock_pipeline.clean.daily import clean_daily_prices
 from stock_pipeline.parse.daily.parser import parse_daily_prices
-data = b'ticker,date,close,volume\\nA,2024-01-02,$1,"1,000"\\nB,2024-01-02,x,\\nB,2024-01-02\\n\\n"B,1,1,1\\n'
-cleaned = clean_daily_prices(parse_daily_prices(data, "x.csv"), date(2026, 1, 1))
-assert (cleaned.good.num_rows, cleaned.rejected.num_rows) == (1, 3)
-heavy = {"pandas", "boto3", "dagster", "duckdb"} & set(sys.modules)
-assert not heavy, heavy
+for data in (
+    b'ticker,date,close,volume\\nA,2024-01-02,$1,"1,000"\\nB,2024-01-02,x,\\nB,2024-01-02\\n\\n"B,1,1,1\\n',
+    b"date;close;volume\\n02/01/2024;1.234,5;1.000\\n02/01/2024;1.234,5;\\n03/01/2024;10.5x;-1\\n"
+    b"04/01/2024;1;1\\n04/01/2024;2;-1\\n",
+    b"symbol,time,open,close,volume\\nV.L,1717401600,1,1,-1\\n7.T,1717372800,1,1,1.5M\\n7.T,1717372800,,1,\\n",
+    b"date,open,close\\n2024-01-02,10,10,5\\n2024-01-03,10,11,\\nclose,date,open\\n1,2024-01-04,2\\n",
+    b'a title\\nSymbol,Series,Date,Close,\\n="0050",N1,2024-01-02,10 EUR,\\n',
+):
+    clean_daily_prices(parse_daily_prices(data, "AAPL.csv"), date(2026, 1, 1))
+    heavy = {"pandas", "boto3", "dagster", "duckdb"} & set(sys.modules)
+    assert not heavy, (heavy, data)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

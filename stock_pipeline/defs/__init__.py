@@ -1,0 +1,1 @@
+"""Your own assets, checks, jobs, schedules and sensors: see README.md beside this file."""

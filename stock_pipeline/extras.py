@@ -1,0 +1,27 @@
+"""The optional parts of the package, and what to say when one is used that is not installed.
+
+The base installs what `read_prices`, the command line and the code of the Lambda functions need. The extra `dagster`
+adds the assets, sensors and the UI; `local` adds the local AWS and `stock-pipeline dev`, and Dagster with it.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from stock_pipeline.errors import ExtraMissing
+
+__all__ = ["EXTRAS", "require"]
+
+EXTRAS = {"local": ("dagster", "dagster_aws", "dagster_webserver", "packaging", "psutil", "yaml")}
+"""What an extra adds to the base by the names that they are imported under."""
+
+
+def require(extra: str, what: str) -> None:
+    """See that an extra is installed, without importing anything of it. `what` is what it is needed for.
+
+    Raises ExtraMissing, which names the command that installs it.
+    """
+    if missing := [name for name in EXTRAS[extra] if find_spec(name) is None]:
+        raise ExtraMissing(
+            f"{what} needs {missing[0]}, which is not installed; install it with: pip install 'stock-pipeline[{extra}]'"
+        )

@@ -1,0 +1,75 @@
+"""Columns that are their writer's view of one moment: of all views of a key the one that was written last stays.
+
+A vendor's adjusted close of a day is another one after each dividend. So such columns are never compared: whichever row
+holds a key has the view that was written last by any row of the key that came, be it stored, a duplicate or a conflict.
+Of two views written at the same moment the greater in their columns stays, and a row without a view has none to give.
+So views, as they are the greatest of a set, come out the same in any order of arrival, and however often they come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stock_pipeline.arrow import Bools, Ints, as_arrow
+from stock_pipeline.lake.comparing import as_mask, plain, same_at
+from stock_pipeline.schemas import Table, View
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """Rows that take the view of another row of their key: `rows` and `givers` are their places in one table.
+
+    `differs` says where that changes a value of the view, and not only when it was written.
+    """
+
+    view: View
+    rows: Ints
+    givers: Ints
+    differs: Bools
+
+
+def renewals(rows: pa.Table, table: Table, candidates: Ints, holders: Ints) -> list[Renewal]:
+    """What becomes of the views of keys: the row at `candidates[i]` has the key that the row at `holders[i]` holds."""
+    found = (_renewal(rows, view, candidates, holders) for view in table.views if len(candidates))
+    return [renewal for renewal in found if len(renewal.rows)]
+
+
+def renewed(rows: pa.Table, found: Sequence[Renewal], place: Ints) -> pa.Table:
+    """The rows with their views; `place` says where a row of the renewals is among these rows."""
+    for renewal in found:
+        source = np.arange(rows.num_rows)
+        source[place[renewal.rows]] = renewal.givers
+        for name in (*renewal.view.columns, renewal.view.written_at):
+            at = rows.schema.get_field_index(name)
+            column = rows.column(name).combine_chunks().take(as_arrow(source, pa.int64()))
+            rows = rows.set_column(at, rows.schema.field(at), column)
+    return rows
+
+
+def _renewal(rows: pa.Table, view: View, candidates: Ints, holders: Ints) -> Renewal:
+    names = (view.written_at, *view.columns)
+    has_one = np.zeros(len(candidates), bool)
+    for name in view.columns:
+        has_one |= as_mask(pc.is_valid(_at(rows, name, candidates)))
+    candidates, holders = candidates[has_one], holders[has_one]
+    differ = ~same_at(rows, candidates, rows, holders, names)
+    candidates, holders = candidates[differ], holders[differ]
+    # Each key's views, the one that it has among them, in the order in which they were written.
+    held = np.unique(holders)
+    key, row = np.concatenate([held, holders]), np.concatenate([held, candidates])
+    views = pa.table({"key": as_arrow(key, pa.int64()), **{name: plain(_at(rows, name, row)) for name in names}})
+    order = pc.sort_indices(views, [(name, "ascending") for name in views.column_names], null_placement="at_start")
+    order = order.to_numpy()
+    last = order[np.append(np.diff(key[order]) != 0, True)] if len(order) else order
+    last = last[row[last] != key[last]]
+    changed = ~same_at(rows, row[last], rows, key[last], view.columns)
+    return Renewal(view, key[last], row[last], changed)
+
+
+def _at(rows: pa.Table, name: str, places: Ints) -> pa.ChunkedArray:
+    return rows.column(name).take(as_arrow(places, pa.int64()))

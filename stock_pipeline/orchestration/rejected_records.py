@@ -1,0 +1,53 @@
+"""The table of rejected records as an asset, and what is shown of the ingests that wrote to it.
+
+Dagster does not materialize it on its own. An ingest writes its table and its rejected records together, and reports
+both. So this asset depends on the raw objects that its rows come from, not on the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import dagster as dg
+
+from stock_pipeline.ingest.daily import ingest_daily_prices
+from stock_pipeline.ingest.ticks import ingest_ticks
+from stock_pipeline.lake.object_store import ObjectStore
+from stock_pipeline.orchestration.ui.catalog import OWNERS, QUALITY, described, description_of
+from stock_pipeline.orchestration.ui.metadata import Metadata, column_schema, receipts_metadata
+from stock_pipeline.query import sql
+from stock_pipeline.receipts import Receipt
+from stock_pipeline.schemas import REJECTED_RECORDS
+
+rejected_records = dg.AssetSpec(
+    REJECTED_RECORDS.name,
+    deps=["raw_daily_prices", "daily_price_uploads", "raw_stream_ticks"],
+    description=description_of(
+        REJECTED_RECORDS,
+        f"{REJECTED_RECORDS.description} One object holds those of one raw object. The ingest that fills price_by_date "
+        "or stream_prices_history writes it, and replaces it whole when the raw object is ingested again.",
+    ),
+    group_name=QUALITY,
+    owners=OWNERS,
+    kinds={"s3", "parquet", "athena"},
+    tags={"layer": "rejected"},
+    # A rejected record has no column of the raw row: it holds that row as it came, and names its object.
+    metadata=described(column_schema(REJECTED_RECORDS), ingest_daily_prices, ingest_ticks, sql, table=REJECTED_RECORDS),
+)
+
+
+def with_rejected(receipts: Iterable[Receipt]) -> list[Receipt]:
+    """The receipts of ingests that put rows on record: rejected ones, conflicts, replaced values, refused files."""
+    return [r for r in receipts if r.etag and (r.rejected_rows or r.conflicts or r.replaced or r.refused)]
+
+
+def rejected_report(receipts: Sequence[Receipt], lake: ObjectStore) -> Metadata:
+    """What is shown of some ingests that put rows on record: counts, reasons and sources."""
+    uri = dg.MetadataValue.text(f"s3://{lake.bucket}/{REJECTED_RECORDS.prefix}")
+    return {**receipts_metadata(receipts), "dagster/uri": uri}
+
+
+def report_rejected(context: dg.AssetExecutionContext, receipts: Iterable[Receipt], lake: ObjectStore) -> None:
+    """Report, beside what a run materializes, that its ingests put rows on record, if they did."""
+    if own := with_rejected(receipts):
+        context.log_event(dg.AssetMaterialization(rejected_records.key, metadata=rejected_report(own, lake)))
