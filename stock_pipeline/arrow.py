@@ -22,6 +22,9 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
+_NOTHING = np.zeros(1 << 16, np.uint8)
+
+
 def as_numpy(array: pa.Array, dtype: type[np.generic]) -> npt.NDArray[Any]:
     """The values of a fixed-width array (not bool) as they lie in memory; whatever null slots hold is in there too."""
     values: npt.NDArray[Any] = np.frombuffer(array.buffers()[1] or b"", dtype=dtype)
@@ -94,3 +97,21 @@ def truths(column: pa.ChunkedArray) -> Bools:
     bits = [np.unpackbits(np.frombuffer(c.buffers()[1] or b"", np.uint8), bitorder="little") for c in column.chunks]
     parts = [part[chunk.offset :][: len(chunk)] for part, chunk in zip(bits, column.chunks, strict=True)]
     return np.concatenate([np.zeros(0, bool), *parts]).astype(bool)
+
+
+def nothing(type_: pa.DataType, count: int) -> pa.Array:
+    """An array of nulls, all of which lie in the same few bytes of zeros."""
+    global _NOTHING
+    if len(_NOTHING) < 8 * (count + 1):
+        _NOTHING = np.zeros(16 * (count + 1), np.uint8)
+    zeros = pa.py_buffer(_NOTHING)
+    if pa.types.is_dictionary(type_):
+        indices = nothing(pa.int32(), count)
+        return pa.DictionaryArray.from_arrays(indices, strings([]), safe=False)
+    buffers = [zeros, zeros, zeros] if pa.types.is_string(type_) else [zeros, zeros]
+    return pa.Array.from_buffers(type_, count, buffers, null_count=count)
+
+
+def zeros(count: int) -> pa.Int32Array:
+    """An array of zeros, all of which lie in the same few bytes."""
+    return pa.Array.from_buffers(pa.int32(), count, [None, nothing(pa.int32(), count).buffers()[1]])

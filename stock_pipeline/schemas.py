@@ -16,6 +16,7 @@ __all__ = [
     "DATABASE",
     "LATEST_PRICES",
     "PRICE_BY_DATE",
+    "PROVENANCE",
     "REASONS",
     "REJECTED",
     "REJECTED_RECORDS",
@@ -361,7 +362,11 @@ REJECTED_RECORDS = Table(
         Column("source", SYMBOL, "key of the staging object that the row came from"),
         Column("line", pa.int64(), "line of the row in the object, from 1; 0 for the whole file"),
         Column(
-            "place", pa.int32(), "number of the record in its line, from 0; null where a line is a row", True, since=2
+            "place",
+            pa.int32(),
+            "number of the record in its line, from 0; null where a line is a row",
+            nullable=True,
+            since=2,
         ),
         Column("reason", SYMBOL, "code from the closed list of reasons"),
         Column("detail", STRING, "what exactly was wrong, in words", nullable=True),

@@ -25,10 +25,10 @@ os.environ.update(NO_AWS)
 def sensor(waiting: int) -> dict[str, Any]:
     import dagster as dg
 
+    from stock_pipeline.lake.memory_store import MemoryStore
     from stock_pipeline.orchestration import resources
     from stock_pipeline.orchestration.batch import sensor as batch_sensor
     from stock_pipeline.orchestration.batch.sensor import daily_price_arrivals
-    from stock_pipeline_tests.support.memory_store import MemoryStore
 
     os.environ.update({"STOCK_PIPELINE_STAGING_BUCKET": "staging", "STOCK_PIPELINE_LAKE_BUCKET": "lake"})
     with dg.DagsterInstance.ephemeral() as instance:

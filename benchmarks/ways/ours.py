@@ -11,11 +11,11 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.folder_store import FolderStore
+from benchmarks.ways.bare_folder import BareFolder
 
 
 def main(what: str, staging_folder: str, lake_folder: str, *keys: str) -> None:
-    staging, lake = FolderStore(Path(staging_folder)), FolderStore(Path(lake_folder))
+    staging, lake = BareFolder(Path(staging_folder)), BareFolder(Path(lake_folder))
     now = datetime(2025, 1, 2, tzinfo=UTC)
     if what == "daily":
         from stock_pipeline.ingest.daily import ingest_daily_prices
@@ -32,7 +32,7 @@ def main(what: str, staging_folder: str, lake_folder: str, *keys: str) -> None:
     }))  # fmt: skip
 
 
-def _named(staging: FolderStore, key: str) -> list[str]:
+def _named(staging: BareFolder, key: str) -> list[str]:
     return [info.key for info in staging.list(key)] if key.endswith("/") else [key]
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.folder_store import FolderStore
+from benchmarks.ways.bare_folder import BareFolder
 from stock_pipeline.ingest.ticks import ingest_ticks
 from stock_pipeline.lake.merge import merge
 from stock_pipeline.lake.parquet import decode, encode
@@ -37,7 +37,7 @@ NOW = datetime(2024, 6, 4, 21, tzinfo=UTC)
 
 
 def update(folder: Path) -> dict[str, Any]:
-    staging, lake = FolderStore(folder / "staging"), FolderStore(folder / "lake")
+    staging, lake = BareFolder(folder / "staging"), BareFolder(folder / "lake")
     start = datetime(2024, 6, 4, 13, 30, tzinfo=UTC)
     names = default_symbols(SYMBOLS)
     batches = live_ticks(names, 7, 1000, start, batch=timedelta(seconds=1))
@@ -85,7 +85,7 @@ def recompute(folder: Path) -> dict[str, Any]:
     from stock_pipeline.maintenance import snapshot
     from stock_pipeline.query import duckdb_engine
 
-    lake = FolderStore(folder / "lake")
+    lake = BareFolder(folder / "lake")
     settings = Settings(lake_bucket="lake", tick_bucket_minutes=60)
 
     def sql(statement: str, parameters: Any = (), **_: object) -> pa.Table:
@@ -98,7 +98,7 @@ def recompute(folder: Path) -> dict[str, Any]:
 
 
 def scan(folder: Path) -> dict[str, Any]:
-    lake = FolderStore(folder / "lake")
+    lake = BareFolder(folder / "lake")
 
     def read() -> None:
         def newest(key: str) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from stock_pipeline.arrow import as_arrow, nothing
 from stock_pipeline.schemas import REJECTED
 
 
@@ -46,6 +47,12 @@ class Cleaned:
     notes: pa.Table = field(default_factory=no_records)
     unread: tuple[str, ...] = ()
     decided: Mapping[str, str] = field(default_factory=dict)
+
+    def places(self, rows: npt.NDArray[np.int64]) -> pa.Array:
+        """The place of some good rows (by their number) in their lines, null where a line is a row."""
+        if "place" not in self.good.column_names:
+            return nothing(pa.int32(), len(rows))
+        return self.good["place"].take(as_arrow(rows, pa.int64())).combine_chunks().fill_null(0)
 
     @property
     def rows(self) -> int:

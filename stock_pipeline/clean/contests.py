@@ -62,8 +62,8 @@ def contests(
     stays[few[rejected]] = False
     first = np.diff(group[out], prepend=-1) != 0
     numbered = np.cumsum(first) - 1
-    rivals = _rivals(values, rejected, np.flatnonzero(first), numbered)
-    details = _details(rivals, numbered, lines[few], telling_apart)
+    others = _others(values, rejected, np.flatnonzero(first), numbered)
+    details = _details(others, numbered, lines[few], telling_apart)
     place = np.where(stays, np.cumsum(stays) - 1, -1)
     return Contest(good.filter(booleans(stays)), stays, place, lines[few[rejected]], details)
 
@@ -123,7 +123,7 @@ def _filled(
 
 
 @dataclass(frozen=True)
-class _Rivals:
+class _Others:
     """For each row of contested keys, another line of its key: in which field, and with which value.
 
     `fields` are numbers of `NUMBERS`, and one more for the time; `theirs` is a row.
@@ -135,7 +135,7 @@ class _Rivals:
     theirs_value: Floats
 
 
-def _rivals(values: Sequence[Floats], order: Ints, starts: Ints, group: Ints) -> _Rivals:
+def _others(values: Sequence[Floats], order: Ints, starts: Ints, group: Ints) -> _Others:
     """Every row against one of its key with the greatest or the least value, in the first field that is contested."""
     table = np.array([column[order] for column in values])
     least, most = (np.array([extreme.reduceat(row, starts) for row in table]) for extreme in (np.fmin, np.fmax))
@@ -147,14 +147,14 @@ def _rivals(values: Sequence[Floats], order: Ints, starts: Ints, group: Ints) ->
         for extreme in (most, least)
     )
     theirs = np.where(mine == mine[top], bottom, top)
-    return _Rivals(fields, mine, order[theirs], mine[theirs])
+    return _Others(fields, mine, order[theirs], mine[theirs])
 
 
-def _details(rivals: _Rivals, group: Ints, lines: Ints, telling_apart: Sequence[str]) -> list[str]:
+def _details(others: _Others, group: Ints, lines: Ints, telling_apart: Sequence[str]) -> list[str]:
     """In words, which line has the same key and what else."""
     hint = f"; {' and '.join(telling_apart)} may tell them apart: give each its own symbol" if telling_apart else ""
     counts = np.bincount(group)[group]
-    found = zip(rivals.fields, rivals.mine, rivals.theirs, rivals.theirs_value, counts, strict=True)
+    found = zip(others.fields, others.mine, others.theirs, others.theirs_value, counts, strict=True)
     return [
         f"line {lines[other]} has the same symbol and date, but {_difference(field, here, there)}"
         f"{f' ({count} lines in all)' if count > 2 else ''}{hint}"

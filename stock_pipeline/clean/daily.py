@@ -27,7 +27,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from stock_pipeline.arrow import Bools, Codes, Ints, as_arrow, strings
+from stock_pipeline.arrow import Bools, Codes, Ints, as_arrow, nothing, strings
 from stock_pipeline.clean import Cleaned, no_records
 from stock_pipeline.clean.contests import Contest, contests
 from stock_pipeline.clean.findings import (
@@ -195,7 +195,7 @@ def _as_rejected(rows: DailyRows, lines: Ints, reasons: Sequence[Reason], detail
     order = np.argsort(lines, kind="stable").tolist()
     columns = {
         "line": as_arrow(lines[order], pa.int64()),
-        "place": pa.nulls(len(order), pa.int32()),
+        "place": nothing(pa.int32(), len(order)),
         "reason": strings(reasons[i] for i in order),
         "detail": strings(details[i] for i in order),
         "raw": strings(rows.lines.texts(lines[order]) if order else ()),

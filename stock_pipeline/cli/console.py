@@ -9,16 +9,17 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-Report = Callable[[int, int], None]
+from stock_pipeline.progress import Progress, Say
 
 _PLAIN_WIDTH = 240  # where there is no terminal there is no width; tables are then as wide as their content, up to this
 _BETWEEN_LINES = 5.0  # seconds
@@ -70,18 +71,18 @@ def text(value: object) -> Text:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Report]:
+def progress(what: str) -> Iterator[Progress]:
     """A callback (done, total) that shows how far the work is."""
     if not sys.stderr.isatty():
         yield _lines(what)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err(), transient=True) as bar:
+    with ProgressBar(*columns, console=err(), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _lines(what: str) -> Report:
+def _lines(what: str) -> Progress:
     started = last = time.monotonic()
 
     def report(done: int, total: int) -> None:
@@ -96,7 +97,7 @@ def _lines(what: str) -> Report:
 
 
 @contextmanager
-def live(what: str) -> Iterator[Callable[[str], None]]:
+def live(what: str) -> Iterator[Say]:
     """Show how something stands that goes on: on a terminal a line that changes, elsewhere one every few seconds."""
     if sys.stderr.isatty():
         with err().status(what) as status:
@@ -114,7 +115,7 @@ def live(what: str) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def working(what: str) -> Iterator[Callable[[str], None]]:
+def working(what: str) -> Iterator[Say]:
     """Show that something of unknown length goes on; the callback changes what is said about it."""
     if not sys.stderr.isatty():
         say(what)

@@ -77,16 +77,16 @@ def stream(
     own = starts_one()
     with aws(processor="lambda") as settings:
         from stock_pipeline.aws.kinesis import check_sent
-        from stock_pipeline.cli.tick_progress import Passage
+        from stock_pipeline.cli.tick_progress import TickProgress
 
         settings = with_symbols(settings, symbols)
         settings = settings if seed is None else replace(settings, seed=seed)
-        passage = Passage(settings)
+        arriving = TickProgress(settings)
         sent = _send(settings, file, rate, seconds, wrong)
         if own and sent.lines:
             with working("waiting until the tables have them"):
-                passage.wait_for(sent)
-                receipts = passage.receipts()
+                arriving.wait_for(sent)
+                receipts = arriving.receipts()
             check_sent(sent)
             _check_stored(receipts)
     _say_where_they_are(settings, own)

@@ -73,8 +73,8 @@ def _told(settings: Settings) -> list[Receipt]:
     return found
 
 
-class Passage:
-    """The way of ticks that are sent from now on."""
+class TickProgress:
+    """How far the ticks have come that are sent from now on."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError, WaiterError
@@ -11,15 +11,14 @@ from botocore.exceptions import ClientError, WaiterError
 from stock_pipeline.deploy.sam import artifacts_bucket, buckets_left
 from stock_pipeline.deploy.stack import client_of, described, stack_of
 from stock_pipeline.errors import DeployError
-
-Report = Callable[[str], None]
+from stock_pipeline.progress import Say
 
 _AT_ONCE = 1000  # objects that S3 deletes in one call
 _PATIENCE = {"Delay": 2, "MaxAttempts": 900}
 
 
 def destroy(
-    stage: str, *, delete_data: bool = False, report: Report = print, environ: Mapping[str, str] = os.environ
+    stage: str, *, delete_data: bool = False, report: Say = print, environ: Mapping[str, str] = os.environ
 ) -> None:
     """Delete a stage's stack and the packages that were uploaded for it; with `delete_data` its buckets as well.
 

@@ -150,7 +150,7 @@ class _Merging:
         def record_replaced(merged: Merged) -> None:
             # On record before the commit: once the partition is written, the replaced values exist nowhere else.
             found = Met.of(merged, incoming, chosen)
-            raw = self._lines_and_texts
+            raw = self._origins
             for records in recorded(found.where(found.replaced), self._owners, self._table, raw).values():
                 write_rejects(self._lake, self._table, self._group[0].info, records, self._now, add=True)
 
@@ -160,17 +160,18 @@ class _Merging:
         )  # fmt: skip
         self._account(partition, chosen, merged, incoming)
 
-    def _lines_and_texts(self, owner: int, at: Ints) -> tuple[Ints, list[str]]:
+    def _origins(self, owner: int, at: Ints) -> tuple[Ints, pa.Int32Array, list[str]]:
         cleaned = self._group[owner].cleaned
         assert cleaned
-        lines = cleaned.lines[at - self._starts[owner]]
-        return lines, cleaned.raw(lines.tolist())
+        rows = at - self._starts[owner]
+        lines = cleaned.lines[rows]
+        return lines, cleaned.places(rows), cleaned.raw(lines.tolist())
 
     def tell(self) -> None:
         """Make the records of what met other values."""
         if self._disputed:
             met = Met.joined(self._disputed)
-            found = told(met, self._rows, self._owners, self._agreed, self._table, self._lines_and_texts)
+            found = told(met, self._rows, self._owners, self._agreed, self._table, self._origins)
             for owner, conflicts in found.items():
                 self._group[owner].conflicts = conflicts
 

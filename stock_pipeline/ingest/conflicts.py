@@ -63,8 +63,8 @@ class Told:
     rescaled: tuple[str, ...] = ()
 
 
-Raw = Callable[[int, Ints], tuple[Ints, list[str]]]
-"""The lines and the texts of rows of the group (ascending numbers) that are of one source."""
+Raw = Callable[[int, Ints], tuple[Ints, pa.Int32Array, list[str]]]
+"""The lines, the places in them and the texts of rows of the group (ascending numbers) that are of one source."""
 
 
 def told(met: Met, rows: pa.Table, owners: Codes, agreed: Bools, table: Table, raw: Raw) -> dict[int, Told]:
@@ -98,12 +98,12 @@ def recorded(
     for owner in np.unique(owner_of).tolist():
         mine = np.flatnonzero(owner_of == owner)
         gave_way = met.replaced[mine]
-        lines, texts = raw(owner, met.at[mine])
+        lines, places, texts = raw(owner, met.at[mine])
         shown = np.array(texts, object)
         shown[gave_way] = as_text(met.stored.take(mine[gave_way]), table)
         columns = {
             "line": pa.array(lines),
-            "place": _places(met.rows, mine),
+            "place": places,
             "reason": pa.array(np.where(gave_way, Reason.REPLACED.value, Reason.CONFLICT.value).tolist()),
             "detail": detail.take(mine),
             "raw": pa.array(shown.tolist(), pa.string()),
@@ -113,13 +113,6 @@ def recorded(
         }
         found[owner] = pa.table(columns).cast(RECORDED)
     return found
-
-
-def _places(rows: pa.Table, mine: Ints) -> pa.ChunkedArray:
-    """The places of rows in their lines; null where a line is a row."""
-    if "place" not in rows.column_names:
-        return pa.chunked_array([pa.nulls(len(mine), pa.int32())])
-    return rows["place"].take(mine).fill_null(0)
 
 
 def _lines(found: Sequence[Run], owners: Codes) -> dict[int, tuple[str, ...]]:

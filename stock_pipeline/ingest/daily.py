@@ -6,7 +6,7 @@ always ingested whole, so their rejected records can be replaced whole too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -19,6 +19,7 @@ from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObje
 from stock_pipeline.lake.transforms import by_year
 from stock_pipeline.parse.daily.hints import Hints
 from stock_pipeline.parse.daily.parser import parse_daily_prices
+from stock_pipeline.progress import Progress
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline.settings import MIB
@@ -30,8 +31,6 @@ GROUP_ROWS, GROUP_BYTES = 2_000_000, 256 * MIB
 short one."""
 
 _READERS = 8
-
-Progress = Callable[[int, int], None]
 
 
 def ingest_daily_prices(

@@ -6,9 +6,10 @@ symbol at a time. The rule:
 
 - All prices of a row differ by one factor, and so do five rows or more of one symbol of the file, each within 0.5 %. A
   factor within 1 % of 1 is no factor, but prices that are a little off.
-- Where no row before the last of these agrees with a stored one that another file gave, they lie before a date, that of
-  the symbol's next row in the file. If the factor is that of a split, it is called one. Which of the two sides is the
-  adjusted one is told by the step of its closes at that date: the adjusted one has the smaller.
+- Where no row before the last of these agrees with a stored one that another file gave, they lie before a date: that of
+  the symbol's next row in the file, or a later one where that row is not stored yet. If the factor is that of a split,
+  it is called one. Which of the two sides is the adjusted one is told by the step of its closes at that date: the
+  adjusted one has the smaller.
 """
 
 from __future__ import annotations
@@ -149,6 +150,8 @@ def _said(compared: Compared, given: pa.Table, factors: Floats, run: Ints, timel
         return f"prices are {1 / factor:.4g} times the stored ones: {rows}, from {start} to {end}"
     after = timeline.following(last)
     when = f"after {end}" if after is None else f"on {compared.rows[day][after]}"
+    if after is not None and not timeline.agreed[after]:  # it is new here, and tells nothing of its own day
+        when += " or later"
     if after is not None:
         close = table.scaled[-1]
         here, stored = (t[close][int(run[-1])].as_py() for t in (given, compared.met))

@@ -26,6 +26,7 @@ from stock_pipeline.lake.partitions import merge_into_partition, read_partition
 from stock_pipeline.lake.transforms import BUCKET_MINUTES, by_bucket
 from stock_pipeline.parse.files import Unpacked, unpack
 from stock_pipeline.parse.ticks.parser import parse_tick_objects
+from stock_pipeline.progress import Progress
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY, TRADE_CORRECTIONS
 from stock_pipeline.settings import MIB, Settings
@@ -36,8 +37,6 @@ GROUP_BYTES = 128 * MIB
 """Objects are merged together up to so many bytes (unpacked), whatever their number."""
 
 _READERS = 16
-
-Progress = Callable[[int, int], None]
 
 
 def ingest_ticks(

@@ -62,13 +62,17 @@ def _renewal(rows: pa.Table, view: View, candidates: Ints, holders: Ints) -> Ren
     # Each key's views, the one that it has among them, in the order in which they were written.
     held = np.unique(holders)
     key, row = np.concatenate([held, holders]), np.concatenate([held, candidates])
-    views = pa.table({"key": as_arrow(key, pa.int64()), **{name: plain(_at(rows, name, row)) for name in names}})
-    order = pc.sort_indices(views, [(name, "ascending") for name in views.column_names], null_placement="at_start")
-    order = order.to_numpy()
+    order = np.lexsort([*(_ordinals(_at(rows, name, row)) for name in reversed(names)), key])
     last = order[np.append(np.diff(key[order]) != 0, True)] if len(order) else order
     last = last[row[last] != key[last]]
     changed = ~same_at(rows, row[last], rows, key[last], view.columns)
     return Renewal(view, key[last], row[last], changed)
+
+
+def _ordinals(column: pa.ChunkedArray) -> Ints:
+    """Integers that sort as the values do, null before all of them."""
+    found = np.unique(plain(column).to_numpy(), return_inverse=True)[1]
+    return np.where(as_mask(pc.is_valid(column)), found + 1, 0)
 
 
 def _at(rows: pa.Table, name: str, places: Ints) -> pa.ChunkedArray:

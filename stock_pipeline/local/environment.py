@@ -23,13 +23,12 @@ from stock_pipeline.deploy.sources import functions, requirements_of
 from stock_pipeline.errors import DeployError, LocalAwsError
 from stock_pipeline.extras import require
 from stock_pipeline.local.folders import REQUIREMENTS, LocalFolders, default_root, exclusive
-
-Report = Callable[[str], None]
+from stock_pipeline.progress import Say
 
 _STAMP = ".installed-from"
 
 
-def ensure_environment(root: Path | None = None, on_progress: Report | None = None) -> LocalFolders:
+def ensure_environment(root: Path | None = None, on_progress: Say | None = None) -> LocalFolders:
     """Install under a root what is not there yet; returns its folders.
 
     Takes no time when all is there, else up to a minute; `on_progress` then gets a sentence first. Safe to call from

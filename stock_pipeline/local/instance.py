@@ -28,9 +28,10 @@ from typing import Any
 from stock_pipeline.deploy.stack import settings_of
 from stock_pipeline.errors import LocalAwsError
 from stock_pipeline.local.emulator import spawn, wait_until_ready
-from stock_pipeline.local.environment import Report, ensure_environment
+from stock_pipeline.local.environment import ensure_environment
 from stock_pipeline.local.folders import LocalFolders, default_root, exclusive, is_held, locked
 from stock_pipeline.local.stack import ACCESS_KEY, REGION, SECRET_KEY, deploy, parameters_of_environment
+from stock_pipeline.progress import Say
 
 _STOP_WITHIN = 12.0  # seconds
 _POLL = 0.02
@@ -146,7 +147,7 @@ def start(
     parameters: Mapping[str, str] | None = None,
     installed: Path | None = None,
     enforce_iam: bool = False,
-    on_progress: Report | None = None,
+    on_progress: Say | None = None,
 ) -> LocalAws:
     """Start the local AWS of a root, deploy the stack to it and return it, to be ended with `stop()`.
 
@@ -176,7 +177,7 @@ def local_aws(
     stage: str = "local",
     parameters: Mapping[str, str] | None = None,
     installed: Path | None = None,
-    on_progress: Report | None = None,
+    on_progress: Say | None = None,
 ) -> Iterator[LocalAws]:
     """The local AWS of a root for the length of a block: the one that runs, or one started for this.
 

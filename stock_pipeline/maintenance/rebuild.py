@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.errors import ObjectNotFound, RowsWouldBeLost
-from stock_pipeline.ingest.daily import MAX_BYTES, Progress, ingest_daily_prices
+from stock_pipeline.errors import RowsWouldBeLost
+from stock_pipeline.ingest.daily import MAX_BYTES, ingest_daily_prices
+from stock_pipeline.lake.memory_store import MemoryStore
 from stock_pipeline.lake.merge import merge
-from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObject
+from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.outcome import Outcome
+from stock_pipeline.lake.overlay_store import OverlayStore
 from stock_pipeline.lake.partitions import attempts, partition_key, read_partition, read_version, swap
 from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.lake.transforms import year_partition
+from stock_pipeline.progress import Progress
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE, Reason
 from stock_pipeline.staging.keys import raw_keys_of_year
@@ -50,42 +52,18 @@ def rebuild_year(
         # What a person has taken out stays out, unless somebody has ingested it again.
         keys = [key for key in raw_keys_of_year(staging, year) if key not in removed - stored_from]
         _refuse_loss(stored_from, keys, partition)
-        rebuilt = _Rebuilding(lake, key)
+        rebuilt = MemoryStore()
+        building = OverlayStore(lake, rebuilt, [key])
         receipts: list[Receipt] = []
         for replace, run in itertools.groupby(keys, restatements.__contains__):
             receipts += ingest_daily_prices(
-                list(run), staging=staging, lake=rebuilt, replace=replace, max_bytes=max_bytes, now=now,
+                list(run), staging=staging, lake=building, replace=replace, max_bytes=max_bytes, now=now,
                 on_progress=_shifted(on_progress, len(receipts), len(keys)),
             )  # fmt: skip
         _refuse_lost_values(stored, read_partition(rebuilt, PRICE_BY_DATE, partition), partition)
-        if rebuilt.object is None or swap(lake, key, rebuilt.object.data, etag):
+        if not rebuilt.objects or swap(lake, key, rebuilt.get(key).data, etag):
             return receipts
     raise AssertionError("attempts() ends by raising")  # pragma: no cover - as it says
-
-
-class _Rebuilding:
-    """A lake in which one object is being written anew: it is kept in memory, everything else is the lake's."""
-
-    def __init__(self, lake: ObjectStore, key: str) -> None:
-        self.bucket = lake.bucket
-        self._lake, self._key = lake, key
-        self.object: StoredObject | None = None
-
-    def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
-        if key != self._key:
-            return self._lake.get(key, max_bytes=max_bytes)
-        if self.object is None:
-            raise ObjectNotFound(key, f"{key} is not rebuilt yet")
-        return self.object
-
-    def put(self, key: str, data: bytes, *, if_match: str | None = None, if_none_match: bool = False) -> str:
-        if key != self._key:
-            return self._lake.put(key, data, if_match=if_match, if_none_match=if_none_match)
-        self.object = StoredObject(ObjectInfo(key, "rebuilding", len(data), datetime.now(UTC)), data)
-        return self.object.info.etag
-
-    def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
-        return self._lake.list(prefix, start_after=start_after)  # pragma: no cover - a store lists; no ingest asks it
 
 
 def _refuse_loss(stored_from: set[str], keys: list[str], partition: str) -> None:

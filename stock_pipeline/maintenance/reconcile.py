@@ -2,8 +2,9 @@
 
 A table has seen a version of an object when it holds rows of that source which were stored after the version appeared,
 or when the source's rejected record is of that version. What is not provably seen counts as unseen: to ingest it again
-adds nothing. There is no ledger beside the tables; where an ingest leaves no row to tell of it (every row was there
-already, from other sources), `repair` leaves the object an empty rejected record, so that it is not taken up again.
+adds nothing. Nothing beside the tables lists what was ingested. Where an ingest leaves no row of its source (every row
+was there already, from other sources), `repair` leaves the object an empty rejected record, so that it is not taken up
+again.
 
 What bounds the cost: only objects that appeared within a window are asked about, and only partition objects that were
 written after the earliest of those can hold rows of them.
@@ -11,7 +12,7 @@ written after the earliest of those can hold rows of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from stock_pipeline.ingest.ticks import ingest_ticks, options_of
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.parquet import decode
 from stock_pipeline.lake.rejected_records import is_judged, write_judged
+from stock_pipeline.progress import Progress
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
 from stock_pipeline.settings import Settings
@@ -40,8 +42,6 @@ _DELIVERY = timedelta(days=2)
 """Firehose names an object by the hour of its first tick, and tries for a day to deliver it."""
 
 _READERS = 8
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def repair(
     ):
         if infos:
             ingested = ingest_each([info.key for info in infos], ingest)
-            _leave_word({info.key: info for info in infos}, ingested.receipts, table, lake, now)
+            _record_as_judged({info.key: info for info in infos}, ingested.receipts, table, lake, now)
             receipts += ingested.receipts
             failed |= ingested.not_done
     return Repaired(receipts, failed)
@@ -182,10 +182,10 @@ def _last_stored(lake: ObjectStore, key: str, table: Table) -> dict[str, datetim
     return dict(zip(last["source"].to_pylist(), last["loaded_max"].to_pylist(), strict=True))
 
 
-def _leave_word(
+def _record_as_judged(
     infos: Mapping[str, ObjectInfo], receipts: Sequence[Receipt], table: Table, lake: ObjectStore, now: datetime
 ) -> None:
-    """See to it that an object of which no row was stored is known as seen the next time."""
+    """Put an empty rejected record for each object of which no row was stored, so that it counts as seen."""
     silent = [receipt.source for receipt in receipts if not (receipt.inserted or receipt.updated)]
     with ThreadPoolExecutor(_READERS) as threads:
         list(threads.map(lambda key: write_judged(lake, table, infos[key], now), silent))

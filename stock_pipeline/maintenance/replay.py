@@ -6,7 +6,7 @@ source's rejected records are replaced whole by those of its last ingest; so it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,14 +16,13 @@ from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.ingest.ticks import ingest_ticks, options_of
 from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.rejected_records import read_rejects
+from stock_pipeline.progress import Progress
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE, STREAM_PRICES_HISTORY, Reason, Table
 from stock_pipeline.settings import Settings
 
 TARGETS: dict[str, Table] = {table.name: table for table in (PRICE_BY_DATE, STREAM_PRICES_HISTORY)}
 """The tables that rows can be rejected from."""
-
-Progress = Callable[[int, int], None]
 
 
 def rejected_records(

@@ -2,7 +2,8 @@
 
 Dagster's own launcher leaves it to the code server to notice that a run's process has ended. When the code server dies
 with its runs (the machine restarts, `dev` is killed), nobody does: such a run would count as started for ever, its
-partition stay taken, and no sensor hand its arrivals over again. This launcher lets the daemon's run monitoring look.
+partition would stay taken, and no sensor would request a run of its objects again. This launcher lets the daemon's run
+monitoring look.
 
 It is for an instance whose processes share a machine, as that of `stock-pipeline dev`. Launchers of containers, such as
 EcsRunLauncher, can tell by themselves.

@@ -22,7 +22,7 @@ from stock_pipeline.orchestration.batch.config import SourcesConfig
 from stock_pipeline.orchestration.lineage.events import by_target, materialization, without_partition
 from stock_pipeline.orchestration.partitions import DAILY
 from stock_pipeline.orchestration.resources import Buckets
-from stock_pipeline.orchestration.retries import told
+from stock_pipeline.orchestration.retries import as_dagster_failures
 from stock_pipeline.orchestration.ui.metadata import noteworthy, progress
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.simulate.daily import default_symbols, write_raw_daily_prices
@@ -52,7 +52,7 @@ def simulate_sessions(
 ) -> Iterator[dg.AssetMaterialization]:
     """Writes the raw object of each session of XNYS in the range; what is there already stays as it is."""
     days = _sessions(config)
-    with told():
+    with as_dagster_failures():
         settings, staging = buckets.settings, buckets.staging
         symbols = default_symbols(config.symbols or settings.symbols)
         context.log.info(f"{len(days):,} sessions × {len(symbols):,} symbols into s3://{staging.bucket}/daily_prices/")
@@ -89,7 +89,7 @@ def rebuild_from_raw(context: dg.OpExecutionContext, buckets: Buckets, config: R
     years = range(config.first, (config.last or config.first) + 1)
     if not years:
         raise dg.Failure(f"{config.last} lies before {config.first}", allow_retries=False)
-    with told():
+    with as_dagster_failures():
         limit, report = buckets.settings.max_object_bytes, progress(context.log.info, "raw objects")
         for year in years:
             receipts = rebuild(year, staging=buckets.staging, lake=buckets.lake, max_bytes=limit, on_progress=report)
@@ -121,7 +121,7 @@ def restate_from_files(context: dg.OpExecutionContext, buckets: Buckets, config:
     """Lets the values of files take the place of other values stored for the same symbol and session."""
     if not config.sources:
         raise dg.Failure("name the keys to restate from in sources", allow_retries=False)
-    with told():
+    with as_dagster_failures():
         receipts = ingest_daily_prices(
             config.sources, staging=buckets.staging, lake=buckets.lake, replace=True, symbol=config.symbol,
             hints=config.hints, max_bytes=buckets.settings.max_object_bytes,
@@ -156,7 +156,7 @@ class ReplayConfig(dg.Config):
 @dg.op(out={}, tags={"layer": "clean"})
 def replay_sources(context: dg.OpExecutionContext, buckets: Buckets, config: ReplayConfig) -> Events:
     """Ingests the sources of rejected records again, whole, and shows it as the assets' own runs do."""
-    with told():
+    with as_dagster_failures():
         staging, lake = buckets.staging, buckets.lake
         receipts = replay(
             staging, lake, buckets.settings, tables=config.tables, sources=config.sources, reasons=config.reasons,
@@ -189,7 +189,7 @@ class RemoveConfig(dg.Config):
 @dg.op(out=dg.Out(dg.Nothing), tags={"layer": "clean"})
 def take_rows_out(context: dg.OpExecutionContext, buckets: Buckets, config: RemoveConfig) -> None:
     """Takes the rows of a source out of its tables, with a record of each, and builds the latest prices again."""
-    with told():
+    with as_dagster_failures():
         found = find_source(config.source, buckets.lake, buckets.settings)
         removed = remove(found, buckets.staging, buckets.lake, buckets.settings)
     context.log.info(f"{removed:,} rows of {found.source} taken out of {found.table.name}")
@@ -247,7 +247,7 @@ def _sessions(config: BackfillConfig) -> list[date]:
         raise dg.Failure(f"start and end are days as YYYY-MM-DD: {error}", allow_retries=False) from error
     if end > last:
         raise dg.Failure(f"{end} has not closed yet; the last closed session is {last}", allow_retries=False)
-    with told():
+    with as_dagster_failures():
         days = sessions(start, end)
     if not days:
         raise dg.Failure(f"there is no session of XNYS from {start} to {end}", allow_retries=False)

@@ -1,4 +1,4 @@
-"""Which errors are worth a retry, and how the others are told."""
+"""Which errors are worth a retry, and how Dagster shows the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WAIT = 5.0  # seconds
 
 
 @contextmanager
-def told(*, retries: int = RETRIES) -> Iterator[None]:
+def as_dagster_failures(*, retries: int = RETRIES) -> Iterator[None]:
     """Run the work of an asset so that its errors reach the UI as what they are.
 
     A store that does not answer and a lost race are tried again, if there are to be retries. Any other error of this

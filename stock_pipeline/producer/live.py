@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _TURN_SECONDS = 0.25  # so often live ticks, and a recording at a rate, are sent
 _TURN = timedelta(seconds=_TURN_SECONDS)
-Progress = Callable[[Sent], None]
+OnSent = Callable[[Sent], None]
 
 
 def produce_live(
@@ -35,7 +35,7 @@ def produce_live(
     rate: float,
     seconds: float | None = None,
     faults: Faults | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnSent | None = None,
     stop: Event | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     deadline: float = DEADLINE,
@@ -67,7 +67,7 @@ def replay(
     rate: float | None = None,
     faults: Faults | None = None,
     seed: int = 0,
-    on_progress: Progress | None = None,
+    on_progress: OnSent | None = None,
     stop: Event | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     deadline: float = DEADLINE,
@@ -95,7 +95,7 @@ def _feed(
     due: Iterable[tuple[datetime, list[bytes]]],
     faults: Faults | None,
     seed: int,
-    on_progress: Progress | None,
+    on_progress: OnSent | None,
     stop: Event | None,
     now: Callable[[], datetime],
     deadline: float,

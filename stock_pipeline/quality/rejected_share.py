@@ -35,10 +35,10 @@ class Share:
         return 100 * self.rejected.num_rows / total if total else 0.0
 
     def judged(self, settings: Settings) -> Finding:
-        """What the levels of the settings say. A file that was refused whole has unknown rows and is always told."""
+        """What the levels of the settings say. A file refused whole has unknown rows, so it is always a finding."""
         refused = pc.sum(pc.equal(self.rejected["reason"], Reason.FILE_REFUSED.value)).as_py() or 0
         error = self.percent > settings.rejected_fail_percent
-        told = error or self.percent > settings.rejected_warn_percent or bool(refused)
+        found = error or self.percent > settings.rejected_warn_percent or bool(refused)
         counts = {
             "rejected": self.rejected.num_rows,
             "rejected_percent": round(self.percent, 3),
@@ -48,7 +48,7 @@ class Share:
         }
         rows = self.rejected.num_rows
         said = f"{rows:,} of {rows + self.stored:,} rows were rejected"
-        return Finding(rows if told else 0, self._by_source(), counts, error, said)
+        return Finding(rows if found else 0, self._by_source(), counts, error, said)
 
     def _by_source(self) -> pa.Table:
         """How many rows of each source were rejected for each reason, most first."""

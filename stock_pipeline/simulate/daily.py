@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
@@ -18,6 +18,7 @@ from pyarrow import csv
 
 from stock_pipeline.errors import SimulationError
 from stock_pipeline.parse.symbols import is_symbol
+from stock_pipeline.progress import Progress
 from stock_pipeline.settings import DEFAULT_SYMBOLS
 from stock_pipeline.simulate.market import bars_of_year
 from stock_pipeline.simulate.rng import digest
@@ -119,7 +120,7 @@ def write_raw_daily_prices(
     sessions: Sequence[date],
     symbols: Sequence[str],
     seed: int,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> list[RawObject]:
     """Simulate sessions and write one CSV object for each; returns them in the order of their days.
 

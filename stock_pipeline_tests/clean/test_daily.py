@@ -218,8 +218,8 @@ def test_values_are_kept_to_the_last_bit_and_blanks_are_null():
 def test_a_rejected_row_comes_with_its_line_and_text():
     cleaned = load(f"{HEADER}\n{','.join(GOOD.values())}\nAAPL,,,,,,,\r\nshort\n")
     assert cleaned.rejected.to_pylist() == [
-        {"line": 3, "reason": "missing_date", "detail": "date is blank", "raw": "AAPL,,,,,,,"},
-        {"line": 4, "reason": "ragged_row", "detail": "1 cells, the header has 8", "raw": "short"},
+        {"line": 3, "place": None, "reason": "missing_date", "detail": "date is blank", "raw": "AAPL,,,,,,,"},
+        {"line": 4, "place": None, "reason": "ragged_row", "detail": "1 cells, the header has 8", "raw": "short"},
     ]
     assert cleaned.lines.tolist() == [2]
     assert cleaned.raw([2, 4]) == [",".join(GOOD.values()), "short"]

@@ -28,7 +28,7 @@ def test_again_writes_and_adds_nothing(run: Run, aws: None) -> None:
     again = run("backfill", "--start", "2024-01-02", "--end", "2024-01-05", "--symbols", "AAPL,MSFT")
     assert "4 of 4 raw objects were new or changed" in first.stderr
     assert "0 of 4 raw objects were new or changed" in again.stderr
-    assert again.stdout.splitlines()[-1].replace("│", "").split() == ["2024", "4", "8", "0", "8", "0", "0"]
+    assert again.stdout.splitlines()[-1].replace("│", "").split() == ["2024", "4", "8", "0", "0", "8", "0", "0"]
 
 
 def test_symbols_may_be_a_number(run: Run, aws: None) -> None:

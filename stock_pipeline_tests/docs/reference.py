@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import typer.main
 
 from stock_pipeline.cli.main import app
+from stock_pipeline.parse.ticks.others import OTHERS
+from stock_pipeline.parse.ticks.shapes import Shape
+from stock_pipeline.parse.ticks.vendors import FORMS
 from stock_pipeline.schemas import REASONS, TABLES, Table
 from stock_pipeline.settings import Settings, documented, variable
+from stock_pipeline_tests.docs import daily_files
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 REFERENCE = DOCS / "reference.md"
@@ -115,6 +120,50 @@ return. `rows = inserted + duplicates + updated + conflicts + the sum of rejecte
 """
 
 
+TICKS_HEAD = """## Ticks
+
+What is read as a tick: a JSON object a line, an array of them, or several joined without a newline. Keys are
+case-sensitive. A path leads through keys and places in arrays, `[]` is every trade of a list, and of two names with
+`or` the first that has a value counts. Numbers may be texts. A time is UTC without a zone: `YYYY-MM-DD HH:MM:SS[.f]`
+(also with `T`, a comma, an offset, `Z`, ` UTC`), FIX's `YYYYMMDD-HH:MM:SS[.f]`, `{"seconds", "nanoseconds"}`, or an
+epoch, as a number or a text, with a fraction or without, in the unit that its size tells (below 1e11 seconds, below
+1e14 milliseconds, below 1e17 microseconds, else nanoseconds). Nanoseconds count for the order of trades.
+
+| form | told by | symbol | price | size | time | id |
+|---|---|---|---|---|---|---|"""
+
+TICK_IDS = """### What an id promises
+
+The key of a tick is its symbol and its event id; delivered again, it adds nothing.
+
+- The id of this project's own form is taken as it is, and must be unique within its symbol. The same id with other
+  values is a `conflict` as long as both times lie in one object of history (one bucket of event time); with a time in
+  another bucket it is another row.
+- A vendor's id becomes `vendor:…:id`, with what it is unique within: for Alpaca and Massive the exchange, the
+  reporting facility, the session (the date in New York) and the trade's own time in nanoseconds, as their numbers
+  begin anew each session; for Coinbase the product; for tardis and cryptofeed the exchange.
+- An id of 0, or of nothing but zeros, is none. Without an id, one is derived from the object's key, its content and
+  the place in it: the same object adds nothing, delivered again or copied to another bucket, however it was uploaded.
+  A message that a producer sends twice, or that lies in two objects, is two rows.
+- Alpaca's cancels (`x`) and corrections (`c`) find their trade by symbol, exchange, session, number, price and size.
+
+A one-letter class after a dash or slash gets its dot (`BRK-B` is `BRK.B`, Yahoo's `AGM-A` is `AGM.A`), so a vendor
+who writes preferreds that way cannot be mixed with one who writes classes. Databento's prices without a point are
+billionths.
+"""
+
+SKIPPED_HEAD = """### What is skipped, and what is not known
+
+These messages hold no trade: they are skipped and counted. A message of no form and on no list is rejected as
+`unknown_message`, once, with the forms that are nearest. Bitfinex, Gemini v1 and Kite name the symbol in their
+subscription only; such a message is rejected once as `missing_symbol`, unless a symbol was put into it. An empty list
+of trades is skipped. `*` stands for any text; without `=` a key is there; messages that are told by keys alone have
+no others, unless `...` says so.
+
+| vendor | messages |
+|---|---|"""
+
+
 def render() -> str:
     """The whole page."""
     parts = [
@@ -128,8 +177,12 @@ def render() -> str:
     ]
     parts += [_table(table) for table in TABLES.values()]
     parts += [
+        daily_files.section(),
         REASONS_HEAD + "\n" + "\n".join(f"| `{r.value}` | {text} |" for r, text in REASONS.items()) + "\n",
         RECEIPTS,
+        TICKS_HEAD + "\n" + "\n".join(_forms()) + "\n",
+        TICK_IDS,
+        SKIPPED_HEAD + "\n" + "\n".join(_skipped()) + "\n",
     ]
     return "\n".join(part.strip("\n") + "\n" for part in parts)
 
@@ -190,6 +243,32 @@ def _settings() -> Iterator[str]:
         default = "" if field.default is None else field.default
         shown = ",".join(default) if isinstance(default, tuple) else str(default)
         yield f"| `{variable(field.name)}` | {meanings[variable(field.name)]} | {f'`{shown}`' if shown else ''} |"
+
+
+def _forms() -> Iterator[str]:
+    """A line for each form of tick."""
+    for shape in FORMS.shapes[:-1]:  # the last is the first one without its time
+        told = ", ".join(f"`{sign.text}`" for sign in shape.signs).replace("|", "\\|")
+        cells = [_place(shape, role) for role in ("symbol", "price", "size", "time", "id")]
+        yield f"| {shape.name} | {told} | {' | '.join(cells)} |"
+
+
+def _place(shape: Shape, role: str) -> str:
+    """Where a field is, as a path from the message on."""
+    text = getattr(shape, role)
+    if not text:
+        return "none"
+    way = f"{shape.trades.replace('.*.', '[].')}[]." if shape.trades else ""
+    names = [name[1:] if name.startswith("/") else f"{way}{name}" for name in text.split("|")]
+    inside = f" (in `{shape.inside}`)" if role == "symbol" and shape.inside not in ("", "*") else ""
+    return " or ".join(f"`{name}`" for name in names) + inside
+
+
+def _skipped() -> Iterator[str]:
+    """A line for each vendor that has messages without trades."""
+    for vendor, others in groupby(OTHERS, key=lambda other: other.vendor):
+        texts = "; ".join(f"`{other.what}`" for other in others).replace("|", "\\|")
+        yield f"| {vendor} | {texts} |"
 
 
 def _table(table: Table) -> str:

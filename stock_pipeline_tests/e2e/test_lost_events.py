@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from stock_pipeline.lake.memory_store import MemoryStore
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.maintenance.reconcile import find_unseen, repair
@@ -17,7 +18,6 @@ from stock_pipeline.simulate.daily import write_raw_daily_prices
 from stock_pipeline.simulate.ticks import simulate_ticks, to_json_lines
 from stock_pipeline.trading_calendar.sessions import sessions
 from stock_pipeline_tests.support.local_aws import NewStack, Stack, eventually
-from stock_pipeline_tests.support.memory_store import MemoryStore
 
 pytestmark = pytest.mark.e2e
 

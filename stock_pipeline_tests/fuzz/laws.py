@@ -69,6 +69,8 @@ def check(kind: str, data: bytes, number: int = 0) -> str:
             if kind == "daily":
                 _same_in_small_blocks(data, cleaned, hints)
                 _same_in_another_order(data, cleaned, hints, number)
+            else:
+                _same_by_layouts_and_wherever_cut(data, cleaned, number)
             outcome = "read"
         if number % _WHOLE_INGEST == 0:
             _ingested_twice(kind, data)
@@ -80,7 +82,12 @@ def _read_daily(data: bytes, hints: Hints) -> Cleaned:
 
 
 def _read_ticks(data: bytes) -> Cleaned:
-    return clean_ticks(parse_ticks(data, "bucket/key@1"), NOW)
+    return clean_ticks(parse_ticks(data, "stock_stream/key"), NOW)
+
+
+def _taking_back(data: bytes) -> list[int]:
+    """The lines of messages that take a trade back."""
+    return list(parse_ticks(data, "stock_stream/key").corrections["line"].to_pylist())
 
 
 def _hold(kind: str, data: bytes, cleaned: Cleaned) -> None:
@@ -92,6 +99,8 @@ def _hold(kind: str, data: bytes, cleaned: Cleaned) -> None:
         raise Broken(f"reasons {reasons} are not on the list")
     lines = _lines(kind, data)
     numbers = [*cleaned.lines.tolist(), *(row["line"] for row in rejected)]
+    if kind == "ticks":
+        numbers += _taking_back(data)
     if lines is None:
         return
     if any(not 1 <= number <= max(len(lines), 1) for number in numbers):
@@ -228,6 +237,21 @@ def _same_in_small_blocks(data: bytes, cleaned: Cleaned, hints: Hints) -> None:
         raise Broken("cut into small blocks, other things were decided")
     if other.lines.tolist() != cleaned.lines.tolist():
         raise Broken("cut into small blocks, the rows are of other lines")
+
+
+def _same_by_layouts_and_wherever_cut(data: bytes, cleaned: Cleaned, number: int) -> None:
+    """Ticks are the same by layouts and one by one, and wherever blocks are cut."""
+    with (
+        patch("stock_pipeline.parse.ticks.columnar.WORTH", 1),
+        patch("stock_pipeline.parse.ticks.columnar._SHARE", 1),
+        patch("stock_pipeline.parse.ticks.parser.BLOCK", 1 + number % 300),
+    ):
+        other = _read_ticks(data)
+    for name in ("good", "rejected"):
+        if sorted(map(repr, _listed(getattr(other, name)))) != sorted(map(repr, _listed(getattr(cleaned, name)))):
+            raise Broken(f"by layouts and cut elsewhere, {name} is another")
+    if (other.lines.tolist(), other.skipped) != (cleaned.lines.tolist(), cleaned.skipped):
+        raise Broken("by layouts and cut elsewhere, the rows are of other lines")
 
 
 def _listed(table: Any) -> list[dict[str, Any]]:

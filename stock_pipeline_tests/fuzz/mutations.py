@@ -13,6 +13,8 @@ from random import Random
 from typing import Any
 
 from stock_pipeline_tests.corpus import content, files
+from stock_pipeline_tests.support.vendor_messages import MESSAGES, VALUES
+from stock_pipeline_tests.support.vendor_messages import message as message_of
 
 LONGEST = 4096
 
@@ -46,9 +48,15 @@ _VALUES: tuple[Any, ...] = (
 )  # fmt: skip
 _KEYS = (
     "symbol", "price", "size", "produced_at", "event_id", "T", "S", "p", "s", "t", "i", "x", "ev", "sym", "trfi",
-    "type", "data", "v", "product_id", "time", "trade_id", "note",
+    "type", "data", "v", "product_id", "time", "trade_id", "note", "e", "E", "q", "c", "z", "ds", "trft", "channel",
+    "topic", "ch", "arg", "events", "id", "amount", "qty", "px", "timestamp", "exchange", "stream", "event", "oi", "op",
 )  # fmt: skip
 
+_TAKING_BACK = (
+    '{"T":"x","S":"QXN","i":101,"x":"D","p":81.1,"s":25000,"a":"C","z":"A","t":"2024-06-03T11:00:30Z"}',
+    '{"T":"c","S":"QXI","x":"M","oi":200,"op":541.3,"os":2500,"oc":[" "],"ci":201,"cp":451.3,"cs":2500,"cc":[" "],'
+    '"z":"B","t":"2024-06-03T11:00:25Z"}',
+)
 _DATES = (
     "%Y-%m-%d",
     "%Y-%m-%d",
@@ -128,7 +136,24 @@ def _cell(name: str, random: Random, form: str) -> str:
     return str(random.choice((random.randint(1, 9), random.randint(1, 99) / 8)))
 
 
+def _vendors_message(random: Random) -> str:
+    """A message of any vendor's form, plain but for a few of its values."""
+    form = random.choice(list(MESSAGES))
+
+    def value(name: str, n: int) -> str:
+        return VALUES[name](n) if random.random() < 0.9 else random.choice(_CELLS).replace('"', "")
+
+    text = message_of(form, random.randrange(1000), random.choice((1, 1, 2, 3)), value)
+    if random.random() < 0.2:
+        text = f"[{text},{message_of(form, random.randrange(1000))}]"
+    return text.replace('":', '": ').replace(",", ", ") if random.random() < 0.2 else text
+
+
 def _message(random: Random) -> str:
+    if random.random() < 0.4:
+        return _vendors_message(random)
+    if random.random() < 0.1:
+        return random.choice(_TAKING_BACK)
     message: dict[str, Any] = {"symbol": "AAPL", "price": random.randint(1, 9), "produced_at": "2024-06-03 11:00:00"}
     for _ in range(random.choice((0, 0, 1, 2, 4))):
         message[random.choice(_KEYS)] = random.choice(_VALUES)

@@ -26,6 +26,7 @@ from stock_pipeline.simulate.ticks import simulate_ticks, to_json_lines
 from stock_pipeline_tests.support.memory_store import MemoryStore
 
 NOW = datetime(2024, 6, 3, 20, tzinfo=UTC)
+LATER = NOW + timedelta(seconds=1)
 OPEN = datetime(2024, 6, 3, 13, 30, tzinfo=UTC)
 PREFIX = "stock_stream/2024/06/03/13/"
 SNAPSHOT_KEY = "latest_stream_prices/latest.parquet"
@@ -322,3 +323,56 @@ def test_a_million_ticks_in_a_thousand_objects_late_and_twice_are_the_distinct_s
     assert stored.combine_chunks().equals(sent.combine_chunks())
     last = sent.group_by("symbol").aggregate([("produced_at", "max")])
     assert {s: at for s, (at, *_) in feed.latest().items()} == dict(zip(*last.to_pydict().values(), strict=True))
+
+
+# Identity
+
+
+def test_a_copied_lake_takes_no_tick_without_an_id_twice() -> None:
+    feed = Feed()
+    key = feed.drop("a", tick(None), tick(None), b"[" + tick(0).strip() + b"]\n")
+    (first,) = feed.ingest(key)
+    assert first.inserted == 3
+    copy = Feed()
+    copy.staging, copy.lake = MemoryStore("another-staging"), MemoryStore("another-lake")
+    for here, there in ((feed.staging, copy.staging), (feed.lake, copy.lake)):
+        for info in here.list(""):
+            there.put(info.key, here.get(info.key).data)
+    (again,) = copy.ingest(key, now=LATER)
+    assert (again.inserted, again.duplicates) == (0, 3)
+    assert copy.history() == feed.history()
+
+
+def test_the_same_bytes_packed_are_the_same_ticks() -> None:
+    feed = Feed()
+    key = feed.drop("a", tick(None), tick(None))
+    feed.ingest(key)
+    feed.staging.put(key, gzip.compress(tick(None) + tick(None)))  # another ETag, as a multipart upload gives one
+    (again,) = feed.ingest(key, now=LATER)
+    assert (again.inserted, again.duplicates) == (0, 2)
+
+
+def test_other_content_under_the_same_key_is_another_object() -> None:
+    feed = Feed()
+    key = feed.drop("a", tick(None))
+    feed.ingest(key)
+    feed.drop("a", tick(None, price=11))
+    (again,) = feed.ingest(key, now=LATER)
+    assert (again.inserted, again.duplicates, len(feed.history())) == (1, 0, 2)
+
+
+def test_records_of_one_line_are_told_apart_by_their_place() -> None:
+    feed = Feed()
+    trade = {"s": "QXA", "p": 0, "t": 1717421400000, "v": 1}
+    message = {"data": [trade, trade, trade, 5, {**trade, "p": -1.5}, trade], "type": "trade"}
+    key = feed.drop("a", json.dumps(message).encode() + b"\n", tick("e"), tick("e", price=11))
+    (receipt,) = feed.ingest(key)
+    rows = read_rejects(feed.lake, STREAM_PRICES_HISTORY, key).to_pylist()
+    assert sum(receipt.rejected.values()) + receipt.conflicts == len(rows) == 7
+    assert [(row["line"], row["place"], row["reason"]) for row in rows] == [
+        *((1, n, "malformed_json" if n == 3 else "non_positive_price") for n in range(6)),
+        (3, 0, "conflict"),
+    ]
+    objects = dict(feed.lake.objects)
+    feed.ingest(key)
+    assert feed.lake.objects == objects

@@ -40,9 +40,13 @@ def test_a_source_is_recorded_with_all_there_is_to_know() -> None:
             "target_table": "price_by_date",
             "source": "daily_prices/uploads/a.csv",
             "line": 3,
+            "place": None,
             "reason": "bad_date",
             "detail": "d",
             "raw": "raw 3",
+            "symbol": None,
+            "date": None,
+            "stored": False,
             "etl_loading_ts": NOW,
         }
     ]

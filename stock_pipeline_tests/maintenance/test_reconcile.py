@@ -37,16 +37,12 @@ class Bucket(MemoryStore):
     """A bucket whose clock is that of the others, as S3's is."""
 
     def __init__(self, bucket: str, clock: Clock) -> None:
-        self._shared = clock
         super().__init__(bucket)
+        self._shared = clock
 
-    @property
-    def _clock(self) -> datetime:
+    def _tick(self) -> datetime:
+        self._shared.now += timedelta(seconds=1)
         return self._shared.now
-
-    @_clock.setter
-    def _clock(self, moment: datetime) -> None:
-        self._shared.now = max(moment, self._shared.now)
 
 
 @dataclass

@@ -131,7 +131,10 @@ def test_a_cancel_that_was_never_true_gives_its_trade_back(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("key", "why"),
     [
-        (TICKS + "nobody", r"no row of stream_prices_history comes from stock_stream/uploads/nobody.*its column `source`"),
+        (
+            TICKS + "nobody",
+            r"no row of stream_prices_history comes from stock_stream/uploads/nobody.*its column `source`",
+        ),
         (DAILY + "nobody.csv", "no row of price_by_date comes from"),
         ("AAPL.csv", "the key of no raw object"),
     ],

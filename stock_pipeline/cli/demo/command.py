@@ -34,24 +34,24 @@ def demo(
         stock-pipeline demo
         stock-pipeline demo --exit
     """
-    from stock_pipeline.cli.demo.daily import Tour
+    from stock_pipeline.cli.demo.daily import DailyDemo
     from stock_pipeline.local.dev.dagster import Dagster
     from stock_pipeline.local.dev.session import found
 
     if running := found():
         with aws() as settings:
             say(f"`stock-pipeline dev` runs at {running.url}: feeding it")
-            Tour(Dagster(running.url), settings).run()
+            DailyDemo(Dagster(running.url), settings).run()
         return
     clock = time.monotonic()
     with started(port, None) as session:
         announce(session)
         if session.aws:
             session.aws.activate()
-        tour = Tour(session.dagster, session.settings, session.check)
-        tour.timings["until the UI answered"] = time.monotonic() - clock
+        steps = DailyDemo(session.dagster, session.settings, session.check)
+        steps.timings["until the UI answered"] = time.monotonic() - clock
         try:
-            tour.run()
+            steps.run()
         except DevError:
             session.check()  # that a process has ended says more than that it does not answer
             raise

@@ -13,13 +13,14 @@ from datetime import date
 
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.cli.console import out, progress, say, table, working
-from stock_pipeline.cli.demo.ticks import StreamTour
+from stock_pipeline.cli.demo.ticks import TickDemo
 from stock_pipeline.cli.ingest import ingest_keys, show, upload
 from stock_pipeline.cli.sql import show_rows
 from stock_pipeline.deploy.sources import CHECKOUT
 from stock_pipeline.errors import DevError
 from stock_pipeline.lake.transforms import year_of
 from stock_pipeline.local.dev.dagster import Dagster
+from stock_pipeline.progress import Progress
 from stock_pipeline.query import sql
 from stock_pipeline.settings import Settings
 from stock_pipeline.simulate.daily import default_symbols
@@ -51,7 +52,7 @@ FROM rejected_records WHERE "table" = 'price_by_date' GROUP BY source, reason OR
 _BARS = "SELECT count(*) AS bars FROM price_by_date WHERE year >= ? AND date >= ? AND date <= ?"
 
 
-class Tour:
+class DailyDemo:
     """The steps, each timed. `check` raises when something that they need has ended."""
 
     def __init__(self, dagster: Dagster, settings: Settings, check: Callable[[], None] = lambda: None) -> None:
@@ -68,7 +69,7 @@ class Tour:
         if self.settings.processor == "dagster":
             self._await_runs(sessions)
         self._query(min(sampled, int(min(sessions)[:4])))
-        StreamTour(self.settings, self.dagster.url, self.check, self._timed).run()
+        TickDemo(self.settings, self.dagster.url, self.check, self._timed).run()
         shown = table(step="left", seconds="right")
         for step, seconds in self.timings.items():
             shown.add_row(step, f"{seconds:.1f}")
@@ -129,9 +130,7 @@ class Tour:
         with self._timed("arrivals into the table, by the sensor's runs"), progress("bars in price_by_date") as report:
             self._wait(stored, len(sessions) * symbols, report, until=done)
 
-    def _wait(
-        self, count: Callable[[], int], total: int, report: Callable[[int, int], None], *, until: Callable[[], bool]
-    ) -> None:
+    def _wait(self, count: Callable[[], int], total: int, report: Progress, *, until: Callable[[], bool]) -> None:
         """Wait for the end of a work, showing how far it is; raises DevError when it stops getting on."""
         seen, patient_until = -1, time.monotonic() + _PATIENCE
         while True:

@@ -20,6 +20,7 @@ from stock_pipeline.cli.tick_progress import queues
 from stock_pipeline.cli.watch import latest
 from stock_pipeline.errors import DevError
 from stock_pipeline.producer.live import produce_live
+from stock_pipeline.progress import Say
 from stock_pipeline.query import Parameter, sql
 from stock_pipeline.settings import Settings, variable
 from stock_pipeline.simulate.daily import default_symbols
@@ -43,7 +44,7 @@ FROM stream_prices_history WHERE produced_at >= ? AND year >= ? GROUP BY 1 ORDER
 _LATEST = "SELECT symbol, price, size, produced_at FROM latest_prices ORDER BY symbol LIMIT 20"
 
 
-class StreamTour:
+class TickDemo:
     """Ticks for a while, and where they are. `check` raises when something that they need has ended."""
 
     def __init__(
@@ -74,7 +75,7 @@ class StreamTour:
         self._count()
         self._query()
 
-    def _stream(self, name: str, show: Callable[[str], None]) -> None:
+    def _stream(self, name: str, show: Say) -> None:
         """Produce in a thread and show meanwhile how both tables fill. Raises NotSent when the stream refuses some."""
         stop = Event()
         symbols = default_symbols(self._settings.symbols)
@@ -97,7 +98,7 @@ class StreamTour:
         self._sent = producing.result()
         check_sent(self._sent)
 
-    def _await_all(self, show: Callable[[str], None]) -> None:
+    def _await_all(self, show: Say) -> None:
         seen, patient_until = -1, time.monotonic() + _PATIENCE
         while (stored := self._stored()) < RATE * SECONDS or not queues(self._settings).are_done:
             self._check()

@@ -1,4 +1,4 @@
-"""What `doctor` looks at. Each check gives findings: ok, a note (it may be as you want it) or broken, with the remedy.
+"""What `doctor` looks at. Each check gives diagnoses: ok, a note (it may be as you want it) or broken, with the remedy.
 
 Nothing here changes anything.
 """
@@ -14,7 +14,7 @@ from stock_pipeline.aws.clients import BotoCoreError, ClientError, impatient
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.cli.console import counted
 from stock_pipeline.cli.doctor import stream_checks
-from stock_pipeline.cli.doctor.finding import DEPLOY, Finding, State, is_local
+from stock_pipeline.cli.doctor.diagnosis import DEPLOY, Diagnosis, State, is_local
 from stock_pipeline.errors import ObjectNotFound, PreconditionFailed, StockPipelineError
 from stock_pipeline.local import LocalFolders, default_root, running
 from stock_pipeline.local.dev.dagster import Dagster
@@ -37,46 +37,46 @@ _REMEDIES = {  # of what a check did not expect; what it does expect has its rem
     "Dagster": "see .local/logs; stop `stock-pipeline dev` and start it again",
 }
 
-Check = Callable[[Settings], Iterator[Finding]]
+Check = Callable[[Settings], Iterator[Diagnosis]]
 
 
-def examine(settings: Settings) -> list[Finding]:
+def examine(settings: Settings) -> list[Diagnosis]:
     """Run all checks; those that need AWS are left out when it does not answer."""
-    findings: list[Finding] = []
+    diagnoses: list[Diagnosis] = []
     for name, check in _CHECKS.items():
         try:
-            findings += check(settings)
+            diagnoses += check(settings)
         except (StockPipelineError, ClientError, BotoCoreError) as error:
-            findings.append(Finding(name, "broken", str(error), _REMEDIES.get(name, _ASK_AWS)))
-        if name == "access" and findings[-1].state == "broken":
-            findings += _disk(settings)
+            diagnoses.append(Diagnosis(name, "broken", str(error), _REMEDIES.get(name, _ASK_AWS)))
+        if name == "access" and diagnoses[-1].state == "broken":
+            diagnoses += _disk(settings)
             break
-    return findings
+    return diagnoses
 
 
-def _settings(settings: Settings) -> Iterator[Finding]:
+def _settings(settings: Settings) -> Iterator[Diagnosis]:
     local = running()
     where = f"the local AWS at {local.endpoint}" if local and is_local(settings) else "AWS as the environment names it"
-    yield Finding(
+    yield Diagnosis(
         "settings", "ok", f"{where}; arrivals are consumed by {settings.processor}, SQL runs in {settings.sql_engine}"
     )
 
 
-def _access(settings: Settings) -> Iterator[Finding]:  # noqa: ARG001
+def _access(settings: Settings) -> Iterator[Diagnosis]:  # noqa: ARG001
     try:
         who = impatient("sts").get_caller_identity()
     except (ClientError, BotoCoreError) as error:
-        yield Finding(
+        yield Diagnosis(
             "access",
             "broken",
             str(error),
             "check AWS_PROFILE (or the keys), AWS_REGION and AWS_ENDPOINT_URL; `aws sts get-caller-identity` must work",
         )
         return
-    yield Finding("access", "ok", f"account {who['Account']} as {who['Arn']}")
+    yield Diagnosis("access", "ok", f"account {who['Account']} as {who['Arn']}")
 
 
-def _buckets(settings: Settings) -> Iterator[Finding]:
+def _buckets(settings: Settings) -> Iterator[Diagnosis]:
     client = impatient("s3")
     for name in ("staging_bucket", "lake_bucket"):
         bucket = settings.require(name)
@@ -85,14 +85,14 @@ def _buckets(settings: Settings) -> Iterator[Finding]:
             next(iter(store.list("")), None)
             _try_to_write(store)
         except StockPipelineError as error:
-            yield Finding(
+            yield Diagnosis(
                 bucket,
                 "broken",
                 str(error),
                 f"check {variable(name)} and the permissions s3:ListBucket, s3:GetObject, s3:PutObject",
             )
             continue
-        yield Finding(bucket, "ok", "can be listed and written")
+        yield Diagnosis(bucket, "ok", "can be listed and written")
 
 
 def _try_to_write(store: S3Store) -> None:
@@ -103,7 +103,7 @@ def _try_to_write(store: S3Store) -> None:
         return
 
 
-def _tables(settings: Settings) -> Iterator[Finding]:
+def _tables(settings: Settings) -> Iterator[Diagnosis]:
     """The tables as Athena sees them, and how many rows they have. DuckDB needs no Glue."""
     glue = impatient("glue")
     athena = settings.sql_engine == "athena"
@@ -112,45 +112,45 @@ def _tables(settings: Settings) -> Iterator[Finding]:
             glue.get_table(DatabaseName=settings.database, Name=name)
         except ClientError as error:
             why = error.response["Error"].get("Message", str(error))
-            yield Finding(f"{name} in Glue", "broken" if athena else "note", why, DEPLOY)
+            yield Diagnosis(f"{name} in Glue", "broken" if athena else "note", why, DEPLOY)
             if athena:
                 continue
         yield _judged(name, settings)
 
 
-def _judged(name: str, settings: Settings) -> Finding:
+def _judged(name: str, settings: Settings) -> Diagnosis:
     if name == STREAM_PRICES_HISTORY.name:
         return _history(settings)
     rows = int(sql(f"SELECT count(*) AS n FROM {name}", settings=settings)["n"][0].as_py())  # noqa: S608
     if name == REJECTED_RECORDS.name and rows:
-        return Finding(name, "note", f"{rows:,} rows were not stored", "stock-pipeline rejects list")
+        return Diagnosis(name, "note", f"{rows:,} rows were not stored", "stock-pipeline rejects list")
     if name == PRICE_BY_DATE.name and not rows:
         remedy = "stock-pipeline ingest FILE, or stock-pipeline backfill --start 2024-01-01"
-        return Finding(name, "note", "no rows yet", remedy)
-    return Finding(name, "ok", f"{rows:,} rows")
+        return Diagnosis(name, "note", "no rows yet", remedy)
+    return Diagnosis(name, "ok", f"{rows:,} rows")
 
 
-def _history(settings: Settings) -> Finding:
+def _history(settings: Settings) -> Diagnosis:
     """Ticks since yesterday: all of history may be many objects, and what matters of a stream is that it flows."""
     name, today = STREAM_PRICES_HISTORY.name, datetime.now(UTC).date()
     of_day = f"SELECT count(*) AS n FROM {name} WHERE year = ? AND month = ? AND day = ?"  # noqa: S608
     days = [[day.year, day.month, day.day] for day in (today - timedelta(1), today)]
     ticks = sum(int(sql(of_day, day, settings=settings)["n"][0].as_py()) for day in days)
     if not ticks:
-        return Finding(name, "note", "no ticks since yesterday (UTC)", "stock-pipeline stream --seconds 60")
-    return Finding(name, "ok", f"{counted(ticks, 'tick')} since yesterday (UTC)")
+        return Diagnosis(name, "note", "no ticks since yesterday (UTC)", "stock-pipeline stream --seconds 60")
+    return Diagnosis(name, "ok", f"{counted(ticks, 'tick')} since yesterday (UTC)")
 
 
-def _workgroup(settings: Settings) -> Iterator[Finding]:
+def _workgroup(settings: Settings) -> Iterator[Diagnosis]:
     if settings.sql_engine != "athena":
         return
     try:
         group = impatient("athena").get_work_group(WorkGroup=settings.athena_workgroup)["WorkGroup"]
     except ClientError as error:
-        yield Finding("Athena", "broken", str(error), f"check {variable('athena_workgroup')}, or {DEPLOY}")
+        yield Diagnosis("Athena", "broken", str(error), f"check {variable('athena_workgroup')}, or {DEPLOY}")
         return
     state = group.get("State", "")
-    yield Finding(
+    yield Diagnosis(
         "Athena",
         "ok" if state == "ENABLED" else "broken",
         f"workgroup {settings.athena_workgroup} is {state}",
@@ -158,7 +158,7 @@ def _workgroup(settings: Settings) -> Iterator[Finding]:
     )
 
 
-def _queues(settings: Settings) -> Iterator[Finding]:
+def _queues(settings: Settings) -> Iterator[Diagnosis]:
     """The queues that the local stack names among its outputs: what failed at every try waits there."""
     local = running()
     if not local or not is_local(settings):
@@ -173,37 +173,37 @@ def _queues(settings: Settings) -> Iterator[Finding]:
         waiting = int(attributes["ApproximateNumberOfMessages"])
         queue = url.rsplit("/", 1)[-1]
         if waiting:
-            yield Finding(
+            yield Diagnosis(
                 queue,
                 "broken",
                 f"{waiting:,} events failed at every try",
                 "see .local/aws.log for why, then materialize the years of these objects in the Dagster UI",
             )
         else:
-            yield Finding(queue, "ok", "nothing failed")
+            yield Diagnosis(queue, "ok", "nothing failed")
 
 
-def _unseen(settings: Settings) -> Iterator[Finding]:
+def _unseen(settings: Settings) -> Iterator[Diagnosis]:
     """Raw objects of the last days that no table has seen: their events were lost, or wait for a consumer."""
     staging, lake = S3Store(settings.require("staging_bucket")), S3Store(settings.require("lake_bucket"))
     unseen = find_unseen(staging=staging, lake=lake)
     what = f"{len(unseen.objects):,} of {counted(unseen.looked_at, 'object')} of the last {SINCE.days} days unseen"
     if not unseen.objects:
-        yield Finding("raw objects", "ok", what)
+        yield Diagnosis("raw objects", "ok", what)
         return
     first = unseen.objects[0]
-    yield Finding("raw objects", "note", f"{what}, such as {first.key}", "stock-pipeline reconcile")
+    yield Diagnosis("raw objects", "note", f"{what}, such as {first.key}", "stock-pipeline reconcile")
 
 
-def _dagster(settings: Settings) -> Iterator[Finding]:
+def _dagster(settings: Settings) -> Iterator[Diagnosis]:
     note = found()
     if note is None:
-        yield Finding("Dagster", "note", "is not running", "stock-pipeline dev")
+        yield Diagnosis("Dagster", "note", "is not running", "stock-pipeline dev")
         return
     dagster = Dagster(note.url)
     state = dagster.state()
     if not state.loaded:
-        yield Finding(
+        yield Diagnosis(
             "Dagster",
             "broken",
             f"{note.url}: the definitions do not load: {state.error}",
@@ -211,28 +211,28 @@ def _dagster(settings: Settings) -> Iterator[Finding]:
         )
     elif state.unhealthy:
         which = "; ".join(f"{name} ({why or 'no heartbeat'})" for name, why in state.unhealthy.items())
-        yield Finding(
+        yield Diagnosis(
             "Dagster",
             "broken",
             f"{note.url}: not healthy: {which}",
             "see .local/logs/daemon.log; stop `dev` and start it again",
         )
     elif note.processor != settings.processor:
-        yield Finding(
+        yield Diagnosis(
             "Dagster",
             "note",
             f"{note.url}: runs with the processor {note.processor}, this shell has {settings.processor}",
             f"unset {variable('processor')}, or start `dev` again",
         )
     else:
-        yield Finding("Dagster", "ok", f"{note.url}: definitions loaded, daemons healthy")
+        yield Diagnosis("Dagster", "ok", f"{note.url}: definitions loaded, daemons healthy")
 
 
-def _disk(settings: Settings) -> Iterator[Finding]:  # noqa: ARG001
+def _disk(settings: Settings) -> Iterator[Diagnosis]:  # noqa: ARG001
     home = LocalFolders(default_root()).home
     free = shutil.disk_usage(next(folder for folder in (home, *home.parents) if folder.exists())).free
     state: State = "ok" if free > _LITTLE_DISK else "note" if free > _NO_DISK else "broken"
-    yield Finding(
+    yield Diagnosis(
         "disk",
         state,
         f"{free / (1 << 30):,.1f} GiB free for {home}",

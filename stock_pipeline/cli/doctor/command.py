@@ -15,7 +15,7 @@ from stock_pipeline.cli.console import out, say, text, working
 from stock_pipeline.cli.target import aws
 
 if TYPE_CHECKING:
-    from stock_pipeline.cli.doctor.finding import Finding, State
+    from stock_pipeline.cli.doctor.diagnosis import Diagnosis, State
 
 _STYLES: dict[State, str] = {"broken": "bold red", "note": "yellow", "ok": "green"}
 _CHECK_WIDTH = 22
@@ -35,22 +35,22 @@ def doctor() -> None:
     from stock_pipeline.cli.doctor.checks import examine
 
     with aws() as settings, working("examining"):
-        findings = examine(settings)
-    out().print(_listed(findings))
-    counts = Counter(finding.state for finding in findings)
+        diagnoses = examine(settings)
+    out().print(_listed(diagnoses))
+    counts = Counter(diagnosis.state for diagnosis in diagnoses)
     say(", ".join(f"{counts[state]} {state}" for state in _STYLES if counts[state]))
     if counts["broken"]:
         raise typer.Exit(1)
 
 
-def _listed(findings: Sequence[Finding]) -> Table:
-    """A line a finding, with the remedy below it: legible at 80 columns, where four columns side by side are not."""
+def _listed(diagnoses: Sequence[Diagnosis]) -> Table:
+    """A line a diagnosis, with the remedy below it: legible at 80 columns, where four columns side by side are not."""
     shown = Table.grid(padding=(0, 2))
     shown.add_column(no_wrap=True)
     shown.add_column(overflow="fold", max_width=_CHECK_WIDTH if sys.stdout.isatty() else None)
     shown.add_column(overflow="fold")
-    for finding in findings:
-        shown.add_row(Text(finding.state, _STYLES[finding.state]), text(finding.check), text(finding.what))
-        if finding.remedy:
-            shown.add_row("", "", text(f"→ {finding.remedy}"))
+    for diagnosis in diagnoses:
+        shown.add_row(Text(diagnosis.state, _STYLES[diagnosis.state]), text(diagnosis.check), text(diagnosis.what))
+        if diagnosis.remedy:
+            shown.add_row("", "", text(f"→ {diagnosis.remedy}"))
     return shown

@@ -7,12 +7,12 @@ from typing import Any
 
 from stock_pipeline.aws.clients import ClientError, impatient
 from stock_pipeline.cli.console import counted
-from stock_pipeline.cli.doctor.finding import DEPLOY, Finding, is_local
+from stock_pipeline.cli.doctor.diagnosis import DEPLOY, Diagnosis, is_local
 from stock_pipeline.settings import Settings, variable
 from stock_pipeline.staging.keys import RAW_TICKS
 
 
-def stream(settings: Settings) -> Iterator[Finding]:
+def stream(settings: Settings) -> Iterator[Diagnosis]:
     """The stream that ticks are sent to, and the Firehose of the same name that writes them to staging."""
     name = settings.stream_name
     if not name:
@@ -21,41 +21,43 @@ def stream(settings: Settings) -> Iterator[Finding]:
     try:
         found = impatient("kinesis").describe_stream_summary(StreamName=name)
     except ClientError as error:
-        yield Finding("stream", "broken", _said(error, name), f"check {variable('stream_name')}, or {DEPLOY}")
+        yield Diagnosis("stream", "broken", _said(error, name), f"check {variable('stream_name')}, or {DEPLOY}")
         return
     summary = found["StreamDescriptionSummary"]
     status, shards = summary["StreamStatus"], summary["OpenShardCount"]
     works = status in {"ACTIVE", "UPDATING"}
-    yield Finding(
+    yield Diagnosis(
         "stream", "ok" if works else "broken", f"{name}: {status}, shards: {shards}",
         "" if works else "wait until it is ACTIVE; if it stays so, " + DEPLOY,
     )  # fmt: skip
     yield _firehose(name, settings)
 
 
-def _firehose(name: str, settings: Settings) -> Finding:
+def _firehose(name: str, settings: Settings) -> Diagnosis:
     try:
         reply: Any = impatient("firehose").describe_delivery_stream(DeliveryStreamName=name)
     except ClientError as error:
         if error.response["Error"]["Code"] == "ResourceNotFoundException":
             remedy = f"{DEPLOY}; if yours has another name, see that it reads {name}"
-            return Finding("Firehose", "note", _said(error, name), remedy)
+            return Diagnosis("Firehose", "note", _said(error, name), remedy)
         remedy = "check the permission firehose:DescribeDeliveryStream"
-        return Finding("Firehose", "broken", _said(error, name), remedy)
+        return Diagnosis("Firehose", "broken", _said(error, name), remedy)
     found = reply["DeliveryStreamDescription"]
     status, target = found["DeliveryStreamStatus"], found["Destinations"][0]["ExtendedS3DestinationDescription"]
     bucket, prefix = target["BucketARN"].rpartition(":")[2], target.get("Prefix", "")
     interval = target.get("BufferingHints", {}).get("IntervalInSeconds")
     where = f"{name}: {status}, writes to s3://{bucket}/{prefix} every {interval} s"
     if status != "ACTIVE":
-        return Finding("Firehose", "broken", where, f"see Amazon Data Firehose in the AWS console for why, or {DEPLOY}")
+        return Diagnosis(
+            "Firehose", "broken", where, f"see Amazon Data Firehose in the AWS console for why, or {DEPLOY}"
+        )
     if bucket != settings.staging_bucket or not prefix.startswith(RAW_TICKS):
         wanted = f"s3://{settings.staging_bucket}/{RAW_TICKS}"
-        return Finding("Firehose", "broken", where, f"ticks are looked for under {wanted}; {DEPLOY}")
-    return Finding("Firehose", "ok", where)
+        return Diagnosis("Firehose", "broken", where, f"ticks are looked for under {wanted}; {DEPLOY}")
+    return Diagnosis("Firehose", "ok", where)
 
 
-def lineage(settings: Settings) -> Iterator[Finding]:
+def lineage(settings: Settings) -> Iterator[Diagnosis]:
     """Receipts of the functions that wait to be shown in Dagster, and messages that were none."""
     if settings.processor == "dagster" and not settings.lineage_queue_url:
         return
@@ -65,22 +67,22 @@ def lineage(settings: Settings) -> Iterator[Finding]:
         ("dead letters of receipts", "lineage_dlq_url", "LineageDlqUrl"),
     ):
         found = _depth(sqs, check, setting, output, settings)
-        if isinstance(found, Finding):
+        if isinstance(found, Diagnosis):
             yield found
             continue
         waiting, hidden, arn = found
         if setting == "lineage_queue_url":
             what = f"{counted(waiting, 'receipt')} to be shown in Dagster, {hidden:,} being worked on"
             remedy = "the sensor lambda_receipts shows them: stock-pipeline dev"
-            yield Finding(check, "note" if waiting else "ok", what, remedy if waiting else "")
+            yield Diagnosis(check, "note" if waiting else "ok", what, remedy if waiting else "")
         elif dead := waiting + hidden:
             what = f"{counted(dead, 'message')} could not be shown; what they tell of is stored"
-            yield Finding(check, "broken", what, f"see the ticks of lambda_receipts for why; redrive or purge {arn}")
+            yield Diagnosis(check, "broken", what, f"see the ticks of lambda_receipts for why; redrive or purge {arn}")
         else:
-            yield Finding(check, "ok", "nothing failed")
+            yield Diagnosis(check, "ok", "nothing failed")
 
 
-def queues(settings: Settings) -> Iterator[Finding]:
+def queues(settings: Settings) -> Iterator[Diagnosis]:
     """What waits to be processed, and what failed at every try."""
     sqs: Any = impatient("sqs")
     for check, setting, output in (
@@ -88,7 +90,7 @@ def queues(settings: Settings) -> Iterator[Finding]:
         ("dead letters of ticks", "stream_dlq_url", "StreamDlqUrl"),
     ):
         found = _depth(sqs, check, setting, output, settings)
-        if isinstance(found, Finding):
+        if isinstance(found, Diagnosis):
             yield found
         elif setting == "stream_queue_url":
             yield _arrivals(check, *found[:2], settings)
@@ -96,7 +98,7 @@ def queues(settings: Settings) -> Iterator[Finding]:
             yield _dead_letters(check, found[0] + found[1], found[2], settings)
 
 
-def _depth(sqs: Any, check: str, setting: str, output: str, settings: Settings) -> tuple[int, int, str] | Finding:
+def _depth(sqs: Any, check: str, setting: str, output: str, settings: Settings) -> tuple[int, int, str] | Diagnosis:
     """How many messages of a queue wait and are hidden, and its ARN; or why that cannot be told."""
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "QueueArn"]
     url = getattr(settings, setting)
@@ -105,37 +107,37 @@ def _depth(sqs: Any, check: str, setting: str, output: str, settings: Settings) 
     try:
         found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
     except ClientError as error:
-        return Finding(check, "broken", _said(error, url), f"check {variable(setting)}, or {DEPLOY}")
+        return Diagnosis(check, "broken", _said(error, url), f"check {variable(setting)}, or {DEPLOY}")
     return int(found[names[0]]), int(found[names[1]]), found["QueueArn"]
 
 
-def _arrivals(check: str, waiting: int, hidden: int, settings: Settings) -> Finding:
+def _arrivals(check: str, waiting: int, hidden: int, settings: Settings) -> Diagnosis:
     what = f"{counted(waiting, 'message')} to be taken, {hidden:,} being worked on"
     if not waiting:
-        return Finding(check, "ok", what)
+        return Diagnosis(check, "ok", what)
     consumer = (
         "the sensor tick_arrivals takes them: stock-pipeline dev"
         if settings.processor == "dagster"
         else "the function process_stock_stream_data takes them; if their number grows, see its log"
     )
-    return Finding(check, "note", what, consumer)
+    return Diagnosis(check, "note", what, consumer)
 
 
-def _dead_letters(check: str, dead: int, arn: str, settings: Settings) -> Finding:
+def _dead_letters(check: str, dead: int, arn: str, settings: Settings) -> Diagnosis:
     if not dead:
-        return Finding(check, "ok", "nothing failed")
+        return Diagnosis(check, "ok", "nothing failed")
     remedy = (
         "see .local/aws.log or the failed runs for why, then materialize their days of stream_prices_history in the "
         "Dagster UI: it reads all raw objects of a day"
         if is_local(settings)
         else f"mend the cause, then redrive them: aws sqs start-message-move-task --source-arn {arn}"
     )
-    return Finding(check, "broken", f"{counted(dead, 'message')} failed at every try", remedy)
+    return Diagnosis(check, "broken", f"{counted(dead, 'message')} failed at every try", remedy)
 
 
-def _not_set(check: str, setting: str, output: str) -> Finding:
+def _not_set(check: str, setting: str, output: str) -> Diagnosis:
     work = "what the functions did" if setting.startswith("lineage") else "ticks"
-    return Finding(
+    return Diagnosis(
         check, "note", f"{variable(setting)} is not set", f"set it to your stack's output {output}, to work with {work}"
     )
 

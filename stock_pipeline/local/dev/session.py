@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,9 +28,8 @@ from stock_pipeline.local import LocalAws, LocalFolders, default_root, local_aws
 from stock_pipeline.local.dev.dagster import LOCATION, Dagster
 from stock_pipeline.local.dev.processes import Lifeline, Service, spawn, stop
 from stock_pipeline.local.folders import is_held, locked
+from stock_pipeline.progress import Say
 from stock_pipeline.settings import Settings, variable
-
-Report = Callable[[str], None]
 
 HOST, PORT = "127.0.0.1", 3000
 _READY_WITHIN = 120.0  # seconds
@@ -99,7 +98,7 @@ def found(root: Path | None = None) -> Note | None:
 
 
 @contextmanager
-def session(*, port: int | None, processor: str | None, report: Report) -> Iterator[Session]:
+def session(*, port: int | None, processor: str | None, report: Say) -> Iterator[Session]:
     """Start everything and give it to the block once the UI answers; at its end, however it ends, nothing is left.
 
     On the AWS that the environment names, else on a local one. `processor` is who consumes arrivals (by default the

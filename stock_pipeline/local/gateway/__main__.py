@@ -1,7 +1,7 @@
 """The emulator's program: what it answers, and how it ends.
 
 Runs in the emulator's own environment, so this folder imports nothing of the package that it is in. The process that
-starts it hands over a listening socket and two lock files; see `folders.py` for what the locks mean.
+starts it passes it a listening socket and two lock files; see `folders.py` for what the locks mean.
 
 The emulator has no authentication, answers every origin and executes code. So that no web page can reach it through the
 browser of the person who runs it, what a browser sends is refused: any request with an `Origin` or `Sec-Fetch-Site`

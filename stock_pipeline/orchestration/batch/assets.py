@@ -17,7 +17,7 @@ from stock_pipeline.orchestration.batch.config import IngestConfig
 from stock_pipeline.orchestration.partitions import DAILY, EXCHANGE_TIME, SESSIONS_OF_YEAR, YEARLY, has_year
 from stock_pipeline.orchestration.rejected_records import report_rejected
 from stock_pipeline.orchestration.resources import Buckets
-from stock_pipeline.orchestration.retries import told
+from stock_pipeline.orchestration.retries import as_dagster_failures
 from stock_pipeline.orchestration.ui import charts
 from stock_pipeline.orchestration.ui.catalog import (
     BATCH,
@@ -83,7 +83,7 @@ def raw_daily_prices(context: dg.AssetExecutionContext, buckets: Buckets) -> Non
     The same symbol and session always give the same bar. An object that is there with the same content is left alone.
     """
     sessions = [date.fromisoformat(key) for key in context.partition_keys]
-    with told():
+    with as_dagster_failures():
         settings, staging = buckets.settings, buckets.staging
         symbols = default_symbols(settings.symbols)
         context.log.info(
@@ -171,7 +171,7 @@ def price_by_date(context: dg.AssetExecutionContext, buckets: Buckets, config: I
     """Ingest the raw objects of the run's years, or those that the config names, and report each year they touched."""
     years = [int(key) for key in context.partition_keys]
     now = datetime.now(UTC)
-    with told():
+    with as_dagster_failures():
         ingested = _ingest(context, buckets, config, years, now)
         receipts = [*ingested.receipts, *ingested.gone]
         report_rejected(context, receipts, buckets.lake)

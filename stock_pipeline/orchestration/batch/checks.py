@@ -16,7 +16,7 @@ from stock_pipeline.orchestration.batch.assets import price_by_date
 from stock_pipeline.orchestration.evaluations import evaluation, last_written
 from stock_pipeline.orchestration.partitions import YEARLY, has_year
 from stock_pipeline.orchestration.resources import Buckets
-from stock_pipeline.orchestration.retries import told
+from stock_pipeline.orchestration.retries import as_dagster_failures
 from stock_pipeline.quality.daily import (
     Year,
     duplicate_keys,
@@ -70,7 +70,7 @@ def price_by_date_checks(
     Evaluations are written out one a year: an AssetCheckResult names its partition only when the run has a single one.
     """
     asked = sorted(key.name for key in context.selected_asset_check_keys)
-    with told():
+    with as_dagster_failures():
         lake = buckets.lake
         rejects = _rejects(lake)
         for year in _years(context, buckets):
@@ -88,7 +88,7 @@ class YearsConfig(dg.Config):
 def check_years(
     context: dg.OpExecutionContext, buckets: Buckets, config: YearsConfig
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    with told():
+    with as_dagster_failures():
         lake = buckets.lake
         rejects = _rejects(lake)
         for year in config.years or _stored_years(lake):

@@ -1,4 +1,4 @@
-"""Which objects of a bucket have been handed over to runs: a memory of fixed size that misses nothing.
+"""The objects of a bucket that runs have been requested for: a memory of fixed size that misses nothing.
 
 S3 cannot list by time, and a time alone would not do: many objects arrive in one second, an object is rewritten under
 its old key, and a slow multipart upload appears with the time at which it began. So each tick lists everything and asks
@@ -52,7 +52,7 @@ class Batch:
 
 @dataclass
 class Cursor:
-    """What has been handed over. `born` sets apart the run keys of a cursor that was started afresh."""
+    """The objects that runs have been requested for. `born` sets apart the run keys of a cursor that began anew."""
 
     born: int
     recent: frozenset[int] = frozenset()
@@ -60,7 +60,7 @@ class Cursor:
     batches: list[Batch] = field(default_factory=list)
 
     def new(self, listed: Iterable[ObjectInfo]) -> list[ObjectInfo]:
-        """The listed objects that were never handed over, or have other content since; in the order of their time."""
+        """The listed objects that no run was requested for, or have other content since; in the order of their time."""
         handed = self.recent.union(*(batch.objects for batch in self.batches))
         unknown: list[list[ObjectInfo]] = [[] for _ in range(BUCKETS)]
         for info in sorted(listed, key=_by_time):
@@ -70,7 +70,7 @@ class Cursor:
         return sorted(found, key=_by_time)
 
     def remember(self, listed: Iterable[ObjectInfo], new: Iterable[ObjectInfo]) -> None:
-        """Take everything listed as handed over, except what is new or belongs to a batch that is not done."""
+        """Take everything listed as requested, except what is new or belongs to a batch that is not done."""
         left = {identity(info) for info in new}.union(*(batch.objects for batch in self.batches))
         known = [number for info in sorted(listed, key=_by_time) if (number := identity(info)) not in left]
         sums = [0] * BUCKETS

@@ -60,10 +60,10 @@ def plan_runs(
     new = cursor.new(listed)
     requests = _settle(cursor, listed, state_of, now, log)
     room = REQUESTED_AT_ONCE - sum(len(batch.objects) for batch in cursor.batches)
-    arrivals = _with_years(new[: max(room, 0)], staging, datetime.fromtimestamp(now, UTC).date())
-    for years, group in _grouped(arrivals):
+    objects = _with_years(new[: max(room, 0)], staging, datetime.fromtimestamp(now, UTC).date())
+    for years, group in _grouped(objects):
         requests.append(_request(cursor, years, group, attempt=1))
-    cursor.remember(listed, new[len(arrivals) :])
+    cursor.remember(listed, new[len(objects) :])
     return requests
 
 
@@ -105,11 +105,11 @@ def _request(cursor: Cursor, years: Years, objects: Sequence[ObjectInfo], attemp
     return Request(batch, tuple(info.key for info in objects))
 
 
-def _with_years(arrivals: Iterable[ObjectInfo], staging: ObjectStore, today: date) -> list[tuple[Years, ObjectInfo]]:
-    """As many of the arrivals as there is time to look into, each with the years it is for."""
+def _with_years(objects: Iterable[ObjectInfo], staging: ObjectStore, today: date) -> list[tuple[Years, ObjectInfo]]:
+    """As many of the new objects as there is time to look into, each with the years it is for."""
     until = time.monotonic() + PEEK_SECONDS
     found: list[tuple[Years, ObjectInfo]] = []
-    for info in arrivals:
+    for info in objects:
         if found and time.monotonic() > until:
             break
         found.append((_block(_years(info, staging, today), today.year), info))
@@ -145,10 +145,10 @@ def _block(years: Sequence[int], current: int) -> Years:
     return int(block[0]), int(block[-1])
 
 
-def _grouped(arrivals: Iterable[tuple[Years, ObjectInfo]]) -> list[tuple[Years, list[ObjectInfo]]]:
-    """The arrivals by the years they are for; ranges that overlap become one, so no year is in two groups."""
+def _grouped(objects: Iterable[tuple[Years, ObjectInfo]]) -> list[tuple[Years, list[ObjectInfo]]]:
+    """The objects by the years they are for; ranges that overlap become one, so no year is in two groups."""
     groups: list[tuple[Years, list[ObjectInfo]]] = []
-    for (first, last), info in sorted(arrivals, key=lambda arrival: arrival[0]):
+    for (first, last), info in sorted(objects, key=lambda found: found[0]):
         if groups and first <= groups[-1][0][1]:
             (start, end), group = groups[-1]
             groups[-1] = (start, max(end, last)), [*group, info]

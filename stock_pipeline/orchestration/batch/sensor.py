@@ -23,7 +23,7 @@ INTERVAL = 10  # seconds
     description=(
         "Sees every object that is new or rewritten under daily_prices/ in staging and asks for one run of "
         "price_by_date a year (or a range of years, for files that hold several). The objects of a failed run come "
-        "back. Resetting the cursor hands everything over again, which adds nothing twice."
+        "back. Resetting the cursor requests runs of all objects again, which adds nothing twice."
     ),
 )
 def daily_price_arrivals(context: dg.SensorEvaluationContext, buckets: Buckets) -> dg.SensorResult | dg.SkipReason:

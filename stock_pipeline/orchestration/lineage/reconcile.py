@@ -10,7 +10,7 @@ from stock_pipeline.maintenance.reconcile import AGE, SINCE, Repaired, Unseen, f
 from stock_pipeline.orchestration.batch.checks import evaluate_year
 from stock_pipeline.orchestration.lineage.events import by_target, materialization, without_partition
 from stock_pipeline.orchestration.resources import Buckets
-from stock_pipeline.orchestration.retries import told
+from stock_pipeline.orchestration.retries import as_dagster_failures
 from stock_pipeline.orchestration.ui.metadata import noteworthy, progress
 
 _LISTED = 50  # objects that are named in the log
@@ -35,7 +35,7 @@ class ReconcileConfig(dg.Config):
 def ingest_unseen(
     context: dg.OpExecutionContext, buckets: Buckets, config: ReconcileConfig
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
-    with told():
+    with as_dagster_failures():
         unseen = _find(context, buckets, config)
         if config.dry_run or not unseen.objects:
             return

@@ -62,22 +62,22 @@ def lambda_receipts(context: dg.SensorEvaluationContext, buckets: Buckets) -> dg
     if not_deleted := queue.delete(memory.messages()):
         context.log.warning(f"{not_deleted} messages were not deleted and come again, which shows nothing twice")
     requests, unchecked = _checks(context.instance, memory.years)
-    report = Report(context, buckets, begun + REPORTING)
-    sessions = report.sessions(memory.sessions)
+    tick = TickEvents(context, buckets, begun + REPORTING)
+    sessions = tick.sessions(memory.sessions)
     if not queue.waiting():
-        return _result(requests, report.events, Memory([], unchecked, sessions))
-    inbox = opened(queue.receive(MESSAGES), targets_of)
-    _log(context, inbox)
-    report.receipts(inbox.receipts)
-    done, left = inbox.settled(report.late | report.failed)
-    queue.extend([message for message in left if inbox.held[message.id] not in report.failed], 0)
-    sessions += [replace(receipt, partitions={}) for receipt in inbox.receipts if is_to_come(receipt)]
-    years = sorted({*unchecked, *report.years})
-    return _result(requests, report.events, Memory([message.handle for message in done], years, joined(sessions)))
+        return _result(requests, tick.events, Memory([], unchecked, sessions))
+    received = opened(queue.receive(MESSAGES), targets_of)
+    _log(context, received)
+    tick.receipts(received.receipts)
+    done, left = received.settled(tick.late | tick.failed)
+    queue.extend([message for message in left if received.held[message.id] not in tick.failed], 0)
+    sessions += [replace(receipt, partitions={}) for receipt in received.receipts if is_to_come(receipt)]
+    years = sorted({*unchecked, *tick.years})
+    return _result(requests, tick.events, Memory([message.handle for message in done], years, joined(sessions)))
 
 
 @dataclass
-class Report:
+class TickEvents:
     """The events of a tick, one for each asset or partition that its receipts touched.
 
     `years` are those that want their checks, also where the events were committed by a tick that left no cursor. `late`
@@ -151,12 +151,12 @@ def _result(
     )
 
 
-def _log(context: dg.SensorEvaluationContext, inbox: Received) -> None:
-    for line in noteworthy(inbox.receipts):
+def _log(context: dg.SensorEvaluationContext, received: Received) -> None:
+    for line in noteworthy(received.receipts):
         context.log.warning(line)
-    for receipt in inbox.receipts:
+    for receipt in received.receipts:
         if left_out := without_partition(receipt):
             context.log.warning(f"{receipt.source} was stored in {', '.join(left_out)}, no partitions in Dagster")
-    tries: Mapping[str, int] = {message.id: message.tries for message in inbox.messages}
-    for name, reason in inbox.malformed.items():
+    tries: Mapping[str, int] = {message.id: message.tries for message in received.messages}
+    for name, reason in received.malformed.items():
         context.log.error(f"message {name} is left at try {tries[name]}: {reason}")

@@ -20,7 +20,7 @@ from stock_pipeline.maintenance.snapshot import rebuild, refresh, stored_snapsho
 from stock_pipeline.orchestration.partitions import DAYS, EXCHANGE_TIME, has_day
 from stock_pipeline.orchestration.rejected_records import report_rejected
 from stock_pipeline.orchestration.resources import Buckets
-from stock_pipeline.orchestration.retries import RETRIES, told
+from stock_pipeline.orchestration.retries import RETRIES, as_dagster_failures
 from stock_pipeline.orchestration.stream.reports import (
     LATEST_COLUMNS,
     TICK_COLUMNS,
@@ -176,7 +176,7 @@ def stream_prices(context: dg.AssetExecutionContext, buckets: Buckets, config: T
     history = stream_prices_history.key in context.selected_asset_keys
     _refuse_contradictions(config, history)
     # A retry within the run would find the queue empty while the messages of the first try are hidden.
-    with told(retries=0 if config.arrivals else RETRIES):
+    with as_dagster_failures(retries=0 if config.arrivals else RETRIES):
         if not history:
             yield from _recompute(context, buckets, config)
         elif config.arrivals:

@@ -20,7 +20,7 @@ from stock_pipeline.maintenance.snapshot import compare, in_history, order_of, r
 from stock_pipeline.orchestration.evaluations import EXAMPLES, evaluation, last_written
 from stock_pipeline.orchestration.partitions import DAYS
 from stock_pipeline.orchestration.resources import Buckets
-from stock_pipeline.orchestration.retries import told
+from stock_pipeline.orchestration.retries import as_dagster_failures
 from stock_pipeline.orchestration.stream.assets import latest_prices, raw_stream_ticks, stream_prices_history
 from stock_pipeline.orchestration.ui.metadata import records
 from stock_pipeline.quality.finding import Finding
@@ -118,7 +118,7 @@ def stream_prices_history_checks(
 ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
     """Evaluate the selected checks for each day of the run, or for yesterday and today when the run names none."""
     asked = sorted(key.name for key in context.selected_asset_check_keys)
-    with told():
+    with as_dagster_failures():
         days = Days(_days(context), buckets.lake, buckets.settings)
         found = {name: _CHECKS[name][0](days) for name in asked}
         for day in days.days:
@@ -139,7 +139,7 @@ def stream_prices_history_checks(
 def snapshot_equals_history(buckets: Buckets) -> dg.AssetCheckResult:
     now = datetime.now(UTC)
     today = now.date()
-    with told():
+    with as_dagster_failures():
         settings, lake = buckets.settings, buckets.lake
         # In this order: history is written first, so what the snapshot has must be found in a history read after it.
         stored = stored_snapshot(lake)
@@ -176,7 +176,7 @@ def snapshot_equals_history(buckets: Buckets) -> dg.AssetCheckResult:
     ),
 )
 def symbols_current(buckets: Buckets) -> dg.AssetCheckResult:
-    with told():
+    with as_dagster_failures():
         rows = stored_snapshot(buckets.lake)
     opened, _ = session_times(last_closed_session(datetime.now(UTC)))
     stale = rows.filter(pc.less(rows["produced_at"], pa.scalar(opened, TIMESTAMP))).sort_by("produced_at")
@@ -206,7 +206,7 @@ def dead_letters_none(buckets: Buckets) -> dg.AssetCheckResult:
             severity=dg.AssetCheckSeverity.WARN,
             description=f"{variable('stream_dlq_url')} is not set; set it to the URL of your stack's StreamDlqUrl",
         )
-    with told():
+    with as_dagster_failures():
         count = buckets.dead_letters.waiting()
     return dg.AssetCheckResult(
         passed=not count,

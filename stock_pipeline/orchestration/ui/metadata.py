@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from stock_pipeline.errors import without_contents
 from stock_pipeline.orchestration.ui import charts, markdown
+from stock_pipeline.progress import Progress
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import Table
 
@@ -187,7 +188,7 @@ def _receipts_table(receipts: Sequence[Receipt]) -> str:
     return text + (f"\n\nand {more:,} more" if more else "")
 
 
-def progress(log: Callable[[str], object], what: str) -> Callable[[int, int], None]:
+def progress(log: Callable[[str], object], what: str) -> Progress:
     """A callback (done, total) that logs a bar with the rate, every two seconds and at the end."""
     started = last = time.monotonic()
 

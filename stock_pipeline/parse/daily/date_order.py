@@ -98,7 +98,7 @@ def _distinct(days: Iterable[int]) -> Ints:
 
 
 def _is_daily(days: Ints) -> bool:
-    return not _has_weekends(days) and 2 * int((np.diff(days) < _LONG_GAP).sum()) >= len(days) - 1
+    return not _has_weekends(days) and 5 * int((np.diff(days) < _LONG_GAP).sum()) >= 4 * (len(days) - 1)
 
 
 def _has_weekends(days: Ints) -> bool:

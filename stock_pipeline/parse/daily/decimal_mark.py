@@ -50,8 +50,8 @@ class Mark(Enum):
 class Evidence:
     """What the texts of some numbers prove, each by an example; None where none does.
 
-    `point` and `comma` can only be read with that decimal mark, and `open` are those with one group of three digits
-    behind a comma or a point.
+    `point` and `comma` can only be read with that decimal mark (an example with thousands goes first). `open_comma` and
+    `open_point` have one group of three digits behind a comma or a point.
     """
 
     point: str | None = None
@@ -61,8 +61,8 @@ class Evidence:
 
     def __or__(self, other: Evidence) -> Evidence:
         return Evidence(
-            self.point or other.point,
-            self.comma or other.comma,
+            next(filter(lambda text: text and "," in text, (self.point, other.point)), self.point or other.point),
+            next(filter(lambda text: text and "." in text, (self.comma, other.comma)), self.comma or other.comma),
             self.open_comma or other.open_comma,
             self.open_point or other.open_point,
         )
@@ -92,8 +92,9 @@ def evidence(texts: pa.StringArray) -> Evidence:
     point, comma = (_first(marked, pattern) for pattern in (_POINT, _COMMA))
     # With a point and a comma in it, a number that proves the point has thousands separated by commas.
     grouped = _first(marked.filter(pc.match_substring(marked, ",")), _POINT)
+    dotted = _first(marked.filter(pc.match_substring(marked, ".")), _COMMA)
     open_comma, open_point = (_first(marked.filter(pc.match_substring(marked, mark)), _OPEN) for mark in (",", "."))
-    return Evidence(grouped or point, comma, open_comma, open_point)
+    return Evidence(grouped or point, dotted or comma, open_comma, open_point)
 
 
 def _first(texts: pa.StringArray, pattern: str) -> str | None:
@@ -128,6 +129,11 @@ def decide(separator: str, prices: Evidence, volumes: Evidence, hints: Hints) ->
         raise FileRefused(f"the decimal mark was said to be the {told.value}, but {shown} can only have the other one")
     if told:
         return Marks(told, told, "hint")
+    if separator == "," and prices.comma and "." not in prices.comma and prices.open_point:
+        raise FileRefused(
+            f"the prices have a decimal comma ({quoted(prices.comma)}), so {quoted(prices.open_point)} would be a "
+            f"thousand, which no other price shows; {_REMEDY}"
+        )
     if proven:
         return Marks(proven, proven, "proof" if separator != "," or prices.has_comma else None)
     unclear = prices.open_comma or (prices.open_point if separator != "," else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_ZONES = {
+SUFFIXES = {
     "America/New_York": "US",
     "America/Toronto": "TO V CN NE",
     "America/Sao_Paulo": "SA",
@@ -54,8 +54,9 @@ _ZONES = {
     "Australia/Sydney": "AX XA",
     "Pacific/Auckland": "NZ",
 }
+"""The suffixes of each zone's exchanges, without their dots."""
 
-_BY_SUFFIX = {suffix: zone for zone, suffixes in _ZONES.items() for suffix in suffixes.split()}
+_BY_SUFFIX = {suffix: zone for zone, suffixes in SUFFIXES.items() for suffix in suffixes.split()}
 
 SUNDAY_SESSIONS = frozenset(
     ("Africa/Cairo", "Asia/Jerusalem", "Asia/Riyadh", "Asia/Qatar", "Asia/Kuwait", "Asia/Dubai", "Asia/Bahrain")

@@ -165,6 +165,13 @@ def _settle_group(stamps: Stamps, group: Group, texts: Sequence[str], hints: Hin
                 f"exchange is; {_REMEDY}"
             )
     zone = group.zone or EXCHANGE_ZONE
+    for instant in group.instants:
+        day = instant.micros // DAY_US
+        if instant.micros % DAY_US == 0 and _local(instant.micros, _zone(zone))[0] != day:
+            raise FileRefused(
+                f"{quoted(texts[instant.at])} is midnight in UTC, and {quoted(texts[elsewhere[0].at])} is not; in the "
+                f"timezone {zone} the first is the evening before, so which dates these are is not clear; write dates"
+            )
     _settle(stamps, group.instants, _zone(zone))
     evidence = "hint" if hints.timezone else "suffix" if group.zone else "session times"
     _refuse_a_day_off(stamps, group.instants, zone, evidence, texts)

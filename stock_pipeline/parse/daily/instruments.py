@@ -67,10 +67,12 @@ def read_instruments(
             raise _nameless(layout, names)
         column = Coded([np.zeros(size, np.int32) for size in sizes], [found])
     forms = [canonical(text) for text in column.texts]
+    if "symbol" in coded and layout.symbol_may_be_name:  # where it holds tickers, other names are none
+        forms = [form if is_upper_ticker(text) else None for form, text in zip(forms, column.texts, strict=True)]
     series = coded.get("series")
     if series is None:
         return Instruments(column, forms)
-    if not all(map(is_series, series.texts)) or not _is_nse(coded.get("source")):
+    if not _is_nse_series(series, coded.get("source"), layout):
         return Instruments(column, forms, (layout.name("series"),))
     return _with_series(column, forms, series)
 
@@ -125,9 +127,18 @@ def _refuse_contracts(coded: Mapping[str, Coded], layout: Layout) -> None:
                 )
 
 
-def _is_nse(source: Coded | None) -> bool:
-    filled = {text.strip().upper() for text in source.texts if text.strip()} if source else set()
-    return not filled or "NSE" in filled
+def _is_nse_series(series: Coded, source: Coded | None, layout: Layout) -> bool:
+    """Whether a column of series is NSE's; refuses one of which only some rows are."""
+    exchanges = {text.strip().upper() for text in source.texts if text.strip()} if source else set()
+    filled = [text for text in series.texts if text.strip()]
+    known = [text for text in filled if is_series(text)]
+    if (known and len(known) < len(filled)) or ("NSE" in exchanges and len(exchanges) > 1):
+        other = next((text for text in filled if not is_series(text)), ", ".join(sorted(exchanges)))
+        raise FileRefused(
+            f"column {quoted(layout.name('series'))} holds NSE's series in some rows, and {quoted(other)} beside them; "
+            "write one file for each"
+        )
+    return bool(known or not filled) and exchanges <= {"NSE"}
 
 
 def _with_series(column: Coded, forms: Sequence[str | None], series: Coded) -> Instruments:

@@ -14,8 +14,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.arrow import Bools, Ints, as_arrow, as_numpy, strings
-from stock_pipeline.parse.ticks.columns import nothing
+from stock_pipeline.arrow import Bools, Ints, as_arrow, as_numpy, nothing, strings
 from stock_pipeline.parse.ticks.shapes import Shape
 from stock_pipeline.parse.ticks.values import read_codes
 from stock_pipeline.schemas import TIMESTAMP

@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.arrow import Bools, Codes, Ints, as_arrow, as_numpy, booleans, offsets, strings
+from stock_pipeline.arrow import Bools, Codes, Ints, as_arrow, as_numpy, booleans, nothing, offsets, strings
 from stock_pipeline.parse.ticks.cells import epoch_moments, time_and_nanos
-from stock_pipeline.parse.ticks.columns import TYPES, Columns, constant, nothing
+from stock_pipeline.parse.ticks.columns import TYPES, Columns, constant
 from stock_pipeline.parse.ticks.layout import Layout
 from stock_pipeline.parse.ticks.learning import learn
 from stock_pipeline.parse.ticks.shapes import Shape

@@ -1,6 +1,6 @@
 """Ticks and corrections by column: their schemas, and what makes columns of what was read one by one.
 
-A column that no message of a block has takes neither time nor memory (`nothing`).
+A column that no message of a block has takes neither time nor memory (`arrow.nothing`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from stock_pipeline.arrow import as_arrow, strings
+from stock_pipeline.arrow import as_arrow, nothing, strings
 from stock_pipeline.schemas import SYMBOL, TIMESTAMP
 
 CORRECTIONS = pa.schema(
@@ -39,8 +39,6 @@ CORRECTIONS = pa.schema(
 trade_number, price and size. With `new_price` the trade is corrected, without it is cancelled. `produced_at` is the
 message's own time.
 """
-
-_NOTHING = np.zeros(1 << 16, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -91,24 +89,6 @@ TYPES: dict[str, pa.DataType] = {
 }
 
 REQUIRED = ("event_id", "symbol", "price", "produced_at")
-
-
-def nothing(type_: pa.DataType, count: int) -> pa.Array:
-    """An array of nulls, all of which lie in the same few bytes of zeros."""
-    global _NOTHING
-    if len(_NOTHING) < 8 * (count + 1):
-        _NOTHING = np.zeros(16 * (count + 1), np.uint8)
-    zeros = pa.py_buffer(_NOTHING)
-    if pa.types.is_dictionary(type_):
-        indices = nothing(pa.int32(), count)
-        return pa.DictionaryArray.from_arrays(indices, strings([]), safe=False)
-    buffers = [zeros, zeros, zeros] if pa.types.is_string(type_) else [zeros, zeros]
-    return pa.Array.from_buffers(type_, count, buffers, null_count=count)
-
-
-def zeros(count: int) -> pa.Int32Array:
-    """An array of zeros, all of which lie in the same few bytes."""
-    return pa.Array.from_buffers(pa.int32(), count, [None, nothing(pa.int32(), count).buffers()[1]])
 
 
 def constant(text: str, count: int) -> pa.DictionaryArray:

@@ -101,7 +101,7 @@ def shown(text: bytes) -> str:
 
 
 def text_of_lines(text: Bytes, lines: Sequence[int]) -> list[str]:
-    """The text of lines, factorize from 1, as `shown` gives it."""
+    """The text of lines, numbered from 1, as `shown` gives it."""
     wanted = np.array(lines, np.int64)
     numbers = np.unique(np.concatenate([wanted - 2, wanted - 1]))
     places = _newlines(text, numbers)

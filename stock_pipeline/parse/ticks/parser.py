@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.arrow import Bools, Codes, Ints, as_arrow, as_numpy, booleans, strings
+from stock_pipeline.arrow import Bools, Codes, Ints, as_arrow, as_numpy, booleans, strings, zeros
 from stock_pipeline.errors import FileRefused
 from stock_pipeline.parse.files import MAX_BYTES, Bytes, Unpacked, unpack
 from stock_pipeline.parse.ticks.blocks import BLOCK, Block, Cut, Part, in_threads, joined, read_block
 from stock_pipeline.parse.ticks.columnar import Layouts
-from stock_pipeline.parse.ticks.columns import CORRECTIONS, NAMES, REQUIRED, TYPES, zeros
+from stock_pipeline.parse.ticks.columns import CORRECTIONS, NAMES, REQUIRED, TYPES
 from stock_pipeline.parse.ticks.framing import like_a_document, one_record_a_line, text_of_lines
 from stock_pipeline.schemas import REJECTED
 

@@ -90,11 +90,13 @@ class Sign:
 
     path: Path
     texts: tuple[Text, ...] = ()
+    text: str = ""
+    """As it was written."""
 
     @classmethod
     def of(cls, text: str) -> Sign:
         path, _, texts = text.partition("=")
-        return cls(path_of(path), tuple(map(Text, texts.split("|"))) if texts else ())
+        return cls(path_of(path), tuple(map(Text, texts.split("|"))) if texts else (), text)
 
     def holds(self, message: Any) -> bool:
         """Whether the message has it."""

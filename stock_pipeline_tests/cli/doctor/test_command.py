@@ -14,7 +14,7 @@ from rich.console import Console
 
 from stock_pipeline.cli.doctor import checks as examination
 from stock_pipeline.cli.doctor import command as doctor
-from stock_pipeline.cli.doctor.finding import Finding
+from stock_pipeline.cli.doctor.diagnosis import Diagnosis
 from stock_pipeline.errors import StockPipelineError
 from stock_pipeline.maintenance.reconcile import find_unseen
 from stock_pipeline.schemas import TABLES
@@ -204,9 +204,9 @@ def test_every_check_that_can_fail_unexpectedly_has_a_remedy_and_a_tally_ends_th
 def test_findings_fit_a_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The state, a long name and a long sentence: nothing is lost, and no line is longer than the screen."""
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    findings = [Finding("stock-pipeline-local-staging-000000000000", "note", "word " * 40, "mend it " * 20)]
+    diagnoses = [Diagnosis("stock-pipeline-local-staging-000000000000", "note", "word " * 40, "mend it " * 20)]
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(doctor._listed(findings))
+    console.print(doctor._listed(diagnoses))
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= width
     assert text.count("word") == 40

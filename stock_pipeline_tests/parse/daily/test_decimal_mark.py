@@ -138,3 +138,9 @@ def test_what_is_decided_contradicts_no_proof(texts):
             continue
         assert not (mark is Mark.POINT and found.comma)
         assert not (mark is Mark.COMMA and found.point)
+
+
+def test_between_commas_a_point_beside_decimal_commas_must_be_shown_to_separate_thousands():
+    assert "would be a thousand, which no other price shows" in refusal(file(["1,5", "1.234"], ","))
+    assert [b["close"] for b in bars(load(file(["1.000,5", "1.234"], ",")))] == [1000.5, 1234.0]
+    assert [b["close"] for b in bars(load(file(["1,5", "1.234"], ","), hints=Hints(decimal="comma")))] == [1.5, 1234.0]

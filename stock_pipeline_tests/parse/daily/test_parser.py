@@ -86,6 +86,15 @@ def test_what_was_written_is_what_is_read(table, block):
         assert good(data, "prices.csv") == [dict(sorted(row.items(), key=order)) for row in rows]
 
 
+@pytest.mark.parametrize("block", range(40, 140, 3))
+def test_a_byte_order_mark_at_the_begin_of_a_line_is_text_wherever_blocks_are_cut(monkeypatch, block):
+    text = "symbol,date,close\n" + "\ufeffAAPL,2024-01-02,1\n" * 6
+    whole = load(text)
+    monkeypatch.setattr("stock_pipeline.parse.daily.csv_dialect.BLOCK", block)
+    assert load(text).rejected.to_pylist() == whole.rejected.to_pylist()
+    assert bars(load(text)) == bars(whole)
+
+
 def order(item):
     return ["symbol", "date", "open", "high", "low", "close", "adj_close", "volume"].index(item[0])
 
@@ -192,7 +201,13 @@ def test_quoted_cells_may_hold_separators_quotes_and_line_breaks():
     assert [b["close"] for b in bars(cleaned)] == [1.0, 2.0]
     assert cleaned.lines.tolist() == [2, 4]
     assert cleaned.rejected.to_pylist() == [
-        {"line": 6, "reason": "bad_number", "detail": "close 'zero' is not a number", "raw": '"x\n\ny",2024-01-04,zero'}
+        {
+            "line": 6,
+            "place": None,
+            "reason": "bad_number",
+            "detail": "close 'zero' is not a number",
+            "raw": '"x\n\ny",2024-01-04,zero',
+        }
     ]
     assert cleaned.raw([2, 4, 6, 3, 99, 0]) == [
         '"a, ""b""\nc",2024-01-02,1',

@@ -18,6 +18,8 @@ from stock_pipeline.schemas import Reason
 MiB = 1024 * 1024
 TICK = {"event_id": "e1", "symbol": "AAPL", "price": 189.5, "size": 100, "produced_at": "2024-01-02 14:30:00.25"}
 AT = datetime(2024, 1, 2, 14, 30, 0, 250_000, tzinfo=UTC)
+KEY = "stock_stream/key"
+PLAIN = ["event_id", "symbol", "price", "size", "produced_at"]
 
 
 def line(**changes: Any) -> str:
@@ -26,11 +28,15 @@ def line(**changes: Any) -> str:
 
 
 def parse(*lines: str | bytes, end: bytes = b"\n") -> TickRows:
-    return parse_ticks(b"".join((t if isinstance(t, bytes) else t.encode()) + end for t in lines), "bucket/key@1")
+    return parse_ticks(b"".join((t if isinstance(t, bytes) else t.encode()) + end for t in lines), KEY)
+
+
+def text_of(*lines: str) -> bytes:
+    return "".join(f"{text}\n" for text in lines).encode()
 
 
 def rows(read: TickRows) -> list[dict[str, Any]]:
-    return read.table.to_pylist()
+    return read.table.select(PLAIN).to_pylist()
 
 
 def only_row(*lines: str | bytes) -> dict[str, Any]:
@@ -71,9 +77,9 @@ FINNHUB = {"s": "AAPL", "p": 261.74, "v": 0.5, "t": 1704205800250, "c": ["1"]}
 @pytest.mark.parametrize(
     ("message", "event_id", "symbol", "price", "size"),
     [
-        (ALPACA, "alpaca:AAPL:D:2024-01-02:96921", "AAPL", 126.55, 1.0),
-        (MASSIVE, "massive:MSFT:4:201:2024-01-02:12345", "MSFT", 114.125, 100.0),
-        ({**MASSIVE, "trfi": None}, "massive:MSFT:4::2024-01-02:12345", "MSFT", 114.125, 100.0),
+        (ALPACA, "alpaca:D:2024-01-02:96921:1704205800250000789", "AAPL", 126.55, 1.0),
+        (MASSIVE, "massive:4:201:2024-01-02:12345:1704205800250000000", "MSFT", 114.125, 100.0),
+        ({**MASSIVE, "trfi": None}, "massive:4::2024-01-02:12345:1704205800250000000", "MSFT", 114.125, 100.0),
         (COINBASE, "coinbase:BTC-USD:10", "BTC-USD", 400.23, 5.23512),
         ({**COINBASE, "type": "last_match"}, "coinbase:BTC-USD:10", "BTC-USD", 400.23, 5.23512),
     ],
@@ -85,8 +91,8 @@ def test_a_vendors_trade(message: dict[str, Any], event_id: str, symbol: str, pr
 
 
 def test_finnhub_trades_share_a_message_and_have_no_ids() -> None:
-    read = parse(json.dumps({"type": "trade", "data": [FINNHUB, {**FINNHUB, "s": "MSFT"}]}), line())
-    digest = identity_digest("bucket/key@1")
+    lines = [json.dumps({"type": "trade", "data": [FINNHUB, {**FINNHUB, "s": "MSFT"}]}), line()]
+    read, digest = parse(*lines), identity_digest(KEY, text_of(*lines))
     assert read.table["event_id"].to_pylist() == [f"{digest}-1", f"{digest}-1.1", "e1"]
     assert read.table["symbol"].to_pylist() == ["AAPL", "MSFT", "AAPL"]
     assert read.table["size"].to_pylist() == [0.5, 0.5, 100.0]
@@ -168,6 +174,16 @@ def test_aliases_are_case_sensitive() -> None:
         ({"produced_at": "2024-01-02 10:00:00+24:00"}, Reason.BAD_TIMESTAMP),
         ({"produced_at": "01/02/2024 10:00:00"}, Reason.BAD_TIMESTAMP),
         ({"produced_at": -1}, Reason.BAD_TIMESTAMP),
+        ({"produced_at": "-1.5"}, Reason.BAD_TIMESTAMP),
+        ({"produced_at": "1704205800."}, Reason.BAD_TIMESTAMP),
+        ({"produced_at": "1704205800.1234567890"}, Reason.BAD_TIMESTAMP),
+        ({"produced_at": "20240102 14:30:00"}, Reason.BAD_TIMESTAMP),
+        ({"produced_at": "20240132-14:30:00"}, Reason.BAD_TIMESTAMP),
+        ({"produced_at": "2024-01-02 14:30:00 EST"}, Reason.BAD_TIMESTAMP),
+        ({"produced_at": "2024-01-02 14:30:00,"}, Reason.BAD_TIMESTAMP),
+        ({"produced_at": {"seconds": 1704205800, "nanoseconds": 1_000_000_000}}, Reason.BAD_TIMESTAMP),
+        ({"produced_at": {"seconds": None}}, Reason.BAD_TIMESTAMP),
+        ({"produced_at": {}}, Reason.BAD_TIMESTAMP),
         ({"produced_at": 10**25}, Reason.BAD_TIMESTAMP),
         ({"produced_at": 1e300}, Reason.BAD_TIMESTAMP),
         ({"produced_at": "9" * 400}, Reason.BAD_TIMESTAMP),
@@ -257,6 +273,19 @@ def test_there_need_not_be_a_size(size: Any) -> None:
         "2024-01-02T09:30:00.25-05:00",
         "2024-01-03T00:00:00.25+0930",
         "2024-01-02 14:30:00.25+00:00",
+        "2024-01-02 14:30:00.25+00",
+        "2024-01-02T09:30:00.25-05",
+        "2024-01-02 14:30:00.25 UTC",
+        "2024-01-02T14:30:00.25UTC",
+        "2024-01-02T14:30:00,25Z",
+        "2024-01-02 14:30:00,250",
+        "20240102-14:30:00.25",
+        "20240102-14:30:00.250000999",
+        "1704205800.25",
+        "1704205800.250000999",
+        "1704205800250.0",
+        {"seconds": 1704205800, "nanoseconds": 250_000_999},
+        {"seconds": "1704205800", "nanos": 250_000_000},
         1704205800.25,
         1704205800250,
         "1704205800250",
@@ -266,6 +295,22 @@ def test_there_need_not_be_a_size(size: Any) -> None:
 )
 def test_times_with_and_without_zone_and_epochs_of_any_unit(time: Any) -> None:
     assert only_row(line(produced_at=time))["produced_at"] == AT
+
+
+@pytest.mark.parametrize(
+    ("time", "nanos"),
+    [
+        ("2024-01-02 14:30:00.25", None), ("2024-01-02T14:30:00.250000Z", None), ("2024-01-02T14:30:00.2500000Z", 0),
+        ("2024-01-02T14:30:00.2500001Z", 100), ("2024-01-02T14:30:00.250000789Z", 789),
+        ("1704205800.250000789", 789), ("1704205800250.000789", 789), ("1704205800250000.789", 789),
+        ("1704205800.250000", None), (1704205800.25, None), (1704205800250, None), (1704205800250000, None),
+        (1704205800250000789, 789), ("1704205800250000000", 0),
+        ({"seconds": 1704205800, "nanoseconds": 250_000_789}, 789),
+    ],
+)  # fmt: skip
+def test_nanoseconds_are_kept_where_a_time_has_them(time: Any, nanos: int | None) -> None:
+    read = parse(line(produced_at=time))
+    assert (read.table["produced_at"].to_pylist(), read.table["nanos"].to_pylist()) == ([AT], [nanos])
 
 
 def test_of_a_repeated_key_the_last_counts() -> None:
@@ -288,11 +333,13 @@ def test_the_producers_id_stays(given: Any, event_id: str) -> None:
 def test_without_an_id_one_is_derived_from_the_objects_identity_and_the_position(given: Any) -> None:
     ticks = [line(event_id=given), "", f"[{line(event_id=given)},{line(event_id=given)}]", line(event_id=given)]
     data = "\n".join(ticks).encode()
-    one, other, again = (
-        parse_ticks(data, source).table["event_id"].to_pylist() for source in ("b/k@1", "b/k@2", "b/k@1")
+    changed = data.replace(b"189.5", b"189.6", 1)
+    one, other_key, other_content, again = (
+        parse_ticks(content, key).table["event_id"].to_pylist()
+        for content, key in ((data, "k"), (data, "l"), (changed, "k"), (data, "k"))
     )
-    assert one == again == [identity_digest("b/k@1") + end for end in ("-1", "-3", "-3.1", "-4")]
-    assert not set(one) & set(other)
+    assert one == again == [identity_digest("k", data) + end for end in ("-1", "-3", "-3.1", "-4")]
+    assert len({*one, *other_key, *other_content}) == 12
 
 
 def test_a_position_counts_every_message_of_its_line() -> None:
@@ -324,6 +371,17 @@ def test_a_byte_order_mark_and_a_missing_last_newline() -> None:
     assert parse_ticks(data, "s").table["event_id"].to_pylist() == ["a", "b"]
 
 
+@pytest.mark.parametrize("block", [*range(1, 130, 7), 10_000])
+def test_each_line_may_begin_with_a_byte_order_mark_wherever_blocks_are_cut(
+    monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(parsing, "BLOCK", block)
+    data = b"".join(b"\xef\xbb\xbf" + line(event_id=n).encode() + b"\n" for n in "abcd")
+    read = parse_ticks(data, KEY)
+    assert read.table["event_id"].to_pylist() == ["a", "b", "c", "d"]
+    assert (read.lines.tolist(), read.rejected.num_rows) == ([1, 2, 3, 4], 0)
+
+
 @pytest.mark.parametrize("seam", ["", " ", "\r", "\t "])
 def test_records_joined_without_a_newline_are_cut_apart(seam: str) -> None:
     joined = seam.join(
@@ -338,17 +396,17 @@ def test_records_joined_without_a_newline_are_cut_apart(seam: str) -> None:
 def test_a_broken_record_among_joined_ones_costs_only_itself() -> None:
     read = parse(line(event_id="a") + '{"price":}' + line(event_id="b") + line(price=None) + line(event_id="c")[:-3])
     assert read.table["event_id"].to_pylist() == ["a", "b"]
-    assert [(r["line"], r["reason"], r["raw"]) for r in read.rejected.to_pylist()] == [
-        (1, "malformed_json", '{"price":}'),
-        (1, "missing_price", line(price=None)),
-        (1, "malformed_json", line(event_id="c")[:-3]),
+    assert [(r["line"], r["place"], r["reason"], r["raw"]) for r in read.rejected.to_pylist()] == [
+        (1, 1, "malformed_json", '{"price":}'),
+        (1, 3, "missing_price", line(price=None)),
+        (1, 4, "malformed_json", line(event_id="c")[:-3]),
     ]
 
 
 def test_joined_records_may_make_a_line_longer_than_a_record_may_be() -> None:
     many = 12_000
-    read = parse("".join(line(event_id=n) for n in range(many)))
-    assert read.table["event_id"].to_pylist() == [str(n) for n in range(many)]
+    read = parse("".join(line(event_id=n + 1) for n in range(many)))
+    assert read.table["event_id"].to_pylist() == [str(n + 1) for n in range(many)]
 
 
 def test_many_broken_records_in_one_line_take_no_time() -> None:
@@ -384,7 +442,7 @@ def test_objects_over_lines_are_taken_as_one_record_a_line() -> None:
 
 
 def test_a_long_array_in_one_line_is_taken_as_one_record_a_line() -> None:
-    read = parse(json.dumps([json.loads(line(event_id=n)) for n in range(12_000)]))
+    read = parse(json.dumps([json.loads(line(event_id=n + 1)) for n in range(12_000)]))
     assert read.lines.tolist() == list(range(1, 12_001))
 
 
@@ -478,5 +536,5 @@ def test_a_large_object_is_read_in_blocks_as_in_one_piece(monkeypatch: pytest.Mo
     assert read.lines.tolist() == [n + 1 for n in range(count) if n % 5]
     assert read.table["price"].to_pylist() == read.lines.tolist()
     assert read.rejected["line"].to_pylist() == list(range(1, count, 5))
-    assert read.table["event_id"].to_pylist() == [f"{identity_digest('bucket/key@1')}-{n}" for n in read.lines]
+    assert read.table["event_id"].to_pylist() == [f"{identity_digest(KEY, text_of(*lines))}-{n}" for n in read.lines]
     assert read.raw(0, [count, 1]) == [lines[-1], lines[0]]

@@ -14,7 +14,7 @@ DEPLOY = "deploy lambdas/template.yaml; locally, start `stock-pipeline dev` agai
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """What a check found, and what to do about it."""
 
     check: str
