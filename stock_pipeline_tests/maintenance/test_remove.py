@@ -133,7 +133,7 @@ def test_a_cancel_that_was_never_true_gives_its_trade_back(desk: Desk) -> None:
     [
         (
             TICKS + "nobody",
-            r"no row of stream_prices_history comes from stock_stream/uploads/nobody.*its column `source`",
+            r"no row of stream_prices_history comes from stock_stream.*its column `source`",
         ),
         (DAILY + "nobody.csv", "no row of price_by_date comes from"),
         ("AAPL.csv", "the key of no raw object"),
