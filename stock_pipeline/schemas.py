@@ -19,6 +19,7 @@ __all__ = [
     "PROVENANCE",
     "REASONS",
     "REJECTED",
+    "RECORDED",
     "REJECTED_RECORDS",
     "STREAM_PRICES_HISTORY",
     "STRING",
@@ -28,6 +29,7 @@ __all__ = [
     "Column",
     "Reason",
     "Table",
+    "View",
 ]
 
 DATABASE = "stock_market"
