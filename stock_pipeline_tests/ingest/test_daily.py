@@ -183,7 +183,9 @@ def as_csv(rows: list[tuple[str, str, str]]) -> bytes:
 
 @given(FILES)
 @settings(max_examples=60, deadline=None)
-def test_every_row_is_explained_and_the_first_file_with_one_value_for_a_key_is_stored(files: list[list[tuple[str, str, str]]]) -> None:
+def test_every_row_is_explained_and_the_first_file_with_one_value_for_a_key_is_stored(
+    files: list[list[tuple[str, str, str]]],
+) -> None:
     desk = Desk()
     keys = []
     for at, rows in enumerate(files):
