@@ -12,7 +12,7 @@ from stock_pipeline.quality.finding import Finding
 from stock_pipeline.schemas import Reason
 from stock_pipeline.settings import Settings
 
-_NOT_COUNTED = [Reason.CONFLICT.value, Reason.REPLACED.value]
+_NOT_COUNTED = [Reason.CONFLICT.value, Reason.REPLACED.value, Reason.REMOVED.value]
 """What a table did not take because it had it already, or has given up since: nothing is wrong with such rows."""
 
 

@@ -375,7 +375,7 @@ class TestTicks:
             staging.put(key, (self.TICK % (n, 10, 1) + "{half\n").encode())
         ingest_ticks(objects, staging=staging, lake=lake)
         done = run("rejects", "replay", "--all")
-        assert "40 objects: 80 rows, 0 new, 0 updated, 40 duplicates" in done.stderr
+        assert "40 objects: 80 rows, 0 new, 0 updated, 40 duplicates, 0 skipped" in done.stderr
         assert "15/7" not in done.stdout
 
 
