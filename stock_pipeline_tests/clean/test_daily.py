@@ -153,7 +153,7 @@ class TestOptionalValues:
         ]
         assert cleaned.nulled == {reason: 1}
         assert cleaned.notes.to_pylist() == [
-            {"line": 2, "reason": reason, "detail": f"stored without {field} ({words})", "raw": row}
+            {"line": 2, "place": None, "reason": reason, "detail": f"stored without {field} ({words})", "raw": row}
         ]
         assert (cleaned.rejected.num_rows, cleaned.rows) == (0, 1)
 

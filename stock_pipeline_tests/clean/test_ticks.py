@@ -53,7 +53,7 @@ def test_good_rows_have_the_columns_of_the_history() -> None:
     [
         ({"symbol": "A PL"}, Reason.BAD_SYMBOL),
         ({"symbol": "../etc"}, Reason.BAD_SYMBOL),
-        ({"symbol": "A" * 17}, Reason.BAD_SYMBOL),
+        ({"symbol": "A" * 33}, Reason.BAD_SYMBOL),
         ({"symbol": "';DROP"}, Reason.BAD_SYMBOL),
         ({"symbol": "Größe"}, Reason.BAD_SYMBOL),
         ({"price": 0}, Reason.NON_POSITIVE_PRICE),
