@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 from botocore.config import Config
@@ -29,10 +29,33 @@ RECEIVE_SECONDS = 15.0
 WAIT_SECONDS = 1
 """A call that waits asks all servers of SQS, one that does not wait only some, and may miss what is there."""
 
+_WAITING, _HIDDEN = "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"
 _AT_ONCE = 10  # messages a call, the most that SQS takes
 _CONFIG = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=30)
 _EXTENSIONS = 3
 """The hidden time is extended so many times within its length: two of them may fail."""
+
+
+class Depth(NamedTuple):
+    """About how many messages a queue holds; SQS may take a minute to have it exactly.
+
+    `waiting` can be received now, `hidden` were received and may come back. `arn` is the queue's.
+    """
+
+    waiting: int
+    hidden: int
+    arn: str
+
+    @property
+    def held(self) -> int:
+        """All messages, received or not."""
+        return self.waiting + self.hidden
+
+
+def depth(client: SQSClient, url: str) -> Depth:
+    """How many messages a queue holds, by a client of the caller, whose errors it raises as they are."""
+    found: Any = client.get_queue_attributes(QueueUrl=url, AttributeNames=[_WAITING, _HIDDEN, "QueueArn"])["Attributes"]
+    return Depth(int(found[_WAITING]), int(found[_HIDDEN]), found["QueueArn"])
 
 
 @dataclass(frozen=True)
@@ -54,7 +77,7 @@ class Queue:
 
     def waiting(self) -> int:
         """About how many messages can be received now; SQS may take a minute to have it exactly."""
-        return int(self._attribute("ApproximateNumberOfMessages"))
+        return int(self._attribute(_WAITING))
 
     def visibility(self) -> int:
         """For how many seconds a received message is hidden."""
