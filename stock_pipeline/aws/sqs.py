@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import boto3
 from botocore.config import Config
@@ -29,7 +29,8 @@ RECEIVE_SECONDS = 15.0
 WAIT_SECONDS = 1
 """A call that waits asks all servers of SQS, one that does not wait only some, and may miss what is there."""
 
-_WAITING, _HIDDEN = "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"
+_WAITING: Final = "ApproximateNumberOfMessages"
+_HIDDEN: Final = "ApproximateNumberOfMessagesNotVisible"
 _AT_ONCE = 10  # messages a call, the most that SQS takes
 _CONFIG = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=30)
 _EXTENSIONS = 3
