@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 from botocore.config import Config
@@ -29,8 +29,7 @@ RECEIVE_SECONDS = 15.0
 WAIT_SECONDS = 1
 """A call that waits asks all servers of SQS, one that does not wait only some, and may miss what is there."""
 
-_WAITING: Final = "ApproximateNumberOfMessages"
-_HIDDEN: Final = "ApproximateNumberOfMessagesNotVisible"
+_DEPTH: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "QueueArn"]
 _AT_ONCE = 10  # messages a call, the most that SQS takes
 _CONFIG = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=30)
 _EXTENSIONS = 3
@@ -47,6 +46,12 @@ class Depth(NamedTuple):
     hidden: int
     arn: str
 
+    @classmethod
+    def of(cls, reply: Any) -> Depth:
+        """The depth that a reply of SQS to a request for `_DEPTH` tells."""
+        waiting, hidden, arn = (reply["Attributes"][name] for name in _DEPTH)
+        return cls(int(waiting), int(hidden), arn)
+
     @property
     def held(self) -> int:
         """All messages, received or not."""
@@ -55,8 +60,7 @@ class Depth(NamedTuple):
 
 def depth(client: SQSClient, url: str) -> Depth:
     """How many messages a queue holds, by a client of the caller, whose errors it raises as they are."""
-    found: Any = client.get_queue_attributes(QueueUrl=url, AttributeNames=[_WAITING, _HIDDEN, "QueueArn"])["Attributes"]
-    return Depth(int(found[_WAITING]), int(found[_HIDDEN]), found["QueueArn"])
+    return Depth.of(client.get_queue_attributes(QueueUrl=url, AttributeNames=_DEPTH))
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,13 @@ class Queue:
         self.url = url
         self._client: SQSClient = client or boto3.client("sqs", config=_CONFIG)
 
+    def depth(self) -> Depth:
+        """About how many messages it holds; SQS may take a minute to have it exactly."""
+        return Depth.of(self._call("get_queue_attributes", AttributeNames=_DEPTH))
+
     def waiting(self) -> int:
-        """About how many messages can be received now; SQS may take a minute to have it exactly."""
-        return int(self._attribute(_WAITING))
+        """About how many messages can be received now."""
+        return self.depth().waiting
 
     def visibility(self) -> int:
         """For how many seconds a received message is hidden."""

@@ -8,7 +8,7 @@ indexed by it answers "is this key stored, and where?" without hashing or compar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,39 +19,16 @@ from stock_pipeline.arrow import Bools, Ints, booleans
 from stock_pipeline.lake.comparing import same_at
 from stock_pipeline.lake.completion import Completed, agreeing, complete, nothing
 from stock_pipeline.lake.outcome import Outcome
-from stock_pipeline.lake.packing import pack, packed_keys, ranks, stable_order
+from stock_pipeline.lake.packing import pack, packed_keys, stable_order
+from stock_pipeline.lake.sorted_rows import Sorted
 from stock_pipeline.lake.views import Renewal, renewals, renewed
 from stock_pipeline.schemas import Table
 
 Outcomes = npt.NDArray[np.int8]
 Places = npt.NDArray[np.int32]
 
-
-@dataclass(frozen=True)
-class Sorted:
-    """Rows, and the order in which they are meant: a sorted copy of them all is made for those only who ask for it."""
-
-    rows: pa.Table
-    order: Ints
-
-    @property
-    def schema(self) -> pa.Schema:
-        return self.rows.schema
-
-    @property
-    def num_rows(self) -> int:
-        return len(self.order)
-
-    @property
-    def table(self) -> pa.Table:
-        """All of them in their order."""
-        return self.rows.take(self.order)
-
-    def pieces(self, size: int) -> Iterator[pa.Table]:
-        """All of them in their order, so many at a time."""
-        rows = for_takes(self.rows)
-        for start in range(0, len(self.order), size):
-            yield rows.take(self.order[start : start + size])
+_LEADING = 2
+"""So many columns of an order are compared for all rows, and the others for those rows alone that they leave equal."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +39,8 @@ class Merged:
     has one entry a row of the incoming table. `conflicts` are the places of the incoming rows that are a conflict or a
     replacement, and row i of `conflicting` is the row that the incoming row `conflicts[i]` met. `own` marks the
     incoming rows whose key an earlier attempt of the same ingest has stored. `agreed` marks those that a row of another
-    source is equal to, where there are conflicts to hold that against.
+    source is equal to, where there are conflicts to hold that against. `met` are the rows that hold the keys of those
+    incoming rows which were not inserted, as the partition has them (none where the greatest stays).
     """
 
     sorted: Sorted | None
@@ -71,6 +49,7 @@ class Merged:
     conflicting: pa.Table
     own: Bools
     agreed: Bools
+    met: pa.Table
 
     @property
     def table(self) -> pa.Table | None:
@@ -113,6 +92,8 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
     outcome, others = _judged(existing, incoming, table, places, replace)
 
     completed, owner, base = _let_in(existing, incoming, table, places, outcome, others)
+    repeated = np.flatnonzero((stored >= 0) & (outcome == Outcome.DUPLICATE))
+    met = pa.concat_tables([existing.take(stored[repeated]), completed.rows])
     outcome[others] = completed.outcome
     conflicts, conflicting = _conflicting(existing, stored, outcome, others, completed.rows.take(owner))
     is_first = first == np.arange(len(first))
@@ -122,11 +103,11 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
     outcome[own & is_first & (outcome == Outcome.DUPLICATE)] = Outcome.INSERTED
     agreed = _agreed(existing, incoming, table, outcome, stored) if len(conflicts) else np.zeros(len(outcome), bool)
     if not takes_key.any() and not completed.changed.any() and not found:
-        return Merged(None, outcome, conflicts, conflicting, own, agreed)
+        return Merged(None, outcome, conflicts, conflicting, own, agreed, met)
     stays = np.ones(existing.num_rows, bool)
     stays[stored[outcome == Outcome.REPLACED]] = False
     rows = _sorted([existing, incoming], table, np.concatenate([stays, takes_key]), completed, base, found)
-    return Merged(rows, outcome, conflicts, conflicting, own, agreed)
+    return Merged(rows, outcome, conflicts, conflicting, own, agreed, met)
 
 
 def _placed(existing: pa.Table, incoming: pa.Table, table: Table) -> _Places:
@@ -203,8 +184,9 @@ def _renewals(
 def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Merged:
     both = pa.concat_tables([existing, incoming])
     keys, span = pack(both, table.key, ordered=False)
-    lead, *ties = table.order
-    leads, _ = ranks(both.column(lead))
+    # What tells most rows apart: the columns before the first that is rarely needed, or is a text.
+    lead, ties = table.order[:_LEADING], table.order[_LEADING:]
+    leads, _ = pack(both, lead)
     greatest = np.full(span, -1, np.int64)
     np.maximum.at(greatest, keys, leads)
     leads_its_key = leads == greatest[keys]
@@ -237,12 +219,7 @@ def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Mer
         changed = _sorted([few], table, stays, completed, held[completed.changed])
     none = np.zeros(0, np.int64)
     nobody = np.zeros(len(outcome), bool)
-    return Merged(changed, outcome, none, table.schema.empty_table(), nobody, nobody)
-
-
-def for_takes(rows: pa.Table) -> pa.Table:
-    """The same rows in one chunk: else Arrow looks for the chunk of each row, and joins those of texts at each take."""
-    return rows.unify_dictionaries().combine_chunks()
+    return Merged(changed, outcome, none, table.schema.empty_table(), nobody, nobody, table.schema.empty_table())
 
 
 def _conflicting(

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 
 from stock_pipeline.errors import MergeContention, ObjectNotFound, PreconditionFailed
-from stock_pipeline.lake.merge import Merged, Sorted, merge
+from stock_pipeline.lake.merge import Merged, merge
 from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.parquet import decode, encode
+from stock_pipeline.lake.sorted_rows import Sorted
 from stock_pipeline.schemas import Table
 
 TRIES = 40
@@ -55,9 +56,12 @@ def _read(
     return decode(found.data, table, key, columns, to_write=to_write), found.info.etag
 
 
-def partitions(store: ObjectStore, table: Table) -> list[str]:
-    """The partitions of a table that have an object, in order: `["year=2023", "year=2024"]`."""
-    keys = (info.key for info in store.list(table.prefix))
+def partitions(store: ObjectStore, table: Table, within: str = "") -> list[str]:
+    """The partitions of a table that have an object, in order: `["year=2023", "year=2024"]`.
+
+    Only those whose names begin with `within` are looked for.
+    """
+    keys = (info.key for info in store.list(f"{table.prefix}{within}"))
     return [k.removeprefix(table.prefix).removesuffix(table.suffix) for k in keys if k.endswith(table.suffix)]
 
 
