@@ -82,6 +82,23 @@ def nulls(column: pa.ChunkedArray) -> Bools:
     return np.concatenate(parts)
 
 
+def valid(column: pa.ChunkedArray) -> Bools:
+    """Where a column has values."""
+    return ~nulls(column) if column.null_count else np.ones(len(column), bool)
+
+
+def concatenated(column: pa.ChunkedArray, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    """The values of a fixed-width column (not bool) as one array; whatever null slots hold is in there too."""
+    return np.concatenate([np.zeros(0, dtype), *(as_numpy(chunk, dtype) for chunk in column.chunks)])
+
+
+def truths(column: pa.ChunkedArray) -> Bools:
+    """The values of a boolean column; whatever null slots hold is in there too."""
+    bits = [np.unpackbits(np.frombuffer(c.buffers()[1] or b"", np.uint8), bitorder="little") for c in column.chunks]
+    parts = [part[chunk.offset :][: len(chunk)] for part, chunk in zip(bits, column.chunks, strict=True)]
+    return np.concatenate([np.zeros(0, bool), *parts]).astype(bool)
+
+
 def nothing(type_: pa.DataType, count: int) -> pa.Array:
     """An array of nulls, all of which lie in the same few bytes of zeros."""
     global _NOTHING

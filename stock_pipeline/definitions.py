@@ -20,6 +20,7 @@ from stock_pipeline.orchestration.lineage.sensor import lambda_receipts
 from stock_pipeline.orchestration.maintenance_jobs import (
     backfill_daily_prices,
     rebuild_year,
+    remove_source,
     replay_rejects,
     restate_prices,
 )
@@ -71,6 +72,7 @@ pipeline = dg.Definitions(
         rebuild_year,
         restate_prices,
         replay_rejects,
+        remove_source,
         reconcile,
     ],
     schedules=[simulate_after_close, check_prices_after_close, check_stream_every_15_minutes, reconcile_hourly],

@@ -18,6 +18,7 @@ __all__ = [
     "PRICE_BY_DATE",
     "PROVENANCE",
     "REASONS",
+    "RECORDED",
     "REJECTED",
     "REJECTED_RECORDS",
     "STREAM_PRICES_HISTORY",
@@ -28,6 +29,7 @@ __all__ = [
     "Column",
     "Reason",
     "Table",
+    "View",
 ]
 
 DATABASE = "stock_market"
@@ -68,6 +70,7 @@ class Reason(StrEnum):
     UNKNOWN_MESSAGE = "unknown_message"
     CONFLICT = "conflict"
     REPLACED = "replaced"
+    REMOVED = "removed"
     FILE_REFUSED = "file_refused"
 
 
@@ -97,6 +100,7 @@ REASONS: dict[Reason, str] = {
     Reason.UNKNOWN_MESSAGE: "the message has none of the known forms, neither of a tick nor of what is skipped",
     Reason.CONFLICT: "the table already holds other values for this key",
     Reason.REPLACED: "these stored values were replaced by a restatement",
+    Reason.REMOVED: "these stored rows were taken out, as their source was never true",
     Reason.FILE_REFUSED: "the whole file was refused",
 }
 
@@ -105,6 +109,7 @@ REASONS: dict[Reason, str] = {
 class Column:
     """One column: its Arrow type, whether it may be null, and what one value means (with its unit).
 
+    A value that is not `compared` tells no duplicate from a conflict: where a row came from, and what we make of it.
     `since` is the version of its table's schema that brought the column, or the type that it has now. A later column
     must be nullable, and a later type must hold all values of the one before: stored objects are not written anew.
     `price` says that a bar with a value of zero or below is rejected.
@@ -114,6 +119,7 @@ class Column:
     type: pa.DataType
     description: str
     nullable: bool = False
+    compared: bool = True
     since: int = 1
     price: bool = False
 
@@ -146,13 +152,13 @@ class Table:
     """One table of the lake.
 
     `key` names the columns that identify a row. `keep` says which of several rows with one key stays: "first" (the one
-    stored first) or "greatest" (by the columns of `order`); a table that is computed from another one says "replace"
-    (`lake.derived`). `values` are compared to tell a duplicate from a conflict;
-    the provenance columns (`source`, `etl_loading_ts`) never are. Rows inside an object are sorted by `sort`, and the
-    object of a partition is called `<prefix><partition><suffix>`. `bounds` are pairs of columns of which the first is
-    never below the second, where a row has both. `views` are columns that are not compared, but renewed. `scaled` are
-    the prices that a split scales together, the last of them the one to tell it by, and `time` is the column that says
-    when that happened which a row tells of.
+    stored first) or "greatest" (by the columns of `order`, where null is least, but as true among true and false); a
+    table that is computed from another one says "replace" (`lake.derived`). `values` are compared to tell a duplicate
+    from a conflict; the provenance columns (`source`, `etl_loading_ts`) and others that are not `compared` never are.
+    Rows inside an object are sorted by `sort`, and the object of a partition is called `<prefix><partition><suffix>`.
+    `bounds` are pairs of columns of which the first is never below the second, where a row has both. `views` are
+    columns that are not compared, but renewed. `scaled` are the prices that a split scales together, the last of them
+    the one to tell it by, and `time` is the column that says when that happened which a row tells of.
     """
 
     name: str
@@ -197,7 +203,7 @@ class Table:
         """What a row says of its key, but for the views of a moment."""
         views = {name for view in self.views for name in (*view.columns, view.written_at)}
         others = {*self.key, *self.provenance, *views}
-        return tuple(c.name for c in self.columns if c.name not in others)
+        return tuple(c.name for c in self.columns if c.compared and c.name not in others)
 
     @cached_property
     def given(self) -> tuple[str, ...]:
@@ -212,6 +218,28 @@ def _symbol(description: str = "ticker, upper case, class shares with a dot (BRK
 
 _SOURCE = Column("source", SYMBOL, "key of the staging object that the row came from")
 _LOADED = Column("etl_loading_ts", TIMESTAMP, "when this pipeline stored the row (UTC)")
+
+_VENUES_ORDER = (
+    Column("nanos", pa.int32(), "nanoseconds beyond the microsecond of produced_at, 0 to 999", nullable=True, since=2),
+    Column("sequence", pa.int64(), "the venue's sequence number", nullable=True, since=2),
+    Column("trade_number", pa.int64(), "the venue's number of the trade, where it is one", nullable=True, since=2),
+    Column("line", pa.int32(), "line in the object that it first came in, from 1", True, compared=False, since=2),
+    Column("place", pa.int32(), "place in that line, from 0; null for the first", True, compared=False, since=2),
+)
+"""What tells the order of the ticks of one microsecond, the most telling first; null counts as least."""
+
+_EXCHANGE = Column("exchange", SYMBOL, "code of the venue, as the vendor writes it", nullable=True, since=2)
+_SETS_LAST = Column(
+    "sets_last",
+    pa.bool_(),
+    "whether its sale conditions let it set the last price; null: nothing is said",
+    nullable=True,
+    compared=False,
+    since=2,
+)
+_CORRECTS = Column(
+    "corrects", STRING, "for a corrected trade, which trade it corrects: reference", nullable=True, since=2
+)
 
 PRICE_BY_DATE = Table(
     name="price_by_date",
@@ -258,32 +286,73 @@ STREAM_PRICES_HISTORY = Table(
         Column("price", pa.float64(), "price of the trade"),
         Column("size", pa.float64(), "amount traded: shares, or a fraction of a coin", nullable=True),
         Column("produced_at", TIMESTAMP, "when the trade happened, as its producer says (UTC)"),
+        *_VENUES_ORDER,
+        _EXCHANGE,
+        Column(
+            "conditions", SYMBOL, "codes of its sale conditions as they came, joined by commas", nullable=True, since=2
+        ),
+        _SETS_LAST,
+        _CORRECTS,
         _SOURCE,
         _LOADED,
     ),
-    key=("event_id",),
+    key=("symbol", "event_id"),
     time="produced_at",
     sort=("symbol", "produced_at"),
     partition=("year", "month", "day"),
+    dictionary=("symbol", "source", "exchange", "conditions"),
+)
+
+TRADE_CORRECTIONS = Table(
+    name="trade_corrections",
+    prefix="trade_corrections/",
+    description="One row is one trade that was cancelled or corrected, with what it was corrected to.",
+    columns=(
+        _symbol(),
+        Column("reference", STRING, "the trade as its venue knows it: exchange:session:number:price:size"),
+        Column("exchange", SYMBOL, "code of the venue, as the vendor writes it"),
+        Column("session", pa.date32(), "trading session of the trade, the exchange's local date"),
+        Column("trade_number", pa.int64(), "the venue's number of the trade"),
+        Column("event_id", STRING, "identity of the cancel, or of the corrected trade in stream_prices_history"),
+        Column("produced_at", TIMESTAMP, "when it was cancelled or corrected (UTC)"),
+        Column("price", pa.float64(), "corrected price; null: the trade was cancelled", nullable=True),
+        Column("size", pa.float64(), "corrected amount", nullable=True),
+        Column("replacement", STRING, "the corrected trade as its venue knows it, as in reference", nullable=True),
+        _SETS_LAST,
+        _SOURCE,
+        _LOADED,
+    ),
+    key=("symbol", "reference"),
+    time="produced_at",
+    sort=("symbol", "reference"),
+    partition=("year", "month", "day"),
+    suffix="/corrections.parquet",
+    keep="greatest",
+    order=("produced_at", "event_id"),
+    dictionary=("symbol", "exchange", "source"),
 )
 
 LATEST_PRICES = Table(
     name="latest_prices",
     prefix="latest_stream_prices/",
-    description="One row is one symbol's latest tick.",
+    description="One row is one symbol's latest trade that may set a price and was not taken back.",
     columns=(
         _symbol(),
         Column("price", pa.float64(), "price of the latest trade"),
         Column("size", pa.float64(), "amount traded in it", nullable=True),
         Column("produced_at", TIMESTAMP, "when that trade happened (UTC)"),
         Column("event_id", STRING, "identity of that tick in stream_prices_history"),
+        *_VENUES_ORDER,
+        _EXCHANGE,
+        _SETS_LAST,
+        _CORRECTS,
         _LOADED,
     ),
     key=("symbol",),
     sort=("symbol",),
     keep="greatest",
-    order=("produced_at", "event_id"),
-    dictionary=("symbol",),
+    order=("sets_last", "produced_at", *(column.name for column in _VENUES_ORDER), "event_id"),
+    dictionary=("symbol", "exchange"),
 )
 
 REJECTED_RECORDS = Table(
@@ -315,7 +384,10 @@ REJECTED_RECORDS = Table(
     dictionary=("target_table", "source", "reason", "symbol"),
 )
 
-TABLES: dict[str, Table] = {t.name: t for t in (PRICE_BY_DATE, STREAM_PRICES_HISTORY, LATEST_PRICES, REJECTED_RECORDS)}
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (PRICE_BY_DATE, STREAM_PRICES_HISTORY, TRADE_CORRECTIONS, LATEST_PRICES, REJECTED_RECORDS)
+}
 
 
 REJECTED = pa.schema(

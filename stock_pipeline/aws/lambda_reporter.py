@@ -13,6 +13,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from stock_pipeline.aws.receipt_queue import send, sqs_client
 from stock_pipeline.errors import without_contents
 from stock_pipeline.receipts import Receipt
+from stock_pipeline.schemas import Reason
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger, Metrics
@@ -51,6 +52,8 @@ class Reporter:
             ("RowsUpdated", receipt.updated),
             ("RowsConflicting", receipt.conflicts),
             ("RowsRejected", receipt.rejected_rows),
+            ("RowsSkipped", receipt.skipped),
+            ("UnknownMessages", receipt.rejected.get(Reason.UNKNOWN_MESSAGE, 0)),
             ("ValuesNulled", sum(receipt.nulled.values())),
             ("FilesRefused", int(receipt.refused is not None)),
         ):

@@ -1,17 +1,21 @@
 """What S3 says of new objects: its notifications, as Lambda gives them to a function and as SQS carries them.
 
-Light enough for any consumer's start: standard library only.
+They come as S3 writes them, wrapped by SNS (to a queue, or as Lambda is called by it), and from EventBridge. Light
+enough for any consumer's start: standard library only.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
 from stock_pipeline.errors import EventError
+
+_UNKNOWN = "it is in none of the known wrappings, which are S3's own, that of SNS and that of EventBridge"
+_ARRIVED = ("ObjectCreated", "s3:ObjectCreated", "Object Created")
 
 
 @dataclass(frozen=True)
@@ -26,36 +30,39 @@ class Notification:
     passed_over: tuple[tuple[str, str], ...] = ()
 
 
-def read_notification(event: object, *, bucket: str, prefix: str) -> Notification:
-    """The objects under a prefix of a bucket that a parsed S3 event names.
+@dataclass(frozen=True)
+class _Happened:
+    """What one record of an event says: what happened (`name`) to which object of which bucket."""
 
-    Raises EventError when it is no S3 event, or of another bucket; the message holds nothing of what it is instead.
+    key: str
+    name: str
+    bucket: str
+
+
+def read_notification(event: object, *, bucket: str, prefix: str) -> Notification:
+    """The arrivals under a prefix of a bucket that a parsed event of S3 names, in any of its wrappings.
+
+    Raises EventError when it is no event of S3, or of another bucket; the message holds nothing of what it is instead.
     """
-    if isinstance(event, Mapping) and event.get("Event") == "s3:TestEvent":
-        return Notification()
     keys: dict[str, None] = {}
     passed_over: dict[str, str] = {}
-    for key, name, source in _records_of(event):
-        if source != bucket:
-            raise EventError(f"the event is of bucket {source}; this consumer reads {bucket}")
-        if not name.removeprefix("s3:").startswith("ObjectCreated"):
-            passed_over[key] = f"not an arrival but {name}"
-        elif not key.startswith(prefix):
-            passed_over[key] = f"not under {prefix}"
-        elif key.endswith("/"):
-            passed_over[key] = "a folder marker"
+    for found in _happened(event):
+        if found.bucket != bucket:
+            raise EventError(f"the event is of bucket {found.bucket}; this consumer reads {bucket}")
+        if not found.name.startswith(_ARRIVED):
+            passed_over[found.key] = f"not an arrival but {found.name}"
+        elif not found.key.startswith(prefix):
+            passed_over[found.key] = f"not under {prefix}"
+        elif found.key.endswith("/"):
+            passed_over[found.key] = "a folder marker"
         else:
-            keys[key] = None
+            keys[found.key] = None
     return Notification(tuple(keys), tuple(passed_over.items()))
 
 
 def read_message(body: str, *, bucket: str, prefix: str) -> Notification:
-    """The objects that the body of an SQS message names; as `read_notification`, which see."""
-    try:
-        event = json.loads(body)
-    except (ValueError, RecursionError):
-        raise EventError("the message is not JSON; this queue is for S3 notifications only") from None
-    return read_notification(event, bucket=bucket, prefix=prefix)
+    """The arrivals that the body of an SQS message names; as `read_notification`, which see."""
+    return read_notification(_parsed(body), bucket=bucket, prefix=prefix)
 
 
 @dataclass(frozen=True)
@@ -102,13 +109,30 @@ def read_messages(bodies: Mapping[str, str], *, bucket: str, prefix: str) -> Mes
     return Messages(keys, unreadable, tuple(passed_over))
 
 
-def _records_of(event: Any) -> list[tuple[str, str, str]]:
-    """The decoded key, the event's name and the bucket of each record."""
+def _happened(event: Any) -> Iterator[_Happened]:
+    """What an event tells of. S3 and SNS encode keys as in a form; EventBridge gives them as they are."""
     try:
-        return [
-            # Encoded as in a form, and decoded here and nowhere else: a key may hold what looks encoded.
-            (unquote_plus(record["s3"]["object"]["key"]), str(record["eventName"]), record["s3"]["bucket"]["name"])
-            for record in event["Records"]
-        ]
+        if event.get("Event") == "s3:TestEvent":
+            return
+        if event.get("Type") == "Notification":
+            yield from _happened(_parsed(event["Message"]))
+        elif event.get("source") == "aws.s3":
+            detail = event["detail"]
+            yield _Happened(str.__str__(detail["object"]["key"]), str(event["detail-type"]), detail["bucket"]["name"])
+        else:
+            for record in event["Records"]:
+                if record.get("EventSource") == "aws:sns":
+                    yield from _happened(_parsed(record["Sns"]["Message"]))
+                    continue
+                # Decoded here and nowhere else: a key may hold what looks encoded.
+                key = unquote_plus(record["s3"]["object"]["key"])
+                yield _Happened(key, str(record["eventName"]), record["s3"]["bucket"]["name"])
     except (TypeError, KeyError, AttributeError):
-        raise EventError("not an S3 notification; only those of the staging bucket are taken") from None
+        raise EventError(f"not an S3 notification: {_UNKNOWN}") from None
+
+
+def _parsed(text: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError, TypeError):
+        raise EventError(f"not JSON, and so not an S3 notification: {_UNKNOWN}") from None

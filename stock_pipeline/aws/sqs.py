@@ -45,6 +45,14 @@ class Message:
     tries: int
 
 
+@dataclass(frozen=True)
+class Depth:
+    """Messages of a queue: those that can be received now, and those that are being worked on."""
+
+    waiting: int
+    hidden: int
+
+
 class Queue:
     """A queue in SQS. Every method raises QueueError when SQS does not answer or refuses. Safe to share by threads."""
 
@@ -52,9 +60,15 @@ class Queue:
         self.url = url
         self._client: SQSClient = client or boto3.client("sqs", config=_CONFIG)
 
+    def depth(self) -> Depth:
+        """About how many messages it holds; SQS may take a minute to have it exactly."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self._call("get_queue_attributes", AttributeNames=names)["Attributes"]
+        return Depth(*(int(found[name]) for name in names))
+
     def waiting(self) -> int:
-        """About how many messages can be received now; SQS may take a minute to have it exactly."""
-        return int(self._attribute("ApproximateNumberOfMessages"))
+        """About how many messages can be received now."""
+        return self.depth().waiting
 
     def visibility(self) -> int:
         """For how many seconds a received message is hidden."""

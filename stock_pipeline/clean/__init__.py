@@ -26,11 +26,10 @@ def no_records() -> pa.Table:
 class Cleaned:
     """One source object's rows, judged.
 
-    `good` has the columns of the target table except `source` and `etl_loading_ts`, in the order of the input, and
-    those of ticks that the table does not have (see `parse.ticks.parser.SCHEMA`); `lines` (int64) numbers its rows by
-    their line in the decoded object, from 1. `rejected` has the schema `schemas.REJECTED`. `skipped` counts records
-    that are not rows of the table on purpose, such as messages of another type. `raw` gives the text of lines as they
-    came.
+    `good` has the columns of the target table except `source` and `etl_loading_ts`, in the order of the input; `lines`
+    (int64) numbers its rows by their line in the decoded object, from 1. `rejected` has the schema `schemas.REJECTED`.
+    `skipped` counts records that are not rows of the table on purpose, such as messages of another type, and `cancels`
+    those that are rows of `trade_corrections` alone. `raw` gives the text of lines as they came.
 
     `nulled` counts the optional values that were left out of rows of `good`, by reason, and `notes` (schema `REJECTED`)
     has a record of each such row: it is stored, and counts as no rejected one. `unread` are the names of columns that
@@ -43,6 +42,7 @@ class Cleaned:
     rejected: pa.Table
     skipped: int
     raw: Callable[[Sequence[int]], list[str]]
+    cancels: int = 0
     nulled: Mapping[str, int] = field(default_factory=dict)
     notes: pa.Table = field(default_factory=no_records)
     unread: tuple[str, ...] = ()
@@ -52,8 +52,8 @@ class Cleaned:
         """The place of some good rows (by their number) in their lines, null where a line is a row."""
         if "place" not in self.good.column_names:
             return nothing(pa.int32(), len(rows))
-        return self.good["place"].take(as_arrow(rows, pa.int64())).combine_chunks()
+        return self.good["place"].take(as_arrow(rows, pa.int64())).combine_chunks().fill_null(0)
 
     @property
     def rows(self) -> int:
-        return int(self.good.num_rows + self.rejected.num_rows + self.skipped)
+        return int(self.good.num_rows + self.rejected.num_rows + self.skipped + self.cancels)

@@ -21,17 +21,35 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from stock_pipeline.arrow import Bools, Codes, Ints, as_arrow, as_numpy, booleans, offsets, strings
+from stock_pipeline.arrow import (
+    Bools,
+    Codes,
+    Ints,
+    as_arrow,
+    as_numpy,
+    booleans,
+    concatenated,
+    offsets,
+    strings,
+    valid,
+)
 from stock_pipeline.clean import Cleaned
+from stock_pipeline.clean.corrections import AT, are_cancels, as_corrections, with_corrections
+from stock_pipeline.clean.sale_conditions import may_set_last
 from stock_pipeline.parse.symbols import canonical
 from stock_pipeline.parse.ticks.parser import TickRows
-from stock_pipeline.schemas import REJECTED, Reason
+from stock_pipeline.schemas import REJECTED, STREAM_PRICES_HISTORY, TRADE_CORRECTIONS, Reason
 
 MAX_SKEW = timedelta(minutes=5)
 """How far a producer's clock may be ahead of ours."""
 
 FIRST_TIME = datetime(1990, 1, 1, tzinfo=UTC)
 LONGEST_EVENT_ID = 128
+
+_STORED = [c.name for c in STREAM_PRICES_HISTORY.columns if c.name not in ("source", "etl_loading_ts")]
+NO_CORRECTIONS = pa.Table.from_batches(
+    [], pa.schema([f for f in TRADE_CORRECTIONS.schema if f.name not in ("source", "etl_loading_ts")])
+)
 
 _LINE_BITS = 40  # no object has more lines than that
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,9 +60,11 @@ _MICROSECOND = timedelta(microseconds=1)
 class CleanedObjects:
     """The ticks of several source objects, judged together; `of` gives what belongs to one of them.
 
-    `good` and `lines` are as in `Cleaned`, over all objects in their order; `objects` (int32) says which object each
-    row came from, `rejected_objects` the same of the rejected rows. `skipped` has one count an object, `refused` the
-    reason of each object that was refused whole.
+    `corrections` has the columns of `trade_corrections` but the provenance, `correction_objects` (int32) says which
+    object each of its rows came from; `cancels` counts, for each object, those of them that are no row of `good` as
+    well. `good` and `lines` are as in `Cleaned`, over all objects in their order; `objects` (int32) says which object
+    each row came from, `rejected_objects` the same of the rejected rows. `skipped` has one count an object, `refused`
+    the reason of each object that was refused whole.
     """
 
     good: pa.Table
@@ -55,6 +75,9 @@ class CleanedObjects:
     skipped: Ints
     refused: dict[int, str]
     raw: Callable[[int, Sequence[int]], list[str]]
+    corrections: pa.Table
+    correction_objects: Codes
+    cancels: Ints
 
     def of(self, index: int) -> Cleaned:
         """One object's part, without copying; objects that were refused have none (see `refused`)."""
@@ -67,6 +90,7 @@ class CleanedObjects:
             rejected=self.rejected.slice(first, last - first),
             skipped=int(self.skipped[index]),
             raw=partial(self.raw, index),
+            cancels=int(self.cancels[index]),
         )
 
 
@@ -86,6 +110,8 @@ def clean_ticks(rows: TickRows, now: datetime, *, max_skew: timedelta = MAX_SKEW
 
 def clean_tick_objects(rows: TickRows, now: datetime, *, max_skew: timedelta = MAX_SKEW) -> CleanedObjects:
     """Judge the ticks of several objects at once by the rules above; `now` is the current time (with its zone)."""
+    if rows.corrections.num_rows:
+        rows = with_corrections(rows)
     codes, forms = _symbols(rows.table["symbol"])
     findings = [f for f in _findings(rows.table, codes, forms, now, max_skew) if f.broken.any()]
     keep = np.ones(len(codes), bool)
@@ -98,8 +124,50 @@ def clean_tick_objects(rows: TickRows, now: datetime, *, max_skew: timedelta = M
     position |= rows.lines
     good, order = _kept_in_order(table, keep, position)
     rejected, rejected_objects = _rejected(rows, findings, np.flatnonzero(~keep))
+    return _cleaned(rows, _judged(good, rows.lines[order]), order, rejected, rejected_objects)
+
+
+def _judged(good: pa.Table, lines: Ints) -> pa.Table:
+    """What is known of good ticks besides what was sent: their line, and whether they may set the last price."""
+    place = concatenated(good["place"], np.int32)
+    first = place == 0
+    placed = pa.nulls(len(first), pa.int32()) if first.all() else as_arrow(place, pa.int32(), first)
+    good = good.set_column(good.schema.get_field_index("place"), "place", placed)
+    good = good.append_column("line", as_arrow(lines.astype(np.int32), pa.int32()))
+    good = good.append_column("sets_last", may_set_last(good))
+    return (
+        good if "corrects" in good.column_names else good.append_column("corrects", pa.nulls(len(lines), pa.string()))
+    )
+
+
+def _cleaned(
+    rows: TickRows, good: pa.Table, order: Ints, rejected: pa.Table, rejected_objects: Codes
+) -> CleanedObjects:
+    """The good ticks apart from what takes trades back: a cancel is no tick."""
+    objects, lines = rows.objects[order], rows.lines[order]
+    corrections, owners = NO_CORRECTIONS, np.zeros(0, np.int32)
+    cancels = np.zeros(len(rows.skipped), np.int64)
+    if rows.corrections.num_rows:
+        named = valid(good[AT])
+        corrections, owners = as_corrections(good.filter(booleans(named)), rows.corrections), objects[named]
+        gone = are_cancels(good, rows.corrections)
+        cancels += np.bincount(objects[gone], minlength=len(cancels))
+        trades = np.ones(len(lines), bool)
+        trades[gone] = False
+        good, objects, lines = good.filter(booleans(trades)), objects[trades], lines[trades]
+    good = good.select(_STORED)
     return CleanedObjects(
-        good, rows.objects[order], rows.lines[order], rejected, rejected_objects, rows.skipped, rows.refused, rows.raw
+        good,
+        objects,
+        lines,
+        rejected,
+        rejected_objects,
+        rows.skipped,
+        rows.refused,
+        rows.raw,
+        corrections,
+        owners,
+        cancels,
     )
 
 
@@ -178,7 +246,7 @@ def _findings(table: pa.Table, codes: Codes, forms: list[str], now: datetime, ma
         ),
         _Finding(
             Reason.NEGATIVE_VOLUME,
-            of("size", lambda chunk: (as_numpy(chunk, np.float64) < 0) & _valid(chunk)),
+            of("size", lambda chunk: (as_numpy(chunk, np.float64) < 0) & valid(pa.chunked_array([chunk]))),
             lambda row: f"size is {table['size'][row].as_py():.15g}",
         ),
         _Finding(
@@ -198,13 +266,6 @@ def _findings(table: pa.Table, codes: Codes, forms: list[str], now: datetime, ma
             lambda row: f"{len(table['event_id'][row].as_buffer())} bytes, where {LONGEST_EVENT_ID} are the limit",
         ),
     ]
-
-
-def _valid(chunk: pa.Array) -> Bools:
-    if not chunk.null_count:
-        return np.ones(len(chunk), bool)
-    bits = np.frombuffer(chunk.buffers()[0], np.uint8)
-    return np.unpackbits(bits, bitorder="little")[chunk.offset : chunk.offset + len(chunk)].astype(bool)
 
 
 def _rejected(rows: TickRows, findings: list[_Finding], at: Ints) -> tuple[pa.Table, Codes]:

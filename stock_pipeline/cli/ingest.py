@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import quote
 
 import typer
@@ -209,15 +209,22 @@ def ingest_tick_keys(keys: Sequence[str], staging: ObjectStore, lake: ObjectStor
         )
 
 
+_SKIPPED: dict[str, Literal["left", "right"]] = {"skipped": "right"}
+"""The column of what was skipped: only messages of ticks ever are."""
+
+
 def show(receipts: Sequence[Receipt]) -> None:
     """What became of each file, what was refused and where to see what was rejected."""
     taken = [r for r in receipts if r.refused is None]
     if len(taken) > _SHOWN:
-        rows, new, updated, duplicates = (
-            sum(getattr(r, name) for r in taken) for name in ("rows", "inserted", "updated", "duplicates")
+        names = ("rows", "inserted", "updated", "duplicates", "skipped")
+        rows, new, updated, duplicates, skipped = (sum(getattr(r, name) for r in taken) for name in names)
+        say(
+            f"{len(taken):,} objects: {rows:,} rows, {new:,} new, {updated:,} updated, {duplicates:,} duplicates, "
+            f"{skipped:,} skipped"
         )
-        say(f"{len(taken):,} objects: {rows:,} rows, {new:,} new, {updated:,} updated, {duplicates:,} duplicates")
     elif taken:
+        skips = ("skipped",) if any(r.skipped for r in taken) else ()
         shown = table(
             file="left",
             rows="right",
@@ -225,13 +232,14 @@ def show(receipts: Sequence[Receipt]) -> None:
             updated="right",
             duplicates="right",
             conflicts="right",
+            **(_SKIPPED if skips else {}),
             rejected="left",
         )
         between = "\n" if out().width < _WIDE else ", "
         for r in taken:
             reasons = between.join(f"{count:,} {reason}" for reason, count in r.rejected.items())
-            cells = (f"{n:,}" for n in (r.rows, r.inserted, r.updated, r.duplicates, r.conflicts))
-            shown.add_row(text(_name(r)), *cells, reasons or "0")
+            cells = (r.rows, r.inserted, r.updated, r.duplicates, r.conflicts, *(getattr(r, name) for name in skips))
+            shown.add_row(text(_name(r)), *(f"{n:,}" for n in cells), reasons or "0")
         out().print(shown)
     if replaced := sum(r.replaced for r in receipts):
         say(f"{counted(replaced, 'stored row')} replaced; the values before are kept: stock-pipeline rejects list")
@@ -252,9 +260,9 @@ def _show_how_read(receipts: Sequence[Receipt]) -> None:
     """How files were read, where that is not plain: a line for all the files that it is true of."""
     told: dict[str, list[str]] = {}
     for r in receipts:
-        lines = [f"{what} read by {how}" for what, how in r.decided.items()]
+        lines = [f"decided: {', '.join(f'{what} by {how}' for what, how in r.decided.items())}"] if r.decided else []
         if r.unread:
-            lines.append(f"nobody reads {'column' if len(r.unread) == 1 else 'columns'} {', '.join(r.unread)}")
+            lines.append(f"not read: {', '.join(r.unread)}")
         for line in (*lines, *r.rescaled):
             told.setdefault(line, []).append(_name(r))
     for line, names in told.items():

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from stock_pipeline.cli import backfill, dev, ingest, reconcile, rejects, sql, stream, watch
+from stock_pipeline.cli import backfill, dev, ingest, reconcile, rejects, remove, sql, stream, watch
 from stock_pipeline.cli.console import complain, say
 from stock_pipeline.cli.demo import command as demo
 from stock_pipeline.cli.doctor import command as doctor
@@ -100,6 +100,7 @@ app.command("watch")(watch.watch)
 app.command("sql")(sql.sql)
 app.add_typer(rejects.app, name="rejects")
 app.command("reconcile")(reconcile.reconcile)
+app.command("remove")(remove.remove)
 app.command("doctor")(doctor.doctor)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +14,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stock_pipeline.cli.console import live, out, say, working
+from stock_pipeline.cli.console import complain, live, out, say, working
 from stock_pipeline.cli.options import Symbols, with_symbols
 from stock_pipeline.cli.target import aws, starts_one
-from stock_pipeline.errors import SimulationError
+from stock_pipeline.errors import SimulationError, StockPipelineError
 
 if TYPE_CHECKING:
     from stock_pipeline.aws.kinesis import Sent
+    from stock_pipeline.receipts import Receipt
     from stock_pipeline.settings import Settings
     from stock_pipeline.simulate.faults import Faults
 
@@ -68,6 +70,8 @@ def stream(
     for option, value in (("--rate", rate), ("--seconds", seconds)):
         if value is not None and not 0 < value < float("inf"):
             raise typer.BadParameter(f"{value:g} is not a positive number", param_hint=option)
+    if file:
+        _refuse_document(file)
     if file and symbols is not None:
         raise typer.BadParameter("a file names its symbols itself; leave one of the two out", param_hint="--symbols")
     own = starts_one()
@@ -82,8 +86,24 @@ def stream(
         if own and sent.lines:
             with working("waiting until the tables have them"):
                 arriving.wait_for(sent)
+                receipts = arriving.receipts()
+            check_sent(sent)
+            _check_stored(receipts)
     _say_where_they_are(settings, own)
     check_sent(sent)
+
+
+def _refuse_document(file: Path) -> None:
+    """A recording has a record a line: one that is written over several lines would be sent in pieces, each broken."""
+    from stock_pipeline.producer.recordings import recorded_lines
+
+    first = next((line.strip() for line in recorded_lines(file, 1024) if line.strip()), b"")
+    if first.lstrip(b"\xef\xbb\xbf") and not first.lstrip(b"\xef\xbb\xbf[{ \t"):
+        raise StockPipelineError(
+            f"{file} is one JSON document, or several, written over more than one line each; nothing of it was sent. A "
+            "recording has one record a line: "
+            f"jq -c 'if type == \"array\" then .[] else . end' {file.name} > lines.jsonl"
+        )
 
 
 def _send(
@@ -164,6 +184,27 @@ def _ended_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _check_stored(receipts: Sequence[Receipt]) -> None:
+    """Tell what became of what was sent, as the receipts say. Raises StockPipelineError when nothing was stored."""
+    skipped = sum(r.skipped for r in receipts)
+    stored = sum(r.rows - r.rejected_rows - r.conflicts for r in receipts) - skipped
+    reasons = sum((Counter(r.rejected) for r in receipts), Counter[str]())
+    reasons["conflict"] += sum(r.conflicts for r in receipts)
+    rejected = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()) if count)
+    told = f"{stored:,} stored, {skipped:,} skipped, {reasons.total():,} rejected" + (
+        f" ({rejected})" if rejected else ""
+    )
+    out().print(told, markup=False)
+    for receipt in receipts:
+        if receipt.refused:
+            complain(f"{receipt.source}: {receipt.refused}")
+    if not stored:
+        raise StockPipelineError(
+            f"nothing was stored: {told}; skipped are known messages that are no trades, and why others were rejected "
+            "says `stock-pipeline rejects list`"
+        )
 
 
 def _say_where_they_are(settings: Settings, own: bool) -> None:

@@ -7,16 +7,22 @@ rows. What does not arrive is somewhere on that way.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stock_pipeline.aws.clients import impatient
+from stock_pipeline.aws.receipt_queue import joined
 from stock_pipeline.aws.s3 import S3Store
+from stock_pipeline.aws.sqs import Depth, Queue
 from stock_pipeline.errors import StockPipelineError
+from stock_pipeline.receipts import Receipt
 from stock_pipeline.settings import Settings
 from stock_pipeline.staging.keys import RAW_TICKS
 
 if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
+
     from stock_pipeline.aws.kinesis import Sent
 
 _PATIENCE = 60.0  # seconds without any progress
@@ -42,15 +48,24 @@ class Queues:
 def queues(settings: Settings) -> Queues:
     """How many messages the queues of the stream hold; a queue that the settings do not name holds none."""
     sqs = impatient("sqs")
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    urls = (settings.stream_queue_url, settings.stream_dlq_url)
+    arrivals, dead = (Queue(url, sqs).depth() if url else Depth(0, 0) for url in urls)
+    return Queues(arrivals.waiting, arrivals.hidden, dead.waiting + dead.hidden)
 
-    def depth(url: str | None) -> tuple[int, int]:
-        if not url:
-            return 0, 0
-        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-        return int(found[names[0]]), int(found[names[1]])
 
-    return Queues(*depth(settings.stream_queue_url), sum(depth(settings.stream_dlq_url)))
+def _told(settings: Settings) -> list[Receipt]:
+    """All receipts that the lineage queue holds by now; they stay there."""
+    sqs, url = impatient("sqs"), settings.require("lineage_queue_url")
+    messages: list[MessageTypeDef] = []
+    while batch := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages", []):
+        messages += batch
+    for message in messages:
+        sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0)
+    found = []
+    for message in messages:
+        with suppress(ValueError):  # not a receipt: Dagster's sensor tells of that
+            found.append(Receipt.from_json(message["Body"]))
+    return found
 
 
 class TickProgress:
@@ -64,6 +79,22 @@ class TickProgress:
     def delivered(self) -> int:
         """Bytes of raw objects that have come since."""
         return sum(info.size for info in self._staging.list(RAW_TICKS) if info.key not in self._before)
+
+    def receipts(self) -> list[Receipt]:
+        """What became of the raw objects that have come since, as the function told the lineage queue.
+
+        The messages stay in the queue for Dagster. Raises StockPipelineError when a receipt does not come.
+        """
+        wanted = {info.key for info in self._staging.list(RAW_TICKS)} - self._before
+        found: list[Receipt] = []
+        patient_until = time.monotonic() + _PATIENCE
+        while missing := wanted - {receipt.source for receipt in found}:
+            if time.monotonic() > patient_until:
+                raise StockPipelineError(
+                    f"nobody told what became of {len(missing)} of {len(wanted)} objects of ticks; see .local/aws.log"
+                )
+            found += [receipt for receipt in _told(self._settings) if receipt.source in wanted]
+        return joined(found)
 
     def wait_for(self, sent: Sent) -> None:
         """Wait until what was sent has been processed; nobody else may send meanwhile.

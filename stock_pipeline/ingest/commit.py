@@ -1,14 +1,14 @@
-"""Notification into a table: a group of judged source objects is merged, and every row of theirs is accounted for.
+"""Sources into a table: a group of judged source objects is merged, and every row of theirs is accounted for.
 
 The same for every table: what differs (how an object is read, which partition a row belongs to) is given by `ingest`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from threading import Lock
 
 import numpy as np
@@ -16,49 +16,55 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.arrow import Codes, Ints, as_arrow, microseconds, nulls, repeated, strings
-from stock_pipeline.clean import Cleaned
-from stock_pipeline.ingest.conflicts import Met, Told, recorded, told
+from stock_pipeline.arrow import Codes, Ints, as_arrow, booleans, microseconds, nulls, repeated, strings
+from stock_pipeline.ingest.conflicts import Met, recorded, told
+from stock_pipeline.ingest.progress import note_progress, read_progress
+from stock_pipeline.ingest.sources import SourceObject, receipt_of, records_of
 from stock_pipeline.lake.merge import Merged, for_takes
-from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
+from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.lake.partitions import merge_into_partition
-from stock_pipeline.lake.rejected_records import as_recorded, write_rejects
+from stock_pipeline.lake.rejected_records import read_rejects, write_rejects
 from stock_pipeline.lake.transforms import Transform
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import RECORDED, TIMESTAMP, Reason, Table
 
 Outcomes = npt.NDArray[np.int8]
 
+NOT_YET = -1
+"""The outcome of a row whose partition there was no time for."""
+
 _WRITERS = 4
 """So many partitions are merged at a time: a write waits for S3 longer than it computes."""
+
+WIDE = 256
+"""A group of more partitions is wide: each holds little, so that more are merged at a time, and what is done is
+remembered."""
+
+_WIDE_WRITERS = 16
 
 _RECORDERS = 16
 """So many sources' rejected records are looked up at a time, which is waiting only."""
 
 
-@dataclass
-class SourceObject:
-    """One source object, read and judged, on its way into a table.
+@dataclass(frozen=True)
+class MergedGroup:
+    """What a group of sources came to.
 
-    `cleaned` is None when the object was refused (`refused` says why) or was gone before it could be read (`info` then
-    has no ETag). `held` is how many bytes of text are kept in memory with it, for the record of what is not stored. The
-    rest is filled in by the merge: how many rows met each outcome, how many rows each partition got, and
-    what is told of conflicts and replaced values.
+    `receipts` has one a source; none when there was no time for all partitions. `outcomes` says what became of each row
+    (values of `Outcome`, or `NOT_YET`), `met` has the stored rows that those met which were not inserted. `note` leaves
+    word of how far a group came that was stopped, once all else is done with what it merged.
     """
 
-    info: ObjectInfo
-    started_at: datetime
-    cleaned: Cleaned | None = None
-    refused: str | None = None
-    held: int = 0
-    outcomes: Ints = field(default_factory=lambda: np.zeros(len(Outcome), np.int64))
-    partitions: dict[str, int] = field(default_factory=dict)
-    conflicts: Told | None = None
+    receipts: list[Receipt]
+    outcomes: Outcomes
+    met: list[pa.Table]
+    note: Callable[[], None]
 
-    @property
-    def rows(self) -> int:
-        return self.cleaned.good.num_rows if self.cleaned else 0
+    def stored(self, rows: pa.Table) -> pa.Table:
+        """The rows of the group as the table has them now, where some were stored before with other provenance."""
+        inserted = self.outcomes == Outcome.INSERTED
+        return rows if inserted.all() else pa.concat_tables([rows.filter(booleans(inserted)), *self.met])
 
 
 def merge_group(
@@ -70,58 +76,34 @@ def merge_group(
     now: datetime,
     *,
     replace: bool = False,
-) -> tuple[list[Receipt], Outcomes]:
+    then: Callable[[], None] = lambda: None,
+    go_on: Callable[[], bool] = lambda: True,
+) -> MergedGroup:
     """Merge a group of sources into a table, record what was not stored, and account for every row.
 
     `rows` are the good rows of all sources in their order, with provenance (see `with_provenance`). `transform`
     gives the partition of each row as an index into a list of names; partitions are merged side by side. With `replace`
-    the group must be one source, as a restatement must see what the one before it left.
+    the group must be one source, as a restatement must see what the one before it left. `then` is called when all
+    partitions are merged, before what is not stored goes on record.
 
-    Returns a receipt an source, and what became of each row (values of `Outcome`).
+    `go_on` is asked before each partition but the first. Once it says no, what was committed stays, and there are no
+    receipts: the same call, made again, does the rest.
     """
     codes, names = transform(rows)
     if len(names) > 1:
         rows = for_takes(rows)
-    outcomes, agreed = np.zeros(rows.num_rows, np.int8), np.zeros(rows.num_rows, bool)
-    sizes = [source.rows for source in group]
-    starts, owners = np.cumsum([0, *sizes]), np.repeat(np.arange(len(group), dtype=np.int32), sizes)
-    met: list[Met] = []
-
-    def origins(owner: int, at: Ints) -> tuple[Ints, pa.Int32Array, list[str]]:
-        cleaned = group[owner].cleaned
-        assert cleaned
-        lines = cleaned.lines[at - starts[owner]]
-        return lines, cleaned.places(at - starts[owner]), cleaned.raw(lines.tolist())
-
-    def merge_partition(partition: str, chosen: Ints) -> None:
-        incoming = rows if len(chosen) == rows.num_rows else rows.take(as_arrow(chosen, pa.int64()))
-
-        def record_replaced(merged: Merged) -> None:
-            # On record before the commit: once the partition is written, the replaced values exist nowhere else.
-            found = Met.of(merged, incoming, chosen)
-            for records in recorded(found.where(found.replaced), owners, table, origins).values():
-                write_rejects(lake, table, group[0].info, records, now, add=True)
-
-        merged = merge_into_partition(
-            lake, table, partition, incoming, replace=replace, before_commit=record_replaced if replace else None
-        )
-        outcomes[chosen], agreed[chosen] = merged.outcome, merged.agreed
-        cells = owners[chosen] * np.int32(len(Outcome)) + merged.outcome
-        counts = np.bincount(cells, minlength=len(group) * len(Outcome)).reshape(len(group), len(Outcome))
-        with accounts:
-            for owner in np.flatnonzero(counts.any(axis=1)).tolist():
-                group[owner].outcomes += counts[owner]
-                group[owner].partitions[partition] = int(counts[owner].sum())
-            if len(merged.conflicts):
-                met.append(Met.of(merged, incoming, chosen))
-
-    accounts = Lock()
-    with ThreadPoolExecutor(_WRITERS) as threads:
-        list(threads.map(merge_partition, *_split(codes, names)))
-    if met:
-        for owner, conflicts in told(Met.joined(met), rows, owners, agreed, table, origins).items():
-            group[owner].conflicts = conflicts
-    records = [_records(source) for source in group]
+    merging = _Merging(group, rows, table, lake, now, replace, go_on)
+    wide = len(names) > WIDE
+    left = merging.go_on_after(codes, names) if wide else np.arange(len(codes))
+    found, chosen = _split(codes, names, left)
+    merging.first = found[0] if found else ""
+    with ThreadPoolExecutor(_WIDE_WRITERS if wide else _WRITERS) as threads:
+        list(threads.map(merging.merge_partition, found, chosen))
+    if merging.stopped:
+        return MergedGroup([], merging.outcomes, merging.met, lambda: merging.note(codes, names) if wide else None)
+    then()
+    merging.tell()
+    records = [records_of(source) for source in group]
 
     def record(first: int) -> None:
         for source, found in zip(group[first::_RECORDERS], records[first::_RECORDERS], strict=True):
@@ -130,7 +112,129 @@ def merge_group(
 
     with ThreadPoolExecutor(_RECORDERS) as threads:
         list(threads.map(record, range(_RECORDERS)))
-    return [_receipt(source, table, now) for source in group], outcomes
+    receipts = [receipt_of(source, table, now) for source in group]
+    return MergedGroup(receipts, merging.outcomes, merging.met, lambda: None)
+
+
+class _Merging:
+    """The partitions of one group on their way into the table, and what came of its rows so far."""
+
+    def __init__(
+        self,
+        group: Sequence[SourceObject],
+        rows: pa.Table,
+        table: Table,
+        lake: ObjectStore,
+        now: datetime,
+        replace: bool,
+        go_on: Callable[[], bool],
+    ) -> None:
+        self._group, self._rows, self._table, self._lake, self._now = group, rows, table, lake, now
+        self._replace, self._go_on = replace, go_on
+        sizes = [source.rows for source in group]
+        self._starts, self._owners = np.cumsum([0, *sizes]), np.repeat(np.arange(len(group), dtype=np.int32), sizes)
+        self._agreed = np.zeros(rows.num_rows, bool)
+        self._disputed: list[Met] = []
+        self._accounts = Lock()
+        self.outcomes: Outcomes = np.full(rows.num_rows, NOT_YET, np.int8)
+        self.met: list[pa.Table] = []
+        self.stopped = False
+        self.first = ""
+
+    def merge_partition(self, partition: str, chosen: Ints) -> None:
+        """Merge the rows at some places into a partition, and account for them."""
+        if not self._may_begin(partition):
+            return
+        incoming = self._rows if len(chosen) == self._rows.num_rows else self._rows.take(as_arrow(chosen, pa.int64()))
+
+        def record_replaced(merged: Merged) -> None:
+            # On record before the commit: once the partition is written, the replaced values exist nowhere else.
+            found = Met.of(merged, incoming, chosen)
+            raw = self._origins
+            for records in recorded(found.where(found.replaced), self._owners, self._table, raw).values():
+                write_rejects(self._lake, self._table, self._group[0].info, records, self._now, add=True)
+
+        merged = merge_into_partition(
+            self._lake, self._table, partition, incoming, replace=self._replace,
+            before_commit=record_replaced if self._replace else None,
+        )  # fmt: skip
+        self._account(partition, chosen, merged, incoming)
+
+    def _origins(self, owner: int, at: Ints) -> tuple[Ints, pa.Int32Array, list[str]]:
+        cleaned = self._group[owner].cleaned
+        assert cleaned
+        rows = at - self._starts[owner]
+        lines = cleaned.lines[rows]
+        return lines, cleaned.places(rows), cleaned.raw(lines.tolist())
+
+    def tell(self) -> None:
+        """Make the records of what met other values."""
+        if self._disputed:
+            met = Met.joined(self._disputed)
+            found = told(met, self._rows, self._owners, self._agreed, self._table, self._origins)
+            for owner, conflicts in found.items():
+                self._group[owner].conflicts = conflicts
+
+    def go_on_after(self, codes: Ints, names: list[str]) -> Ints:
+        """Account for what calls before this one have merged, and give the places of the rows that are left.
+
+        Those rows count as duplicates, as at any second delivery; the conflicts among them are on record.
+        """
+        done = np.zeros(len(codes), bool)
+        for owner, source in enumerate(self._group):
+            until = read_progress(self._lake, self._table, source.info) if source.rows else ""
+            merged = np.flatnonzero(np.array([name <= until for name in names]))
+            mine = np.flatnonzero((self._owners == owner) & np.isin(codes, merged))
+            if len(mine):
+                self._take_over(source, mine - self._starts[owner])
+                counts = np.bincount(codes[mine], minlength=len(names))
+                source.partitions |= {names[code]: int(counts[code]) for code in np.flatnonzero(counts)}
+            done[mine] = True
+        self.outcomes[done] = Outcome.DUPLICATE
+        return np.flatnonzero(~done)
+
+    def _take_over(self, source: SourceObject, rows: Ints) -> None:
+        assert source.cleaned
+        known = read_rejects(self._lake, self._table, source.info.key)
+        lines = as_arrow(np.unique(source.cleaned.lines[rows]), pa.int64())
+        is_conflict = pc.equal(known["reason"].cast(pa.string()), Reason.CONFLICT.value)
+        conflicts = known.filter(pc.and_(is_conflict, pc.is_in(known["line"], lines)))
+        source.earlier.append(conflicts.select(RECORDED.names).cast(RECORDED))
+        source.outcomes[Outcome.CONFLICT] += conflicts.num_rows
+        source.outcomes[Outcome.DUPLICATE] += len(rows) - conflicts.num_rows
+
+    def note(self, codes: Ints, names: list[str]) -> None:
+        """Leave word of how far each source came, and put what met other values on record."""
+        missing = np.unique(codes[self.outcomes == NOT_YET])
+        first = min(names[code] for code in missing)
+        until = max((name for name in names if name < first), default="")
+        self.tell()
+        for source in self._group if until else ():
+            if source.rows:
+                conflicts = [source.conflicts.records] if source.conflicts else []
+                records = pa.concat_tables([RECORDED.empty_table(), *conflicts])
+                write_rejects(self._lake, self._table, source.info, records, self._now, add=True)
+                note_progress(self._lake, self._table, source.info, until)
+
+    def _may_begin(self, partition: str) -> bool:
+        """The first partition is always merged: else a call without any time would never get on."""
+        with self._accounts:
+            self.stopped = self.stopped or (partition != self.first and not self._go_on())
+            return partition == self.first or not self.stopped
+
+    def _account(self, partition: str, chosen: Ints, merged: Merged, incoming: pa.Table) -> None:
+        group, kinds = self._group, len(Outcome)
+        self.outcomes[chosen], self._agreed[chosen] = merged.outcome, merged.agreed
+        cells = self._owners[chosen] * np.int32(kinds) + merged.outcome
+        counts = np.bincount(cells, minlength=len(group) * kinds).reshape(len(group), kinds)
+        with self._accounts:
+            if merged.met.num_rows:
+                self.met.append(merged.met)
+            if len(merged.conflicts):
+                self._disputed.append(Met.of(merged, incoming, chosen))
+            for owner in np.flatnonzero(counts.any(axis=1)).tolist():
+                group[owner].outcomes += counts[owner]
+                group[owner].partitions[partition] = int(counts[owner].sum())
 
 
 def with_provenance(
@@ -151,48 +255,10 @@ def with_provenance(
     return pa.Table.from_arrays(rows, schema=table.schema)
 
 
-def _split(codes: Ints, names: list[str]) -> tuple[list[str], list[Ints]]:
-    """The rows of each partition that has any, in their order."""
+def _split(codes: Ints, names: list[str], left: Ints) -> tuple[list[str], list[Ints]]:
+    """Of the rows at some places those of each partition that has any, in their order."""
+    codes = codes if len(left) == len(codes) else codes[left]
     counts = np.bincount(codes, minlength=len(names))
-    order = np.arange(len(codes)) if len(names) == 1 else np.argsort(codes, kind="stable")
+    order = left if len(names) == 1 else left[np.argsort(codes, kind="stable")]
     rows = np.split(order, np.cumsum(counts)[:-1]) if names else []
     return [name for name, count in zip(names, counts, strict=True) if count], [r for r in rows if len(r)]
-
-
-def _records(source: SourceObject) -> pa.Table:
-    """What goes on record of a source (schema RECORDED): rows that are not stored, and rows stored without a value."""
-    if (cleaned := source.cleaned) is None:
-        row = {"line": 0, "reason": Reason.FILE_REFUSED.value, "detail": source.refused, "stored": False}
-        return pa.Table.from_pylist([row], RECORDED)
-    parts = [as_recorded(cleaned.rejected, stored=False), as_recorded(cleaned.notes, stored=True)]
-    return pa.concat_tables([*parts, *([source.conflicts.records] if source.conflicts else [])])
-
-
-def _receipt(source: SourceObject, table: Table, now: datetime) -> Receipt:
-    cleaned, info, by_reason = source.cleaned, source.info, dict[str, int]()
-    if cleaned and cleaned.rejected.num_rows:
-        by_reason = {str(c["values"]): c["counts"].as_py() for c in pc.value_counts(cleaned.rejected["reason"])}
-    count = {outcome: int(source.outcomes[outcome]) for outcome in Outcome}
-    return Receipt(
-        source=info.key,
-        etag=info.etag,
-        table=table.name,
-        bytes=info.size,
-        rows=cleaned.rows if cleaned else 0,
-        inserted=count[Outcome.INSERTED] + count[Outcome.REPLACED],
-        duplicates=count[Outcome.DUPLICATE],
-        updated=count[Outcome.UPDATED],
-        conflicts=count[Outcome.CONFLICT],
-        rejected=dict(sorted(by_reason.items())),
-        skipped=cleaned.skipped if cleaned else 0,
-        replaced=count[Outcome.REPLACED],
-        refused=source.refused,
-        nulled=dict(sorted(cleaned.nulled.items())) if cleaned else {},
-        unread=cleaned.unread if cleaned else (),
-        decided=dict(cleaned.decided) if cleaned else {},
-        rescaled=source.conflicts.rescaled if source.conflicts else (),
-        partitions=dict(sorted(source.partitions.items())),
-        started_at=source.started_at,
-        loaded_at=now,
-        seconds=(datetime.now(UTC) - source.started_at).total_seconds(),
-    )

@@ -100,7 +100,7 @@ def recorded(
         gave_way = met.replaced[mine]
         lines, places, texts = raw(owner, met.at[mine])
         shown = np.array(texts, object)
-        shown[gave_way] = _as_text(met.stored.take(mine[gave_way]), table)
+        shown[gave_way] = as_text(met.stored.take(mine[gave_way]), table)
         columns = {
             "line": pa.array(lines),
             "place": places,
@@ -130,7 +130,7 @@ def _told(table: Table) -> list[str]:
     return [name for name in table.given if name not in table.key]
 
 
-def _as_text(rows: pa.Table, table: Table) -> list[str]:
+def as_text(rows: pa.Table, table: Table) -> list[str]:
     """Stored rows as CSV in the order of the table's key and value columns, for the record of what was replaced."""
     columns = [pc.coalesce(rows[n].cast(pa.string()), pa.scalar("")) for n in (*table.key, *_told(table))]
     return pc.binary_join_element_wise(*columns, ",").to_pylist() if rows.num_rows else []

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from stock_pipeline.clean.daily import clean_daily_prices
-from stock_pipeline.ingest.commit import SourceObject, merge_group, with_provenance
+from stock_pipeline.ingest.commit import merge_group, with_provenance
+from stock_pipeline.ingest.sources import SourceObject
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.lake.transforms import by_year
 from stock_pipeline.parse.daily.hints import Hints
@@ -59,8 +60,8 @@ def ingest_daily_prices(
     receipts: list[Receipt] = []
     sources = _counted(_read_daily_prices(keys, staging, symbol, hints, max_bytes, now), len(keys), on_progress)
     for group in _groups(sources, 1 if replace else GROUP_ROWS):
-        done, _ = merge_group(group, _joined(group, now), PRICE_BY_DATE, by_year, lake, now, replace=replace)
-        receipts += done
+        rows = _joined(group, now)
+        receipts += merge_group(group, rows, PRICE_BY_DATE, by_year, lake, now, replace=replace).receipts
         del group  # else the next one is read while this one is still held
     return receipts
 

@@ -1,6 +1,7 @@
-"""Tick objects into history and the latest snapshot: parse → clean → merge twice; returns a receipt a source.
+"""Tick objects into history and the latest snapshot: parse → clean → merge; returns a receipt a source.
 
-History first, then the snapshot: whoever is stopped in between delivers again, and both merges ignore what they have.
+History first, then what takes trades back, then the snapshot: whoever is stopped in between delivers again, and all
+merges ignore what they have.
 """
 
 from __future__ import annotations
@@ -10,21 +11,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypedDict
 
+import numpy as np
 import pyarrow as pa
 
-from stock_pipeline.arrow import booleans
+from stock_pipeline.arrow import Codes, valid
 from stock_pipeline.clean.ticks import MAX_SKEW, clean_tick_objects
-from stock_pipeline.ingest.commit import SourceObject, merge_group, with_provenance
-from stock_pipeline.lake.merge import merge
+from stock_pipeline.ingest.commit import merge_group, with_provenance
+from stock_pipeline.ingest.corrections import by_session
+from stock_pipeline.ingest.latest import update_snapshot
+from stock_pipeline.ingest.sources import SourceObject
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.lake.outcome import Outcome
-from stock_pipeline.lake.partitions import merge_into_partition
-from stock_pipeline.lake.transforms import BUCKET_MINUTES, SNAPSHOT, by_bucket
+from stock_pipeline.lake.partitions import merge_into_partition, read_partition
+from stock_pipeline.lake.transforms import BUCKET_MINUTES, by_bucket
 from stock_pipeline.parse.files import Unpacked, unpack
 from stock_pipeline.parse.ticks.parser import parse_tick_objects
 from stock_pipeline.progress import Progress
 from stock_pipeline.receipts import Receipt
-from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
+from stock_pipeline.schemas import STREAM_PRICES_HISTORY, TRADE_CORRECTIONS
 from stock_pipeline.settings import MIB, Settings
 from stock_pipeline.staging.reader import each_raw_object
 
@@ -51,8 +55,9 @@ def ingest_ticks(
 
     `bucket_minutes` is the length of a history object in event time; it must divide a day. A tick further than
     `max_skew` ahead of `now` (UTC) is rejected. `on_progress` is called with (sources done, sources in all). `go_on` is
-    asked before each further group of objects: once it says no, the receipts of what is done are returned, and they are
-    fewer than the keys.
+    asked before each further group of objects, and within a group before each further history object: once it says no,
+    the receipts of what is done are returned, and they are fewer than the keys. What is committed stays; the next call
+    goes on.
 
     An object that is refused, or that does not exist, gives a receipt that says so; the others are ingested. Raises
     StoreUnavailable or MergeContention when the work could not be done: calling again with the same keys is safe.
@@ -60,11 +65,13 @@ def ingest_ticks(
     now = now or datetime.now(UTC)
     receipts: list[Receipt] = []
     for group in _read(list(dict.fromkeys(keys)), staging, max_bytes, now):
-        receipts += _ingest_group(group, lake, bucket_minutes, max_skew, now)
+        done = _ingest_group(group, lake, bucket_minutes, max_skew, now, go_on)
+        receipts += done
+        stopped = len(done) < len(group)
         del group  # else the next one is read while this one is still held
         if on_progress:
             on_progress(len(receipts), len(keys))
-        if not go_on():
+        if stopped or not go_on():
             break
     return receipts
 
@@ -118,31 +125,56 @@ def _read(keys: Sequence[str], staging: ObjectStore, max_bytes: int, now: dateti
 
 
 def _ingest_group(
-    group: list[_Raw], lake: ObjectStore, minutes: int, max_skew: timedelta, now: datetime
+    group: list[_Raw],
+    lake: ObjectStore,
+    minutes: int,
+    max_skew: timedelta,
+    now: datetime,
+    go_on: Callable[[], bool],
 ) -> list[Receipt]:
     started_at = datetime.now(UTC)
-    # With its content, an object's key is its identity: a copied lake has the same, a rewritten key is another one.
     objects = [(raw.text, raw.info.key) for raw in group]
     ticks = clean_tick_objects(parse_tick_objects(objects), now, max_skew=max_skew)
-    source_objects = []
+    sources = []
     for at, raw in enumerate(group):
         refused = raw.refused or ticks.refused.get(at)
-        source_objects.append(SourceObject(raw.info, started_at, None if refused else ticks.of(at), refused))
+        sources.append(SourceObject(raw.info, started_at, None if refused else ticks.of(at), refused))
 
-    sources = [raw.info.key for raw in group]
-    rows = with_provenance(ticks.good, sources, ticks.objects, STREAM_PRICES_HISTORY, now)
-    receipts, outcomes = merge_group(
-        source_objects, rows, STREAM_PRICES_HISTORY, lambda rows: by_bucket(rows, minutes), lake, now
-    )
-    # What history has not taken, as it holds other values for the event, is no price to show either.
-    taken = outcomes != Outcome.CONFLICT
-    shown = rows.select(LATEST_PRICES.schema.names)
-    _update_snapshot(shown if taken.all() else shown.filter(booleans(taken)), lake)
-    return receipts
+    keys = [raw.info.key for raw in group]
+    rows = with_provenance(ticks.good, keys, ticks.objects, STREAM_PRICES_HISTORY, now)
+    corrections = with_provenance(ticks.corrections, keys, ticks.correction_objects, TRADE_CORRECTIONS, now)
+    merged = merge_group(
+        sources, rows, STREAM_PRICES_HISTORY, lambda rows: by_bucket(rows, minutes), lake, now,
+        then=lambda: _merge_corrections(sources, corrections, ticks.correction_objects, lake), go_on=go_on,
+    )  # fmt: skip
+    update_snapshot(merged.stored(rows), corrections.to_pylist() if merged.receipts else [], lake)
+    merged.note()
+    return merged.receipts
 
 
-def _update_snapshot(rows: pa.Table, lake: ObjectStore) -> None:
-    """Let the latest of these ticks into the snapshot, where they are later than what it has."""
-    latest = merge(None, rows, LATEST_PRICES).table
-    if latest is not None:
-        merge_into_partition(lake, LATEST_PRICES, SNAPSHOT, latest)
+def _merge_corrections(
+    sources: Sequence[SourceObject], corrections: pa.Table, owners: Codes, lake: ObjectStore
+) -> None:
+    """Put cancels and corrections into their table; of a corrected trade, history's row is what its receipt counts."""
+    codes, names = by_session(corrections)
+    for at, name in enumerate(names):
+        mine = np.flatnonzero(codes == at)
+        incoming = corrections.take(mine)
+        outcome = merge_into_partition(lake, TRADE_CORRECTIONS, name, incoming).outcome
+        cancels = np.flatnonzero(~valid(incoming["price"]))
+        if (outcome[cancels] == Outcome.DUPLICATE).any():
+            outcome[_own(incoming, lake, name)] = Outcome.INSERTED
+        for owner, what in zip(owners[mine][cancels].tolist(), outcome[cancels].tolist(), strict=True):
+            sources[owner].outcomes[what] += 1
+
+
+def _own(incoming: pa.Table, lake: ObjectStore, name: str) -> list[int]:
+    """The first rows of their keys that this very ingest has stored, at an attempt whose reply was lost."""
+    told = ("symbol", "reference", "event_id", "source", "etl_loading_ts")
+    stored = read_partition(lake, TRADE_CORRECTIONS, name)
+    there = set() if stored is None else set(zip(*(stored[column].to_pylist() for column in told), strict=True))
+    first: dict[object, int] = {}
+    for row, values in enumerate(zip(*(incoming[column].to_pylist() for column in told), strict=True)):
+        if values in there:
+            first.setdefault(values, row)
+    return list(first.values())

@@ -19,12 +19,15 @@ from stock_pipeline.arrow import Bools, Ints, booleans
 from stock_pipeline.lake.comparing import same_at
 from stock_pipeline.lake.completion import Completed, agreeing, complete, nothing
 from stock_pipeline.lake.outcome import Outcome
-from stock_pipeline.lake.packing import pack, packed_keys, ranks, stable_order
+from stock_pipeline.lake.packing import pack, packed_keys, stable_order
 from stock_pipeline.lake.views import Renewal, renewals, renewed
 from stock_pipeline.schemas import Table
 
 Outcomes = npt.NDArray[np.int8]
 Places = npt.NDArray[np.int32]
+
+_LEADING = 2
+"""So many columns of an order are compared for all rows, and the others for those rows alone that they leave equal."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ class Merged:
     has one entry a row of the incoming table. `conflicts` are the places of the incoming rows that are a conflict or a
     replacement, and row i of `conflicting` is the row that the incoming row `conflicts[i]` met. `own` marks the
     incoming rows whose key an earlier attempt of the same ingest has stored. `agreed` marks those that a row of another
-    source is equal to, where there are conflicts to hold that against.
+    source is equal to, where there are conflicts to hold that against. `met` are the rows that hold the keys of those
+    incoming rows which were not inserted, as the partition has them (none where the greatest stays).
     """
 
     sorted: Sorted | None
@@ -71,6 +75,7 @@ class Merged:
     conflicting: pa.Table
     own: Bools
     agreed: Bools
+    met: pa.Table
 
     @property
     def table(self) -> pa.Table | None:
@@ -113,6 +118,8 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
     outcome, others = _judged(existing, incoming, table, places, replace)
 
     completed, owner, base = _let_in(existing, incoming, table, places, outcome, others)
+    repeated = np.flatnonzero((stored >= 0) & (outcome == Outcome.DUPLICATE))
+    met = pa.concat_tables([existing.take(stored[repeated]), completed.rows])
     outcome[others] = completed.outcome
     conflicts, conflicting = _conflicting(existing, stored, outcome, others, completed.rows.take(owner))
     is_first = first == np.arange(len(first))
@@ -122,11 +129,11 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
     outcome[own & is_first & (outcome == Outcome.DUPLICATE)] = Outcome.INSERTED
     agreed = _agreed(existing, incoming, table, outcome, stored) if len(conflicts) else np.zeros(len(outcome), bool)
     if not takes_key.any() and not completed.changed.any() and not found:
-        return Merged(None, outcome, conflicts, conflicting, own, agreed)
+        return Merged(None, outcome, conflicts, conflicting, own, agreed, met)
     stays = np.ones(existing.num_rows, bool)
     stays[stored[outcome == Outcome.REPLACED]] = False
     rows = _sorted([existing, incoming], table, np.concatenate([stays, takes_key]), completed, base, found)
-    return Merged(rows, outcome, conflicts, conflicting, own, agreed)
+    return Merged(rows, outcome, conflicts, conflicting, own, agreed, met)
 
 
 def _placed(existing: pa.Table, incoming: pa.Table, table: Table) -> _Places:
@@ -203,8 +210,9 @@ def _renewals(
 def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Merged:
     both = pa.concat_tables([existing, incoming])
     keys, span = pack(both, table.key, ordered=False)
-    lead, *ties = table.order
-    leads, _ = ranks(both.column(lead))
+    # What tells most rows apart: the columns before the first that is rarely needed, or is a text.
+    lead, ties = table.order[:_LEADING], table.order[_LEADING:]
+    leads, _ = pack(both, lead)
     greatest = np.full(span, -1, np.int64)
     np.maximum.at(greatest, keys, leads)
     leads_its_key = leads == greatest[keys]
@@ -237,7 +245,7 @@ def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Mer
         changed = _sorted([few], table, stays, completed, held[completed.changed])
     none = np.zeros(0, np.int64)
     nobody = np.zeros(len(outcome), bool)
-    return Merged(changed, outcome, none, table.schema.empty_table(), nobody, nobody)
+    return Merged(changed, outcome, none, table.schema.empty_table(), nobody, nobody, table.schema.empty_table())
 
 
 def for_takes(rows: pa.Table) -> pa.Table:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.arrow import Ints, as_numpy
+from stock_pipeline.arrow import Ints, as_numpy, concatenated, truths, valid
 from stock_pipeline.lake.hashing import factorize
 
 _DENSE_SLACK = 16
@@ -29,7 +29,9 @@ def packed_keys(existing: pa.Table, incoming: pa.Table, columns: tuple[str, ...]
 
 
 def pack(rows: pa.Table, columns: tuple[str, ...], *, ordered: bool = True) -> tuple[Ints, int]:
-    """One integer in [0, span) a row, equal rows having equal integers, by these columns. Null is not allowed.
+    """One integer in [0, span) a row, equal rows having equal integers, by these columns.
+
+    Null is allowed among numbers, where it is least, and among booleans, where it is as true.
 
     When `ordered`, sorting the integers sorts the rows: strings by their code points, dates and timestamps by time.
     Without it strings are numbered as they come, which spares sorting a million of them.
@@ -65,10 +67,27 @@ def ranks(column: pa.ChunkedArray, ordered: bool = True) -> tuple[Ints, int]:
         ranks[pc.array_sort_indices(values).to_numpy()] = np.arange(len(values))
         codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
         return ranks[codes], len(values)
-    width = np.int32 if pa.types.is_date32(column.type) else np.int64
+    if column.null_count or pa.types.is_boolean(column.type):
+        return _ranks_with_nulls(column)
+    width = np.int32 if column.type.bit_width == 32 else np.int64
     numbers = np.concatenate([as_numpy(chunk, width) for chunk in column.chunks], dtype=np.int64)
     numbers -= numbers.min()
     return numbers, int(numbers.max()) + 1
+
+
+def _ranks_with_nulls(column: pa.ChunkedArray) -> tuple[Ints, int]:
+    """The same of numbers or booleans of which some are missing: those rank lowest, but a missing boolean as true."""
+    there = valid(column)
+    if not there.any():
+        return np.zeros(len(column), np.int64), 1
+    if pa.types.is_boolean(column.type):
+        return np.where(there, truths(column), 1).astype(np.int64), 2
+    found = np.zeros(len(column), np.int64)
+    width = np.int32 if pa.types.is_int32(column.type) else np.int64
+    numbers = concatenated(column, width)[there].astype(np.int64)
+    numbers -= numbers.min()
+    found[there] = numbers + 1
+    return found, int(numbers.max()) + 2
 
 
 def stable_order(packed: Ints, span: int) -> Ints:

@@ -55,9 +55,12 @@ def _read(
     return decode(found.data, table, key, columns, to_write=to_write), found.info.etag
 
 
-def partitions(store: ObjectStore, table: Table) -> list[str]:
-    """The partitions of a table that have an object, in order: `["year=2023", "year=2024"]`."""
-    keys = (info.key for info in store.list(table.prefix))
+def partitions(store: ObjectStore, table: Table, within: str = "") -> list[str]:
+    """The partitions of a table that have an object, in order: `["year=2023", "year=2024"]`.
+
+    Only those whose names begin with `within` are looked for.
+    """
+    keys = (info.key for info in store.list(f"{table.prefix}{within}"))
     return [k.removeprefix(table.prefix).removesuffix(table.suffix) for k in keys if k.endswith(table.suffix)]
 
 

@@ -74,8 +74,8 @@ def write_rejects(
             return
         stale = recorded.modified > source.modified.isoformat()
         with _COMPUTING:
-            keep = recorded.rows if add or stale else _replaced(recorded.rows)
-            rows = _distinct(pa.concat_tables([keep, _replaced(rejected) if stale else rejected]))
+            keep = recorded.rows if add or stale else _once_stored(recorded.rows)
+            rows = _distinct(pa.concat_tables([keep, _once_stored(rejected) if stale else rejected]))
         if rows.equals(recorded.rows):
             return
         if _put(store, target, rows, table, source, recorded, now):
@@ -167,9 +167,9 @@ def _put(
     return swap(store, key, data, before.version)
 
 
-def _replaced(rows: pa.Table) -> pa.Table:
-    """The rows of values that gave way."""
-    return rows.filter(pc.equal(rows["reason"], Reason.REPLACED.value))
+def _once_stored(rows: pa.Table) -> pa.Table:
+    """The rows of what was stored once: values that gave way, and what was taken out."""
+    return rows.filter(pc.is_in(rows["reason"], strings([Reason.REPLACED.value, Reason.REMOVED.value])))
 
 
 def _distinct(rows: pa.Table) -> pa.Table:

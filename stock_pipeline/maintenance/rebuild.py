@@ -37,8 +37,8 @@ def rebuild_year(
     """Build a year of `price_by_date` again from nothing but the raw objects, and swap it in whole.
 
     Sources are taken in the order of their arrival, and those that were restatements (they have replaced values on
-    record) replace again. Readers see the old year until the new one is complete. When anybody wrote the year
-    meanwhile, the rebuild starts over, so that their rows are in it.
+    record) replace again. Sources that were taken out stay out. Readers see the old year until the new one is complete.
+    When anybody wrote the year meanwhile, the rebuild starts over, so that their rows are in it.
 
     Raises RowsWouldBeLost when the stored year has rows or values from objects that are no longer in staging,
     NewerSchema when a newer version wrote it, and what `ingest_daily_prices` raises.
@@ -47,9 +47,11 @@ def rebuild_year(
     key = partition_key(PRICE_BY_DATE, partition)
     for _ in attempts(key):  # pragma: no branch - it ends by raising
         stored, etag = read_version(lake, PRICE_BY_DATE, partition)
-        keys = raw_keys_of_year(staging, year)
-        _refuse_loss(stored, keys, partition)
-        restatements = _restatements(lake)
+        stored_from = set() if stored is None else set(pc.unique(stored["source"].cast(pa.string())).to_pylist())
+        restatements, removed = (_recorded_sources(lake, why) for why in (Reason.REPLACED, Reason.REMOVED))
+        # What a person has taken out stays out, unless somebody has ingested it again.
+        keys = [key for key in raw_keys_of_year(staging, year) if key not in removed - stored_from]
+        _refuse_loss(stored_from, keys, partition)
         rebuilt = MemoryStore()
         building = OverlayStore(lake, rebuilt, [key])
         receipts: list[Receipt] = []
@@ -64,9 +66,8 @@ def rebuild_year(
     raise AssertionError("attempts() ends by raising")  # pragma: no cover - as it says
 
 
-def _refuse_loss(stored: pa.Table | None, keys: list[str], partition: str) -> None:
-    sources = set() if stored is None else set(pc.unique(stored["source"].cast(pa.string())).to_pylist())
-    gone = sorted(sources - set(keys))
+def _refuse_loss(stored_from: set[str], keys: list[str], partition: str) -> None:
+    gone = sorted(stored_from - set(keys))
     if gone:
         raise RowsWouldBeLost(
             f"{partition} holds rows from {len(gone)} raw objects that are no longer in staging ({gone[0]}, …); a "
@@ -88,11 +89,11 @@ def _refuse_lost_values(stored: pa.Table | None, rebuilt: pa.Table | None, parti
         )
 
 
-def _restatements(lake: ObjectStore) -> set[str]:
-    """The sources that were ingested as restatements: those with replaced values on record."""
+def _recorded_sources(lake: ObjectStore, reason: Reason) -> set[str]:
+    """The sources with such rows on record: `replaced` is that of restatements, `removed` of what was taken out."""
     recorded = read_rejects(lake, PRICE_BY_DATE).select(["source", "reason"])
-    replaced = recorded.filter(pc.equal(recorded["reason"].cast(pa.string()), Reason.REPLACED.value))
-    return set(replaced["source"].cast(pa.string()).to_pylist())
+    found = recorded.filter(pc.equal(recorded["reason"].cast(pa.string()), reason.value))
+    return set(found["source"].cast(pa.string()).to_pylist())
 
 
 def _shifted(on_progress: Progress | None, done: int, total: int) -> Progress | None:

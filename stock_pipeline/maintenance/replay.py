@@ -54,9 +54,12 @@ def rejected_records(
 
 
 def counts(found: pa.Table) -> pa.Table:
-    """How many of some rejected records there are of each table, source and reason, most first in a source (`rows`)."""
-    counted = found.group_by(["target_table", "source", "reason"]).aggregate([([], "count_all")])
-    counted = counted.rename_columns(["target_table", "source", "reason", "rows"])
+    """How many of some rejected records there are of each table, source and reason, most first in a source (`rows`).
+
+    Those of rows that are `stored` without a value are counted apart.
+    """
+    counted = found.group_by(["target_table", "source", "reason", "stored"]).aggregate([([], "count_all")])
+    counted = counted.rename_columns(["target_table", "source", "reason", "stored", "rows"])
     return counted.sort_by([("target_table", "ascending"), ("source", "ascending"), ("rows", "descending")])
 
 
@@ -72,16 +75,18 @@ def replay_rejects(
 ) -> list[Receipt]:
     """Ingest the sources of rejected records again, whole; a receipt each, those of daily prices first.
 
-    The records are chosen as in `rejected_records`, which says what is raised. Values that a restatement replaced are
-    on record as well, but are nothing to bring back: they alone make no source of a replay. A source that is gone from
+    The records are chosen as in `rejected_records`, which says what is raised. Values that a restatement replaced,
+    and rows that were taken out, are on record as well, but are nothing to bring back: they alone make no source of a
+    replay. A source that is gone from
     staging gives a receipt that says so, and what is on record for it stays. `on_progress` is called with (sources
     done, sources in all).
 
     Raises StoreUnavailable or MergeContention when the work could not be done: calling again is safe.
     """
     found = rejected_records(lake, tables=tables, sources=sources, reasons=reasons)
-    if Reason.REPLACED not in reasons:
-        found = found.filter(pc.not_equal(found["reason"], Reason.REPLACED.value))
+    for once_stored in (Reason.REPLACED, Reason.REMOVED):
+        if once_stored not in reasons:
+            found = found.filter(pc.not_equal(found["reason"], once_stored.value))
     daily, ticks = (_sources(found, table) for table in (PRICE_BY_DATE, STREAM_PRICES_HISTORY))
     total = len(daily) + len(ticks)
 

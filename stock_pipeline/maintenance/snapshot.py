@@ -1,8 +1,10 @@
 """The latest prices out of history: recompute, compare with the stored snapshot, rebuild it. No Dagster.
 
-SQL only finds when each symbol last traded, which reads two columns of history. The rows themselves are read from the
-history objects of those moments: Athena has times to the millisecond, the tables to the microsecond, and of two ticks
-of one moment the greater event id is the latest. Both come out exactly as in the snapshot that each ingest updates.
+SQL only finds when each symbol last traded, which reads few columns of history. The rows themselves are read from the
+history objects of those moments: Athena has times to the millisecond, the tables to the microsecond, and the order of
+two ticks of one moment is the venue's. What was taken back, and what lies ahead of the present, is left out; where that
+is the last trade of a symbol, the one before it is looked for. It all comes out exactly as in the snapshot that each
+ingest updates.
 """
 
 from __future__ import annotations
@@ -10,34 +12,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from stock_pipeline.errors import HistoryMisplaced
+from stock_pipeline.ingest.corrections import Corrections, sessions_of
+from stock_pipeline.ingest.latest import COLUMNS, best_left, find_trade, update_snapshot
 from stock_pipeline.lake.merge import merge
 from stock_pipeline.lake.object_store import ObjectStore
-from stock_pipeline.lake.partitions import (
-    attempts,
-    commit,
-    merge_into_partition,
-    partition_key,
-    read_partition,
-    read_version,
-)
+from stock_pipeline.lake.partitions import attempts, commit, partition_key, partitions, read_partition, read_version
 from stock_pipeline.lake.transforms import SNAPSHOT, by_bucket
 from stock_pipeline.query import sql
-from stock_pipeline.query.history import Span
-from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY, TIMESTAMP
+from stock_pipeline.query.history import Span, day_of
+from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY, TIMESTAMP, TRADE_CORRECTIONS
 from stock_pipeline.settings import Settings
 
 _READERS = 8
-_IMPRECISION = timedelta(milliseconds=1)
-_COLUMNS = LATEST_PRICES.schema.names
+_IMPRECISION, _DAY = timedelta(milliseconds=1), timedelta(days=1)
 # Not etl_loading_ts: a tick whose worker died between history and snapshot enters the snapshot at a later try.
-_COMPARED = ("symbol", "price", "size", "produced_at", "event_id")
+_COMPARED = ("symbol", "price", "size", *LATEST_PRICES.order)
 
 Row = tuple[Any, ...]
 
@@ -95,82 +91,146 @@ def stored_snapshot(lake: ObjectStore) -> pa.Table:
     return LATEST_PRICES.schema.empty_table() if rows is None else rows
 
 
-def recompute(settings: Settings, lake: ObjectStore, span: Span | None = None) -> pa.Table:
+def recompute(settings: Settings, lake: ObjectStore, span: Span | None = None, now: datetime | None = None) -> pa.Table:
     """The latest tick of each symbol in history, or of those that traded in a span of days, as rows of `latest_prices`.
 
-    Raises QueryError, and HistoryMisplaced when the object that must hold a latest tick does not.
+    What is later than `now` (UTC, by default the present) is left out. Raises QueryError, and HistoryMisplaced when the
+    object that must hold a latest tick does not.
     """
-    condition, parameters = span.condition() if span else ("true", [])
-    found = sql(
-        "SELECT symbol, max(produced_at) AS produced_at FROM stream_prices_history "  # noqa: S608
-        f"WHERE {condition} GROUP BY symbol",
-        parameters,
-        settings=settings,
-    )
-    last = dict(zip(found["symbol"].to_pylist(), found["produced_at"].to_pylist(), strict=True))
+    now = now or datetime.now(UTC)
+    last = _last_moments(settings, span, now)
     moments = [at + shift for at in last.values() for shift in (-_IMPRECISION, timedelta(), _IMPRECISION)]
-    parts = _read(_buckets(moments, settings.tick_bucket_minutes), lake)
-    rows = merge(None, pa.concat_tables([LATEST_PRICES.schema.empty_table(), *parts]), LATEST_PRICES).table
-    rows = LATEST_PRICES.schema.empty_table() if rows is None else rows
-    read = dict(zip(rows["symbol"].to_pylist(), rows["produced_at"].to_pylist(), strict=True))
-    for symbol, at in last.items():
-        if symbol not in read or read[symbol] < at - _IMPRECISION:
-            raise HistoryMisplaced(
-                f"the latest tick of {symbol}, of {at}, is not in the history object of its time; set "
-                "STOCK_PIPELINE_TICK_BUCKET_MINUTES to the length that history was written with"
-            )
-    return rows.filter(pc.is_in(rows["symbol"].cast(pa.string()), pa.array(list(last), pa.string())))
+    corrections = Corrections(lake).load(_sessions(lake, span))
+    parts = _read(_buckets(moments, settings.tick_bucket_minutes), lake, corrections, now)
+    rows, standing = (_greatest([part[at] for part in parts]) for at in (0, 1))
+    _refuse_misplaced(rows, last)
+    here, there = by_symbol(rows), by_symbol(standing)
+    gone = [row for row in rows.to_pylist() if there.get(row["symbol"]) != here[row["symbol"]]]
+    changed = pc.is_in(standing["symbol"].cast(pa.string()), _texts(row["symbol"] for row in gone))
+    kept = standing.filter(pc.invert(changed))
+    found = _greatest([kept, *best_left(lake, gone, corrections, now)])
+    found = _greatest([found, *_corrected(lake, found, corrections)])
+    return found.filter(pc.is_in(found["symbol"].cast(pa.string()), _texts(last)))
+
+
+def order_of(row: Row) -> tuple[Any, ...]:
+    """What a row of `_COMPARED` is compared by: the order of `latest_prices`."""
+    named = dict(zip(_COMPARED, row, strict=True))
+    return (named["sets_last"] is not False, *(_least(named[name]) for name in LATEST_PRICES.order[1:]))
 
 
 def in_history(rows: Iterable[Row], settings: Settings, lake: ObjectStore) -> set[Row]:
-    """Which of these rows (of `_COMPARED`) are ticks of history, with the very same values."""
+    """Which of these rows (of `_COMPARED`) are ticks of history that count, with the very same values."""
     wanted = set(rows)
-    ids = pa.array([row[_COMPARED.index("event_id")] for row in wanted], pa.string())
+    symbols = _texts(row[0] for row in wanted)
     moments = [row[_COMPARED.index("produced_at")] for row in wanted]
+    corrections = Corrections(lake)
     found: set[Row] = set()
     for name in _buckets(moments, settings.tick_bucket_minutes):
-        part = read_partition(lake, STREAM_PRICES_HISTORY, name, _COLUMNS)
+        part = read_partition(lake, STREAM_PRICES_HISTORY, name, COLUMNS)
         if part is not None:
-            part = part.filter(pc.is_in(part["event_id"], ids))
-            found |= wanted.intersection(_compared(part))
+            part = part.select(COLUMNS).filter(pc.is_in(part["symbol"].cast(pa.string()), symbols))
+            found |= wanted.intersection(_compared(corrections.load(sessions_of(part)).standing(part)))
     return found
 
 
 def refresh(settings: Settings, lake: ObjectStore) -> Comparison:
-    """Merge the recomputed snapshot into the stored one, where nothing newer gives way; returns how they differed."""
+    """Merge the recomputed snapshot into the stored one, where nothing newer gives way; returns how they differed.
+
+    What was taken back gives way all the same.
+    """
     stored, recomputed = stored_snapshot(lake), recompute(settings, lake)
-    if recomputed.num_rows:
-        merge_into_partition(lake, LATEST_PRICES, SNAPSHOT, recomputed)
+    update_snapshot(pa.concat_tables([stored, recomputed]), [], lake, shown=True)
     return compare(stored, recomputed)
 
 
-def rebuild(settings: Settings, lake: ObjectStore) -> Comparison:
+def rebuild(settings: Settings, lake: ObjectStore, now: datetime | None = None) -> Comparison:
     """Swap in the snapshot that history gives, without the rows that history does not have; returns how they differed.
 
-    A stored row that differs from the recomputed one stays if it is a tick of history that is later: it came meanwhile.
+    A stored row that differs from the recomputed one stays if it is a tick of history that counts, is later and does
+    not lie ahead of the present: it came meanwhile.
     When somebody writes while this goes on, the snapshot is read, judged and swapped again. A tick that came before the
     swap may have found a wrong, later row in its way, and so have left no trace in the snapshot; it is in history, and
     recomputing once more after the swap brings it in.
     """
-    recomputed = recompute(settings, lake)
+    now = now or datetime.now(UTC)
+    recomputed = recompute(settings, lake, now=now)
     for _ in attempts(partition_key(LATEST_PRICES, SNAPSHOT)):
         found, etag = read_version(lake, LATEST_PRICES, SNAPSHOT)
         stored = LATEST_PRICES.schema.empty_table() if found is None else found
         difference = compare(stored, recomputed)
         if difference.equal:
             return difference
-        swapped_in = _later_of(recomputed, stored, in_history(difference.suspects.values(), settings, lake))
-        if commit(lake, LATEST_PRICES, SNAPSHOT, swapped_in, etag):
+        true = in_history(difference.suspects.values(), settings, lake)
+        if commit(lake, LATEST_PRICES, SNAPSHOT, _later_of(recomputed, stored, true, datetime.now(UTC)), etag):
             break
     refresh(settings, lake)
     return difference
 
 
-def _later_of(recomputed: pa.Table, stored: pa.Table, true: set[Row]) -> pa.Table:
-    """The recomputed snapshot with the stored rows that are true, where they are later."""
-    kept = pa.array([row in true for row in _compared(stored)], pa.bool_())
-    rows = merge(None, pa.concat_tables([recomputed, stored.filter(kept)]), LATEST_PRICES).table
-    return LATEST_PRICES.schema.empty_table() if rows is None else rows
+def _later_of(recomputed: pa.Table, stored: pa.Table, true: set[Row], now: datetime) -> pa.Table:
+    """The recomputed snapshot with the stored rows that are true, where they are later but not ahead of the present."""
+    at = _COMPARED.index("produced_at")
+    kept = pa.array([row in true and row[at] <= now for row in _compared(stored)], pa.bool_())
+    return _greatest([recomputed, stored.filter(kept)])
+
+
+def _last_moments(settings: Settings, span: Span | None, now: datetime) -> dict[str, datetime]:
+    """When each symbol last traded, to the precision of the engine: of the trades that may set the price, if there are
+    any."""
+    condition, parameters = span.condition() if span else ("true", [])
+    found = sql(
+        "SELECT symbol, coalesce(max(CASE WHEN coalesce(sets_last, true) THEN produced_at END), max(produced_at)) "  # noqa: S608  # nosec B608
+        "AS produced_at FROM stream_prices_history "
+        f"WHERE corrects IS NULL AND produced_at <= ? AND {condition} GROUP BY symbol",
+        [now, *parameters],
+        settings=settings,
+    )
+    return dict(zip(found["symbol"].to_pylist(), found["produced_at"].to_pylist(), strict=True))
+
+
+def _refuse_misplaced(rows: pa.Table, last: dict[str, datetime]) -> None:
+    read = dict(zip(rows["symbol"].to_pylist(), rows["produced_at"].to_pylist(), strict=True))
+    for symbol, at in last.items():
+        if symbol not in read or read[symbol] < at - 2 * _IMPRECISION:
+            raise HistoryMisplaced(
+                f"the latest tick of {symbol}, of {at}, is not in the history object of its time; set "
+                "STOCK_PIPELINE_TICK_BUCKET_MINUTES to the length that history was written with"
+            )
+
+
+def _sessions(lake: ObjectStore, span: Span | None) -> list[date]:
+    """The sessions that have cancels or corrections, or those around a span."""
+    days = [day_of(f"{name}/") for name in partitions(lake, TRADE_CORRECTIONS)]
+    return [day for day in days if span is None or span.first - _DAY <= day <= span.last + _DAY]
+
+
+def _corrected(lake: ObjectStore, latest: pa.Table, corrections: Corrections) -> list[pa.Table]:
+    """The corrected trades that may be later than the latest ones: those that were corrected later than these were
+    made."""
+    last = dict(zip(latest["symbol"].to_pylist(), latest.to_pylist(), strict=True))
+    found = []
+    for row in corrections.rows:
+        shown = last.get(row["symbol"])
+        settled = shown and shown["sets_last"] is not False and shown["produced_at"] >= row["produced_at"]
+        if row["price"] is not None and shown and not settled:
+            first = corrections.first_of_chain(row["symbol"], row["reference"])
+            found.append(find_trade(lake, row, first, corrections))
+    return [table for table in found if table is not None]
+
+
+def _greatest(parts: Sequence[pa.Table]) -> pa.Table:
+    none = LATEST_PRICES.schema.empty_table()
+    rows = merge(None, pa.concat_tables([none, *parts]), LATEST_PRICES).table
+    return none if rows is None else rows
+
+
+def _least(value: Any) -> Any:
+    return -1 if value is None else value
+
+
+def _texts(values: Iterable[str]) -> pa.Array:
+    return pa.array(list(values), pa.string())
 
 
 def _compared(rows: pa.Table) -> Iterator[Row]:
@@ -182,12 +242,21 @@ def _buckets(moments: Sequence[datetime], minutes: int) -> list[str]:
     return by_bucket(pa.table({"produced_at": pa.array(moments, TIMESTAMP)}), minutes)[1] if moments else []
 
 
-def _read(names: Sequence[str], lake: ObjectStore) -> list[pa.Table]:
-    """The latest tick of each symbol in each of some partitions of history, in the schema of `latest_prices`."""
+def _read(
+    names: Sequence[str], lake: ObjectStore, corrections: Corrections, now: datetime
+) -> list[tuple[pa.Table, pa.Table]]:
+    """Of some partitions of history the latest tick of each symbol until now, as it was sent, and of those that
+    count."""
 
-    def latest(name: str) -> pa.Table | None:
-        rows = read_partition(lake, STREAM_PRICES_HISTORY, name, _COLUMNS)
-        return None if rows is None else merge(None, rows.select(_COLUMNS), LATEST_PRICES).table
+    def of(name: str) -> tuple[pa.Table, pa.Table] | None:
+        rows = read_partition(lake, STREAM_PRICES_HISTORY, name, COLUMNS)
+        if rows is None:
+            return None
+        rows = rows.select(COLUMNS).filter(pc.less_equal(rows["produced_at"], pa.scalar(now, TIMESTAMP)))
+        rows = rows.filter(pc.is_null(rows["corrects"]))
+        counting = corrections.now(rows)
+        latest = _greatest([rows])
+        return latest, latest if counting is rows else _greatest([counting])
 
     with ThreadPoolExecutor(_READERS) as threads:
-        return [rows for rows in threads.map(latest, names) if rows is not None]
+        return [part for part in threads.map(of, names) if part is not None]

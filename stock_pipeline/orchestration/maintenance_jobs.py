@@ -13,6 +13,8 @@ from pydantic import Field
 
 from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.maintenance.rebuild import rebuild_year as rebuild
+from stock_pipeline.maintenance.remove import find_source
+from stock_pipeline.maintenance.remove import remove_source as remove
 from stock_pipeline.maintenance.replay import replay_rejects as replay
 from stock_pipeline.orchestration.batch.assets import raw_daily_prices, session_reports
 from stock_pipeline.orchestration.batch.checks import evaluate_year
@@ -173,6 +175,38 @@ def replay_sources(context: dg.OpExecutionContext, buckets: Buckets, config: Rep
 )
 def replay_rejects() -> None:
     replay_sources()
+
+
+class RemoveConfig(dg.Config):
+    """Which source was never true."""
+
+    source: str = Field(
+        description="Key of the staging object whose rows are taken out, as the column source has it: "
+        "daily_prices/uploads/AAPL.csv, stock_stream/2024/06/03/14/…"
+    )
+
+
+@dg.op(out=dg.Out(dg.Nothing), tags={"layer": "clean"})
+def take_rows_out(context: dg.OpExecutionContext, buckets: Buckets, config: RemoveConfig) -> None:
+    """Takes the rows of a source out of its tables, with a record of each, and builds the latest prices again."""
+    with as_dagster_failures():
+        found = find_source(config.source, buckets.lake, buckets.settings)
+        removed = remove(found, buckets.staging, buckets.lake, buckets.settings)
+    context.log.info(f"{removed:,} rows of {found.source} taken out of {found.table.name}")
+    tags = {"stock_pipeline/source": found.source[-200:], "stock_pipeline/removed": str(removed)}
+    context.instance.add_run_tags(context.run_id, tags)
+
+
+@dg.job(
+    tags=CRASHES,
+    description=(
+        "Take out the rows of a source that was never true. They stay in rejected_records, with the reason removed; of "
+        "ticks, latest_prices is built again from what is left. Doing it twice removes nothing more. The raw object "
+        "stays in staging, and to ingest it again brings the rows back."
+    ),
+)
+def remove_source() -> None:
+    take_rows_out()
 
 
 def _shown(context: dg.OpExecutionContext, buckets: Buckets, receipts: Sequence[Receipt]) -> Events:

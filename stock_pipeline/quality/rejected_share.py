@@ -12,7 +12,7 @@ from stock_pipeline.quality.finding import Finding
 from stock_pipeline.schemas import Reason
 from stock_pipeline.settings import Settings
 
-_NOT_COUNTED = [Reason.CONFLICT.value, Reason.REPLACED.value]
+_NOT_COUNTED = [Reason.CONFLICT.value, Reason.REPLACED.value, Reason.REMOVED.value]
 """What a table did not take because it had it already, or has given up since: nothing is wrong with such rows."""
 
 
@@ -59,6 +59,10 @@ class Share:
 
 
 def counted_reasons(rejects: pa.Table) -> pa.Table:
-    """Source and reason, as plain strings, of the rejected records that something is wrong with."""
+    """Source and reason, as plain strings, of the records of rows that something is wrong with.
+
+    A row that is stored without one of its values is none of them.
+    """
+    rejects = rejects.filter(pc.invert(rejects["stored"]))
     plain = rejects.select(["source", "reason"]).cast(pa.schema([("source", pa.string()), ("reason", pa.string())]))
     return plain.filter(pc.invert(pc.is_in(plain["reason"], pa.array(_NOT_COUNTED))))

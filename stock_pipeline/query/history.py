@@ -57,7 +57,8 @@ def counted(span: Span, settings: Settings) -> dict[date, dict[str, int]]:
     """Of each day with ticks: `rows`, distinct `event_ids`, and those stored before the time they bear (`ahead`)."""
     condition, parameters = span.condition()
     found = sql(
-        'SELECT year, month, day, count(*) AS "rows", count(DISTINCT event_id) AS event_ids, '  # noqa: S608
+        'SELECT year, month, day, count(*) AS "rows", '  # noqa: S608
+        "count(DISTINCT concat(symbol, ' ', event_id)) AS event_ids, "
         "count(CASE WHEN produced_at > etl_loading_ts THEN 1 END) AS ahead "
         f"FROM stream_prices_history WHERE {condition} GROUP BY year, month, day",
         parameters,

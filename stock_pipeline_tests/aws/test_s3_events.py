@@ -76,3 +76,84 @@ def test_an_event_of_another_bucket_is_an_error_that_names_both() -> None:
 
 def test_the_test_event_names_nothing() -> None:
     assert arrivals({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "staging"}) == Notification()
+
+
+def by_sns(message: object) -> dict[str, Any]:
+    """A notification as SNS hands it to a queue."""
+    return {
+        "Type": "Notification",
+        "MessageId": "1",
+        "TopicArn": "arn:aws:sns:us-east-1:1:t",
+        "Message": json.dumps(message),
+    }
+
+
+def by_event_bridge(key: str, *, bucket: str = "staging", what: str = "Object Created") -> dict[str, Any]:
+    """An event of EventBridge: the key is not encoded there."""
+    detail = {"version": "0", "bucket": {"name": bucket}, "object": {"key": key, "size": 5}, "reason": "PutObject"}
+    return {
+        "version": "0",
+        "detail-type": what,
+        "source": "aws.s3",
+        "resources": [f"arn:aws:s3:::{bucket}"],
+        "detail": detail,
+    }
+
+
+WRAPPINGS = {
+    "S3": event,
+    "SNS": lambda key: by_sns(event(key)),
+    "SNS to a function": lambda key: {
+        "Records": [{"EventSource": "aws:sns", "Sns": {"Message": json.dumps(event(key))}}]
+    },
+    "EventBridge": by_event_bridge,
+    "EventBridge by SNS": lambda key: by_sns(by_event_bridge(key)),
+}
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+@given(KEYS.map("stock_stream/".__add__))
+def test_in_each_wrapping_a_key_is_what_the_store_has(wrapping: str, key: str) -> None:
+    body = json.dumps(WRAPPINGS[wrapping](key))
+    assert read_message(body, bucket="staging", prefix="stock_stream/") == Notification((key,))
+
+
+def test_what_an_encoded_key_means_depends_on_the_wrapping() -> None:
+    assert arrivals(by_event_bridge("stock_stream/a b+c")).keys == ("stock_stream/a b+c",)
+    encoded = json.loads(json.dumps(event("x")).replace("x", "stock_stream/a+b%2Bc"))
+    assert arrivals(by_sns(encoded)).keys == ("stock_stream/a b+c",)
+
+
+def test_the_test_event_names_nothing_when_it_is_wrapped() -> None:
+    assert arrivals(by_sns({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "staging"})) == Notification()
+
+
+def test_what_event_bridge_tells_besides_arrivals_is_passed_over() -> None:
+    found = arrivals(by_event_bridge("stock_stream/a", what="Object Deleted"))
+    assert found.passed_over == (("stock_stream/a", "not an arrival but Object Deleted"),)
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        by_sns("no event"),
+        {"Type": "Notification", "Message": "no json"},
+        {"Type": "Notification"},
+        {"source": "aws.s3", "detail": {}},
+        {
+            "source": "aws.s3",
+            "detail-type": "Object Created",
+            "detail": {"bucket": {"name": "staging"}, "object": {"key": 7}},
+        },
+        {"source": "aws.ec2", "detail-type": "Object Created"},
+    ],
+)
+def test_a_wrapping_of_something_else_is_an_error_that_names_the_known_ones(foreign: object) -> None:
+    with pytest.raises(EventError, match="none of the known wrappings"):
+        arrivals(foreign)
+
+
+def test_an_event_of_another_bucket_is_one_in_each_wrapping() -> None:
+    for wrapped in (by_event_bridge("stock_stream/a", bucket="other"), by_sns(event("stock_stream/a", bucket="other"))):
+        with pytest.raises(EventError, match="bucket other"):
+            arrivals(wrapped)

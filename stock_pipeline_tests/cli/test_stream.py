@@ -85,6 +85,21 @@ def test_a_file_is_sent_as_it_is(run: Run, kinesis: Any, tmp_path: Path, packed:
     assert "sent 50 lines in 1 records" in done.stdout
 
 
+PRETTY = json.dumps([{"symbol": "QXA", "price": 1.5, "produced_at": "2024-06-03T15:00:00Z"}] * 2, indent=2)
+
+
+@pytest.mark.parametrize("content", [PRETTY, PRETTY[1:-1].replace("},", "}"), "\ufeff" + PRETTY, "\n[\n{\n"])
+def test_a_document_over_several_lines_is_refused_before_anything_is_sent(
+    run: Run, kinesis: Any, tmp_path: Path, content: str
+) -> None:
+    file = tmp_path / "pretty.jsonl"
+    file.write_text(content)
+    done = run("stream", "--file", file)
+    assert done.exit_code == 1
+    assert "one record a line" in done.stderr
+    assert lines_of(kinesis) == []
+
+
 def test_seconds_end_a_recording_that_is_sent_at_a_rate(run: Run, kinesis: Any, tmp_path: Path) -> None:
     done = run("stream", "--file", ticks_file(tmp_path, 100_000), "--rate", "100", "--seconds", "0.5")
     assert done.exit_code == 0
@@ -171,6 +186,24 @@ def test_without_a_dev_the_tables_have_the_ticks_when_it_ends(command: Command, 
     assert "AAPL" in command("watch", "--once").stdout
     rejected = command("rejects", "list", "--format", "json")
     assert [row["raw"] for row in json.loads(rejected.stdout)] == ["no tick"]
+    assert "500 stored, 0 skipped, 1 rejected (1 malformed_json)" in done.stdout
+
+
+@pytest.mark.e2e
+def test_a_file_without_a_trade_is_told_from_one_that_is_stored(command: Command, home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "quotes.jsonl"
+    quote = '{"T":"q","S":"QXA","bp":1,"bs":1,"ap":2,"as":1,"t":"2024-06-03T15:00:00Z","z":"C"}\n'
+    file.write_text(quote * 3 + '{"nobody":"knows"}\n')
+    done = command("stream", "--file", str(file))
+    assert done.returncode == 1
+    assert "0 stored, 3 skipped, 1 rejected (1 unknown_message)" in done.stdout
+    assert "nothing was stored" in done.stderr
+    assert "they are in" not in done.stderr
+    with file.open("a") as more:
+        more.write(TICK % ("e1", 1))
+    again = command("stream", "--file", str(file))
+    assert again.returncode == 0, again.stderr
+    assert "1 stored, 3 skipped, 1 rejected" in again.stdout
 
 
 @pytest.mark.e2e

@@ -34,6 +34,7 @@ class Record:
     key: tuple[Any, ...] | None = None
     values: tuple[Any, ...] | None = None
     reason: str | None = None
+    cancels: tuple[str, str] | None = None  # the symbol and the reference of the trade that this takes back, and no row
 
     @property
     def good(self) -> bool:
@@ -41,7 +42,7 @@ class Record:
 
     @property
     def skipped(self) -> bool:
-        return self.values is None and self.reason is None
+        return self.values is None and self.reason is None and self.cancels is None
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,10 @@ def tick_source(choose: random.Random, key: str, rows: int, serial: int) -> Sour
 
 def _tick_record(choose: random.Random, line: int, serial: int) -> Record:
     kind = choose.random()
+    if choose.random() < 0.4:
+        return _alpaca_record(choose, line)
+    if choose.random() < 0.25:
+        return _numbered_tick(choose, line)
     if kind < 0.06:
         return Record(line, "{broken", reason="malformed_json")
     if kind < 0.12:
@@ -132,13 +137,56 @@ def _good_tick(choose: random.Random, line: int) -> Record:
     number = choose.randrange(9)
     symbol, at = SYMBOLS[number % 3], _moment(number)
     price = 10.0 + number + (0.25 if choose.random() < 0.35 else 0.0)
-    size = None if number % 4 == 0 else 2.0
+    # A producer may leave a value out, and another one give it; of some numbers one gives another value.
+    size = None if number % 4 == 0 or choose.random() < 0.25 else 2.0
     event = f"e{number:02}"
-    return Record(line, message(event, symbol, price, size, at), (event,), (symbol, price, size, at))
+    if choose.random() < 0.2:  # another symbol's trade of the same number is another trade
+        symbol, price = SYMBOLS[(number + 1) % 3], price + 100
+    return Record(line, message(event, symbol, price, size, at), (symbol, event), (symbol, price, size, at))
+
+
+def _numbered_tick(choose: random.Random, line: int) -> Record:
+    """Ticks of one moment: the order of their numbers is not that of their texts."""
+    number, at = choose.choice((8, 9, 10, 11)), OPEN + timedelta(seconds=600)
+    values = ("NA", 200.0 + number, 1.0, at)
+    return Record(line, message(str(number), *values), ("NA", str(number)), values)
+
+
+TRADED = datetime(2024, 6, 3, 23, 58, 0, 1)  # noqa: DTZ001 - as OPEN; minutes before UTC's midnight, amid a session
+TAKEN_BACK = TRADED + timedelta(minutes=9)
+
+
+def _alpaca_record(choose: random.Random, line: int) -> Record:
+    """A trade, or what takes one back: of even numbers cancels, of odd ones corrections, which can be cancelled too."""
+    number = choose.randrange(6)
+    symbol, price, at = SYMBOLS[number % 2], 50.0 + number, TRADED + timedelta(seconds=30 * (number % 4))
+    kind = choose.choice(("trade", "trade", "back", "back" if number % 2 == 0 else "corrected and cancelled"))
+    told: dict[str, Any] = {"S": symbol, "x": "V", "z": "C"}
+    if kind == "trade":
+        told |= {"T": "t", "i": number + 1, "p": price, "s": 100, "t": _alpaca_time(at), "c": ["@"]}
+        event = f"alpaca:V:2024-06-03:{number + 1}:{_nanoseconds(at)}"
+        return Record(line, json.dumps(told), (symbol, event), (symbol, price, 100.0, at))
+    later = TAKEN_BACK + timedelta(seconds=number)
+    if kind == "back" and number % 2:
+        told |= {"T": "c", "oi": number + 1, "op": price, "os": 100, "oc": ["@"], "t": _alpaca_time(later)}
+        told |= {"ci": number + 21, "cp": price + 20, "cs": 100, "cc": ["@"]}
+        event = f"alpaca:V:2024-06-03:{number + 21}:correct"
+        return Record(line, json.dumps(told), (symbol, event), (symbol, price + 20, 100.0, later))
+    named, of = (number + 1, price) if kind == "back" else (number + 21, price + 20)
+    told |= {"T": "x", "i": named, "p": of, "s": 100, "a": "C", "t": _alpaca_time(later + timedelta(seconds=60))}
+    return Record(line, json.dumps(told), cancels=(symbol, f"V:2024-06-03:{named}:{of!r}:100.0"))
+
+
+def _alpaca_time(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%S.%f}000Z"
+
+
+def _nanoseconds(at: datetime) -> int:
+    return (at - datetime(1970, 1, 1)) // timedelta(microseconds=1) * 1000  # noqa: DTZ001 - both are UTC
 
 
 def _moment(number: int) -> datetime:
-    """Later events are not always those with greater ids, and some share a moment: the id then decides."""
+    """Later events are not always those with greater ids, and some share a moment: their place then decides."""
     return OPEN + timedelta(seconds=(number * 5 % 12) // 2 * 60)
 
 

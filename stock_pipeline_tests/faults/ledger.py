@@ -16,11 +16,13 @@ import pyarrow.parquet as pq
 
 from stock_pipeline.receipts import Receipt
 from stock_pipeline_tests.faults.inputs import Record, Source
+from stock_pipeline_tests.support import law
 from stock_pipeline_tests.support.memory_store import MemoryStore
 
-PRICES, HISTORY, SNAPSHOT, REJECTS = (
+PRICES, HISTORY, CORRECTIONS, SNAPSHOT, REJECTS = (
     "price_by_date/",
     "price_by_date_stream/",
+    "trade_corrections/",
     "latest_stream_prices/",
     "rejected_records/",
 )
@@ -71,7 +73,9 @@ class Ledger:
         if key.startswith(PRICES):
             self._judge_first(key, before, now, ("symbol", "date"), price_values)
         elif key.startswith(HISTORY):
-            self._judge_first(key, before, now, ("event_id",), tick_values)
+            self._judge_first(key, before, now, ("symbol", "event_id"), tick_values)
+        elif key.startswith(CORRECTIONS):
+            self._judge_corrections(before, now)
         elif key.startswith(SNAPSHOT):
             self._judge_snapshot(before, now)
         else:
@@ -124,18 +128,42 @@ class Ledger:
         if known and any(value not in given for value, given in zip(values(row), known, strict=True)):
             self.problem(f"{key}: {name} has {values(row)}, which nobody told")
 
+    def _judge_corrections(self, before: list[Row], now: list[Row]) -> None:
+        """What takes trades back: nothing that was stored goes, and what is new is what its source says."""
+        was, is_ = by_key(before, ("symbol", "reference")), by_key(now, ("symbol", "reference"))
+        if len(is_) != len(now) or was.keys() - is_.keys():
+            self.problem(f"corrections: {was.keys() - is_.keys()} are gone, or one is stored twice")
+        for name, row in is_.items():
+            if was.get(name) == row:
+                continue
+            records = [r for s in self.sources.get(row["source"], {}).values() for r in s.records or ()]
+            if row["price"] is None:
+                self.stored[row["source"], row["etl_loading_ts"]] += 1
+                self.new[row["etl_loading_ts"]] += name not in was
+                if not any(record.cancels == name for record in records):
+                    self.problem(f"corrections: no record of {row['source']} cancels {name}")
+            elif not any(record.key == (row["symbol"], row["event_id"]) for record in records):
+                self.problem(f"corrections: no record of {row['source']} corrects {name}")
+
+    def standing(self) -> list[Row]:
+        """The ticks of history that count, as they do by now."""
+        return law.standing(self.rows(HISTORY), self.rows(CORRECTIONS))
+
     def _judge_snapshot(self, before: list[Row], now: list[Row]) -> None:
         was, is_ = by_key(before, ("symbol",)), by_key(now, ("symbol",))
-        history = by_key(self.rows(HISTORY), ("event_id",))
+        counting = {(row["symbol"], row["event_id"]): shown_values(row) for row in self.standing()}
+        # A trade whose cancel came while it was on its way is shown for a moment, until its own worker takes it out.
+        history = {(row["symbol"], row["event_id"]): shown_values(row) for row in self.rows(HISTORY)}
         if len(is_) != len(now):
             self.problem("snapshot: a symbol is stored twice")
         for name, row in was.items():
-            if name not in is_ or moment(is_[name]) < moment(row):
-                self.problem(f"snapshot: {name} went back from {moment(row)}")
-        for name, row in is_.items():
-            stored = history.get((row["event_id"],))
-            if not stored or tick_values(stored) != tick_values(row):
-                self.problem(f"snapshot: {name} shows {row['event_id']}, which history does not hold so")
+            taken_back = counting.get((row["symbol"], row["event_id"])) != shown_values(row)
+            if not taken_back and (name not in is_ or law.order(is_[name]) < law.order(row)):
+                self.problem(f"snapshot: {name} went back from {law.order(row)}")
+        for row in is_.values():
+            name = row["symbol"], row["event_id"]
+            if shown_values(row) not in (counting.get(name), history.get(name)):
+                self.problem(f"snapshot: {row['symbol']} shows {row['event_id']}, which history does not hold so")
 
     def _judge_rejects(self, key: str, before: list[Row], now: list[Row]) -> None:
         kept = {(r["line"], r["raw"]) for r in now if r["reason"] == "replaced"}
@@ -170,8 +198,9 @@ def tick_values(row: Row) -> tuple[Any, ...]:
     return row["symbol"], row["price"], row["size"], row["produced_at"].astimezone(UTC).replace(tzinfo=None)
 
 
-def moment(row: Row) -> tuple[datetime, str]:
-    return row["produced_at"], row["event_id"]
+def shown_values(row: Row) -> tuple[Any, ...]:
+    """What the snapshot shows of a tick."""
+    return (*tick_values(row), row["event_id"], *(row[name] for name in ("nanos", "trade_number", "line", "sets_last")))
 
 
 def matches(record: Record, key: tuple[Any, ...], values: tuple[Any, ...]) -> bool:

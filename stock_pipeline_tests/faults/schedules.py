@@ -135,6 +135,7 @@ def _to_the_end(world: World, choose: random.Random) -> None:
     if choose.random() < 0.25:
         commits, outlived = world.ledger.commits.copy(), outlived_records(world.ledger)
         told = rejected_rows(world.ledger)
+        world.lake.bucket = "copied-lake"  # as if all of it had been copied, and everything came once more
         _again(world, redrive=False)
         changed = sorted((world.ledger.commits - commits).keys() - outlived - told.keys())
         changed += [

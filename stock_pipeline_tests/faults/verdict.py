@@ -12,6 +12,7 @@ from datetime import datetime
 from stock_pipeline.receipts import Receipt
 from stock_pipeline_tests.faults.inputs import Record, Source
 from stock_pipeline_tests.faults.ledger import (
+    CORRECTIONS,
     HISTORY,
     PRICES,
     REJECTS,
@@ -21,10 +22,11 @@ from stock_pipeline_tests.faults.ledger import (
     as_text,
     knows,
     matches,
-    moment,
     price_values,
+    shown_values,
     tick_values,
 )
+from stock_pipeline_tests.support import law
 
 
 def judge_receipt(ledger: Ledger, receipt: Receipt, now: datetime, *, once: bool) -> None:
@@ -144,25 +146,33 @@ def _expected(ledger: Ledger, version: Source) -> Counter[tuple[int, str]]:
 
 
 def _judge_snapshot(ledger: Ledger) -> None:
-    """The snapshot shows the greatest of history.
+    """The law: the snapshot is the greatest of the ticks of history that may set a price and are not taken back.
 
     One exception is known: a worker dies between history and snapshot, and its object is rewritten before anybody reads
     it again. What only older contents of an object held may then be missing from the snapshot; nothing else may.
     """
-    standing = [record for version in _last(ledger, HISTORY) for record in version.good]
-    least: dict[str, Row] = {}
-    greatest: dict[str, Row] = {}
-    for row in sorted(ledger.rows(HISTORY), key=moment):
-        greatest[row["symbol"]] = row
-        if any(matches(record, _tick_key(row), tick_values(row)) for record in standing):
-            least[row["symbol"]] = row
+    said = [record for version in _last(ledger, HISTORY) for record in version.records or ()]
+    history, corrections = ledger.rows(HISTORY), ledger.rows(CORRECTIONS)
+    still_said = [row for row in history if any(matches(r, _tick_key(row), tick_values(row)) for r in said if r.good)]
+    still_back = [row for row in corrections if any(_takes_back(record, row) for record in said)]
+    greatest, least = law.snapshot(history, still_back), law.snapshot(still_said, corrections)
     shown = {row["symbol"]: row for row in ledger.rows(SNAPSHOT)}
-    for symbol, row in greatest.items():
-        if symbol in shown and moment(shown[symbol]) > moment(row):
-            ledger.problem(f"the snapshot shows {shown[symbol]}, which is later than all of history")
+    for symbol, row in shown.items():
+        if symbol not in greatest or law.order(row) > law.order(greatest[symbol]):
+            ledger.problem(f"the snapshot shows {row}, which is later than all that counts")
     for symbol, row in least.items():
-        if symbol not in shown or moment(shown[symbol]) < moment(row):
+        if symbol not in shown or law.order(shown[symbol]) < law.order(row):
             ledger.problem(f"the snapshot shows {shown.get(symbol)}, history holds the later {row}")
+    if len(still_said) == len(history) and len(still_back) == len(corrections):
+        for symbol, row in shown.items():
+            if symbol in greatest and shown_values(row) != shown_values(greatest[symbol]):
+                ledger.problem(f"the snapshot shows {row}, and {greatest[symbol]} is the latest")
+
+
+def _takes_back(record: Record, row: Row) -> bool:
+    if row["price"] is None:
+        return record.cancels == (row["symbol"], row["reference"])
+    return record.key == (row["symbol"], row["event_id"])
 
 
 def _last(ledger: Ledger, prefix: str) -> Iterator[Source]:
@@ -174,7 +184,7 @@ def _stored_otherwise(ledger: Ledger, record: Record) -> bool:
     """Whether other values are stored under a record's key."""
     if record.key is None:
         return False
-    if len(record.key) == 1:
+    if isinstance(record.key[1], str):
         rows, key_of, values_of = ledger.rows(HISTORY), _tick_key, tick_values
     else:
         rows, key_of, values_of = ledger.rows(PRICES), _daily_key, price_values
@@ -196,4 +206,4 @@ def _daily_key(row: Row) -> tuple[object, ...]:
 
 
 def _tick_key(row: Row) -> tuple[object, ...]:
-    return (row["event_id"],)
+    return row["symbol"], row["event_id"]

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from stock_pipeline.aws import lambda_reporter
 from stock_pipeline.errors import MergeContention, RowsWouldBeLost, StockPipelineError, StoreUnavailable
-from stock_pipeline.ingest import commit
+from stock_pipeline.ingest import commit, corrections
 from stock_pipeline.ingest import daily as ingest
 from stock_pipeline.ingest import ticks as ingest_ticks
 from stock_pipeline.lake import parquet, partitions, rejected_records
@@ -38,9 +38,10 @@ from stock_pipeline_tests.faults.lineage import Lineage
 from stock_pipeline_tests.faults.queues import Message, Queue
 from stock_pipeline_tests.faults.verdict import judge_ingest, judge_receipt
 from stock_pipeline_tests.faults.wire import Log, Wire, WireStore
+from stock_pipeline_tests.support import law
 from stock_pipeline_tests.support.memory_store import MemoryStore
 
-START = datetime(2024, 6, 3, 20, tzinfo=UTC)
+START = datetime(2024, 6, 4, 20, tzinfo=UTC)
 _UNDONE = (StoreUnavailable, MergeContention, RowsWouldBeLost)
 """What a person answers with another try; the last of a rebuild that saw a stale list."""
 
@@ -199,7 +200,7 @@ class World:
 
     def read(self) -> None:
         """Somebody who reads tables again and again: whole commits only, and a snapshot that never goes back."""
-        seen: dict[str, tuple[datetime, str]] = {}
+        seen: dict[str, dict[str, Any]] = {}
         while not self.stopping:
             self.hub.pause(self.random.uniform(0.1, 30))
             try:
@@ -209,7 +210,7 @@ class World:
             except (pa.ArrowException, ValueError) as error:
                 self.ledger.problem(f"a reader met {type(error).__name__}: {error}")
 
-    def _read_once(self, seen: dict[str, tuple[datetime, str]]) -> None:
+    def _read_once(self, seen: dict[str, dict[str, Any]]) -> None:
         table = self.random.choice((LATEST_PRICES, LATEST_PRICES, STREAM_PRICES_HISTORY, PRICE_BY_DATE, None))
         if table is None:
             rejected_records.read_rejects(self.lake, self.random.choice((PRICE_BY_DATE, STREAM_PRICES_HISTORY)))
@@ -222,11 +223,16 @@ class World:
             rows = found.to_pylist()
             if rows not in self.ledger.versions[partitions.partition_key(table, name)]:
                 self.ledger.problem(f"a reader saw {table.name} {name} as nobody ever committed it")
-            for row in rows if table is LATEST_PRICES else ():
-                now = (row["produced_at"], row["event_id"])
-                if now < seen.get(row["symbol"], now):
-                    self.ledger.problem(f"a reader saw {row['symbol']} go back to {now}")
-                seen[row["symbol"]] = now
+            if table is LATEST_PRICES:
+                self._saw(rows, seen)
+
+    def _saw(self, rows: list[dict[str, Any]], seen: dict[str, dict[str, Any]]) -> None:
+        counting = {(row["symbol"], row["event_id"]) for row in self.ledger.standing()}
+        for row in rows:
+            before = seen.get(row["symbol"], row)
+            if (row["symbol"], before["event_id"]) in counting and law.order(row) < law.order(before):
+                self.ledger.problem(f"a reader saw {row['symbol']} go back to {row['event_id']}")
+            seen[row["symbol"]] = row
 
     def _go_on(self) -> bool:
         return self.careful or not self.faulty or self.random.random() > 0.2
@@ -275,6 +281,7 @@ class World:
         sizes = ((m, {n: v}) for n, v in small.items() for m in (ingest, ingest_ticks, raw_objects) if hasattr(m, n))
         with handlers.patched(
             (commit, pool),
+            (corrections, pool),
             (raw_objects, pool),
             (ingest, {"ingest_daily_prices": daily}),
             (rejected_records, pool | {"decode": decode}),
@@ -300,7 +307,8 @@ class World:
         if not self.ledger.rebuilt:
             for receipt in receipts:
                 judge_receipt(self.ledger, receipt, now, once=self.once)
-            judge_ingest(self.ledger, receipts, now, once=self.once)
+            if len(receipts) == len(keys):  # else it was stopped, and of what it stored last there is no receipt yet
+                judge_ingest(self.ledger, receipts, now, once=self.once)
         return receipts
 
 

@@ -203,10 +203,10 @@ def test_rejected_records_of_a_newer_version_are_read_and_not_written_over() -> 
     rejected = pa.Table.from_pylist([{"line": 2, "reason": "bad_date", "detail": "d", "raw": "r"}], REJECTED)
     write_rejects(store, PRICE_BY_DATE, info, rejected, now)
     key = partition_key(REJECTED_RECORDS, rejects_partition(PRICE_BY_DATE, "a.csv"))
-    rows = pq.read_table(pa.BufferReader(store.objects[key].data)).append_column("page", pa.array([7]))
+    rows = pq.read_table(pa.BufferReader(store.objects[key].data)).append_column("later", pa.array([7]))
     sink = pa.BufferOutputStream()
     pq.write_table(rows.replace_schema_metadata({"schema_version": "9", "written_by": "stock-pipeline 9.1"}), sink)
     store.put(key, bytes(sink.getvalue()))
     assert read_rejects(store, PRICE_BY_DATE, "a.csv")["line"].to_pylist() == [2]
-    with pytest.raises(NewerSchema, match="page"):
+    with pytest.raises(NewerSchema, match="later"):
         write_rejects(store, PRICE_BY_DATE, info, rejected.slice(0, 0), now)

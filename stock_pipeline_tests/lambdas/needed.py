@@ -45,7 +45,7 @@ _NEEDED: dict[str, Needed] = {
     "WriteRecordsToStreamRole": _function("WriteRecordsToStreamLogs") | _on("TickStream", "kinesis:PutRecords"),
     "ProcessStockStreamDataRole": _function("ProcessStockStreamDataLogs")
     | _reading("stock_stream")
-    | _merging("price_by_date_stream", "latest_stream_prices", "rejected_records")
+    | _merging("price_by_date_stream", "trade_corrections", "latest_stream_prices", "rejected_records")
     | _on("LineageReceipts", "sqs:SendMessage")
     | _on("StreamArrivals", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
     # What AWS documents for a stream of ours as source and a bucket as destination.

@@ -140,6 +140,9 @@ def failures_ring(template: Template) -> Iterator[str]:
         for metric in ("RowsRejected", "FilesRefused"):
             if (metric, "service", function) not in watched:
                 yield f"nobody hears of {function}'s {metric}"
+    for metric in ("RowsSkipped", "UnknownMessages"):
+        if (metric, "service", "ProcessStockStreamData") not in watched:
+            yield f"nobody hears of messages that are not ticks: {metric}"
     if ("ApproximateAgeOfOldestMessage", "QueueName", "StreamArrivals") not in watched:
         yield "nobody hears when ticks are not taken"
     stale = [a for a in template.of_type("AWS::CloudWatch::Alarm").values() if a.get("MetricName") == "RowsInserted"]

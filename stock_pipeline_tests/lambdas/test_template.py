@@ -298,6 +298,7 @@ def test_the_dashboard_shows_every_alarm_that_there_always_is() -> None:
 
 def test_alarms_look_at_metrics_that_the_functions_send() -> None:
     sent = {"RowsInserted", "RowsDuplicate", "RowsUpdated", "RowsConflicting", "RowsRejected", "FilesRefused"}
+    sent |= {"RowsSkipped", "UnknownMessages"}
     own = {
         (metric["MetricName"], text(metric["Dimensions"][0]["Value"]))
         for alarm in of_type("AWS::CloudWatch::Alarm").values()

@@ -121,7 +121,8 @@ def _tables(settings: Settings) -> Iterator[Diagnosis]:
 def _judged(name: str, settings: Settings) -> Diagnosis:
     if name == STREAM_PRICES_HISTORY.name:
         return _history(settings)
-    rows = int(sql(f"SELECT count(*) AS n FROM {name}", settings=settings)["n"][0].as_py())  # noqa: S608
+    left_out = " WHERE coalesce(stored, FALSE) = FALSE" if name == REJECTED_RECORDS.name else ""
+    rows = int(sql(f"SELECT count(*) AS n FROM {name}{left_out}", settings=settings)["n"][0].as_py())  # noqa: S608
     if name == REJECTED_RECORDS.name and rows:
         return Diagnosis(name, "note", f"{rows:,} rows were not stored", "stock-pipeline rejects list")
     if name == PRICE_BY_DATE.name and not rows:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.rejected_records import read_rejects
-from stock_pipeline.maintenance.snapshot import compare, in_history, recompute, stored_snapshot
+from stock_pipeline.maintenance.snapshot import compare, in_history, order_of, recompute, stored_snapshot
 from stock_pipeline.orchestration.evaluations import EXAMPLES, evaluation, last_written
 from stock_pipeline.orchestration.partitions import DAYS
 from stock_pipeline.orchestration.resources import Buckets
@@ -228,4 +228,4 @@ def _settled(rows: pa.Table, now: datetime) -> pa.Table:
 
 def _later(new: tuple[Any, ...], old: tuple[Any, ...]) -> bool:
     """Whether a row of the snapshot would give way to another, by the order of `latest_prices`."""
-    return new[3:] > old[3:]
+    return order_of(new) > order_of(old)

@@ -1,0 +1,69 @@
+"""`stock-pipeline remove`: take the rows of a source that was never true out of its tables, with a record of each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stock_pipeline.cli.console import counted, out, say, table, text, working
+from stock_pipeline.cli.target import aws
+
+if TYPE_CHECKING:
+    from stock_pipeline.maintenance.remove import Found
+
+_SHOWN = 20
+
+
+def remove(
+    source: Annotated[
+        str,
+        typer.Option(
+            metavar="KEY",
+            help="Key of the staging object, as the column `source` has it, with or without s3://bucket/.",
+        ),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Take out the rows of a source that was never true.
+
+    For a vendor's file that was wrong as a whole, or the ticks of a producer
+    whose clock or prices were. The rows go out of the table and stay on record
+    (rejected_records, reason `removed`); of ticks the latest prices are built
+    again from what is left. It asks first. Doing it twice removes nothing more.
+
+    The file stays in staging: to ingest it again brings the rows back. Rows
+    that other files have said as well go with it, if it came first; ingest
+    those files again.
+
+    Examples:
+
+        stock-pipeline remove --source daily_prices/uploads/AAPL.csv
+        stock-pipeline remove --source stock_stream/2024/06/03/14/ticks-1 --yes
+    """
+    with aws() as settings:
+        from stock_pipeline.aws.s3 import S3Store
+        from stock_pipeline.maintenance.remove import find_source, remove_source
+
+        staging, lake = S3Store(settings.require("staging_bucket")), S3Store(settings.require("lake_bucket"))
+        with working("looking for its rows"):
+            found = find_source(source, lake, settings)
+        _tell(found)
+        if found.rows and not yes:
+            typer.confirm(f"take {counted(found.rows, 'row')} out of {found.table.name}?", abort=True, err=True)
+        with working("taking them out"):
+            removed = remove_source(found, staging, lake, settings)
+    before = f"; {found.removed_before:,} had been taken out before" if found.removed_before else ""
+    say(f"{counted(removed, 'row')} taken out{before}; what they were: stock-pipeline rejects list --reason removed")
+
+
+def _tell(found: Found) -> None:
+    if not found.rows:
+        say(f"no row of {found.source} is left in {found.table.name}")
+        return
+    shown = table(table="left", partition="left", rows="right")
+    for (name, partition), rows in list(found.partitions.items())[:_SHOWN]:
+        shown.add_row(name, text(partition), f"{rows:,}")
+    out().print(shown)
+    if len(found.partitions) > _SHOWN:
+        say(f"{_SHOWN} of {len(found.partitions):,} partitions")

@@ -1,0 +1,83 @@
+"""One source object on its way into a table: what is known of it, what of it goes on record, and its receipt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stock_pipeline.arrow import Ints
+from stock_pipeline.clean import Cleaned
+from stock_pipeline.ingest.conflicts import Told
+from stock_pipeline.lake.object_store import ObjectInfo
+from stock_pipeline.lake.outcome import Outcome
+from stock_pipeline.lake.rejected_records import as_recorded
+from stock_pipeline.receipts import Receipt
+from stock_pipeline.schemas import RECORDED, Reason, Table
+
+
+@dataclass
+class SourceObject:
+    """One source object, read and judged, on its way into a table.
+
+    `cleaned` is None when the object was refused (`refused` says why) or was gone before it could be read (`info` then
+    has no ETag). `held` is how many bytes of text are kept in memory with it, for the record of what is not stored. The
+    rest is filled in by the merge: how many rows met each outcome, how many rows each partition got, and
+    what is told of conflicts and replaced values; `earlier` are records of conflicts of calls that were stopped.
+    """
+
+    info: ObjectInfo
+    started_at: datetime
+    cleaned: Cleaned | None = None
+    refused: str | None = None
+    held: int = 0
+    outcomes: Ints = field(default_factory=lambda: np.zeros(len(Outcome), np.int64))
+    partitions: dict[str, int] = field(default_factory=dict)
+    conflicts: Told | None = None
+    earlier: list[pa.Table] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        return self.cleaned.good.num_rows if self.cleaned else 0
+
+
+def records_of(source: SourceObject) -> pa.Table:
+    """What goes on record of a source (schema RECORDED): rows that are not stored, and rows stored without a value."""
+    if (cleaned := source.cleaned) is None:
+        row = {"line": 0, "reason": Reason.FILE_REFUSED.value, "detail": source.refused, "stored": False}
+        return pa.Table.from_pylist([row], RECORDED)
+    parts = [as_recorded(cleaned.rejected, stored=False), as_recorded(cleaned.notes, stored=True)]
+    return pa.concat_tables([*parts, *source.earlier, *([source.conflicts.records] if source.conflicts else [])])
+
+
+def receipt_of(source: SourceObject, table: Table, now: datetime) -> Receipt:
+    cleaned, info, by_reason = source.cleaned, source.info, dict[str, int]()
+    if cleaned and cleaned.rejected.num_rows:
+        by_reason = {str(c["values"]): c["counts"].as_py() for c in pc.value_counts(cleaned.rejected["reason"])}
+    count = {outcome: int(source.outcomes[outcome]) for outcome in Outcome}
+    return Receipt(
+        source=info.key,
+        etag=info.etag,
+        table=table.name,
+        bytes=info.size,
+        rows=cleaned.rows if cleaned else 0,
+        inserted=count[Outcome.INSERTED] + count[Outcome.REPLACED],
+        duplicates=count[Outcome.DUPLICATE],
+        updated=count[Outcome.UPDATED],
+        conflicts=count[Outcome.CONFLICT],
+        rejected=dict(sorted(by_reason.items())),
+        skipped=cleaned.skipped if cleaned else 0,
+        replaced=count[Outcome.REPLACED],
+        refused=source.refused,
+        nulled=dict(sorted(cleaned.nulled.items())) if cleaned else {},
+        unread=cleaned.unread if cleaned else (),
+        decided=dict(cleaned.decided) if cleaned else {},
+        rescaled=source.conflicts.rescaled if source.conflicts else (),
+        partitions=dict(sorted(source.partitions.items())),
+        started_at=source.started_at,
+        loaded_at=now,
+        seconds=(datetime.now(UTC) - source.started_at).total_seconds(),
+    )

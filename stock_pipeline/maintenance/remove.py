@@ -1,0 +1,168 @@
+"""Rows of a source that were never true, taken out of their table and kept on record.
+
+A vendor's file that was wrong as a whole, or ticks of a producer whose clock or prices were. What is taken out is put
+on record first, with the reason `removed`, and stays on record whatever is ingested later; then each object of the
+table is swapped for one without these rows, under compare-and-swap as everything else; then the snapshot is built again
+from what is left. Whoever is stopped in between does it again: what is on record already is recorded once.
+
+The raw object stays in staging. To ingest it again is a person's decision, and brings the rows back. Rows that other
+sources have said as well are in the table once, with the source that came first: if that is this one, they go with it,
+until the others are ingested again.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stock_pipeline.errors import ObjectNotFound, StockPipelineError
+from stock_pipeline.ingest.conflicts import as_text
+from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
+from stock_pipeline.lake.partitions import attempts, commit, partition_key, partitions, read_partition, read_version
+from stock_pipeline.lake.rejected_records import read_rejects, write_rejects
+from stock_pipeline.lake.transforms import day_partition
+from stock_pipeline.maintenance.snapshot import rebuild
+from stock_pipeline.query import sql
+from stock_pipeline.schemas import (
+    PRICE_BY_DATE,
+    RECORDED,
+    STREAM_PRICES_HISTORY,
+    TABLES,
+    TRADE_CORRECTIONS,
+    Reason,
+    Table,
+)
+from stock_pipeline.settings import Settings
+from stock_pipeline.staging.keys import RAW_DAILY_PRICES, RAW_TICKS
+
+_READERS = 8
+
+
+@dataclass(frozen=True)
+class Found:
+    """The rows of one source: how many in each (table, partition), and how many were taken out before."""
+
+    source: str
+    table: Table
+    partitions: dict[tuple[str, str], int]
+    removed_before: int
+
+    @property
+    def rows(self) -> int:
+        return sum(self.partitions.values())
+
+
+def find_source(source: str, lake: ObjectStore, settings: Settings) -> Found:
+    """Where the rows of a source are. `source` is the key of a staging object, with or without `s3://bucket/`.
+
+    Raises StockPipelineError when the key is not that of a raw object, and when nothing in the tables or on record
+    comes from it.
+    """
+    key = source.removeprefix("s3://").partition("/")[2] if source.startswith("s3://") else source
+    table = _table_of(key)
+    counts: dict[tuple[str, str], int] = {}
+    for part in _tables(table):
+        names = _candidates(part, key, lake, settings)
+        with ThreadPoolExecutor(_READERS) as threads:
+            found = list(threads.map(lambda name, part=part: _count(lake, part, name, key), names))
+        counts |= {(part.name, name): rows for name, rows in zip(names, found, strict=True) if rows}
+    recorded = read_rejects(lake, table, key)["reason"].cast(pa.string()).to_pylist()
+    if not counts and Reason.REMOVED not in recorded:
+        raise StockPipelineError(
+            f"no row of {table.name} comes from {key}, so nothing is removed; its column `source` has the keys that do"
+        )
+    return Found(key, table, counts, recorded.count(Reason.REMOVED))
+
+
+def remove_source(
+    found: Found, staging: ObjectStore, lake: ObjectStore, settings: Settings, *, now: datetime | None = None
+) -> int:
+    """Take the rows of a source out of its tables, with a record of each; returns how many went.
+
+    `found` is what `find_source` gave. Of ticks the snapshot is built again from what history then has. Doing it again
+    removes nothing more. Raises MergeContention or StoreUnavailable when the work could not be done: the same call does
+    what is missing.
+    """
+    now = now or datetime.now(UTC)
+    info = _info(found.source, staging, now)
+    removed = 0
+    for table, name in found.partitions:
+        removed += _taken_out(lake, TABLES[table], name, info, found.table, now)
+    if found.table is STREAM_PRICES_HISTORY:
+        rebuild(settings, lake, now)
+    return removed
+
+
+def _taken_out(lake: ObjectStore, table: Table, name: str, source: ObjectInfo, target: Table, now: datetime) -> int:
+    """Swap one object of a table for one without the rows of a source; on record before, as they exist nowhere else
+    then."""
+    for _ in attempts(partition_key(table, name)):  # pragma: no branch - it ends by raising
+        rows, etag = read_version(lake, table, name)
+        if rows is None:
+            return 0
+        mine = pc.equal(rows["source"].cast(pa.string()), source.key)
+        gone = rows.filter(mine)
+        if not gone.num_rows:
+            return 0
+        write_rejects(lake, target, source, _recorded(gone, table), now, add=True)
+        if commit(lake, table, name, rows.filter(pc.invert(mine)), etag):
+            return int(gone.num_rows)
+    raise AssertionError("attempts() ends by raising")  # pragma: no cover - as it says
+
+
+def _recorded(gone: pa.Table, table: Table) -> pa.Table:
+    """Rows as they go on record: with their lines, where the table knows them."""
+    number = gone.num_rows
+    columns = {
+        "symbol": gone["symbol"].cast(pa.string()),
+        "date": gone[table.time].cast(pa.date32()),
+        "stored": pa.repeat(False, number),
+        "line": gone["line"].cast(pa.int64()).fill_null(0) if "line" in gone.column_names else pa.repeat(0, number),
+        "place": gone["place"] if "place" in gone.column_names else pa.nulls(number, pa.int32()),
+        "reason": pa.repeat(Reason.REMOVED.value, number),
+        "detail": pa.repeat(f"taken out of {table.name}, as its source was never true", number),
+        "raw": pa.array(as_text(gone, table), pa.string()),
+    }
+    return pa.table({name: columns[name] for name in RECORDED.names}).cast(RECORDED)
+
+
+def _table_of(key: str) -> Table:
+    for prefix, table in ((RAW_DAILY_PRICES, PRICE_BY_DATE), (RAW_TICKS, STREAM_PRICES_HISTORY)):
+        if key.startswith(prefix):
+            return table
+    raise StockPipelineError(
+        f"{key} is the key of no raw object: those begin with {RAW_DAILY_PRICES} or {RAW_TICKS}, as in the column "
+        "`source` of the tables"
+    )
+
+
+def _tables(table: Table) -> tuple[Table, ...]:
+    """The tables that a source of this one writes to; what takes trades back goes before the trades."""
+    return (TRADE_CORRECTIONS, table) if table is STREAM_PRICES_HISTORY else (table,)
+
+
+def _candidates(table: Table, key: str, lake: ObjectStore, settings: Settings) -> list[str]:
+    """The partitions that may hold rows of a source: of history those of the days that SQL finds, as it reads one
+    column."""
+    if table is not STREAM_PRICES_HISTORY:
+        return partitions(lake, table)
+    days = sql("SELECT DISTINCT year, month, day FROM stream_prices_history WHERE source = ?", [key], settings=settings)
+    folders = sorted(f"{day_partition(date(*row.values()))}/" for row in days.to_pylist())
+    return [name for folder in folders for name in partitions(lake, table, folder)]
+
+
+def _count(lake: ObjectStore, table: Table, name: str, key: str) -> int:
+    rows = read_partition(lake, table, name, ["source"])
+    return 0 if rows is None else int(pc.sum(pc.equal(rows["source"].cast(pa.string()), key)).as_py() or 0)
+
+
+def _info(key: str, staging: ObjectStore, now: datetime) -> ObjectInfo:
+    """The raw object as it is now, so that its record is of this version; one that is gone has none."""
+    try:
+        return staging.get(key).info
+    except ObjectNotFound:
+        return ObjectInfo(key, "", 0, now)

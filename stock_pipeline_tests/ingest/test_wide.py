@@ -1,0 +1,98 @@
+"""A source whose rows go into very many partitions: it stops in time, and the next call goes on where it stopped."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from stock_pipeline.ingest import commit
+from stock_pipeline.ingest.ticks import ingest_ticks
+from stock_pipeline.lake.partitions import partitions, read_partition
+from stock_pipeline.lake.rejected_records import read_rejects
+from stock_pipeline.lake.transforms import SNAPSHOT
+from stock_pipeline.receipts import Receipt
+from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
+from stock_pipeline_tests.support.memory_store import MemoryStore
+
+FIRST = datetime(2024, 1, 1, tzinfo=UTC)
+KEY = "stock_stream/2024/06/03/13/year"
+NUMBER = 120  # ticks, each in a history object of its own
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit, "WIDE", 10)
+
+
+def line(n: int, price: float = 1.0) -> str:
+    at = FIRST + timedelta(minutes=30 * n)
+    return f'{{"event_id":"e{n}","symbol":"AAPL","price":{price + n},"produced_at":"{at:%Y-%m-%d %H:%M:%S}"}}\n'
+
+
+class Calls:
+    """Calls with time for so many partitions each."""
+
+    def __init__(self, most: int) -> None:
+        self.staging, self.lake, self.most, self.calls = MemoryStore("staging"), MemoryStore("lake"), most, 0
+
+    def once(self, key: str = KEY) -> list[Receipt]:
+        asked = iter(range(self.most))
+        self.calls += 1
+        return ingest_ticks(
+            [key], staging=self.staging, lake=self.lake, now=datetime(2024, 6, 3, 20, self.calls, tzinfo=UTC),
+            go_on=lambda: next(asked, None) is not None,
+        )  # fmt: skip
+
+    def until_done(self) -> Receipt:
+        while not (receipts := self.once()):
+            assert self.calls < 50
+        return receipts[0]
+
+
+def test_what_is_committed_stays_and_the_next_call_goes_on() -> None:
+    calls = Calls(25)
+    calls.staging.put(KEY, "".join(map(line, random.Random(1).sample(range(NUMBER), NUMBER))).encode())
+    assert calls.once() == []
+    stored = partitions(calls.lake, STREAM_PRICES_HISTORY)
+    assert 20 <= len(stored) <= 26
+    latest = read_partition(calls.lake, LATEST_PRICES, SNAPSHOT)
+    assert latest is not None
+    assert latest["event_id"].to_pylist() == [f"e{len(stored) - 1}"]  # of what is in history by now
+    calls.lake.gets.clear()
+    calls.once()
+    assert sum(key.endswith("/0000.parquet") and "day=01" in key for key in calls.lake.gets) == 0  # not read again
+    receipt = calls.until_done()
+    assert calls.calls == 5
+    rows = [read_partition(calls.lake, STREAM_PRICES_HISTORY, p) for p in partitions(calls.lake, STREAM_PRICES_HISTORY)]
+    assert sorted(row["event_id"] for part in rows if part is not None for row in part.to_pylist()) == sorted(
+        f"e{n}" for n in range(NUMBER)
+    )
+    assert (receipt.rows, receipt.inserted + receipt.duplicates, len(receipt.partitions)) == (NUMBER, NUMBER, NUMBER)
+    assert calls.once()[0].duplicates == NUMBER
+
+
+def test_conflicts_of_calls_that_were_stopped_are_in_the_receipt_and_on_record() -> None:
+    calls = Calls(1000)
+    calls.staging.put("stock_stream/first", (line(3) + line(100)).encode())
+    calls.once("stock_stream/first")
+    calls.most = 40
+    calls.staging.put(KEY, "".join(line(n, 50.0 if n in (3, 100) else 1.0) for n in range(NUMBER)).encode())
+    receipt = calls.until_done()
+    assert (receipt.rows, receipt.conflicts) == (NUMBER, 2)
+    assert sorted(read_rejects(calls.lake, STREAM_PRICES_HISTORY, KEY)["line"].to_pylist()) == [4, 101]
+
+
+def test_a_rewritten_source_begins_again() -> None:
+    calls = Calls(40)
+    calls.staging.put(KEY, "".join(map(line, range(NUMBER))).encode())
+    calls.once()
+    calls.staging.put(KEY, "".join(line(n) for n in range(0, NUMBER, 2)).encode())
+    assert calls.until_done().rows == NUMBER // 2
+
+
+def test_each_call_gets_on_however_little_time_there_is() -> None:
+    calls = Calls(0)
+    calls.staging.put(KEY, "".join(map(line, range(12))).encode())
+    assert calls.until_done().rows == 12
