@@ -143,8 +143,8 @@ these codes sets no last price, and shows only while its symbol has no other; al
 - Massive: {" ".join(f"`{code}`" for code in sorted(MASSIVE, key=int))}
 - Both: a trade that a reporting facility reports more than {LATE_REPORT // 1_000_000} s late
 
-The codes of Finnhub are stored and change nothing, as no source confirms their rules. A cancelled trade stays
-in history and never shows; a corrected one counts at the time of the trade that it corrects
+The codes of Finnhub are stored and change nothing, as no source confirms their rules. A cancelled trade stays in
+history and never shows; a corrected one counts at the time of the trade that it corrects
 ([decision 16](adr/016-trades-taken-back.md)). Athena keeps milliseconds: of times within one, DuckDB tells the order.
 """
 
