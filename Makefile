@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check unit e2e live bench faults crash load postgres coverage docs browser pictures limits fuzz cases deployed sam check-template package-test build deploy destroy format lock clean
+.PHONY: help setup demo dev test check unit e2e live bench lowest faults crash load postgres coverage docs browser pictures limits fuzz cases deployed sam check-template package-test build deploy destroy format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +29,13 @@ demo: setup  ## local AWS and Dagster UI, both paths fed, tables printed, until 
 dev: setup  ## local AWS, Dagster UI and sensors, until Ctrl-C
 	@$(BIN)/stock-pipeline dev $(ARGS)
 
-test: check unit e2e  ## what must hold before a change is done: check, unit, e2e (CI runs live, too)
+# Says at its start how long it takes: as long as the last time on this machine.
+TOOK := .local/make-test-took
+test: setup  ## what must hold before a change is done: check, unit, e2e (CI runs live, too)
+	@if [ -e $(TOOK) ]; then echo "make test: it took $$(cat $(TOOK)) the last time"; \
+	  else echo "make test: not timed on this machine yet; the unit tests alone take five to six minutes on two cores"; fi
+	@began=$$(date +%s); $(MAKE) --no-print-directory check unit e2e && mkdir -p .local && \
+	  s=$$(($$(date +%s) - began)) && echo "$$((s / 60)) min $$((s % 60)) s" > $(TOOK)
 
 check: setup  ## formatting, lint, types, import boundaries, dependencies, Dagster's definitions, the template, security, secrets
 	@$(BIN)/ruff format --check .
@@ -81,6 +87,19 @@ docs: setup  ## run every command that the docs tell a reader to run, and the no
 deployed: setup  ## tests of the stack as deployed by `make deploy`, on a local AWS with IAM enforced (some minutes)
 	@$(MAKE) --no-print-directory build HOST=1
 	@$(PYTEST) -n 2 -m deployed $(ARGS)
+
+lowest: .local/lowest/.complete  ## tests with the lowest versions that pyproject.toml allows
+	@.local/lowest/bin/python -m pytest -n 2 -p no:cacheprovider -m "not ($(MARKED))" $(LOWEST) $(ARGS)
+
+# What touches a library most: Parquet, SQL and what SQL may not, S3 and SQS, the command line, the assets.
+LOWEST := $(addprefix stock_pipeline_tests/,aws lake query security orchestration/batch cli/test_main.py cli/test_sql.py)
+
+.local/lowest/.complete: requirements/lowest.txt .venv/.complete
+	@echo "Making the environment of the lowest versions …"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .local/lowest
+	@$(BIN)/uv pip sync --quiet --require-hashes --python .local/lowest/bin/python $<
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python .local/lowest/bin/python --editable .
+	@touch $@
 
 # What to build for and to deploy: make build ARCH=arm64 · make build HOST=1 (this machine's own Python, for the local AWS)
 # make deploy STAGE=main REGION=eu-central-1 PARAMS='Symbols=AAPL,MSFT GenerateDaily=on' · ENDPOINT=http://127.0.0.1:4566
@@ -162,6 +181,7 @@ format: setup  ## format the code and mend what lint can mend
 
 lock: setup  ## compile the hash-pinned requirement files again (no index lines in them)
 	@$(BIN)/uv pip compile -q $(LOCK) --extra dev pyproject.toml -o requirements/dev.txt
+	@$(BIN)/uv pip compile -q $(LOCK) --resolution lowest-direct --extra local pyproject.toml requirements/lowest.in -o requirements/lowest.txt
 	@$(BIN)/uv pip compile -q $(LOCK) requirements/local-aws.in -o requirements/local-aws.txt
 	@$(BIN)/uv pip compile -q $(LOCK) requirements/bench.in -o requirements/bench.txt
 	@for name in deploy checkov; do \

@@ -23,5 +23,5 @@ def require(extra: str, what: str) -> None:
     """
     if missing := [name for name in EXTRAS[extra] if find_spec(name) is None]:
         raise ExtraMissing(
-            f"{what} needs {missing[0]}, which is not installed; install it with: pip install 'stock-pipeline[{extra}]'"
+            f"{what} needs the extra {extra!r} ({missing[0]} is not installed): pip install 'stock-pipeline[{extra}]'"
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stock_pipeline_tests.cases import KINDS, cases
+from stock_pipeline_tests.cases import KINDS, Case, cases
 from stock_pipeline_tests.cases.__main__ import main
 from stock_pipeline_tests.cases.judge import complaint
 
@@ -143,6 +143,11 @@ def test_a_case_that_cannot_be_run_is_told(tmp_path: Path, case: str, capsys: py
     (tmp_path / "daily" / "1-made.json").write_text(case)
     assert main([str(tmp_path)]) == 2
     assert "1-made.json is not a case" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("case", [case for case in cases() if case.kind == "daily"], ids=str)
+def test_what_comes_of(case: Case) -> None:
+    assert complaint(case) is None, case.said["case"]
 
 
 def test_the_projects_own_cases_are_all_there() -> None:

@@ -260,9 +260,9 @@ def _show_how_read(receipts: Sequence[Receipt]) -> None:
     """How files were read, where that is not plain: a line for all the files that it is true of."""
     told: dict[str, list[str]] = {}
     for r in receipts:
-        lines = [f"{what} read by {how}" for what, how in r.decided.items()]
+        lines = [f"decided: {', '.join(f'{what} by {how}' for what, how in r.decided.items())}"] if r.decided else []
         if r.unread:
-            lines.append(f"nobody reads {'column' if len(r.unread) == 1 else 'columns'} {', '.join(r.unread)}")
+            lines.append(f"not read: {', '.join(r.unread)}")
         for line in (*lines, *r.rescaled):
             told.setdefault(line, []).append(_name(r))
     for line, names in told.items():

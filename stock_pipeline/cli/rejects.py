@@ -139,5 +139,6 @@ def _summarize(found: pa.Table) -> None:
 
     shown = table(table="left", source="left", reason="left", rows="right")
     for row in counts(found).to_pylist():
-        shown.add_row(row["target_table"], text(row["source"]), row["reason"], f"{row['rows']:,}")
+        reason = f"{row['reason']} (stored without it)" if row["stored"] else row["reason"]
+        shown.add_row(row["target_table"], text(row["source"]), reason, f"{row['rows']:,}")
     out().print(shown)

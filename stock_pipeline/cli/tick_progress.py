@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from stock_pipeline.aws.clients import impatient
 from stock_pipeline.aws.receipt_queue import joined
 from stock_pipeline.aws.s3 import S3Store
+from stock_pipeline.aws.sqs import Depth, Queue
 from stock_pipeline.errors import StockPipelineError
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.settings import Settings
@@ -47,15 +48,9 @@ class Queues:
 def queues(settings: Settings) -> Queues:
     """How many messages the queues of the stream hold; a queue that the settings do not name holds none."""
     sqs = impatient("sqs")
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-
-    def depth(url: str | None) -> tuple[int, int]:
-        if not url:
-            return 0, 0
-        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-        return int(found[names[0]]), int(found[names[1]])
-
-    return Queues(*depth(settings.stream_queue_url), sum(depth(settings.stream_dlq_url)))
+    urls = (settings.stream_queue_url, settings.stream_dlq_url)
+    arrivals, dead = (Queue(url, sqs).depth() if url else Depth(0, 0, "") for url in urls)
+    return Queues(arrivals.waiting, arrivals.hidden, dead.held)
 
 
 def _told(settings: Settings) -> list[Receipt]:

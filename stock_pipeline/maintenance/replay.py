@@ -54,9 +54,12 @@ def rejected_records(
 
 
 def counts(found: pa.Table) -> pa.Table:
-    """How many of some rejected records there are of each table, source and reason, most first in a source (`rows`)."""
-    counted = found.group_by(["target_table", "source", "reason"]).aggregate([([], "count_all")])
-    counted = counted.rename_columns(["target_table", "source", "reason", "rows"])
+    """How many of some rejected records there are of each table, source and reason, most first in a source (`rows`).
+
+    Those of rows that are `stored` without a value are counted apart.
+    """
+    counted = found.group_by(["target_table", "source", "reason", "stored"]).aggregate([([], "count_all")])
+    counted = counted.rename_columns(["target_table", "source", "reason", "stored", "rows"])
     return counted.sort_by([("target_table", "ascending"), ("source", "ascending"), ("rows", "descending")])
 
 

@@ -18,8 +18,8 @@ from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.lake.transforms import year_partition
 from stock_pipeline.quality.finding import Finding
-from stock_pipeline.quality.rejected_share import Share
-from stock_pipeline.schemas import PRICE_BY_DATE
+from stock_pipeline.quality.rejected_share import Share, counted_reasons
+from stock_pipeline.schemas import PRICE_BY_DATE, Reason
 from stock_pipeline.settings import Settings
 from stock_pipeline.trading_calendar.sessions import FIRST_DAY, last_closed_session, sessions
 
@@ -42,7 +42,7 @@ class Year:
     lake: ObjectStore
     settings: Settings
     rejects: Callable[[], pa.Table]
-    """The source and reason of all that was rejected; read once for all years."""
+    """The rejected records (schema REJECTED_RECORDS); read once for all years."""
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @cached_property
@@ -176,12 +176,37 @@ def rejected_share(year: Year) -> Finding:
     failure. A source of several years counts in each. Sources of which no row is stored count in the current year, and
     a file that was refused whole is at least a warning there.
     """
-    rejects = year.rejects()
+    rejects = counted_reasons(year.rejects())
     mine = set(pc.unique(year.rows["source"].cast(pa.string())).to_pylist())
     if year.number == year.now.year:
         mine |= _stored_nowhere(set(rejects["source"].to_pylist()) - mine, year.lake)
     share = Share.of(rejects, mine, year.rows.num_rows)
     return share.judged(year.settings)
+
+
+def conflicts(year: Year) -> Finding:
+    """Bars that a source gave and the table did not take, as it holds other values for the symbol and session: the
+    symbols and the sources that disagree. What was stored first stays; a restatement from the source that is right
+    settles it. Conflicts that are one thing, such as a split, count once.
+    """
+    found = year.rejects()
+    found = found.filter(pc.equal(found["reason"].cast(pa.string()), Reason.CONFLICT.value))
+    found = found.filter(pc.fill_null(pc.equal(pc.year(found["date"]), year.number), False))
+    if not found.num_rows:
+        return Finding(0)
+    plain = pa.schema([("symbol", pa.string()), ("date", pa.date32()), ("source", pa.string())])
+    given = found.select(plain.names).cast(plain)
+    stored = year.rows.select(plain.names).cast(plain).rename_columns(["symbol", "date", "stored_from"])
+    stored = stored.filter(pc.is_in(stored["symbol"], pc.unique(given["symbol"])))
+    pairs = given.join(stored, ["symbol", "date"]).group_by(["symbol", "source", "stored_from"])
+    counted = pairs.aggregate([([], "count_all"), ("date", "min"), ("date", "max")])
+    counted = counted.rename_columns({"count_all": "records", "date_min": "first", "date_max": "last"})
+    counted = counted.sort_by([("records", "descending"), ("symbol", "ascending"), ("source", "ascending")])
+    counts = {
+        "symbols": pc.count_distinct(given["symbol"]).as_py(),
+        "sources": pc.count_distinct(given["source"]).as_py(),
+    }
+    return Finding(given.num_rows, counted, counts)
 
 
 def _stored_nowhere(sources: set[str], lake: ObjectStore) -> set[str]:

@@ -59,6 +59,10 @@ class Share:
 
 
 def counted_reasons(rejects: pa.Table) -> pa.Table:
-    """Source and reason, as plain strings, of the rejected records that something is wrong with."""
+    """Source and reason, as plain strings, of the records of rows that something is wrong with.
+
+    A row that is stored without one of its values is none of them.
+    """
+    rejects = rejects.filter(pc.invert(rejects["stored"]))
     plain = rejects.select(["source", "reason"]).cast(pa.schema([("source", pa.string()), ("reason", pa.string())]))
     return plain.filter(pc.invert(pc.is_in(plain["reason"], pa.array(_NOT_COUNTED))))

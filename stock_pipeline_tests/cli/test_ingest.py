@@ -101,6 +101,59 @@ class TestIngest:
         assert keys(staging) == ["daily_prices/uploads/symbol=BRK.B/download.csv"]
         assert {b["symbol"] for b in bars(run)} == {"BRK.B"}
 
+    def test_hints_live_in_the_key_so_that_any_later_ingest_knows_them(
+        self, run: Run, staging: S3Store, vendor_file: MakeFile
+    ) -> None:
+        file = vendor_file("download.csv", ["01/02/2024,1.234"], header="date;close".replace(";", ","))
+        text = "date;close\n03/01/2024;1.234\n"
+        file.write_text(text)
+        options = ("--symbol", "BTC/USD", "--dates", "dmy", "--decimal", "comma", "--timezone", "Asia/Kolkata")
+        (receipt,) = receipts(run("ingest", file, *options, "--unit", "100", "--json").stdout)
+        folders = "symbol=BTC%2FUSD/timezone=Asia-Kolkata/dates=dmy/decimal=comma/unit=100/"
+        assert keys(staging) == [f"daily_prices/uploads/{folders}download.csv"]
+        assert [(b["symbol"], b["date"], b["close"]) for b in bars(run)] == [("BTC/USD", "2024-01-03", 1234.0)]
+        assert receipt.decided == {"dates": "hint", "decimal": "hint", "unit": "hint"}
+
+    @pytest.mark.parametrize(
+        ("option", "value", "said"),
+        [
+            ("--timezone", "Mumbai", "Asia/Kolkata"),
+            ("--dates", "dym", "dmy, mdy, ymd"),
+            ("--decimal", ",", "point or comma"),
+            ("--unit", "0", "from 1 to"),
+        ],
+    )
+    def test_a_hint_that_is_none_is_wrong_usage(
+        self, run: Run, aws: None, vendor_file: MakeFile, option: str, value: str, said: str
+    ) -> None:
+        done = run("ingest", vendor_file("AAPL.csv", GOOD), option, value)
+        assert done.exit_code == 2
+        assert said in " ".join(done.stderr.replace("│", " ").split())
+
+    def test_a_hint_that_the_file_contradicts_refuses_it(self, run: Run, aws: None, vendor_file: MakeFile) -> None:
+        done = run("ingest", vendor_file("AAPL.csv", ["01/25/2024,10"], header="date,close"), "--dates", "dmy")
+        assert done.exit_code == 1
+        assert "dmy" in done.stderr
+
+    def test_how_a_file_was_read_is_said(self, run: Run, aws: None, vendor_file: MakeFile) -> None:
+        rows = ["01/25/2024,10,-1,x", "01/26/2024,11,5,y"]
+        done = run("ingest", vendor_file("AAPL.csv", rows, header="date,close,volume,[red]Note"))
+        assert done.exit_code == 0
+        assert "AAPL.csv: decided: dates by proof" in done.stderr
+        assert "AAPL.csv: not read: [red]Note" in done.stderr
+        assert "1 value left out of rows that are in the table" in done.stderr
+        listed = run("rejects", "list")
+        assert "negative_volume" in listed.stdout
+
+    def test_a_file_adjusted_for_a_split_is_one_line(self, run: Run, aws: None, vendor_file: MakeFile) -> None:
+        days = [f"2024-01-{day:02}" for day in range(8, 13)]
+        run("ingest", vendor_file("AAPL.csv", [*(f"{day},100" for day in days), "2024-01-16,50"], header="date,close"))
+        adjusted = [*(f"{day},50" for day in days), "2024-01-16,50"]
+        done = run("ingest", vendor_file("new.csv", adjusted, header="date,close"), "--symbol", "AAPL")
+        assert "looks adjusted for a 2:1 split on 2024-01-16: 5 rows of AAPL" in done.stderr
+        assert "5 rows not in the table" in done.stderr
+        assert run("rejects", "list", "--format", "csv").stdout.count("conflict") == 1
+
     def test_stage_only_uploads_and_stores_nothing(
         self, run: Run, staging: S3Store, lake: S3Store, vendor_file: MakeFile
     ) -> None:

@@ -39,6 +39,7 @@ BEFORE = {
 cp docs/samples/ACME.csv AAPL.csv
 cp docs/samples/ACME.csv download.csv
 sed 's/^Date/Symbol,Date/; s/^2024/MSFT,2024/' docs/samples/ACME.csv | tee MSFT.csv corrected.csv | gzip > bars.csv.gz
+printf 'SYMBOL,DATE,CLOSE\\nTCS,03-01-2024,3690.5\\n' > bhavcopy.csv
 printf '{"symbol":"AAPL","price":191.2,"produced_at":"2024-06-28 14:30:00.5"}\\n' | gzip > ticks.jsonl.gz
 -->""",
     "stream": "<!-- run: for 2 s -->",

@@ -74,15 +74,7 @@ def test_the_place_of_a_word_is_there(row: list[str]) -> None:
 
 def test_every_outcome_of_a_row_is_explained() -> None:
     explained = {word for row in ROWS for word in row[0].split(", ")}
-    assert {
-        "inserted",
-        "duplicate",
-        "conflict",
-        "updated",
-        "replaced",
-        "rejected row",
-        "refused",
-        "skipped",
-    } <= explained
+    outcomes = {"inserted", "duplicate", "conflict", "updated", "replaced", "rejected row", "refused", "skipped"}
+    assert outcomes <= explained
     assert {Reason.RAGGED_ROW.replace("_", " "), Reason.CONFLICT, Reason.REPLACED} <= explained
     assert {name.removeprefix("STOCK_PIPELINE_").lower() for name in documented()} >= {"processor"}

@@ -183,7 +183,9 @@ def as_csv(rows: list[tuple[str, str, str]]) -> bytes:
 
 @given(FILES)
 @settings(max_examples=60, deadline=None)
-def test_every_row_is_explained_and_the_first_of_each_key_is_stored(files: list[list[tuple[str, str, str]]]) -> None:
+def test_every_row_is_explained_and_the_first_file_with_one_value_for_a_key_is_stored(
+    files: list[list[tuple[str, str, str]]],
+) -> None:
     desk = Desk()
     keys = []
     for at, rows in enumerate(files):
@@ -223,3 +225,28 @@ def test_redelivery_in_any_order_changes_nothing(files: list[list[tuple[str, str
         (receipt,) = desk.ingest(key)
         assert receipt.rows == len(files[keys.index(key)])
     assert (desk.closes(), desk.rejects()) == (closes, rejects)
+
+
+ADJUSTED = st.lists(
+    st.dictionaries(st.sampled_from(["2024-01-02", "2024-01-03"]), st.sampled_from(["1", "2", ""]), min_size=1),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(ADJUSTED, st.randoms(use_true_random=False))
+@settings(max_examples=40, deadline=None)
+def test_adjusted_closes_are_those_of_the_file_that_was_written_last(files: list[dict[str, str]], random: Any) -> None:
+    """In any order of arrival, though the prices of some of the files stay out."""
+    desk, expected = Desk(), dict[str, tuple[float, Any]]()
+    keys = []
+    for at, bars in enumerate(files):
+        lines = [f"AAPL,{day},{10 + at % 2},{adjusted}" for day, adjusted in bars.items()]
+        keys.append(desk.drop(f"{at}.csv", *lines, header="symbol,date,close,adj close"))
+        written = desk.staging.objects[keys[-1]].info.modified
+        expected |= {day: (float(adjusted), written) for day, adjusted in bars.items() if adjusted}
+    random.shuffle(keys)
+    receipts = [receipt for key in keys * 2 for receipt in desk.ingest(key)]
+    found = {d.isoformat(): (adj, at) for d, adj, at in desk.rows("date", "adj_close", "adj_known_at") if adj}
+    assert found == expected
+    assert all(r.updated == 0 for r in receipts[len(keys) :]), "a second time nothing is new"

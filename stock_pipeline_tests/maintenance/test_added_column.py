@@ -103,9 +103,9 @@ def versions(tmp_path: Path) -> Versions:
     shutil.copytree(older_lake.V1, folder)
     made = Versions(folder, root)
     volume = f'"{PRICE_BY_DATE.column("volume").description}", nullable=True, since=2),\n'
-    vwap = '        Column("vwap", pa.float64(), "average price by volume", nullable=True, since=3),\n'
+    vwap = '        Column("vwap", pa.float64(), "average price by volume", nullable=True, since=99),\n'
     made.edit("stock_pipeline/schemas.py", volume, volume + vwap)
-    made.edit("stock_pipeline/parse/daily/header.py", '    "period": (', '    "vwap": (("vwap",),),\n    "period": (')
+    made.edit("stock_pipeline/parse/daily/columns.py", '    "period": (', '    "vwap": (("vwap",),),\n    "period": (')
     return made
 
 
@@ -178,7 +178,7 @@ def test_a_year_is_rebuilt_with_the_column_that_its_files_had_all_along(versions
 def test_history_takes_a_column_that_no_message_fills(versions: Versions) -> None:
     size = '        Column("size", pa.float64(), "amount traded: shares, or a fraction of a coin", nullable=True),\n'
     versions.edit(
-        "stock_pipeline/schemas.py", size, size + '        Column("vwap", pa.float64(), "", nullable=True, since=9),\n'
+        "stock_pipeline/schemas.py", size, size + '        Column("vwap", pa.float64(), "", nullable=True, since=99),\n'
     )
     key = versions.stage(
         "stock_stream/2024/06/03/15/x.jsonl",

@@ -45,6 +45,7 @@ def test_everything_is_there_and_loads() -> None:
     assert sorted((key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys) == [
         ("latest_prices", "snapshot_equals_history"),
         ("latest_prices", "symbols_current"),
+        ("price_by_date", "conflicts"),
         ("price_by_date", "keys_unique"),
         ("price_by_date", "ohlc_consistent"),
         ("price_by_date", "price_steps"),
@@ -231,6 +232,7 @@ def test_the_column_schema_is_that_of_the_table() -> None:
         "low",
         "adj_close",
         "volume",
+        "adj_known_at",
     ]
     assert columns["close"].type == "double"
     assert all(column.description for column in columns.values())

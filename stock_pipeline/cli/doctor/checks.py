@@ -12,6 +12,7 @@ from typing import Any
 
 from stock_pipeline.aws.clients import BotoCoreError, ClientError, impatient
 from stock_pipeline.aws.s3 import S3Store
+from stock_pipeline.aws.sqs import depth
 from stock_pipeline.cli.console import counted
 from stock_pipeline.cli.doctor import stream_checks
 from stock_pipeline.cli.doctor.diagnosis import DEPLOY, Diagnosis, State, is_local
@@ -121,7 +122,8 @@ def _tables(settings: Settings) -> Iterator[Diagnosis]:
 def _judged(name: str, settings: Settings) -> Diagnosis:
     if name == STREAM_PRICES_HISTORY.name:
         return _history(settings)
-    rows = int(sql(f"SELECT count(*) AS n FROM {name}", settings=settings)["n"][0].as_py())  # noqa: S608
+    left_out = " WHERE coalesce(stored, FALSE) = FALSE" if name == REJECTED_RECORDS.name else ""
+    rows = int(sql(f"SELECT count(*) AS n FROM {name}{left_out}", settings=settings)["n"][0].as_py())  # noqa: S608
     if name == REJECTED_RECORDS.name and rows:
         return Diagnosis(name, "note", f"{rows:,} rows were not stored", "stock-pipeline rejects list")
     if name == PRICE_BY_DATE.name and not rows:
@@ -167,10 +169,7 @@ def _queues(settings: Settings) -> Iterator[Diagnosis]:
     for name, url in local.outputs.items():
         if not (name.startswith("Failed") and name.endswith("Url")):
             continue
-        attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])[
-            "Attributes"
-        ]
-        waiting = int(attributes["ApproximateNumberOfMessages"])
+        waiting = depth(sqs, url).waiting
         queue = url.rsplit("/", 1)[-1]
         if waiting:
             yield Diagnosis(

@@ -19,6 +19,7 @@ from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.retries import as_dagster_failures
 from stock_pipeline.quality.daily import (
     Year,
+    conflicts,
     duplicate_keys,
     inconsistent_bars,
     misplaced_rows,
@@ -28,7 +29,6 @@ from stock_pipeline.quality.daily import (
     stale_symbols,
 )
 from stock_pipeline.quality.finding import Finding
-from stock_pipeline.quality.rejected_share import counted_reasons
 from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline.settings import Settings
 
@@ -56,6 +56,7 @@ CHECKS = {
         Check("sessions_complete", missing_sessions, dg.AssetCheckSeverity.WARN),
         Check("price_steps", price_steps, dg.AssetCheckSeverity.WARN),
         Check("symbols_current", stale_symbols, dg.AssetCheckSeverity.WARN),
+        Check("conflicts", conflicts, dg.AssetCheckSeverity.WARN),
         Check("rejected_share", rejected_share, dg.AssetCheckSeverity.WARN),
     )
 }
@@ -115,7 +116,7 @@ def evaluate_year(
 
 
 def _rejects(lake: ObjectStore) -> Callable[[], pa.Table]:
-    return cache(lambda: counted_reasons(read_rejects(lake, PRICE_BY_DATE)))
+    return cache(lambda: read_rejects(lake, PRICE_BY_DATE))
 
 
 def _years(context: dg.AssetCheckExecutionContext, buckets: Buckets) -> list[int]:

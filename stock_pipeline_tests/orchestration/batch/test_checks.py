@@ -14,7 +14,7 @@ from stock_pipeline.definitions import defs
 from stock_pipeline.lake.object_store import ObjectInfo
 from stock_pipeline.lake.parquet import encode
 from stock_pipeline.lake.partitions import partition_key
-from stock_pipeline.lake.rejected_records import write_rejects
+from stock_pipeline.lake.rejected_records import read_rejects, write_rejects
 from stock_pipeline.orchestration.batch.assets import price_by_date
 from stock_pipeline.orchestration.batch.checks import CHECKS
 from stock_pipeline.quality.daily import AFTER_THE_CLOSE, Year, stale_symbols
@@ -203,6 +203,51 @@ def test_the_levels_of_the_share_are_settings(pipeline: Pipeline, monkeypatch: p
         monkeypatch.setenv("STOCK_PIPELINE_REJECTED_FAIL_PERCENT", fails)
         found = check(pipeline, 2024, 2024)["2024", "rejected_share"]
         assert (None if found.passed else found.severity.value) == expected
+
+
+def test_sources_that_disagree_are_told_with_the_symbols_and_the_days(pipeline: Pipeline) -> None:
+    header = "symbol,date,close"
+    first = [f"{s},{day},{10 + n}" for s in ("AAPL", "MSFT") for n, day in enumerate(WEEK)]
+    other = [line + "5" for line in first[:2]] + first[2:] + ["MSFT,2023-12-29,1"]
+    for name, lines in (("a.csv", [*first, "MSFT,2023-12-29,2"]), ("b.csv", other)):
+        pipeline.staging.put(f"daily_prices/uploads/{name}", "\n".join([header, *lines]).encode())
+        pipeline.run("ingest_daily_prices", "2024", config={"sources": [f"daily_prices/uploads/{name}"]})
+    found = check(pipeline, 2023, 2024)
+    here = found["2024", "conflicts"]
+    assert (here.passed, here.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert (here.metadata["found"].value, here.metadata["symbols"].value, here.metadata["sources"].value) == (2, 1, 1)
+    assert [record.data for record in here.metadata["examples"].records] == [
+        {
+            "symbol": "AAPL",
+            "source": "daily_prices/uploads/b.csv",
+            "stored_from": "daily_prices/uploads/a.csv",
+            "records": 2,
+            "first": "2024-01-02",
+            "last": "2024-01-03",
+        }
+    ]
+    assert found["2023", "conflicts"].metadata["found"].value == 1
+    assert found["2024", "rejected_share"].passed
+
+
+def test_a_conflict_that_is_settled_is_told_no_more(pipeline: Pipeline) -> None:
+    keys = ["daily_prices/uploads/a.csv", "daily_prices/uploads/b.csv"]
+    for key, close in zip(keys, (1, 2), strict=True):
+        pipeline.staging.put(key, f"symbol,date,close\nAAPL,2024-01-02,{close}\n".encode())
+        pipeline.run("ingest_daily_prices", "2024", config={"sources": [key]})
+    assert not check(pipeline, 2024, 2024)["2024", "conflicts"].passed
+    pipeline.run("ingest_daily_prices", "2024", config={"sources": keys[1:], "replace": True})
+    assert check(pipeline, 2024, 2024)["2024", "conflicts"].passed
+
+
+def test_a_bar_that_is_stored_without_a_value_is_no_rejected_row(pipeline: Pipeline) -> None:
+    lines = [f"AAPL,{day},10,{-1 if day == WEEK[0] else 5}" for day in WEEK]
+    pipeline.staging.put("daily_prices/uploads/a.csv", "\n".join(["symbol,date,close,volume", *lines]).encode())
+    pipeline.run("ingest_daily_prices", "2024", config={"sources": ["daily_prices/uploads/a.csv"]})
+    (record,) = read_rejects(pipeline.lake, PRICE_BY_DATE).to_pylist()
+    assert (record["reason"], record["stored"]) == ("negative_volume", True)
+    found = check(pipeline, 2024, 2024)["2024", "rejected_share"]
+    assert (found.passed, found.metadata["rejected"].value) == (True, 0)
 
 
 def test_conflicts_and_replaced_values_are_no_bad_rows(pipeline: Pipeline) -> None:

@@ -108,7 +108,8 @@ def test_a_backfill_of_three_years_is_three_runs(daemon: Daemon, pipeline: Pipel
 def test_an_upload_of_many_years_is_one_run_with_whatever_else_came_for_them(
     daemon: Daemon, pipeline: Pipeline
 ) -> None:
-    long = drop(pipeline, "uploads/long.csv", *(f"{year}-03-01" for year in range(2010, 2025)))
+    days = [f"{year}-03-{day:02}" for year in range(2010, 2025) for day in (1, 2, 3)]
+    long = drop(pipeline, "uploads/long.csv", *days)
     inside = drop(pipeline, "date=2020-01-02/prices.csv", "2020-01-02")
     beside = drop(pipeline, "date=2025-01-02/prices.csv", "2025-01-02")
     requests = daemon.tick()

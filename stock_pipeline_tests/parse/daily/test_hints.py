@@ -1,5 +1,7 @@
 """Hints: what they take, where they stand in a key, and that two that contradict each other refuse the file."""
 
+from zoneinfo import available_timezones
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +25,20 @@ def test_a_zone_is_named_with_hyphens_in_a_folder(zone):
     folder = zone.replace("/", "-")
     assert Hints.of_key(f"daily_prices/uploads/timezone={folder}/x.csv") == Hints(timezone=zone)
     assert Hints.of_key(f"daily_prices/uploads/timezone={zone.replace('/', '%2F')}/x.csv") == Hints(timezone=zone)
+
+
+@given(
+    st.builds(
+        Hints,
+        st.none() | st.sampled_from(sorted(available_timezones())),
+        st.none() | st.sampled_from(DATE_ORDERS),
+        st.none() | st.sampled_from(DECIMAL_MARKS),
+        st.none() | st.integers(1, MAX_UNIT),
+    )
+)
+def test_hints_as_folders_are_the_hints_of_the_key(hints):
+    assert Hints.of_key(f"daily_prices/uploads/{hints.folders}x.csv") == hints
+    assert hints.folders.count("/") == sum(value is not None for value in vars(hints).values())
 
 
 def test_each_hint_is_a_folder():
