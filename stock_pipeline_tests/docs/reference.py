@@ -136,16 +136,16 @@ epoch, as a number or a text, with a fraction or without, in the unit that its s
 
 SALE_CONDITIONS = f"""### Which trades set the latest price
 
-The latest price of a symbol is that of its greatest tick: one that may set the last price before one that may not, then by
-time, nanoseconds, the venue's sequence, the number of the trade, line and place in its object. A trade with one of these codes
-sets no last price, and shows only while its symbol has no other; the others do, and so does a trade without codes.
+The latest price of a symbol is that of its greatest tick: one that may set the last price before one that may not, then
+by time, nanoseconds, the venue's sequence, the number of the trade, line and place in its object. A trade with one of
+these codes sets no last price, and shows only while its symbol has no other; all others do, those without codes too.
 
 - Alpaca: {" ".join(f"`{code}`" for code in sorted(ALPACA))}, and `B` on tapes A and B
 - Massive: {" ".join(f"`{code}`" for code in sorted(MASSIVE, key=int))}
 - Both: a trade that a reporting facility reports more than {LATE_REPORT // 1_000_000} s late
 
-The codes of Finnhub are stored and change nothing, as no source confirms what they mean for the last price. A cancelled trade
-stays in history and never shows; a corrected one counts at the time of the trade that it corrects
+The codes of Finnhub are stored and change nothing, as no source confirms their rules. A cancelled trade stays in
+history and never shows; a corrected one counts at the time of the trade that it corrects
 ([decision 16](adr/016-trades-taken-back.md)). Athena keeps milliseconds: of times within one, DuckDB tells the order.
 """
 

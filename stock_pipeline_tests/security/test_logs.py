@@ -36,8 +36,10 @@ ROWS = [
     [CANARY],
     [f'a"{CANARY}', *GOOD[1:]],
     [CANARY, "2024-01-03", *GOOD[2:]],
-    [CANARY, "2024-01-03", "10", "11", "9", "10.5", "100", "a conflict"],
+    [CANARY, "2024-01-03", "10", "11", "9", "10.5", "100", "contested"],
+    [CANARY, "2024-01-04", "10", "11", "9", "10.5", "100", "a conflict"],
 ]
+EARLIER = f"{HEADER}{CANARY},2024-01-04,10,11,9,10,100,x\n".encode()
 DAILY = (HEADER + "".join(",".join(row) + "\n" for row in ROWS)).encode()
 
 TICK = {"event_id": "e", "symbol": "AAPL", "price": 10, "size": 1, "produced_at": "2024-06-03 11:00:00"}
@@ -60,7 +62,8 @@ REFUSED = {
     "headerless.csv": f"{CANARY},2024-01-02,10\n",
     "quote.csv": f'symbol,"{CANARY},date\nx,1,2\n',
     "twice.csv": "symbol,date,close,close\n" + f"{CANARY},2024-01-02,1,2\n",
-    "intraday.csv": f"symbol,date,close\n{CANARY},2024-01-02 09:30:00,1\n{CANARY},2024-01-02 09:31:00,1\n",
+    "intraday.csv": "symbol,date,close\n"
+    + "".join(f"{CANARY},2024-01-0{day} 09:{minute}:00,1\n" for day in (2, 3, 4) for minute in range(30, 40)),
     "orders.csv": f"symbol,date,close\n{CANARY},1/13/2024,1\n{CANARY},13/1/2024,1\n",
     "period.csv": f"ticker,per,date,close\nA,{CANARY},2024-01-02,1\n",
     "company.csv": f"company,date,close\n{CANARY} Inc.,2024-01-02,1\n",
@@ -112,15 +115,18 @@ def test_a_function_logs_counts_and_reasons_but_nothing_of_a_row(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     s3.put_object(Bucket=STAGING, Key=prefix + "poisoned", Body=body)
+    s3.put_object(Bucket=STAGING, Key=prefix + "earlier", Body=EARLIER if table is PRICE_BY_DATE else b"")
     with everything_logged() as logged:
         handler = cold_start(function)
+        handler.lambda_handler(event(prefix + "earlier", bucket=STAGING), context)
         (receipt,) = handler.lambda_handler(event(prefix + "poisoned", bucket=STAGING), context)["receipts"]
     captured = capsys.readouterr()
     said = logged.getvalue() + captured.out + captured.err
     assert prefix + "poisoned" in said
     assert CANARY not in said
     rejected = recorded(S3Store(LAKE, s3), table)
-    assert {row["reason"] for row in rejected} >= {"conflict", *receipt["rejected"]}
+    contested = "ambiguous" if table is PRICE_BY_DATE else "conflict"
+    assert {row["reason"] for row in rejected} >= {contested, *receipt["rejected"]}
     assert len(receipt["rejected"]) >= 5
     assert sum(CANARY in row["raw"] for row in rejected) > 10
 
