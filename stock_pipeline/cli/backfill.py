@@ -102,7 +102,9 @@ def _write_ticks(
 
 
 def show_years(receipts: Sequence[Receipt]) -> None:
-    """Print the receipts of generated sessions, added up by year. A generated object has the rows of one session."""
+    """What came of generated sessions, summed up a year; a generated object holds the rows of one session."""
+    from stock_pipeline.lake.transforms import year_of
+
     shown = table(
         year="left",
         sessions="right",
@@ -113,10 +115,10 @@ def show_years(receipts: Sequence[Receipt]) -> None:
         conflicts="right",
         rejected="right",
     )
-    years: dict[str, list[Receipt]] = {}
+    years: dict[int, list[Receipt]] = {}
     for receipt in receipts:
         for partition in receipt.partitions:
-            years.setdefault(partition.removeprefix("year="), []).append(receipt)
+            years.setdefault(year_of(partition), []).append(receipt)
     for year, group in sorted(years.items()):
         sums = (
             len(group),
@@ -127,5 +129,5 @@ def show_years(receipts: Sequence[Receipt]) -> None:
             sum(r.conflicts for r in group),
             sum(r.rejected_rows for r in group),
         )
-        shown.add_row(year, *(f"{n:,}" for n in sums))
+        shown.add_row(str(year), *(f"{n:,}" for n in sums))
     out().print(shown)
