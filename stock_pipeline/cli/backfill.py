@@ -102,7 +102,7 @@ def _write_ticks(
 
 
 def show_years(receipts: Sequence[Receipt]) -> None:
-    """What came of generated sessions, summed up a year; a generated object holds the rows of one session."""
+    """Print the receipts of generated sessions, added up by year. A generated object has the rows of one session."""
     from stock_pipeline.lake.transforms import year_of
 
     shown = table(

@@ -77,7 +77,7 @@ def lineage(settings: Settings) -> Iterator[Diagnosis]:
             remedy = "the sensor lambda_receipts shows them: stock-pipeline dev"
             yield Diagnosis(check, "note" if waiting else "ok", what, remedy if waiting else "")
         elif found.held:
-            what = f"{counted(found.held, 'message')} could not be shown; what they tell of is stored"
+            what = f"{counted(found.held, 'message')} could not be shown; the rows that they report are stored"
             remedy = f"see the ticks of lambda_receipts for why; redrive or purge {found.arn}"
             yield Diagnosis(check, "broken", what, remedy)
         else:
@@ -101,7 +101,7 @@ def queues(settings: Settings) -> Iterator[Diagnosis]:
 
 
 def _depth(sqs: Any, check: str, setting: str, output: str, settings: Settings) -> Depth | Diagnosis:
-    """How many messages the queue of a setting holds; or why that cannot be told."""
+    """How many messages the queue of a setting has, or a diagnosis if it cannot be read."""
     url = getattr(settings, setting)
     if not url:
         return _not_set(check, setting, output)
