@@ -1,15 +1,13 @@
-"""The file of a folder for each key, and the key for each file. Every key has a file, and no two keys have the same
-one.
+"""The file of a folder for each key, and the key for each file. Every key has its own file.
 
 Ordinary keys stay as they are: `price_by_date/year=2024/prices.parquet`. A key is split at its slashes, and each part
 becomes a name:
 
-- What is not a letter of ASCII, a digit, or one of `-_=+,@~ .` is written as %XX, so no name means anything else to a
-  file system.
+- ASCII letters, digits and `-_=+,@~ .` stay. Every other character is written as %XX, so that no name has a special
+  meaning for a file system.
 - S3 may hold `a` and `a/b`; no folder may hold a file and a folder of one name. So the name of a file has a dot or ends
   in `%`, and the name of a folder does neither.
-- A name that would be longer than a file system takes goes on in a folder below, and ends in `%+`. An empty part is
-  `%-`.
+- A name that is too long for a file system ends in `%+`, and goes on in a folder below. An empty part is `%-`.
 """
 
 from __future__ import annotations

@@ -27,8 +27,7 @@ Outcomes = npt.NDArray[np.int8]
 Places = npt.NDArray[np.int32]
 
 _LEADING = 2
-"""How many columns of an order are compared for all rows. The other columns are compared only for rows that are equal
-so far.
+"""How many columns of an order are compared for all rows. The others are compared only for rows that are equal so far.
 """
 
 
@@ -152,9 +151,7 @@ def _placed(existing: pa.Table, incoming: pa.Table, table: Table) -> _Places:
 def _judged(
     existing: pa.Table, incoming: pa.Table, table: Table, places: _Places, replace: bool
 ) -> tuple[Outcomes, Ints]:
-    """The outcome of each row that is new, equals the row that holds its key, or replaces it. And the rows that are
-    left.
-    """
+    """The outcomes of rows that are new, equal the row that holds their key, or replace it; and the rows that are left."""
     first, stored = places.first, places.stored
     outcome = np.full(len(first), Outcome.INSERTED, np.int8)
     taken = np.flatnonzero(stored >= 0)
@@ -253,7 +250,7 @@ def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Mer
 
 
 def for_takes(rows: pa.Table) -> pa.Table:
-    """The same rows in one chunk. Otherwise Arrow searches the chunk of each row, and joins the chunks of texts at each
+    """The same rows in one chunk. Otherwise Arrow searches the chunk of each row, and joins chunks of texts at each
     take.
     """
     return rows.unify_dictionaries().combine_chunks()
@@ -262,9 +259,7 @@ def for_takes(rows: pa.Table) -> pa.Table:
 def _conflicting(
     existing: pa.Table, stored: Places, outcome: Outcomes, others: Ints, holders: pa.Table
 ) -> tuple[Ints, pa.Table]:
-    """The rows that conflict or replace, and the row that held the key of each. `holders` are the rows that held the
-    keys of `others`.
-    """
+    """The rows that conflict or replace, and the row that held the key of each: for `others` these are `holders`."""
     conflicting = np.flatnonzero(outcome[others] == Outcome.CONFLICT)
     replacing = np.flatnonzero(outcome == Outcome.REPLACED)
     conflicts = np.concatenate([replacing, others[conflicting]])

@@ -152,7 +152,7 @@ def _recorded(store: ObjectStore, key: str, *, to_write: bool = True) -> _Record
 
 
 def _plainly_stored(rows: pa.Table) -> pa.Table:
-    """The rows with false instead of null in `stored`: before version 2 all records were of rows that are not stored."""
+    """The rows with false instead of null in `stored`: before version 2 no row with a record was stored."""
     at = rows.schema.get_field_index("stored")
     filled = rows["stored"].fill_null(False) if rows["stored"].null_count else rows["stored"]
     return rows.set_column(at, rows.schema.field(at), filled)
