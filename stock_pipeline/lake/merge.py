@@ -191,7 +191,7 @@ def _renewals(
     existing: pa.Table, incoming: pa.Table, table: Table, places: _Places, outcome: Outcomes
 ) -> list[Renewal]:
     """The views that rows take from others of their key, and UPDATED as the outcome of those that gave them."""
-    if not table.views:
+    if not table.views or (outcome == Outcome.INSERTED).all():
         return []
     replaced = outcome == Outcome.REPLACED
     gave_way = replaced[places.first]
