@@ -18,6 +18,7 @@ __all__ = [
     "PRICE_BY_DATE",
     "PROVENANCE",
     "REASONS",
+    "RECORDED",
     "REJECTED",
     "REJECTED_RECORDS",
     "STREAM_PRICES_HISTORY",
@@ -28,6 +29,7 @@ __all__ = [
     "Column",
     "Reason",
     "Table",
+    "View",
 ]
 
 DATABASE = "stock_market"

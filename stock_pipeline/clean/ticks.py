@@ -47,9 +47,9 @@ FIRST_TIME = datetime(1990, 1, 1, tzinfo=UTC)
 LONGEST_EVENT_ID = 128
 
 _STORED = [c.name for c in STREAM_PRICES_HISTORY.columns if c.name not in ("source", "etl_loading_ts")]
-NO_CORRECTIONS = pa.schema(
-    [f for f in TRADE_CORRECTIONS.schema if f.name not in ("source", "etl_loading_ts")]
-).empty_table()
+NO_CORRECTIONS = pa.Table.from_batches(
+    [], pa.schema([f for f in TRADE_CORRECTIONS.schema if f.name not in ("source", "etl_loading_ts")])
+)
 
 _LINE_BITS = 40  # no object has more lines than that
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

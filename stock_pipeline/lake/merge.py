@@ -8,7 +8,7 @@ indexed by it answers "is this key stored, and where?" without hashing or compar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from stock_pipeline.lake.comparing import same_at
 from stock_pipeline.lake.completion import Completed, agreeing, complete, nothing
 from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.lake.packing import pack, packed_keys, stable_order
+from stock_pipeline.lake.sorted_rows import Sorted
 from stock_pipeline.lake.views import Renewal, renewals, renewed
 from stock_pipeline.schemas import Table
 
@@ -28,33 +29,6 @@ Places = npt.NDArray[np.int32]
 
 _LEADING = 2
 """So many columns of an order are compared for all rows, and the others for those rows alone that they leave equal."""
-
-
-@dataclass(frozen=True)
-class Sorted:
-    """Rows, and the order in which they are meant: a sorted copy of them all is made for those only who ask for it."""
-
-    rows: pa.Table
-    order: Ints
-
-    @property
-    def schema(self) -> pa.Schema:
-        return self.rows.schema
-
-    @property
-    def num_rows(self) -> int:
-        return len(self.order)
-
-    @property
-    def table(self) -> pa.Table:
-        """All of them in their order."""
-        return self.rows.take(self.order)
-
-    def pieces(self, size: int) -> Iterator[pa.Table]:
-        """All of them in their order, so many at a time."""
-        rows = for_takes(self.rows)
-        for start in range(0, len(self.order), size):
-            yield rows.take(self.order[start : start + size])
 
 
 @dataclass(frozen=True)
@@ -246,11 +220,6 @@ def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Mer
     none = np.zeros(0, np.int64)
     nobody = np.zeros(len(outcome), bool)
     return Merged(changed, outcome, none, table.schema.empty_table(), nobody, nobody, table.schema.empty_table())
-
-
-def for_takes(rows: pa.Table) -> pa.Table:
-    """The same rows in one chunk: else Arrow looks for the chunk of each row, and joins those of texts at each take."""
-    return rows.unify_dictionaries().combine_chunks()
 
 
 def _conflicting(

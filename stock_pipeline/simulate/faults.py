@@ -109,11 +109,3 @@ class FaultInjector:
         chosen = broken[int(self._rng.integers(len(broken)))]
         # a recorded line need not have our fields
         return (cut if chosen == text else chosen) + b"\n"
-
-
-def inject_faults(
-    lines: Sequence[bytes], faults: Faults, rng: np.random.Generator, delay: float = DELAY
-) -> list[bytes]:
-    """Faults in all the lines there are: nothing stays held. `delay` is the mean of lines that a late one is behind."""
-    injector = FaultInjector(faults, rng, delay)
-    return injector.inject(lines) + injector.flush()

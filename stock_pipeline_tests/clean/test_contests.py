@@ -15,12 +15,14 @@ def test_lines_with_other_values_are_all_rejected_and_name_each_other():
     assert cleaned.rejected.to_pylist() == [
         {
             "line": 2,
+            "place": None,
             "reason": "ambiguous",
             "detail": "line 4 has the same symbol and date, but close 2.5 in place of 2",
             "raw": "A,2024-01-02,1,2,3",
         },
         {
             "line": 4,
+            "place": None,
             "reason": "ambiguous",
             "detail": "line 2 has the same symbol and date, but close 2 in place of 2.5",
             "raw": "A,2024-01-02,1,2.5,3",

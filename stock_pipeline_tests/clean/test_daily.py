@@ -153,7 +153,7 @@ class TestOptionalValues:
         ]
         assert cleaned.nulled == {reason: 1}
         assert cleaned.notes.to_pylist() == [
-            {"line": 2, "reason": reason, "detail": f"stored without {field} ({words})", "raw": row}
+            {"line": 2, "place": None, "reason": reason, "detail": f"stored without {field} ({words})", "raw": row}
         ]
         assert (cleaned.rejected.num_rows, cleaned.rows) == (0, 1)
 
@@ -188,7 +188,7 @@ def test_tomorrow_moves_with_the_day():
 
 
 def test_the_result_has_the_types_of_the_table():
-    provenance = ("source", "etl_loading_ts")
+    provenance = ("source", "etl_loading_ts", "adj_known_at")
     expected = pa.schema([field for field in PRICE_BY_DATE.schema if field.name not in provenance])
     for text in (HEADER, f"{HEADER}\n{','.join(GOOD.values())}\n", "date,close\n2024-01-02,1\nx,x\n"):
         cleaned = load(text)

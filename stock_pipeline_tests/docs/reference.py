@@ -13,6 +13,7 @@ from typing import Any
 
 import typer.main
 
+from stock_pipeline.clean.sale_conditions import ALPACA, LATE_REPORT, MASSIVE
 from stock_pipeline.cli.main import app
 from stock_pipeline.parse.ticks.others import OTHERS
 from stock_pipeline.parse.ticks.shapes import Shape
@@ -133,6 +134,21 @@ epoch, as a number or a text, with a fraction or without, in the unit that its s
 | form | told by | symbol | price | size | time | id |
 |---|---|---|---|---|---|---|"""
 
+SALE_CONDITIONS = f"""### Which trades set the latest price
+
+The latest price of a symbol is that of its greatest tick: one that may set the last price before one that may not, then
+by time, nanoseconds, the venue's sequence, the number of the trade, line and place in its object. A trade with one of
+these codes sets no last price, and shows only while its symbol has no other; all others do, those without codes too.
+
+- Alpaca: {" ".join(f"`{code}`" for code in sorted(ALPACA))}, and `B` on tapes A and B
+- Massive: {" ".join(f"`{code}`" for code in sorted(MASSIVE, key=int))}
+- Both: a trade that a reporting facility reports more than {LATE_REPORT // 1_000_000} s late
+
+The codes of Finnhub are stored and change nothing, as no source confirms their rules. A cancelled trade stays in
+history and never shows; a corrected one counts at the time of the trade that it corrects
+([decision 16](adr/016-trades-taken-back.md)). Athena keeps milliseconds: of times within one, DuckDB tells the order.
+"""
+
 TICK_IDS = """### What an id promises
 
 The key of a tick is its symbol and its event id; delivered again, it adds nothing.
@@ -182,6 +198,7 @@ def render() -> str:
         REASONS_HEAD + "\n" + "\n".join(f"| `{r.value}` | {text} |" for r, text in REASONS.items()) + "\n",
         RECEIPTS,
         TICKS_HEAD + "\n" + "\n".join(_forms()) + "\n",
+        SALE_CONDITIONS,
         TICK_IDS,
         SKIPPED_HEAD + "\n" + "\n".join(_skipped()) + "\n",
     ]

@@ -14,7 +14,7 @@ from stock_pipeline.ingest.ticks import ingest_ticks
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.maintenance.replay import counts, rejected_records, replay_rejects
 from stock_pipeline.parse.daily import header
-from stock_pipeline.parse.ticks import vendors
+from stock_pipeline.parse.ticks import trades
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
 from stock_pipeline.settings import Settings
 from stock_pipeline_tests.support.memory_store import MemoryStore
@@ -67,9 +67,9 @@ def alias(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def rule(monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody lets prices with their currency pass."""
-    read = vendors.read_number
+    read = trades.read_number
     monkeypatch.setattr(
-        vendors,
+        trades,
         "read_number",
         lambda value, name: read(value.removesuffix(" USD") if isinstance(value, str) else value, name),
     )
