@@ -62,7 +62,7 @@ class Sent:
 
     def add(self, more: Sent) -> None:
         """Count what another call sent as well."""
-        for name in ("lines", "records", "bytes", "calls", "retries", "failed"):
+        for name in ("lines", "records", "bytes", "retries", "failed"):
             setattr(self, name, getattr(self, name) + getattr(more, name))
         self.reason = more.reason or self.reason
         self.gave_up = self.gave_up or more.gave_up
