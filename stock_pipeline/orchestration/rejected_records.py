@@ -25,7 +25,7 @@ rejected_records = dg.AssetSpec(
     description=description_of(
         REJECTED_RECORDS,
         f"{REJECTED_RECORDS.description} One object has the records of one raw object. The ingest that fills "
-        "price_by_date or stream_prices_history writes it, and replaces it whole when the raw object is ingested again.",
+        "price_by_date or stream_prices_history writes it, and replaces it when the raw object is ingested again.",
     ),
     group_name=QUALITY,
     owners=OWNERS,

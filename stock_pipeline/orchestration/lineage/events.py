@@ -215,7 +215,7 @@ def _days(receipt: Receipt) -> list[date]:
 
 
 def _partitions(receipt: Receipt, named: Callable[[str], Named]) -> list[Named]:
-    """What the partitions of a receipt are named by, in order."""
+    """The years or days in the names of a receipt's partitions, sorted."""
     try:
         return sorted({named(partition) for partition in receipt.partitions})
     except ValueError as error:
