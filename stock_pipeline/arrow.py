@@ -1,4 +1,4 @@
-"""Between Arrow and numpy without a copy, and without what pulls pandas in.
+"""Arrow to numpy and back, without a copy and without importing pandas.
 
 pyarrow imports pandas, where it is installed, the first time a value goes through `pa.array`, `pa.scalar` or
 `Array.to_numpy`: a quarter of a second that no processing function needs. These few functions share buffers instead.
@@ -26,7 +26,7 @@ _NOTHING = np.zeros(1 << 16, np.uint8)
 
 
 def as_numpy(array: pa.Array, dtype: type[np.generic]) -> npt.NDArray[Any]:
-    """The values of a fixed-width array (not bool) as they lie in memory; whatever null slots hold is in there too."""
+    """The values of a fixed-width array (not bool) as they are in memory. Null slots hold arbitrary values."""
     values: npt.NDArray[Any] = np.frombuffer(array.buffers()[1] or b"", dtype=dtype)
     return values[array.offset : array.offset + len(array)]
 
@@ -61,7 +61,7 @@ def strings(values: Iterable[str | None]) -> pa.StringArray:
 
 
 def repeated(moment: datetime, times: int) -> pa.Array:
-    """A timestamp array (microseconds, UTC) of one moment again and again."""
+    """A timestamp array (microseconds, UTC) that repeats one moment."""
     return as_arrow(np.full(times, microseconds(moment), np.int64), TIMESTAMP)
 
 
@@ -88,19 +88,19 @@ def valid(column: pa.ChunkedArray) -> Bools:
 
 
 def concatenated(column: pa.ChunkedArray, dtype: type[np.generic]) -> npt.NDArray[Any]:
-    """The values of a fixed-width column (not bool) as one array; whatever null slots hold is in there too."""
+    """The values of a fixed-width column (not bool) as one array. Null slots hold arbitrary values."""
     return np.concatenate([np.zeros(0, dtype), *(as_numpy(chunk, dtype) for chunk in column.chunks)])
 
 
 def truths(column: pa.ChunkedArray) -> Bools:
-    """The values of a boolean column; whatever null slots hold is in there too."""
+    """The values of a boolean column. Null slots hold arbitrary values."""
     bits = [np.unpackbits(np.frombuffer(c.buffers()[1] or b"", np.uint8), bitorder="little") for c in column.chunks]
     parts = [part[chunk.offset :][: len(chunk)] for part, chunk in zip(bits, column.chunks, strict=True)]
     return np.concatenate([np.zeros(0, bool), *parts]).astype(bool)
 
 
 def nothing(type_: pa.DataType, count: int) -> pa.Array:
-    """An array of nulls, all of which lie in the same few bytes of zeros."""
+    """An array of nulls. All of them share the same few bytes of zeros."""
     global _NOTHING
     if len(_NOTHING) < 8 * (count + 1):
         _NOTHING = np.zeros(16 * (count + 1), np.uint8)
@@ -113,5 +113,5 @@ def nothing(type_: pa.DataType, count: int) -> pa.Array:
 
 
 def zeros(count: int) -> pa.Int32Array:
-    """An array of zeros, all of which lie in the same few bytes."""
+    """An array of zeros. All of them share the same few bytes."""
     return pa.Array.from_buffers(pa.int32(), count, [None, nothing(pa.int32(), count).buffers()[1]])

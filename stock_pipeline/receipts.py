@@ -1,7 +1,7 @@
 """What one ingest of one source object did, as data and as one line of JSON.
 
-`rows = inserted + duplicates + updated + conflicts + sum(rejected) + skipped` holds for every receipt; `Receipt`
-refuses to exist otherwise, so a count that does not add up is found where it is made.
+`rows = inserted + duplicates + updated + conflicts + sum(rejected) + skipped` holds for every receipt. Otherwise
+`Receipt` raises ValueError, so a wrong count is found where it is made.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = [
 
 _TIMES = ("started_at", "loaded_at")
 _COUNTS = ("bytes", "rows", "inserted", "duplicates", "updated", "conflicts", "skipped", "replaced")
-_BY_NAME = ("rejected", "nulled", "partitions")  # counts by a name
+_BY_NAME = ("rejected", "nulled", "partitions")  # fields that hold counts by name
 _LISTS = ("unread", "rescaled")
 
 
@@ -27,17 +27,16 @@ class Receipt:
     """What became of the rows of one source object.
 
     `inserted` counts the rows that are now in the table because of this ingest, and `replaced` how many of those took
-    the place of other values (only a restatement does that). `updated` counts the rows that completed one that was
-    there, with values that it lacked; receipts of before there were such rows do not name them. `partitions` counts the
-    rows of this source by the partition they belong to, whatever became of them in the merge. `refused` is the reason,
-    in words, when the whole object was refused; every count is then 0. `bytes` is the size of the object as it is
-    stored, and `loaded_at` the `etl_loading_ts` of the rows that this ingest stored or completed: by it and the source
-    they can be found.
+    the place of other values (only a restatement does that). `updated` counts the rows that completed a stored row with
+    values that it lacked; old receipts do not have this field. `partitions` counts the rows of this source in each
+    partition, whatever the merge did with them. `refused` is the reason, in words, when the whole object was refused;
+    every count is then 0. `bytes` is the size of the stored object. `loaded_at` is the `etl_loading_ts` of the rows
+    that this ingest stored or completed: a query for it and the source finds them.
 
-    How the object was understood: `nulled` counts optional values that were left out of rows, by reason; those rows
-    are among the others. `unread` names the columns that nobody reads. `decided` says by which evidence or hint
-    something was read in one of several ways (`{"dates": "spacing"}`). `rescaled` has a line for each symbol whose
-    conflicts are one thing, such as a split.
+    The last fields say how the object was understood. `nulled` counts optional values that were left out of rows, by
+    reason; these rows are in the other counts as well. `unread` names the columns that nobody reads. `decided` names
+    the evidence or hint where something could be read in several ways (`{"dates": "spacing"}`). `rescaled` has a line
+    for each symbol whose conflicts have one cause, such as a split.
     """
 
     source: str
@@ -76,7 +75,7 @@ class Receipt:
 
     @property
     def id(self) -> str:
-        """What tells this ingest from every other one, in 16 characters; a copy of the receipt has the same."""
+        """An id of this ingest, in 16 characters. A copy of the receipt has the same id."""
         ingest = (self.table, self.source, self.etag, self.started_at.isoformat())
         return blake2b("\n".join(ingest).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
@@ -93,7 +92,7 @@ class Receipt:
 
     @classmethod
     def from_json(cls, text: str) -> Receipt:
-        """The receipt that `to_json` wrote, here or in an earlier version, which knew fewer fields.
+        """The receipt that `to_json` wrote, in this version or an earlier one with fewer fields.
 
         Raises ValueError when the text is not a receipt or its counts do not add up.
         """
@@ -109,7 +108,7 @@ class Receipt:
 
 
 def _check_types(record: dict[str, Any]) -> None:
-    """Raise TypeError for a value that no receipt can have: what reads receipts would trip over it much later."""
+    """Raise TypeError for a value that no receipt can have. Otherwise the readers of receipts would fail much later."""
     kinds: dict[str, tuple[type, ...]] = dict.fromkeys(_COUNTS, (int,))
     kinds |= dict.fromkeys(("source", "etag", "table", *_TIMES), (str,))
     kinds |= dict.fromkeys((*_BY_NAME, "decided"), (dict,)) | dict.fromkeys(_LISTS, (list,))
@@ -119,7 +118,7 @@ def _check_types(record: dict[str, Any]) -> None:
             raise TypeError(f"{name} is of the wrong kind")
     for name in _BY_NAME:
         if any(type(count) is not int for count in record.get(name, {}).values()):
-            raise TypeError(f"{name} holds what is no count")
+            raise TypeError(f"{name} holds a value that is not a count")
     for texts in (record.get("decided", {}).values(), *(record.get(name, []) for name in _LISTS)):
         if not all(isinstance(value, str) for value in texts):
-            raise TypeError("what a receipt says in words is no text")
+            raise TypeError("a field of a receipt that must be text is not text")

@@ -1,7 +1,7 @@
 """The tables: columns, types, keys, partitions, rules and reason codes. Everything else derives from here.
 
-The Parquet files, the Glue tables in the template, the column schemas in the Dagster UI, the merge and the docs are all
-held against these definitions. A new table or column starts here.
+The Parquet files, the Glue tables in the template, the column schemas in the Dagster UI, the merge and the docs all
+follow these definitions, and tests check it. A new table or column starts here.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ DATABASE = "stock_market"
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 STRING = pa.string()
-# Repeating strings stay dictionary-encoded in memory: a year of 5,000 symbols has 1.26 M rows and 5,000 strings.
+# Repeated strings stay dictionary-encoded in memory: a year of 5,000 symbols has 1.26 M rows and 5,000 strings.
 SYMBOL = pa.dictionary(pa.int32(), pa.string())
 
 PROVENANCE = ("source", "etl_loading_ts")
-"""The columns that say where a row came from and when, in every table that has them."""
+"""The columns that say where a row came from and when. All tables that have them use these names."""
 
 
 class Reason(StrEnum):
@@ -76,14 +76,14 @@ class Reason(StrEnum):
 
 REASONS: dict[Reason, str] = {
     Reason.RAGGED_ROW: "the row has more or fewer columns than the header",
-    Reason.BAD_QUOTING: "a quote is left open, or text stands beside a quoted cell",
+    Reason.BAD_QUOTING: "a quote is not closed, or there is text beside a quoted cell",
     Reason.MISSING_SYMBOL: "no symbol in the row",
     Reason.BAD_SYMBOL: (
         "the symbol is not 1 to 32 of A-Z a-z 0-9 . - ^ = & / : + _ * # $ ! @ beginning with a letter, a digit, ^ or $"
     ),
     Reason.MISSING_DATE: "no date in the row",
     Reason.BAD_DATE: "the date is not in the form of the column, or not a day of the calendar",
-    Reason.DATE_OUT_OF_RANGE: "the date lies before 1900-01-01 or after tomorrow",
+    Reason.DATE_OUT_OF_RANGE: "the date is before 1900-01-01 or after tomorrow",
     Reason.MISSING_PRICE: "no closing price (for a tick: no price)",
     Reason.BAD_NUMBER: "a price or volume is not a number",
     Reason.NOT_FINITE: "a price or volume is infinite or too large (for a tick: NaN, too)",
@@ -94,13 +94,13 @@ REASONS: dict[Reason, str] = {
     Reason.MALFORMED_JSON: "the line is not a JSON object, or not valid UTF-8",
     Reason.LINE_TOO_LONG: "the line is longer than the limit for one record",
     Reason.MISSING_TIMESTAMP: "no time in the message",
-    Reason.BAD_TIMESTAMP: "the time is not in a known form, or lies before 1990",
-    Reason.FUTURE_TIMESTAMP: "the time lies further ahead than the allowed clock skew",
+    Reason.BAD_TIMESTAMP: "the time is not in a known form, or is before 1990",
+    Reason.FUTURE_TIMESTAMP: "the time is further ahead than the allowed clock skew",
     Reason.BAD_EVENT_ID: "the event id is not a short string or a whole number",
-    Reason.UNKNOWN_MESSAGE: "the message has none of the known forms, neither of a tick nor of what is skipped",
+    Reason.UNKNOWN_MESSAGE: "the message has an unknown form: it is neither a tick nor a message that is skipped",
     Reason.CONFLICT: "the table already holds other values for this key",
     Reason.REPLACED: "these stored values were replaced by a restatement",
-    Reason.REMOVED: "these stored rows were taken out, as their source was never true",
+    Reason.REMOVED: "these stored rows were removed, because their source was never true",
     Reason.FILE_REFUSED: "the whole file was refused",
 }
 
@@ -109,10 +109,10 @@ REASONS: dict[Reason, str] = {
 class Column:
     """One column: its Arrow type, whether it may be null, and what one value means (with its unit).
 
-    A value that is not `compared` tells no duplicate from a conflict: where a row came from, and what we make of it.
-    `since` is the version of its table's schema that brought the column, or the type that it has now. A later column
-    must be nullable, and a later type must hold all values of the one before: stored objects are not written anew.
-    `price` says that a bar with a value of zero or below is rejected.
+    A column that is not `compared` does not decide between duplicate and conflict; it says where a row came from, or
+    what we made of it. `since` is the version of its table's schema that added the column, or gave it its present type.
+    A column that is added later must be nullable, and a later type must hold all values of the earlier one, because
+    stored objects are not rewritten. `price` says that a bar with a value of zero or below is rejected.
     """
 
     name: str
@@ -141,7 +141,9 @@ class Column:
 
 @dataclass(frozen=True)
 class View:
-    """Columns that are their writer's view of one moment, which the column `written_at` tells: see `lake.views`."""
+    """Columns that hold their writer's view at one moment, such as an adjusted close. The column `written_at` has the
+    moment. See `lake.views`.
+    """
 
     columns: tuple[str, ...]
     written_at: str
@@ -151,14 +153,15 @@ class View:
 class Table:
     """One table of the lake.
 
-    `key` names the columns that identify a row. `keep` says which of several rows with one key stays: "first" (the one
-    stored first) or "greatest" (by the columns of `order`, where null is least, but as true among true and false); a
-    table that is computed from another one says "replace" (`lake.derived`). `values` are compared to tell a duplicate
-    from a conflict; the provenance columns (`source`, `etl_loading_ts`) and others that are not `compared` never are.
-    Rows inside an object are sorted by `sort`, and the object of a partition is called `<prefix><partition><suffix>`.
-    `bounds` are pairs of columns of which the first is never below the second, where a row has both. `views` are
-    columns that are not compared, but renewed. `scaled` are the prices that a split scales together, the last of them
-    the one to tell it by, and `time` is the column that says when that happened which a row tells of.
+    `key` names the columns that identify a row. `keep` says which of several rows with one key stays: "first" is the
+    one stored first, "greatest" is the greatest by the columns of `order`. There null is least, but in a boolean column
+    it counts as true. A table that is computed from another one has "replace" (`lake.derived`). `values` are compared
+    to tell a duplicate from a conflict; the provenance columns (`source`, `etl_loading_ts`) and others that are not
+    `compared` never are. Rows inside an object are sorted by `sort`, and the object of a partition is called
+    `<prefix><partition><suffix>`. `bounds` are pairs of columns: where a row has both, the first is never below the
+    second. `views` are columns that are not compared, but renewed. `scaled` are the prices that a split scales
+    together; the last of them is used to recognize the split. `time` is the column with the time of the event that a
+    row describes.
     """
 
     name: str
@@ -183,7 +186,7 @@ class Table:
 
     @cached_property
     def version(self) -> int:
-        """The version of the schema: that of its latest change."""
+        """The version of the schema: the number of its latest change."""
         return max(c.since for c in self.columns)
 
     def column(self, name: str) -> Column:
@@ -200,14 +203,14 @@ class Table:
 
     @cached_property
     def values(self) -> tuple[str, ...]:
-        """What a row says of its key, but for the views of a moment."""
+        """The values of a row that are not its key, without the views."""
         views = {name for view in self.views for name in (*view.columns, view.written_at)}
         others = {*self.key, *self.provenance, *views}
         return tuple(c.name for c in self.columns if c.compared and c.name not in others)
 
     @cached_property
     def given(self) -> tuple[str, ...]:
-        """The columns that a source gives; the others say where and when it was."""
+        """The columns that a source gives. The other columns say where the row came from and when."""
         others = {*self.provenance, *(view.written_at for view in self.views)}
         return tuple(c.name for c in self.columns if c.name not in others)
 
@@ -223,16 +226,16 @@ _VENUES_ORDER = (
     Column("nanos", pa.int32(), "nanoseconds beyond the microsecond of produced_at, 0 to 999", nullable=True, since=2),
     Column("sequence", pa.int64(), "the venue's sequence number", nullable=True, since=2),
     Column("trade_number", pa.int64(), "the venue's number of the trade, where it is one", nullable=True, since=2),
-    Column("line", pa.int32(), "line in the object that it first came in, from 1", True, compared=False, since=2),
+    Column("line", pa.int32(), "line in the object that the tick first came in, from 1", True, compared=False, since=2),
     Column("place", pa.int32(), "place in that line, from 0; null for the first", True, compared=False, since=2),
 )
-"""What tells the order of the ticks of one microsecond, the most telling first; null counts as least."""
+"""The columns that order the ticks of one microsecond, the most decisive first. Null counts as least."""
 
 _EXCHANGE = Column("exchange", SYMBOL, "code of the venue, as the vendor writes it", nullable=True, since=2)
 _SETS_LAST = Column(
     "sets_last",
     pa.bool_(),
-    "whether its sale conditions let it set the last price; null: nothing is said",
+    "whether its sale conditions let it set the last price; null: unknown",
     nullable=True,
     compared=False,
     since=2,
@@ -261,7 +264,7 @@ PRICE_BY_DATE = Table(
         ),
         Column("volume", pa.float64(), "shares traded in the session, fractions too", nullable=True, since=2),
         Column(
-            "adj_known_at", TIMESTAMP, "when the file was written that adj_close is from (UTC)", nullable=True, since=3
+            "adj_known_at", TIMESTAMP, "when the file with this adj_close was written (UTC)", nullable=True, since=3
         ),
         _SOURCE,
         _LOADED,
@@ -289,7 +292,7 @@ STREAM_PRICES_HISTORY = Table(
         *_VENUES_ORDER,
         _EXCHANGE,
         Column(
-            "conditions", SYMBOL, "codes of its sale conditions as they came, joined by commas", nullable=True, since=2
+            "conditions", SYMBOL, "codes of its sale conditions, unchanged, joined by commas", nullable=True, since=2
         ),
         _SETS_LAST,
         _CORRECTS,
@@ -314,7 +317,7 @@ TRADE_CORRECTIONS = Table(
         Column("session", pa.date32(), "trading session of the trade, the exchange's local date"),
         Column("trade_number", pa.int64(), "the venue's number of the trade"),
         Column("event_id", STRING, "identity of the cancel, or of the corrected trade in stream_prices_history"),
-        Column("produced_at", TIMESTAMP, "when it was cancelled or corrected (UTC)"),
+        Column("produced_at", TIMESTAMP, "when the trade was cancelled or corrected (UTC)"),
         Column("price", pa.float64(), "corrected price; null: the trade was cancelled", nullable=True),
         Column("size", pa.float64(), "corrected amount", nullable=True),
         Column("replacement", STRING, "the corrected trade as its venue knows it, as in reference", nullable=True),
@@ -358,7 +361,7 @@ LATEST_PRICES = Table(
 REJECTED_RECORDS = Table(
     name="rejected_records",
     prefix="rejected_records/",
-    description="One row is one input row that is not in its table, or is there without a value, with the reason.",
+    description="One row is one input row that is not in its table, or is stored without a value, with the reason.",
     columns=(
         Column("target_table", SYMBOL, "table that the row was meant for"),
         Column("source", SYMBOL, "key of the staging object that the row came from"),
@@ -405,4 +408,4 @@ REJECTED = pa.schema(
 """
 
 RECORDED = pa.schema([*REJECTED, ("symbol", pa.string()), ("date", pa.date32()), ("stored", pa.bool_())])
-"""What goes on record of a source object: see the columns of `rejected_records`. Null in `stored` is false."""
+"""The records of one source object: see the columns of `rejected_records`. Null in `stored` means false."""

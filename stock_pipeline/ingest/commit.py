@@ -1,6 +1,6 @@
-"""Sources into a table: a group of judged source objects is merged, and every row of theirs is accounted for.
+"""Merges a group of cleaned source objects into a table, and accounts for every row.
 
-The same for every table: what differs (how an object is read, which partition a row belongs to) is given by `ingest`.
+It is the same for every table. The caller gives what differs: how an object is read, and the partition of a row.
 """
 
 from __future__ import annotations
@@ -33,28 +33,30 @@ from stock_pipeline.schemas import RECORDED, TIMESTAMP, Reason, Table
 Outcomes = npt.NDArray[np.int8]
 
 NOT_YET = -1
-"""The outcome of a row whose partition there was no time for."""
+"""The outcome of a row when no time was left for its partition."""
 
 _WRITERS = 4
-"""So many partitions are merged at a time: a write waits for S3 longer than it computes."""
+"""How many partitions are merged at a time. Most of a write is waiting for S3."""
 
 WIDE = 256
-"""A group of more partitions is wide: each holds little, so that more are merged at a time, and what is done is
-remembered."""
+"""A group with more partitions than this is wide. Each of its partitions has few rows, so more are merged at a time,
+and the progress is remembered.
+"""
 
 _WIDE_WRITERS = 16
 
 _RECORDERS = 16
-"""So many sources' rejected records are looked up at a time, which is waiting only."""
+"""How many sources' rejected records are looked up at a time. It is only waiting."""
 
 
 @dataclass(frozen=True)
 class MergedGroup:
-    """What a group of sources came to.
+    """The result of a group of sources.
 
-    `receipts` has one a source; none when there was no time for all partitions. `outcomes` says what became of each row
-    (values of `Outcome`, or `NOT_YET`), `met` has the stored rows that those met which were not inserted. `note` leaves
-    word of how far a group came that was stopped, once all else is done with what it merged.
+    `receipts` has one receipt for each source, and is empty when time ran out before the last partition. `outcomes` has
+    the outcome of each row (values of `Outcome`, or `NOT_YET`). `met` has, for rows that were not inserted, the stored
+    rows that hold their keys. `note` records how far a stopped group came; call it when everything else is done with
+    the merged rows.
     """
 
     receipts: list[Receipt]
@@ -63,7 +65,7 @@ class MergedGroup:
     note: Callable[[], None]
 
     def stored(self, rows: pa.Table) -> pa.Table:
-        """The rows of the group as the table has them now, where some were stored before with other provenance."""
+        """The rows of the group as the table has them now. Some were stored before, with other provenance."""
         inserted = self.outcomes == Outcome.INSERTED
         return rows if inserted.all() else pa.concat_tables([rows.filter(booleans(inserted)), *self.met])
 
@@ -82,13 +84,13 @@ def merge_group(
 ) -> MergedGroup:
     """Merge a group of sources into a table, record what was not stored, and account for every row.
 
-    `rows` are the good rows of all sources in their order, with provenance (see `with_provenance`). `transform`
-    gives the partition of each row as an index into a list of names; partitions are merged side by side. With `replace`
-    the group must be one source, as a restatement must see what the one before it left. `then` is called when all
-    partitions are merged, before what is not stored goes on record.
+    `rows` are the good rows of all sources in their order, with provenance (see `with_provenance`). `transform` gives
+    the partition of each row as an index into a list of names; partitions are merged side by side. With `replace` the
+    group must be one source, because a restatement must see the result of the one before it. `then` is called when all
+    partitions are merged, before the rows that are not stored are recorded.
 
-    `go_on` is asked before each partition but the first. Once it says no, what was committed stays, and there are no
-    receipts: the same call, made again, does the rest.
+    `go_on` is called before each partition except the first. When it returns False, committed partitions stay, and
+    there are no receipts. The same call, made again, does the rest.
     """
     codes, names = transform(rows)
     if len(names) > 1:
@@ -118,7 +120,7 @@ def merge_group(
 
 
 class _Merging:
-    """The partitions of one group on their way into the table, and what came of its rows so far."""
+    """The partitions of one group that are being merged, and the outcomes of its rows so far."""
 
     def __init__(
         self,
@@ -143,7 +145,7 @@ class _Merging:
         self.first = ""
 
     def merge_partition(self, partition: str, chosen: Ints) -> None:
-        """Merge the rows at some places into a partition, and account for them."""
+        """Merge the rows at some positions into a partition, and account for them."""
         if not self._may_begin(partition):
             return
         incoming = self._rows if len(chosen) == self._rows.num_rows else self._rows.take(as_arrow(chosen, pa.int64()))
@@ -169,7 +171,7 @@ class _Merging:
         return lines, cleaned.places(rows), cleaned.raw(lines.tolist())
 
     def tell(self) -> None:
-        """Make the records of what met other values."""
+        """Make the records of rows that met other values."""
         if self._disputed:
             met = Met.joined(self._disputed)
             found = told(met, self._rows, self._owners, self._agreed, self._table, self._origins)
@@ -177,7 +179,7 @@ class _Merging:
                 self._group[owner].conflicts = conflicts
 
     def go_on_after(self, codes: Ints, names: list[str]) -> Ints:
-        """Account for what calls before this one have merged, and give the places of the rows that are left.
+        """Account for the rows that earlier calls have merged, and return the positions of the rows that are left.
 
         Those rows count as duplicates, as at any second delivery; the conflicts among them are on record.
         """
@@ -205,7 +207,7 @@ class _Merging:
         source.outcomes[Outcome.DUPLICATE] += len(rows) - conflicts.num_rows
 
     def note(self, codes: Ints, names: list[str]) -> None:
-        """Leave word of how far each source came, and put what met other values on record."""
+        """Note how far each source came, and record the rows that met other values."""
         missing = np.unique(codes[self.outcomes == NOT_YET])
         first = min(names[code] for code in missing)
         until = max((name for name in names if name < first), default="")
@@ -218,7 +220,7 @@ class _Merging:
                 note_progress(self._lake, self._table, source.info, until)
 
     def _may_begin(self, partition: str) -> bool:
-        """The first partition is always merged: else a call without any time would never get on."""
+        """The first partition is always merged. Otherwise a call without any time would never make progress."""
         with self._accounts:
             self.stopped = self.stopped or (partition != self.first and not self._go_on())
             return partition == self.first or not self.stopped
@@ -243,7 +245,7 @@ def with_provenance(
 ) -> pa.Table:
     """Good rows in the schema of the table: `owners` says for each row which of the sources it came from.
 
-    `written` says when each source was written, for the views of the table. A column that no parser fills yet is null.
+    `written` says when each source was written, for the views of the table. A column that no parser fills is null.
     """
     source = pa.DictionaryArray.from_arrays(as_arrow(owners, pa.int32()), strings(sources), safe=False)
     columns = {name: good[name] for name in good.column_names}
@@ -257,7 +259,7 @@ def with_provenance(
 
 
 def _split(codes: Ints, names: list[str], left: Ints) -> tuple[list[str], list[Ints]]:
-    """Of the rows at some places those of each partition that has any, in their order."""
+    """The rows at some positions, by partition, in their order. Partitions without rows are left out."""
     codes = codes if len(left) == len(codes) else codes[left]
     counts = np.bincount(codes, minlength=len(names))
     order = left if len(names) == 1 else left[np.argsort(codes, kind="stable")]

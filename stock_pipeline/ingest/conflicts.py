@@ -1,7 +1,7 @@
-"""Rows that met other values in the table: the records that tell of them.
+"""The records of rows that met other values in the table.
 
-A conflict is recorded as it came; of a replacement the values that gave way are recorded, with their source. Conflicts
-that are one thing (see `rescaled`) have one record, that of the last of their rows.
+The record of a conflict holds the row as it came. The record of a replacement holds the replaced values, with their
+source. Conflicts that have one cause (see `rescaled`) share one record, that of the last of their rows.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.schemas import RECORDED, Reason, Table
 
 LINES = 20
-"""So many lines on runs of conflicts are told of a source; the records have them all."""
+"""At most this many lines about conflicts with one cause go into a receipt. The records have all of them."""
 
 
 @dataclass(frozen=True)
 class Met:
-    """Rows that met other values: `at` numbers them among the rows of the group, `rows` are they, `stored` those that
-    they met, and `replaced` marks the ones that took their place."""
+    """Rows that met other values. `at` are their positions in the group, `rows` the rows, `stored` the stored rows that
+    they met, and `replaced` marks the rows that replaced these.
+    """
 
     at: Ints
     rows: pa.Table
@@ -36,14 +37,14 @@ class Met:
 
     @classmethod
     def of(cls, merged: Merged, incoming: pa.Table, chosen: Ints) -> Met:
-        """What a merge of the rows `chosen` of a group met."""
+        """The stored rows that a merge of the rows `chosen` of a group met."""
         replaced = merged.outcome[merged.conflicts] == Outcome.REPLACED
         rows = incoming.take(as_arrow(merged.conflicts.astype(np.int64), pa.int64()))
         return cls(chosen[merged.conflicts], rows, merged.conflicting, replaced)
 
     @classmethod
     def joined(cls, parts: Sequence[Met]) -> Met:
-        """What several merges of a group met, in the order of its rows."""
+        """The stored rows that several merges of a group met, in the order of the group."""
         at = np.concatenate([part.at for part in parts])
         order = np.argsort(at, kind="stable")
         rows, stored = (pa.concat_tables([getattr(part, n) for part in parts]).take(order) for n in ("rows", "stored"))
@@ -57,21 +58,25 @@ class Met:
 
 @dataclass(frozen=True)
 class Told:
-    """What is told of the conflicts of one source: rows of `schemas.RECORDED`, and a line for each run of them."""
+    """The report on the conflicts of one source: rows of `schemas.RECORDED`, and a line for each cause that several of
+    them share.
+    """
 
     records: pa.Table
     rescaled: tuple[str, ...] = ()
 
 
 Raw = Callable[[int, Ints], tuple[Ints, pa.Int32Array, list[str]]]
-"""The lines, the places in them and the texts of rows of the group (ascending numbers) that are of one source."""
+"""The line numbers, the places in the lines and the texts of rows of one source, by their ascending positions in the
+group.
+"""
 
 
 def told(met: Met, rows: pa.Table, owners: Codes, agreed: Bools, table: Table, raw: Raw) -> dict[int, Told]:
-    """What is told of conflicts and replacements, by the source in the group that caused them.
+    """The report on conflicts and replacements, by the source in the group that caused them.
 
-    `rows` are all rows of the group, `owners` numbers the source of each, and `agreed` marks those that are stored so,
-    as another source gave them.
+    `rows` are all rows of the group. `owners` has the number of each row's source. `agreed` marks rows that another
+    source stored with the same values.
     """
     disputed = met.where(~met.replaced)
     found = runs(Compared(rows, owners, agreed, disputed.at, disputed.stored), table)
@@ -85,7 +90,7 @@ def told(met: Met, rows: pa.Table, owners: Codes, agreed: Bools, table: Table, r
 def recorded(
     met: Met, owners: Codes, table: Table, raw: Raw, said: dict[int, str] | None = None
 ) -> dict[int, pa.Table]:
-    """The records (schema RECORDED) of rows that met other values, by source; `said` comes before the details."""
+    """The records (schema RECORDED) of rows that met other values, by source. `said` is put before the details."""
     if not len(met.at):
         return {}
     detail = differences(met.stored, met.rows, table)
@@ -126,7 +131,7 @@ def _lines(found: Sequence[Run], owners: Codes) -> dict[int, tuple[str, ...]]:
 
 
 def _told(table: Table) -> list[str]:
-    """What a record of stored values holds beside the key: all that a source gives, in the table's order."""
+    """The columns in a record of stored values besides the key: all that a source gives, in the table's order."""
     return [name for name in table.given if name not in table.key]
 
 

@@ -1,13 +1,13 @@
-"""Trades that were taken back: the cancels and corrections of a session, and what they make of the ticks of history.
+"""Trades that were taken back: the cancels and corrections of a session, and how they change which ticks count.
 
-A cancel or a correction names its trade by what the venue printed of it, never by our event id: symbol, exchange,
+A cancel or a correction never names our event id. It names its trade as the venue printed it: symbol, exchange,
 session, number, price and size (`reference_of`). It is a row of `trade_corrections`, in the object of the trade's
-session, whichever of the two arrives first. History keeps every trade as what it is; here is decided how it counts:
+session, whichever of the two arrives first. History keeps every trade unchanged. This module decides how it counts:
 
 - a trade with a cancel does not count,
-- a trade with a correction counts as the corrected trade, at its own time and in its own place among the others;
-  the corrected trade can be taken back in its turn,
-- the row of history that is the corrected trade itself (`corrects` is set) counts only in the place of the one that it
+- a trade with a correction counts as the corrected trade, at the original trade's time and in its place among the
+  others; the corrected trade can be taken back as well,
+- the row of history that is the corrected trade itself (`corrects` is set) counts only instead of the trade that it
   corrects.
 """
 
@@ -38,7 +38,7 @@ _READERS = 8
 
 
 def session_partition(session: date) -> str:
-    """The partition of `trade_corrections` that holds what takes back trades of a session."""
+    """The partition of `trade_corrections` with the cancels and corrections of a session's trades."""
     return day_partition(session)
 
 
@@ -58,7 +58,7 @@ def by_session(corrections: pa.Table) -> tuple[Ints, list[str]]:
 
 
 def sessions_of(rows: pa.Table) -> set[date]:
-    """The sessions of those rows of history that a venue can take back: with an exchange and a number."""
+    """The sessions of the rows of history that a venue can take back: rows with an exchange and a number."""
     if rows["exchange"].null_count == len(rows["exchange"]) or rows["trade_number"].null_count == rows.num_rows:
         return set()
     times = concatenated(rows["produced_at"], np.int64)[valid(rows["exchange"])]
@@ -69,7 +69,7 @@ def sessions_of(rows: pa.Table) -> set[date]:
 
 
 class Corrections:
-    """The cancels and corrections of some sessions, as they are on record; each session is read once."""
+    """The stored cancels and corrections of some sessions. Each session is read once."""
 
     def __init__(self, lake: ObjectStore) -> None:
         self._lake = lake
@@ -83,7 +83,7 @@ class Corrections:
     __hash__ = None  # type: ignore[assignment]
 
     def load(self, sessions: Iterable[date]) -> Corrections:
-        """Read those sessions that have not been read yet; returns itself."""
+        """Read the sessions that have not been read yet. Returns itself."""
         missing = sorted(set(sessions) - self._sessions)
         if not missing:
             return self
@@ -98,14 +98,14 @@ class Corrections:
         return self
 
     def again(self) -> Corrections:
-        """The same sessions, read anew."""
+        """The same sessions, read again."""
         return Corrections(self._lake).load(self._sessions)
 
     def resolved(self, row: Row) -> Row | None:
         """A trade (columns of `latest_prices`) as it counts; None when it was cancelled.
 
-        A row that a correction has changed already is given as it is shown: `corrects` then names the first of the
-        chain.
+        For a row that a correction has changed already, give it as the snapshot shows it: `corrects` then names the
+        first trade of the chain.
         """
         root = reference = row["corrects"] or reference_in(row)
         seen: set[str] = set()
@@ -118,7 +118,7 @@ class Corrections:
         return row
 
     def first_of_chain(self, symbol: str, reference: str) -> str:
-        """The reference of the trade that a chain of corrections began with, of which this is some later reference."""
+        """The reference of the first trade in a chain of corrections, from any later reference of the chain."""
         before = {(s, row["replacement"]): r for (s, r), row in self._by.items() if row["replacement"]}
         seen: set[str] = set()
         while reference not in seen and (earlier := before.get((symbol, reference))):
@@ -133,7 +133,7 @@ class Corrections:
         return self.now(rows)
 
     def now(self, rows: pa.Table) -> pa.Table:
-        """Rows that count, or did (in the schema of `latest_prices`), as they do now."""
+        """Rows that count, or counted before (in the schema of `latest_prices`), as they count now."""
         touched = self._touched(rows)
         if not touched.any():
             return rows
@@ -143,16 +143,16 @@ class Corrections:
 
     @property
     def rows(self) -> list[Row]:
-        """The rows of `trade_corrections` that were read."""
+        """The rows of `trade_corrections` that have been read."""
         return list(self._by.values())
 
     def outdated(self, shown: pa.Table) -> list[Row]:
-        """The rows of a snapshot that have meanwhile been taken back, or taken back otherwise."""
+        """The rows of a snapshot that were taken back meanwhile, or corrected to something else."""
         rows = shown.filter(booleans(self._touched(shown))).to_pylist()
         return [row for row in rows if (now := self.resolved(row)) is None or now["event_id"] != row["event_id"]]
 
     def _touched(self, rows: pa.Table) -> Bools:
-        """Rows whose number some correction names: few, and among them all that one is about."""
+        """Rows whose number a correction names. They are few, and include every row that a correction is about."""
         if not self._numbers or rows["exchange"].null_count == rows.num_rows:
             return np.zeros(rows.num_rows, bool)
         numbers = concatenated(rows["trade_number"], np.int64)

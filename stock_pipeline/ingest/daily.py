@@ -1,4 +1,4 @@
-"""parse → clean → merge for sources; returns a receipt a source. Assets, Lambdas and the command line all call this.
+"""parse → clean → merge for sources; returns a receipt for each source. Assets, Lambdas and the command line call this.
 
 A group of sources is merged together: each touched partition is read and written once for the whole group. Sources are
 always ingested whole, so their rejected records can be replaced whole too.
@@ -27,8 +27,9 @@ from stock_pipeline.settings import MIB
 from stock_pipeline.staging.reader import each_raw_object
 
 GROUP_ROWS, GROUP_BYTES = 2_000_000, 256 * MIB
-"""Sources are merged once so many rows, or so much text, is gathered: a long backfill then needs no more memory than a
-short one."""
+"""Sources are merged as soon as this many rows, or this much text, is gathered. So a long backfill needs no more memory
+than a short one.
+"""
 
 _READERS = 8
 
@@ -45,16 +46,18 @@ def ingest_daily_prices(
     now: datetime | None = None,
     on_progress: Progress | None = None,
 ) -> list[Receipt]:
-    """Bring raw objects of daily prices into `price_by_date`; one receipt a key, in the order of the keys.
+    """Bring raw objects of daily prices into `price_by_date`. Returns one receipt for each key, in the order of the
+    keys.
 
-    Where two sources hold different values for one symbol and session, the one stored first stays, then the one named
-    first. With `replace` (a restatement) each source's values take the place of stored ones, source after source, and
-    the values that gave way go to the rejected records. `symbol` names the symbol of files that name none, and `hints`
-    decide what a file leaves open, beside those in the folders of its key. `now` (UTC) is the loading time of all rows.
-    `on_progress` is called with (sources done, sources in all).
+    When two sources have different values for one symbol and session, the values stored first stay; in one call, those
+    of the source named first. With `replace` (a restatement) each source's values replace the stored ones, source after
+    source, and the replaced values go to the rejected records. `symbol` is the symbol for files that name none. `hints`
+    decide what a file leaves open, in addition to hints in the folders of its key. `now` (UTC) is the loading time of
+    all rows. `on_progress` is called with (sources done, number of sources).
 
-    An object that is refused, or that no longer exists, gives a receipt that says so; the others are ingested. Raises
-    StoreUnavailable or MergeContention when the work could not be done: calling again with the same keys is safe.
+    An object that is refused, or that does not exist any more, gives a receipt that says so; the others are ingested.
+    Raises StoreUnavailable or MergeContention when the work could not be done: calling again with the same keys is
+    safe.
     """
     now = now or datetime.now(UTC)
     receipts: list[Receipt] = []
@@ -62,7 +65,7 @@ def ingest_daily_prices(
     for group in _groups(sources, 1 if replace else GROUP_ROWS):
         rows = _joined(group, now)
         receipts += merge_group(group, rows, PRICE_BY_DATE, by_year, lake, now, replace=replace).receipts
-        del group  # else the next one is read while this one is still held
+        del group  # otherwise the next one is read while this one is still in memory
     return receipts
 
 
@@ -92,11 +95,11 @@ def _read_daily_prices(
 
 
 def _groups(sources: Iterator[SourceObject], rows: int) -> Iterator[list[SourceObject]]:
-    """The sources in groups of at least this many rows, or GROUP_BYTES of text; a refused one counts as none."""
+    """The sources in groups of at least `rows` rows or GROUP_BYTES of text. A refused source counts as zero rows."""
     group: list[SourceObject] = []
     for source in sources:
         group.append(source)
-        del source  # a group that is done is let go before the next object is read
+        del source  # free a finished group before the next object is read
         if sum(a.rows for a in group) >= rows or sum(a.held for a in group) >= GROUP_BYTES:
             yield group
             group = []

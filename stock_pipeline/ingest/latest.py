@@ -1,12 +1,12 @@
-"""The snapshot `latest_prices` after an ingest: the greatest of the ticks of history that count.
+"""Updates the snapshot `latest_prices` after an ingest: for each symbol the greatest tick of history that counts.
 
-A merge lets later ticks in. Where a trade that the snapshot shows was taken back, the best tick left is looked for in
-history, from the trade's time backwards, and takes its place.
+A merge adds later ticks. When a trade in the snapshot was taken back, history is searched backwards from the trade's
+time, and the best remaining tick replaces it.
 
-Why nothing is lost, whoever comes first: a worker writes ticks to history and corrections to their table before it
-reads the snapshot, and after it has written the snapshot it reads the corrections again. Of a trade and its cancel that
-come at the same time, at least one worker therefore sees both. Whoever is stopped in between is called again with the
-same objects, and does it all again.
+Nothing is lost in any order of arrival. A worker writes ticks to history and corrections to their table before it reads
+the snapshot, and reads the corrections again after it has written the snapshot. So when a trade and its cancel come at
+the same time, at least one worker sees both. A worker that is stopped in between is called again with the same objects,
+and repeats everything.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from stock_pipeline.lake.transforms import SNAPSHOT, day_partition
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY, TIMESTAMP
 
 COLUMNS = LATEST_PRICES.schema.names
-"""What the snapshot shows of a tick; history has all of these columns."""
+"""The columns of the snapshot; history has all of them."""
 
 _DAY = timedelta(days=1)
 _NEAR = 5
-"""So many days are listed one by one on the way back; what lies before them is listed as a whole."""
+"""How many days the backward search lists one by one. Earlier days are listed in one go."""
 
 
 def update_snapshot(rows: pa.Table, corrected: Sequence[Row], lake: ObjectStore, *, shown: bool = False) -> None:
-    """Bring the snapshot in line with ticks as history now holds them, and with corrections that are on record now.
+    """Bring the snapshot in line with these ticks of history, and with the stored corrections.
 
     `rows` has at least the columns of the snapshot; with `shown` they are rows of a snapshot, not of history.
-    `corrected` are rows of `trade_corrections`. Doing it again changes nothing.
-    Raises MergeContention or StoreUnavailable: the same call, made again, does what is missing.
+    `corrected` are rows of `trade_corrections`. A second call changes nothing. Raises MergeContention or
+    StoreUnavailable; the same call, made again, does what is missing.
     """
     rows = rows.select(COLUMNS)
     sessions = sessions_of(rows) | {row["session"] for row in corrected}
@@ -54,12 +54,12 @@ def update_snapshot(rows: pa.Table, corrected: Sequence[Row], lake: ObjectStore,
 def best_left(
     lake: ObjectStore, gone: Sequence[Row], corrections: Corrections, now: datetime | None = None
 ) -> list[pa.Table]:
-    """For each row of the snapshot that does not count any more, the greatest tick of history that does, if there is
+    """For each row of the snapshot that does not count any more, the greatest tick of history that counts, if there is
     one.
 
-    What is later than the row in the order of the snapshot is in the snapshot already, or on its way there. So the
-    search goes backwards from its time. Only where no trade is left that may set the last price, one that may not can
-    be later than that. What is later than `now` does not count, if that is given.
+    Ticks that are later than the row, in the order of the snapshot, are in the snapshot already or about to be merged.
+    So the search goes backwards from the row's time. There is one exception: when no trade is left that may set the
+    last price, a trade that may not can be later than the row. With `now`, ticks later than it do not count.
     """
     found: list[pa.Table] = []
     pending = {row["symbol"]: row for row in gone}
@@ -94,7 +94,9 @@ def find_trade(lake: ObjectStore, row: Row, reference: str, corrections: Correct
 
 
 def _brought_in(counting: pa.Table, corrected: Sequence[Row], corrections: Corrections, lake: ObjectStore) -> bool:
-    """Merge ticks that count into the snapshot, and mend what it shows; whether anything had to be written."""
+    """Merge ticks that count into the snapshot, and replace its rows that do not count any more. Returns whether
+    anything was written.
+    """
     latest = merge(None, counting, LATEST_PRICES).table
     for _ in attempts(partition_key(LATEST_PRICES, SNAPSHOT)):  # pragma: no branch - it ends by raising
         found, etag = read_version(lake, LATEST_PRICES, SNAPSHOT)
@@ -115,8 +117,9 @@ def _brought_in(counting: pa.Table, corrected: Sequence[Row], corrections: Corre
 def _corrected(
     lake: ObjectStore, corrected: Sequence[Row], shown: pa.Table, corrections: Corrections
 ) -> list[pa.Table]:
-    """The corrected trades, each in the place of the trade that it corrects, except where that is shown (and so
-    mended)."""
+    """The corrected trades, each as it replaces the trade that it corrects. Trades in the snapshot are left out: those
+    are replaced there.
+    """
     here = {row["symbol"]: row["corrects"] or reference_in(row) for row in _few(shown, corrected)}
     found = []
     for row in corrected:
@@ -129,7 +132,7 @@ def _corrected(
 def _greatest_in(
     lake: ObjectStore, name: str, symbols: Collection[str], corrections: Corrections, now: datetime | None
 ) -> list[Row]:
-    """Of each of some symbols the greatest tick that counts in one object of history."""
+    """For each of these symbols, the greatest tick that counts in one object of history."""
     rows = _of_symbols(lake, name, symbols)
     if now is not None:
         rows = rows.filter(pc.less_equal(rows["produced_at"], pa.scalar(now, TIMESTAMP)))
@@ -158,12 +161,12 @@ def _table(rows: Sequence[Row]) -> pa.Table:
 
 
 def _name_of(moment: datetime) -> str:
-    """Where the name of a history object of this moment would be, or behind it, in the order of names."""
+    """A text that sorts, among the names of history objects, where the object of this moment would be, or after it."""
     return f"{day_partition(moment)}/{moment:%H%M}"
 
 
 def _backwards(lake: ObjectStore, last: datetime | None) -> Iterator[str]:
-    """The partitions of history from that of a moment on (None: from the last), the latest first."""
+    """The partitions of history backwards from that of a moment (None: from the last one), the latest first."""
     if last is None:
         yield from reversed(partitions(lake, STREAM_PRICES_HISTORY))
         return

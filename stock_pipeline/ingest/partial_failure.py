@@ -1,10 +1,10 @@
-"""One failure policy for everybody who ingests objects together: Dagster's runs, the Lambda functions, `reconcile`.
+"""One failure policy for all callers that ingest objects together: Dagster's runs, the Lambda functions, `reconcile`.
 
-- The store is away, a permission is missing, other writers were always faster: that would fail for every object. It is
-  raised at once, and costs one call however many objects there are.
-- One object breaks the ingest: only that object fails. The others are stored.
+- The store cannot be reached, a permission is missing, or other writers were always faster: this would fail for every
+object. It is raised at once, after one call, whatever the number of objects. - One object breaks the ingest: only that
+object fails. The others are stored.
 
-Who tells of the objects (messages, events, runs) and how a failure is answered does not belong here.
+What does not belong here: where the objects come from (messages, events, runs), and how a failure is reported to it.
 """
 
 from __future__ import annotations
@@ -16,20 +16,22 @@ from stock_pipeline.errors import ObjectsFailed, StockPipelineError, StoreError,
 from stock_pipeline.receipts import Receipt
 
 Ingest = Callable[[Sequence[str]], list[Receipt]]
-"""Brings the objects under some keys into a table; a receipt for each, or for the first ones when time runs out."""
+"""A function that brings the objects under some keys into a table. It returns a receipt for each, or for the first ones
+when time runs out.
+"""
 
 NO_TIME = "no time was left for it"
 
 _ALIKE = 10
-"""When the store refuses so many objects one after the other and none is taken, it is not the objects' fault."""
+"""When the store refuses this many objects in a row and accepts none, the cause is not in the objects."""
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """What became of objects that were ingested together. Each key is in exactly one of the three.
+    """What became of objects that were ingested together. Each key is in exactly one of the three fields.
 
     `receipts` are those of objects that are done: stored, or refused with the reason on record. `gone` are the receipts
-    of objects that do not exist. `failed` says of each other object why it is not done; it may be tried again.
+    of objects that do not exist. `failed` says for each other object why it is not done; it may be tried again.
     """
 
     receipts: list[Receipt] = field(default_factory=list)
@@ -38,7 +40,7 @@ class Ingested:
 
     @property
     def not_done(self) -> dict[str, str]:
-        """Why each object that is gone or failed is not done, by its key."""
+        """The reason for each object that is gone or failed, by its key."""
         return {receipt.source: receipt.refused or "it does not exist" for receipt in self.gone} | self.failed
 
     def failure(self) -> ObjectsFailed:
@@ -51,12 +53,13 @@ class Ingested:
 def ingest_each(keys: Sequence[str], ingest: Ingest, go_on: Callable[[], bool] = lambda: True) -> Ingested:
     """Ingest objects together. When one of them breaks the ingest, only that one fails.
 
-    It is found by halves: a group that breaks is split, and each half tried again, in the order of the keys. `go_on` is
-    asked before each further try. Once it says no, the rest fails for want of time, as do the objects for which
-    `ingest` itself had no time. What was stored stays stored.
+    It is found by halves: a group that breaks is split, and each half is tried again, in the order of the keys. `go_on`
+    is called before each further try. When it returns False, the rest fails because no time was left, as do the objects
+    for which `ingest` itself had no time. Stored rows stay stored.
 
-    Raises what would fail for every object: StoreUnavailable, MergeContention, StoreError of a bucket that is missing
-    or closed. If that happens after some objects are done, these are returned and all others have failed.
+    Raises errors that would come for every object: StoreUnavailable, MergeContention, StoreError of a bucket that is
+    missing or closed. If such an error comes after some objects are done, these are returned and all others count as
+    failed.
     """
     receipts: list[Receipt] = []
     failed: dict[str, str] = {}
@@ -88,12 +91,14 @@ def ingest_each(keys: Sequence[str], ingest: Ingest, go_on: Callable[[], bool] =
 
 
 def _fails_for_all(error: Exception, keys: Sequence[str]) -> bool:
-    """Whether an error says nothing about one of these objects, but about what all of them need."""
+    """Whether an error is not about one of these objects, but about something that all of them need."""
     if isinstance(error, StoreError) and not isinstance(error, StoreUnavailable):
-        return error.key not in keys  # an object may be closed by itself: by its encryption, in an archive
+        return error.key not in keys  # access to a single object may fail: by its encryption, or because it is archived
     return isinstance(error, StockPipelineError)
 
 
 def _reason(error: Exception) -> str:
-    """An error in words of ours; of any other only its kind, as its message may hold what stood in a row."""
+    """The message of one of our errors. For any other error only its type, because its message may contain data from a
+    row.
+    """
     return str(error) if isinstance(error, StockPipelineError) else f"{type(error).__name__} while it was ingested"

@@ -1,9 +1,9 @@
-"""How far a wide source has come: one whose rows go into more partitions than one call has time for.
+"""How far the ingest of a wide source has come. The rows of a wide source go into more partitions than one call has
+time for.
 
-What is merged stays merged, and merging it again adds nothing; but a call that began at the start again would spend its
-time on reading what the one before it wrote. So a call that is stopped leaves a note: up to which partition this
-version of the source is done. It is a note and no record: without it, or with an older one, the next call only takes
-longer.
+Merged rows stay merged, and merging them again adds nothing. But a call that starts from the beginning would spend its
+time reading what the call before it wrote. So a stopped call leaves a note: up to which partition this version of the
+source is done. Nothing depends on the note: without it, or with an older one, the next call only takes longer.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ from stock_pipeline.schemas import Table
 
 @dataclass(frozen=True)
 class Progress:
-    """The version of a source, and the last partition, in the order of names, up to which all are merged."""
+    """The version of a source, and the partition, in the order of names, up to which all are merged."""
 
     etag: str
     until: str
 
 
 def read_progress(lake: ObjectStore, table: Table, source: ObjectInfo) -> str:
-    """Up to which partition a source has been merged by calls that were stopped; "" when there is no note of this
-    version."""
+    """The partition up to which stopped calls have merged a source; "" when there is no note of this version."""
     try:
         noted = Progress(**json.loads(lake.get(_key(table, source)).data))
     except (ObjectNotFound, ValueError, TypeError):
@@ -36,10 +35,10 @@ def read_progress(lake: ObjectStore, table: Table, source: ObjectInfo) -> str:
 
 
 def note_progress(lake: ObjectStore, table: Table, source: ObjectInfo, until: str) -> None:
-    """Leave the note. Of two workers at the same source the last to write is believed, which costs time at most."""
+    """Write the note. If two workers are at the same source, the last note wins; at worst that costs time."""
     lake.put(_key(table, source), json.dumps(asdict(Progress(source.etag, until))).encode())
 
 
 def _key(table: Table, source: ObjectInfo) -> str:
-    # Engines pass over what begins with an underscore.
+    # Query engines ignore names that begin with an underscore.
     return f"{table.prefix}_progress/{sha256(source.key.encode()).hexdigest()[:32]}.json"

@@ -1,15 +1,14 @@
-"""Conflicts that are one thing: a file whose prices differ from the stored ones by one constant factor.
+"""Conflicts with one cause: a file whose prices differ from the stored ones by one constant factor.
 
-A file that a vendor gives again after a split has all prices before it in other units. Row by row these are conflicts,
-and they stay out; told one by one they would bury everything else on record. So they are told as what they are, a
-symbol at a time. The rule:
+After a split, a vendor's new file has all earlier prices in other units. Each such row is a conflict, and stays out. A
+record for each of them would bury all other records, so there is one for each symbol. The rule:
 
-- All prices of a row differ by one factor, and so do five rows or more of one symbol of the file, each within 0.5 %. A
-  factor within 1 % of 1 is no factor, but prices that are a little off.
-- Where no row before the last of these agrees with a stored one that another file gave, they lie before a date: that of
-  the symbol's next row in the file, or a later one where that row is not stored yet. If the factor is that of a split,
-  it is called one. Which of the two sides is the adjusted one is told by the step of its closes at that date: the
-  adjusted one has the smaller.
+- Five rows or more of one symbol in the file differ by one factor: all prices of each row, each row within 0.5 % of the
+  factor. A factor within 1 % of 1 does not count: such prices are only a little off.
+- If no row before the last of these agrees with a stored row from another file, they are before a date: the date of the
+  symbol's next row in the file, or a later date if that row is not stored yet. If the factor is that of a split, it is
+  called a split. The steps of the closes at that date show which of the two sides is adjusted: the side with the
+  smaller step.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ from stock_pipeline.schemas import Table
 
 FEWEST = 5
 EQUAL = 0.005
-"""So far from the factor, in relation to it, may a row be."""
+"""How far a row may be from the factor, relative to it."""
 
-_LEAST = np.log1p(2 * EQUAL)  # a factor nearer to 1 is none
+_LEAST = np.log1p(2 * EQUAL)  # a factor nearer to 1 does not count
 _EPOCH = date(1970, 1, 1)
 
 
@@ -36,8 +35,9 @@ _EPOCH = date(1970, 1, 1)
 class Compared:
     """Rows that were merged, and what they met.
 
-    `owners` numbers the source of each of `rows`. `at` (ascending) are those that met other values, `met` the rows that
-    they met. `agreed` says of all rows whether they were found stored as they are, given by another source.
+    `owners` has the number of each row's source. `at` (ascending) are the positions of the rows that met other values,
+    `met` the stored rows that they met. `agreed` says for each of `rows` whether another source had stored it with the
+    same values.
     """
 
     rows: pa.Table
@@ -51,7 +51,7 @@ class Compared:
 class Run:
     """Rows of one symbol of one source that differ from what is stored by one factor.
 
-    `rows` are indices into the `at` of `Compared`, by date. `said` is the line that tells of them.
+    `rows` are indices into the `at` of `Compared`, by date. `said` is the line that describes them.
     """
 
     rows: Ints
@@ -59,7 +59,7 @@ class Run:
 
 
 def runs(compared: Compared, table: Table) -> list[Run]:
-    """The rows that differ by a constant factor; every other conflict is one of its own."""
+    """The rows that differ by a constant factor. Every other conflict stands for itself."""
     if not table.scaled or len(compared.at) < FEWEST:
         return []
     given = compared.rows.take(pa.array(compared.at))
@@ -76,8 +76,9 @@ def runs(compared: Compared, table: Table) -> list[Run]:
 
 
 def _factors(given: pa.Table, met: pa.Table, prices: tuple[str, ...]) -> tuple[Floats, Bools]:
-    """By which factor the prices that were met are those given (that of the last of the columns), and whether it is
-    the same for all that both have."""
+    """The factor from the given prices to the stored ones (by the last of the columns), and whether it is the same for
+    all prices that both have.
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
         ratios = np.array([_doubles(met[name]) / _doubles(given[name]) for name in prices])
         ratios[~(np.isfinite(ratios) & (ratios > 0))] = np.nan
@@ -96,7 +97,7 @@ def _series(compared: Compared, table: Table) -> tuple[Ints, Ints]:
 
 
 def _clusters(series: Ints, factors: Floats, candidate: Bools) -> Iterator[Ints]:
-    """The candidates of one series whose factors are one."""
+    """The candidates of one series that share one factor."""
     at = np.flatnonzero(candidate)
     logs = np.log(factors[at])
     order = np.lexsort((logs, series[at]))
@@ -150,7 +151,7 @@ def _said(compared: Compared, given: pa.Table, factors: Floats, run: Ints, timel
         return f"prices are {1 / factor:.4g} times the stored ones: {rows}, from {start} to {end}"
     after = timeline.following(last)
     when = f"after {end}" if after is None else f"on {compared.rows[day][after]}"
-    if after is not None and not timeline.agreed[after]:  # it is new here, and tells nothing of its own day
+    if after is not None and not timeline.agreed[after]:  # this row is new here, so nothing is known about its own day
         when += " or later"
     if after is not None:
         close = table.scaled[-1]
@@ -167,7 +168,7 @@ def _said(compared: Compared, given: pa.Table, factors: Floats, run: Ints, timel
 def split_of(factor: float) -> str | None:
     """The split by which prices before it are divided by a factor: 2 → `2:1`, 0.1 → `1:10`, 1.5 → `3:2`; else None.
 
-    Two numbers up to 10, or one number up to 100 beside a 1. A hundredfold is none: it is pence beside pounds.
+    Two numbers up to 10, or a 1 and a number up to 100. A hundredfold is not a split, but pence instead of pounds.
     """
     pairs = [(n, m) for n in range(1, 11) for m in range(1, 11)] + [(n, 1) for n in range(11, 100)]
     pairs += [(1, n) for n in range(11, 100)]

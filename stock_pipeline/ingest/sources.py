@@ -1,4 +1,4 @@
-"""One source object on its way into a table: what is known of it, what of it goes on record, and its receipt."""
+"""One source object during its ingest: what is known about it, its rejected records, and its receipt."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from stock_pipeline.schemas import RECORDED, Reason, Table
 
 @dataclass
 class SourceObject:
-    """One source object, read and judged, on its way into a table.
+    """One source object, read and cleaned, before and during its merge.
 
     `cleaned` is None when the object was refused (`refused` says why) or was gone before it could be read (`info` then
-    has no ETag). `held` is how many bytes of text are kept in memory with it, for the record of what is not stored. The
-    rest is filled in by the merge: how many rows met each outcome, how many rows each partition got, and
-    what is told of conflicts and replaced values; `earlier` are records of conflicts of calls that were stopped.
+    has no ETag). `held` is how many bytes of text stay in memory with it, for the records of rows that are not stored.
+    The merge fills in the rest: how many rows had each outcome, how many rows each partition got, and the report on
+    conflicts and replaced values. `earlier` are records of conflicts from calls that were stopped.
     """
 
     info: ObjectInfo
@@ -45,7 +45,7 @@ class SourceObject:
 
 
 def records_of(source: SourceObject) -> pa.Table:
-    """What goes on record of a source (schema RECORDED): rows that are not stored, and rows stored without a value."""
+    """The records of a source (schema RECORDED): rows that are not stored, and rows stored without a value."""
     if (cleaned := source.cleaned) is None:
         row = {"line": 0, "reason": Reason.FILE_REFUSED.value, "detail": source.refused, "stored": False}
         return pa.Table.from_pylist([row], RECORDED)

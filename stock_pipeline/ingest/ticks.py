@@ -1,7 +1,7 @@
-"""Tick objects into history and the latest snapshot: parse → clean → merge; returns a receipt a source.
+"""Tick objects into history and the latest snapshot: parse → clean → merge. Returns a receipt for each source.
 
-History first, then what takes trades back, then the snapshot: whoever is stopped in between delivers again, and all
-merges ignore what they have.
+The order is history, then cancels and corrections, then the snapshot. After a stop in between, the objects are
+delivered again, and the merges ignore rows that they have.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from stock_pipeline.staging.reader import each_raw_object
 
 MAX_BYTES = 1024 * MIB
 GROUP_BYTES = 128 * MIB
-"""Objects are merged together up to so many bytes (unpacked), whatever their number."""
+"""Objects are merged together up to this many bytes (unpacked), whatever their number."""
 
 _READERS = 16
 
@@ -51,13 +51,14 @@ def ingest_ticks(
     on_progress: Progress | None = None,
     go_on: Callable[[], bool] = lambda: True,
 ) -> list[Receipt]:
-    """Bring raw objects of ticks into `stream_prices_history` and `latest_prices`; one receipt a key, in their order.
+    """Bring raw objects of ticks into `stream_prices_history` and `latest_prices`. Returns one receipt for each key, in
+    their order.
 
     `bucket_minutes` is the length of a history object in event time; it must divide a day. A tick further than
-    `max_skew` ahead of `now` (UTC) is rejected. `on_progress` is called with (sources done, sources in all). `go_on` is
-    asked before each further group of objects, and within a group before each further history object: once it says no,
-    the receipts of what is done are returned, and they are fewer than the keys. What is committed stays; the next call
-    goes on.
+    `max_skew` ahead of `now` (UTC) is rejected. `on_progress` is called with (sources done, number of sources). `go_on`
+    is called before each further group of objects, and within a group before each further history object. When it
+    returns False, only the receipts of finished objects are returned, fewer than the keys. Committed rows stay, and the
+    next call goes on.
 
     An object that is refused, or that does not exist, gives a receipt that says so; the others are ingested. Raises
     StoreUnavailable or MergeContention when the work could not be done: calling again with the same keys is safe.
@@ -68,7 +69,7 @@ def ingest_ticks(
         done = _ingest_group(group, lake, bucket_minutes, max_skew, now, go_on)
         receipts += done
         stopped = len(done) < len(group)
-        del group  # else the next one is read while this one is still held
+        del group  # otherwise the next one is read while this one is still in memory
         if on_progress:
             on_progress(len(receipts), len(keys))
         if stopped or not go_on():
@@ -85,7 +86,9 @@ class Options(TypedDict):
 
 
 def options_of(settings: Settings) -> Options:
-    """What the settings say to `ingest_ticks`, in one place: all consumers must put a tick into the same object."""
+    """The arguments of `ingest_ticks` from the settings, in one place, because all consumers must put a tick into the
+    same object.
+    """
     return {
         "bucket_minutes": settings.tick_bucket_minutes,
         "max_skew": timedelta(seconds=settings.max_clock_skew_seconds),
@@ -95,7 +98,7 @@ def options_of(settings: Settings) -> Options:
 
 @dataclass(frozen=True)
 class _Raw:
-    """An object of ticks, unpacked, or the reason why it is refused."""
+    """An object of ticks, unpacked, or the reason for its refusal."""
 
     info: ObjectInfo
     text: Unpacked
@@ -116,7 +119,7 @@ def _read(keys: Sequence[str], staging: ObjectStore, max_bytes: int, now: dateti
     for raw in each_raw_object(keys, staging, unpacked, refused, max_bytes=max_bytes, readers=_READERS, now=now):
         group.append(raw)
         size += len(raw.text.data)
-        del raw  # a group that is done is let go before the next object is read
+        del raw  # free a finished group before the next object is read
         if size >= GROUP_BYTES:
             yield group
             group, size = [], 0
@@ -155,7 +158,7 @@ def _ingest_group(
 def _merge_corrections(
     sources: Sequence[SourceObject], corrections: pa.Table, owners: Codes, lake: ObjectStore
 ) -> None:
-    """Put cancels and corrections into their table; of a corrected trade, history's row is what its receipt counts."""
+    """Put cancels and corrections into their table. The receipt counts a corrected trade by its row in history."""
     codes, names = by_session(corrections)
     for at, name in enumerate(names):
         mine = np.flatnonzero(codes == at)
@@ -169,7 +172,7 @@ def _merge_corrections(
 
 
 def _own(incoming: pa.Table, lake: ObjectStore, name: str) -> list[int]:
-    """The first rows of their keys that this very ingest has stored, at an attempt whose reply was lost."""
+    """The first rows of their keys that this same ingest has stored before, at an attempt whose reply was lost."""
     told = ("symbol", "reference", "event_id", "source", "etl_loading_ts")
     stored = read_partition(lake, TRADE_CORRECTIONS, name)
     there = set() if stored is None else set(zip(*(stored[column].to_pylist() for column in told), strict=True))

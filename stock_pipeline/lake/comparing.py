@@ -14,7 +14,7 @@ Places = npt.NDArray[np.int32] | Ints
 
 
 def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The column as values, where it is a dictionary."""
+    """The column with its values in place of dictionary codes, if it has these."""
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
@@ -25,7 +25,7 @@ def as_mask(column: pa.ChunkedArray) -> Bools:
 
 
 def same_at(one: pa.Table, at: Places, other: pa.Table, there: Places, columns: tuple[str, ...]) -> Bools:
-    """Whether the rows at some places of one table equal those at some places of another."""
+    """Whether rows of one table equal rows of another, both given by their positions."""
     return same(one.select(columns).take(at), other.select(columns).take(there), columns)
 
 
@@ -43,7 +43,7 @@ def same(one: pa.Table, other: pa.Table, columns: tuple[str, ...]) -> Bools:
 
 
 def differences(conflicting: pa.Table, rows: pa.Table, table: Table) -> pa.ChunkedArray:
-    """In words, row by row, how `rows` differ from `conflicting`: `close 10.5 stored, 11.0 given; volume …`."""
+    """For each row, in words, how `rows` differ from `conflicting`: `close 10.5 stored, 11.0 given; volume …`."""
     parts = []
     for name in table.values:
         there, here = (_text(t.column(name)) for t in (conflicting, rows))

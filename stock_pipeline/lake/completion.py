@@ -1,10 +1,10 @@
-"""Rows of one key that know different parts of it: which agree, and the row that they make together.
+"""Rows of one key that have different parts of its values: which rows agree, and the complete row that they make.
 
-Null says that a row does not know a value. Two rows agree when no value column holds different values in both, and what
-they make together keeps the table's `bounds` (no low above a high). A row
-that agrees and knows a value that is missing completes the row of its key (UPDATED), one that agrees and knows nothing
-more adds nothing (DUPLICATE), and one that does not agree is left out whole (CONFLICT). So rows that agree with each
-other make the same row in any order.
+Null means that a row does not know a value. Two rows agree when no value column has different values in them, and when
+the row that they make keeps the table's `bounds` (no low above a high). There are three outcomes. A row that agrees and
+has a missing value completes the row of its key (UPDATED). A row that agrees and has nothing new adds nothing
+(DUPLICATE). A row that does not agree is left out whole (CONFLICT). So rows that agree with each other make the same
+row in any order.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from stock_pipeline.schemas import Table
 
 @dataclass(frozen=True)
 class Completed:
-    """The rows of some keys after others were let into them, and what became of these.
+    """The rows of some keys after other rows were merged into them, and what became of the other rows.
 
-    `rows` has a row a key, those of `changed` with the provenance of the row that completed them last; `outcome` (int8,
-    values of `Outcome`) an entry for each row that was let in.
+    `rows` has one row for each key. Those in `changed` have the provenance of the row that completed them last.
+    `outcome` (int8, values of `Outcome`) has an entry for each of the other rows.
     """
 
     rows: pa.Table
@@ -36,10 +36,10 @@ class Completed:
 
 
 def complete(held: pa.Table, others: pa.Table, owner: Ints, table: Table) -> Completed:
-    """Let `others` into the rows that hold their keys, one after the other: row i into row `owner[i]` of `held`.
+    """Merge `others` into the rows that hold their keys, one after the other: row i into row `owner[i]` of `held`.
 
-    Each round lets in the first row of each key that adds something. That fills a null, so there are no more rounds
-    than the table has columns that may be null.
+    Each round merges the first row of each key that adds something. This fills a null, so there are no more rounds than
+    the table has nullable columns.
     """
     outcome = np.zeros(others.num_rows, np.int8)
     changed = np.zeros(held.num_rows, bool)
@@ -55,12 +55,12 @@ def complete(held: pa.Table, others: pa.Table, owner: Ints, table: Table) -> Com
         held = _filled(held, owners, others.take(first), table)
         until = np.full(held.num_rows, others.num_rows)
         until[owners] = first
-        left = left[left > until[owner[left]]]  # those behind a row that was let in are judged again
+        left = left[left > until[owner[left]]]  # rows after one that was merged are judged again
     return Completed(held, changed, outcome)
 
 
 def nothing(like: pa.Table) -> Completed:
-    """What `complete` gives for no rows."""
+    """The result of `complete` for no rows."""
     return Completed(like.slice(0, 0), np.zeros(0, bool), np.zeros(0, np.int8))
 
 
@@ -70,7 +70,7 @@ def agreeing(one: pa.Table, other: pa.Table, table: Table) -> Bools:
 
 
 def _compared(there: pa.Table, here: pa.Table, table: Table) -> tuple[Bools, Bools]:
-    """Row by row, whether the two agree, and whether the second knows what the first does not."""
+    """For each row, whether the two agree, and whether the second has values that the first lacks."""
     agree, add = np.ones(there.num_rows, bool), np.zeros(there.num_rows, bool)
     for name in table.values:
         a, b = (plain(rows.column(name)) for rows in (there, here))
@@ -84,7 +84,7 @@ def _compared(there: pa.Table, here: pa.Table, table: Table) -> tuple[Bools, Boo
 
 
 def _filled(held: pa.Table, owners: Ints, rows: pa.Table, table: Table) -> pa.Table:
-    """`held` with the values of `rows` (one for each of `owners`) where it has none, and their provenance."""
+    """`held` with its nulls filled from `rows` (one for each of `owners`), and with the provenance of these."""
     if not len(owners):
         return held
     place = np.zeros(held.num_rows, np.int64)

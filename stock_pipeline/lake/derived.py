@@ -1,7 +1,7 @@
 """Tables that are computed from another table: a partition is replaced whole whenever its input has changed.
 
-A derived table has `keep="replace"`. Its objects hold nothing that cannot be computed again, so they need no merge: the
-footer of each says from which version of the input it was computed, and a commit under compare-and-swap replaces it.
+A derived table has `keep="replace"`. Everything in its objects can be computed again, so they need no merge. The footer
+of each object says from which version of the input it was computed, and a commit under compare-and-swap replaces it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from stock_pipeline.lake.projection import version_of
 from stock_pipeline.schemas import Table
 
 INPUT_ETAG = "input_etag"
-"""Under this name the footer of a derived object holds the ETag of the object that it was computed from."""
+"""The footer key of a derived object for the ETag of the object that it was computed from."""
 
 
 def derive(
@@ -27,10 +27,10 @@ def derive(
     """Compute a partition of `derived` from the same partition of the table `of`, unless it is up to date.
 
     `compute` takes the input's rows and returns rows in the schema and the order (`sort`) of `derived`. Returns whether
-    anything was written. Workers may call this side by side: the one that computed from the newest input wins, and
-    calling it again is safe.
+    anything was written. Several workers may call this at the same time: the result from the newest input wins. Calling
+    it again is safe.
 
-    Raises ObjectNotFound when the input has no such partition, ValueError when `derived` is no derived table or the
+    Raises ObjectNotFound when the input has no such partition, ValueError when `derived` is not a derived table or the
     rows have another schema, NewerSchema when a newer version computed the partition, MergeContention when others were
     faster at every try, and StoreUnavailable.
     """
@@ -38,7 +38,7 @@ def derive(
         raise ValueError(f'{derived.name} keeps the {derived.keep}; a derived table has keep="replace"')
     target = partition_key(derived, partition)
     for _ in attempts(target):  # pragma: no branch - it ends by raising
-        # The stored version first: what is computed then is at least as new as what it replaces.
+        # The stored version is read first, so the new result is at least as new as the one it replaces.
         stored, computed_from = _stored(store, derived, target)
         origin = partition_key(of, partition)
         source = store.get(origin)
@@ -55,7 +55,7 @@ def derive(
 def _stored(store: ObjectStore, derived: Table, key: str) -> tuple[str | None, str | None]:
     """The ETag of a derived object, and that of the input that it was computed from; (None, None) without an object.
 
-    What an older version of the schema computed is computed anew: then the second is None, too.
+    If an older version of the schema computed it, the second is None too, and so it is computed again.
     """
     try:
         found = store.get(key)

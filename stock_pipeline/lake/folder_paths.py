@@ -1,14 +1,13 @@
-"""Which file of a folder holds the object of a key, and back: any key, and no two of them the same file.
+"""The file of a folder for each key, and the key for each file. Every key has its own file.
 
-Ordinary keys stay what they are: `price_by_date/year=2024/prices.parquet`. A key is split at its slashes, and each part
+Ordinary keys stay as they are: `price_by_date/year=2024/prices.parquet`. A key is split at its slashes, and each part
 becomes a name:
 
-- What is not a letter of ASCII, a digit, or one of `-_=+,@~ .` is written as %XX, so no name means anything else to a
-  file system.
+- ASCII letters, digits and `-_=+,@~ .` stay. Every other character is written as %XX, so that no name has a special
+  meaning for a file system.
 - S3 may hold `a` and `a/b`; no folder may hold a file and a folder of one name. So the name of a file has a dot or ends
   in `%`, and the name of a folder does neither.
-- A name that would be longer than a file system takes goes on in a folder below, and ends in `%+`. An empty part is
-  `%-`.
+- A name that is too long for a file system ends in `%+`, and goes on in a folder below. An empty part is `%-`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from urllib.parse import quote, unquote
 
 _PLAIN = "-_=+,@~ "
 _LONGEST = 200
-"""Characters of a name; file systems take 255 bytes."""
+"""The most characters of a name; file systems allow 255 bytes."""
 
 _FILE, _GOES_ON, _EMPTY = "%", "%+", "%-"
 
@@ -40,7 +39,7 @@ def folder_of(prefix: str) -> str:
 
 
 def key_of(path: str) -> str | None:
-    """The key whose object is in a file, or None when it is no file of the store."""
+    """The key whose object is in a file, or None when the file does not belong to the store."""
     *folders, name = path.split("/")
     parts, begun = list[str](), ""
     for folder in folders:
@@ -60,6 +59,6 @@ def _folder(part: str) -> str:
 
 
 def _pieces(part: str) -> list[str]:
-    """A part of a key in names short enough, without any dot."""
+    """A part of a key as file names that are short enough, without dots."""
     name = quote(part, safe=_PLAIN).replace(".", "%2E")
     return [name[at : at + _LONGEST] for at in range(0, len(name), _LONGEST)]

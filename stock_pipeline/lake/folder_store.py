@@ -1,10 +1,10 @@
 """An object store in a folder of one machine: a lake without AWS.
 
-How a key becomes a path, and back, is in folder_paths.py. A file that somebody copied into the folder is an object,
-too, if its path is that of a key.
+folder_paths.py turns keys into paths and back. A file that somebody copied into the folder is an object too, if its
+path is that of a key.
 """
 
-# ruff: noqa: PTH103, PTH104, PTH108, PTH118, PTH120, PTH123 - pathlib takes longer than what it does here
+# ruff: noqa: PTH103, PTH104, PTH108, PTH118, PTH120, PTH123 - here pathlib would take longer than the work itself
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from stock_pipeline.lake.folder_paths import folder_of, key_of, path_of
 from stock_pipeline.lake.object_store import ObjectInfo, StoredObject, check_condition, check_key, too_large
 
 _OWN = ".store"
-"""The folder of locks and unfinished files: no key becomes a path that begins with a dot."""
+"""The folder for locks and unfinished files. No key has a path that begins with a dot."""
 
 _LOCKS = 64
 _SETTLED = 2.0
-"""A file so many seconds old is told from any later one by its time; of a younger one the content is read again."""
+"""A file this many seconds old is recognized by its time. The content of a younger file is read again."""
 
 
 class FolderStore:
-    """An ObjectStore in a folder, which is made when it is first written to.
+    """An ObjectStore in a folder. The first put makes the folder.
 
-    Safe to share between threads, and between processes of one machine. A put is whole, and on the disk before it
-    returns: the file is written aside, synced and renamed. Conditions are checked and files renamed under a lock, which
-    the system takes from a process that dies. An ETag is the MD5 of the content, as in S3. The file system must tell
-    upper from lower case.
+    Safe to share between threads, and between processes of one machine. A put is atomic, and on the disk before it
+    returns: the data is written to a temporary file, synced and renamed. Conditions are checked and files renamed under
+    a lock; the system frees the lock of a process that dies. An ETag is the MD5 of the content, as in S3. The file
+    system must be case-sensitive.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -89,18 +89,18 @@ class FolderStore:
             yield _info(key, self._listed(key, status), status)
 
     def version(self, status: os.stat_result) -> str | None:  # noqa: ARG002 - for a store that need not hash
-        """The ETag of a file, if its status tells it; None has the content hashed."""
+        """The ETag of a file, if its status is enough to know it. None means that the content must be hashed."""
         return None
 
     def sync(self, number: int) -> None:
-        """Have what was written to an open file or folder on the disk."""
+        """Bring what was written to an open file or folder onto the disk."""
         os.fsync(number)
 
     def _path(self, key: str) -> str:
         return os.path.join(self._folder, path_of(key))
 
     def _there(self, key: str) -> str | None:
-        """The ETag of what is there now, from its content."""
+        """The ETag of the present content."""
         try:
             with self._opened(key) as file:
                 return self._etag(file, os.fstat(file.fileno()))
@@ -108,7 +108,7 @@ class FolderStore:
             return None
 
     def _listed(self, key: str, status: os.stat_result) -> str:
-        """The ETag of a file in a listing; of one that stayed the same it is remembered."""
+        """The ETag of a file in a listing. It is remembered for a file that has not changed."""
         identity = (status.st_ino, status.st_size, status.st_mtime_ns)
         known = self._known.get(key)
         if known and known[0] == identity:
@@ -133,9 +133,11 @@ class FolderStore:
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
-        """Alone, among all threads and processes, with the keys that share a lock."""
+        """Hold the lock of a key: no other thread or process works on the keys that share it."""
         with open(os.path.join(self._own, f"lock-{crc32(key.encode()) % _LOCKS}"), "ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # of this opening of the file, so that it holds between threads, too
+            fcntl.flock(
+                file, fcntl.LOCK_EX
+            )  # each opening of the file has its own lock, so that it also works between threads
             yield
 
     def _sync_folder(self, folder: str) -> None:

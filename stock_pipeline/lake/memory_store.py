@@ -1,4 +1,4 @@
-"""An object store in memory, for tests, for scratch work, and for a table that is built before anybody may see it."""
+"""An object store in memory: for tests, for scratch work, and for a table that nobody may see before it is complete."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from stock_pipeline.lake.object_store import ObjectInfo, StoredObject, check_con
 
 
 class MemoryStore:
-    """An ObjectStore that answers as S3 does. Safe to share between threads; gone with its process.
+    """An ObjectStore that answers like S3. Safe to share between threads. Its objects end with the process.
 
-    `clock` gives the time at which an object is written (UTC). `objects` is what the store holds, by key.
+    `clock` gives the time at which an object is written (UTC). `objects` holds the objects by key.
     """
 
     def __init__(self, bucket: str = "memory", *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:

@@ -2,8 +2,8 @@
 
 No I/O: the compare-and-swap around a merge is in `lake`.
 
-The cost is a few passes over integer arrays: the key of a row is one integer (see `packing`), and a lookup array
-indexed by it answers "is this key stored, and where?" without hashing or comparing strings row by row.
+The cost is a few passes over integer arrays. The key of a row is one integer (see `packing`). A lookup array indexed by
+it answers "is this key stored, and where?" without hashing or comparing strings row by row.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ Outcomes = npt.NDArray[np.int8]
 Places = npt.NDArray[np.int32]
 
 _LEADING = 2
-"""So many columns of an order are compared for all rows, and the others for those rows alone that they leave equal."""
+"""How many columns of an order are compared for all rows. The others are compared only for rows that are equal so far.
+"""
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,11 @@ class Merged:
     """The result of a merge.
 
     `sorted` is the whole partition after the merge, or None when nothing changes. `outcome` (int8, values of `Outcome`)
-    has one entry a row of the incoming table. `conflicts` are the places of the incoming rows that are a conflict or a
-    replacement, and row i of `conflicting` is the row that the incoming row `conflicts[i]` met. `own` marks the
-    incoming rows whose key an earlier attempt of the same ingest has stored. `agreed` marks those that a row of another
-    source is equal to, where there are conflicts to hold that against. `met` are the rows that hold the keys of those
-    incoming rows which were not inserted, as the partition has them (none where the greatest stays).
+    has one entry a row of the incoming table. `conflicts` are the positions of the incoming rows that are a conflict or
+    a replacement. Row i of `conflicting` is the row that held the key of the incoming row `conflicts[i]`. `own` marks
+    the incoming rows whose key an earlier attempt of the same ingest has stored. `agreed` marks incoming rows that are
+    equal to a stored row of another source; it is filled only when there are conflicts. `met` has, for the incoming
+    rows that were not inserted, the rows of the partition that hold their keys (none where the greatest stays).
     """
 
     sorted: Sorted | None
@@ -59,30 +60,30 @@ class Merged:
 
 @dataclass(frozen=True)
 class _Places:
-    """Of each incoming row: the first incoming row of its key, and the stored row of its key (-1 for none)."""
+    """For each incoming row: the first incoming row of its key, and the stored row of its key (-1 for none)."""
 
     first: Places
     stored: Places
 
 
 def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replace: bool = False) -> Merged:
-    """Merge incoming rows into a partition's rows, the first of each key staying.
+    """Merge incoming rows into a partition's rows. The first row of each key stays.
 
     Both tables have the table's schema; `existing` holds each key once. A row whose key is taken adds nothing to the
-    row that holds it (DUPLICATE), completes it (UPDATED), or holds other values (CONFLICT); `completion` says which.
-    With `replace` a stored row of other values gives way (REPLACED) to the first incoming row of its key, as it came;
-    among the incoming rows themselves the first still wins.
+    row that holds it (DUPLICATE), completes it (UPDATED), or has other values (CONFLICT); `completion` says which. With
+    `replace` the first incoming row of a key, unchanged, replaces a stored row with other values (REPLACED). Among the
+    incoming rows themselves the first still wins.
 
-    A stored row with the very provenance of an incoming one (source and etl_loading_ts) was stored by an earlier
+    A stored row with the same provenance as an incoming one (source and etl_loading_ts) was stored by an earlier
     attempt of the same ingest whose reply was lost. The first row of its key is counted as INSERTED, and all rows of
-    that key are `own`: who still knows their outcome at that attempt knows it better.
+    that key are `own`: a caller that still has their outcome from that attempt must use that one.
 
-    Views (see `views`) are renewed by whatever came, whoever holds the key; a row that adds nothing else, and renews
-    the values of one, is UPDATED. The row keeps its provenance.
+    Every incoming row renews the views (see `views`) of its key, whichever row holds the key. A row that changes the
+    values of a view, and adds nothing else, is UPDATED. The stored row keeps its provenance.
 
-    A table that keeps the greatest has no conflicts: of all rows of a key the one with the greatest `order` columns
-    stays (INSERTED if it is an incoming one). Every other is a DUPLICATE, or UPDATED where it equals that one in these
-    columns and completes it.
+    A table that keeps the greatest has no conflicts. The row of a key with the greatest `order` columns stays (INSERTED
+    if it is an incoming one). Every other row is a DUPLICATE, or UPDATED if it equals that row in these columns and
+    completes it.
     """
     existing = table.schema.empty_table() if existing is None else existing
     if table.keep == "greatest":
@@ -124,7 +125,7 @@ def _placed(existing: pa.Table, incoming: pa.Table, table: Table) -> _Places:
 def _judged(
     existing: pa.Table, incoming: pa.Table, table: Table, places: _Places, replace: bool
 ) -> tuple[Outcomes, Ints]:
-    """The outcome of each row that is new, equals the row that holds its key, or takes its place; and the others."""
+    """The outcomes of rows that are new, equal the row of their key, or replace it; and the rows that are left."""
     first, stored = places.first, places.stored
     outcome = np.full(len(first), Outcome.INSERTED, np.int8)
     taken = np.flatnonzero(stored >= 0)
@@ -133,7 +134,7 @@ def _judged(
     if replace:
         leads = others[first[others] == others]
         outcome[leads[~agreeing(existing.take(stored[leads]), incoming.take(leads), table)]] = Outcome.REPLACED
-    # Rows behind the first of their key are judged against that one where it is the one that stays.
+    # Later rows of a key are compared with its first row, where the first row stays.
     gave_way = outcome[first] == Outcome.REPLACED
     behind = np.flatnonzero((first != np.arange(len(first))) & ((stored < 0) | gave_way))
     outcome[behind] = Outcome.DUPLICATE
@@ -144,10 +145,10 @@ def _judged(
 def _let_in(
     existing: pa.Table, incoming: pa.Table, table: Table, places: _Places, outcome: Outcomes, others: Ints
 ) -> tuple[Completed, Ints, Ints]:
-    """What becomes of rows that differ from the row that holds their key, in their order.
+    """The outcomes of rows that differ from the row that holds their key, in their order.
 
-    Besides: whose key each has, as an index into the rows that hold the keys; and where those that changed are among
-    the existing and the incoming rows.
+    Also: for each row the row that holds its key, as an index; and the positions of the changed rows among the existing
+    and the incoming rows.
     """
     if not len(others):
         none = np.zeros(0, np.int64)
@@ -164,8 +165,8 @@ def _let_in(
 def _renewals(
     existing: pa.Table, incoming: pa.Table, table: Table, places: _Places, outcome: Outcomes
 ) -> list[Renewal]:
-    """The views that rows take from others of their key, and UPDATED as the outcome of those that gave them."""
-    if not table.views:
+    """The views that rows take from other rows of their key. Rows that gave one have the outcome UPDATED."""
+    if not table.views or (outcome == Outcome.INSERTED).all():
         return []
     replaced = outcome == Outcome.REPLACED
     gave_way = replaced[places.first]
@@ -184,14 +185,14 @@ def _renewals(
 def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Merged:
     both = pa.concat_tables([existing, incoming])
     keys, span = pack(both, table.key, ordered=False)
-    # What tells most rows apart: the columns before the first that is rarely needed, or is a text.
+    # The columns that decide for most rows: those before the first column that is rarely needed, or is a text.
     lead, ties = table.order[:_LEADING], table.order[_LEADING:]
     leads, _ = pack(both, lead)
     greatest = np.full(span, -1, np.int64)
     np.maximum.at(greatest, keys, leads)
     leads_its_key = leads == greatest[keys]
     leading = np.flatnonzero(leads_its_key)
-    # Few rows are left. Most lead their key alone; of the others the last in the order of the remaining columns stays,
+    # Few rows are left. Most of them have no equal; of the others the last in the order of the remaining columns stays,
     # an existing row before its equal.
     few, key_of = both.filter(booleans(leads_its_key)), keys[leading]
     stays = np.bincount(key_of)[key_of] == 1
@@ -225,7 +226,7 @@ def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Mer
 def _conflicting(
     existing: pa.Table, stored: Places, outcome: Outcomes, others: Ints, holders: pa.Table
 ) -> tuple[Ints, pa.Table]:
-    """The rows that conflict or replace, and the row that each met: `holders` are those that `others` met."""
+    """The rows that conflict or replace, and the row that held the key of each: for `others` these are `holders`."""
     conflicting = np.flatnonzero(outcome[others] == Outcome.CONFLICT)
     replacing = np.flatnonzero(outcome == Outcome.REPLACED)
     conflicts = np.concatenate([replacing, others[conflicting]])
@@ -235,12 +236,12 @@ def _conflicting(
 
 
 def _own(existing: pa.Table, incoming: pa.Table, table: Table, outcome: Outcomes, places: _Places) -> Bools:
-    """The rows whose key holds what this very ingest stored: the row has the provenance of one of theirs."""
+    """The rows whose key this same ingest has stored already: the stored row has the provenance of one of them."""
     own = np.zeros(len(outcome), bool)
     if not table.provenance:
         return own
     at = np.flatnonzero((outcome == Outcome.DUPLICATE) & (places.stored >= 0))
-    for name in reversed(table.provenance):  # most differ in time already
+    for name in reversed(table.provenance):  # most rows differ in their time, so it is compared first
         at = at[same_at(existing, places.stored[at], incoming, at, (name,))]
     if len(at):
         own[places.first[at]] = True
@@ -249,7 +250,7 @@ def _own(existing: pa.Table, incoming: pa.Table, table: Table, outcome: Outcomes
 
 
 def _agreed(existing: pa.Table, incoming: pa.Table, table: Table, outcome: Outcomes, stored: Places) -> Bools:
-    """The rows that say what a stored row of another source says."""
+    """The rows that are equal to a stored row of another source."""
     agreed = np.zeros(len(outcome), bool)
     at = np.flatnonzero((stored >= 0) & ((outcome == Outcome.DUPLICATE) | (outcome == Outcome.UPDATED)))
     agreed[at[~same_at(existing, stored[at], incoming, at, table.provenance[:1])]] = True
@@ -259,7 +260,7 @@ def _agreed(existing: pa.Table, incoming: pa.Table, table: Table, outcome: Outco
 def _sorted(
     parts: list[pa.Table], table: Table, keep: Bools, completed: Completed, base: Ints, found: Sequence[Renewal] = ()
 ) -> Sorted:
-    """The rows to keep in the order of the table's columns; those at `base` as they were completed, views renewed."""
+    """The rows to keep, in the order of the table's columns. Those at `base` are completed, and views are renewed."""
     rows = pa.concat_tables([*parts, completed.rows.filter(booleans(completed.changed))])
     place = np.arange(len(keep))
     place[base] = np.arange(len(keep), rows.num_rows)

@@ -1,7 +1,7 @@
-"""What the pipeline needs of a bucket: get, conditional put, list. The one seam that tests replace; no S3 in here.
+"""What the pipeline needs from a bucket: get, conditional put, list. Tests replace this one interface. No S3 in here.
 
-What works on a store imports this. The stores themselves are `MemoryStore`, `FolderStore`, `OverlayStore` (beside this
-module) and `S3Store` (aws/s3.py, which brings boto3 with it). They behave alike: one contract test holds them all.
+Code that works on a store imports this module. The stores are `MemoryStore`, `FolderStore`, `OverlayStore` (beside this
+module) and `S3Store` (aws/s3.py, which imports boto3). They behave alike: one contract test runs for all of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from stock_pipeline.settings import MIB
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """What a listing says of an object. `etag` is without quotes, `size` in bytes, `modified` in UTC."""
+    """An entry of a listing. `etag` is without quotes, `size` in bytes, `modified` in UTC."""
 
     key: str
     etag: str
@@ -27,30 +27,30 @@ class ObjectInfo:
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object's bytes, with what identifies them."""
+    """An object's bytes and their entry in a listing."""
 
     info: ObjectInfo
     data: bytes
 
 
 class ObjectStore(Protocol):
-    """A bucket. Keys are as S3 has them, never URL-encoded."""
+    """A bucket. Keys are plain S3 keys, never URL-encoded."""
 
     bucket: str
 
     def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
         """The object; raises ObjectNotFound, StoreUnavailable.
 
-        Raises ObjectTooLarge for an object of more than `max_bytes`, before any of it is in memory.
+        Raises ObjectTooLarge for an object of more than `max_bytes`, before its content is in memory.
         """
         ...
 
     def put(self, key: str, data: bytes, *, if_match: str | None = None, if_none_match: bool = False) -> str:
         """Write the object whole and return its new ETag.
 
-        With `if_match` only over that ETag, with `if_none_match` only where there is none; raises PreconditionFailed
-        when another writer came first, ObjectNotFound when there is nothing to match, and StoreUnavailable when the
-        effect is unknown.
+        With `if_match` it replaces only an object with that ETag. With `if_none_match` it writes only if there is no
+        object. Raises PreconditionFailed when another writer came first, ObjectNotFound when there is no object to
+        match, and StoreUnavailable when nobody knows whether it was written.
         """
         ...
 
@@ -60,7 +60,7 @@ class ObjectStore(Protocol):
 
 
 LONGEST_KEY = 1024
-"""Bytes of a key in UTF-8, as in S3."""
+"""The most bytes of a key in UTF-8, as in S3."""
 
 
 def too_large(bucket: str, info: ObjectInfo, max_bytes: int) -> ObjectTooLarge:
@@ -76,17 +76,19 @@ def too_large(bucket: str, info: ObjectInfo, max_bytes: int) -> ObjectTooLarge:
 
 
 def check_key(bucket: str, key: str) -> None:
-    """Raise StoreError for what S3 takes for no key."""
+    """Raise StoreError for a key that S3 does not accept."""
     try:
         size = len(key.encode())
     except UnicodeEncodeError:
         size = 0
     if not 0 < size <= LONGEST_KEY:
-        raise StoreError(key, f"{key!r} is no key in s3://{bucket}: a key is text of 1 to {LONGEST_KEY} bytes in UTF-8")
+        raise StoreError(
+            key, f"{key!r} is not a key in s3://{bucket}: a key is text of 1 to {LONGEST_KEY} bytes in UTF-8"
+        )
 
 
 def check_condition(bucket: str, key: str, there: str | None, if_match: str | None, *, if_none_match: bool) -> None:
-    """Raise what S3 answers to a conditional write over the ETag that is there, if it must not be made."""
+    """Raise S3's answer to a conditional write that must not be made, given the present ETag."""
     if if_match is not None and there is None:
         raise ObjectNotFound(key, f"s3://{bucket}/{key} does not exist")
     if (if_none_match and there is not None) or (if_match is not None and there != if_match):

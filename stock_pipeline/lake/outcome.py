@@ -11,5 +11,5 @@ class Outcome(IntEnum):
     INSERTED = 0
     DUPLICATE = 1
     CONFLICT = 2
-    REPLACED = 3  # stored, in the place of a row with other values
-    UPDATED = 4  # it knew values that the row of its key lacked: they are stored, and the row is complete
+    REPLACED = 3  # stored instead of a row with other values
+    UPDATED = 4  # it had values that the row of its key lacked: these are stored now

@@ -1,4 +1,4 @@
-"""An object store laid over another: work that reads and writes the lake, and keeps some objects from its readers."""
+"""An object store on top of another, for work on the lake that its readers must not see yet."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObje
 
 
 class OverlayStore:
-    """An ObjectStore in which some keys are those of the store above, and all others those of the store below.
+    """An ObjectStore in which some keys are in the store above, and all others in the store below.
 
-    What the store below holds under the keys of the one above cannot be seen, nor written. Safe to share between
+    Objects of the store below under the keys of the store above are neither seen nor written. Safe to share between
     threads if both stores are.
     """
 

@@ -1,7 +1,7 @@
 """Columns of a key → dense integers, and the order of rows by them.
 
-Every key column becomes dense integer codes (a symbol its rank, a date its offset in days), and the codes of a row are
-packed into one integer. Where the packed range would be far larger than the number of rows, it is made dense first.
+Every key column becomes dense integer codes: a symbol becomes its rank, a date its offset in days. The codes of a row
+are packed into one integer. If the packed range would be far larger than the number of rows, it is made dense first.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from stock_pipeline.arrow import Ints, as_numpy, concatenated, truths, valid
 from stock_pipeline.lake.hashing import factorize
 
 _DENSE_SLACK = 16
-"""A lookup array may be this many times longer than the rows it serves; beyond, keys are made dense by sorting."""
+"""A lookup array may be this many times longer than its rows. Beyond that, keys are made dense by sorting."""
 
 
 def packed_keys(existing: pa.Table, incoming: pa.Table, columns: tuple[str, ...]) -> tuple[Ints, Ints, int]:
-    """The key of each row as one integer in [0, span), equal keys having equal integers in both tables."""
+    """The key of each row as one integer in [0, span). Equal keys have equal integers in both tables."""
     rows = existing.num_rows
     both = pa.concat_tables([existing.select(columns), incoming.select(columns)])
     packed, span = pack(both, columns, ordered=False)
@@ -29,17 +29,17 @@ def packed_keys(existing: pa.Table, incoming: pa.Table, columns: tuple[str, ...]
 
 
 def pack(rows: pa.Table, columns: tuple[str, ...], *, ordered: bool = True) -> tuple[Ints, int]:
-    """One integer in [0, span) a row, equal rows having equal integers, by these columns.
+    """One integer in [0, span) for each row. Rows that are equal in these columns have equal integers.
 
-    Null is allowed among numbers, where it is least, and among booleans, where it is as true.
+    Null is allowed in numbers, where it is least, and in booleans, where it counts as true.
 
     When `ordered`, sorting the integers sorts the rows: strings by their code points, dates and timestamps by time.
-    Without it strings are numbered as they come, which spares sorting a million of them.
+    Without it strings are numbered as they come, so that a million of them need not be sorted.
     """
     packed, span = np.zeros(rows.num_rows, np.int64), 1
     for name in columns:
         codes, distinct = ranks(rows.column(name), ordered)
-        if span * max(distinct, 1) >= 2**62:  # make room: no more codes than there are distinct prefixes and values
+        if span * max(distinct, 1) >= 2**62:  # make room: as many codes as there are distinct prefixes and values
             prefixes, packed = np.unique(packed, return_inverse=True)
             values, codes = np.unique(codes, return_inverse=True)
             span, distinct = len(prefixes), len(values)
@@ -50,14 +50,14 @@ def pack(rows: pa.Table, columns: tuple[str, ...], *, ordered: bool = True) -> t
 
 
 def ranks(column: pa.ChunkedArray, ordered: bool = True) -> tuple[Ints, int]:
-    """The rank of each value (unless `ordered`, any number of its own), and the number of ranks."""
+    """The rank of each value, and the number of ranks. Unless `ordered`, any distinct numbers will do."""
     if not len(column):
         return np.zeros(0, np.int64), 0
     if pa.types.is_string(column.type) and not ordered:
         return factorize(column)
     if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
         if not pa.types.is_dictionary(column.type):
-            # As one piece: encoded chunk by chunk, each would bring a dictionary of all the distinct values so far.
+            # As one piece: encoding chunk by chunk would give each chunk a dictionary of all distinct values so far.
             column = pa.chunked_array([column.combine_chunks().dictionary_encode()])
         encoded = column.unify_dictionaries()
         values = encoded.chunk(0).dictionary
@@ -76,7 +76,7 @@ def ranks(column: pa.ChunkedArray, ordered: bool = True) -> tuple[Ints, int]:
 
 
 def _ranks_with_nulls(column: pa.ChunkedArray) -> tuple[Ints, int]:
-    """The same of numbers or booleans of which some are missing: those rank lowest, but a missing boolean as true."""
+    """The same for numbers or booleans with nulls. Null ranks lowest, but as true among booleans."""
     there = valid(column)
     if not there.any():
         return np.zeros(len(column), np.int64), 1
@@ -91,10 +91,10 @@ def _ranks_with_nulls(column: pa.ChunkedArray) -> tuple[Ints, int]:
 
 
 def stable_order(packed: Ints, span: int) -> Ints:
-    """The order that sorts integers in [0, span), equal ones staying in their order.
+    """The order that sorts integers in [0, span). Equal ones keep their order.
 
-    With each row's place packed below its integer no two are equal, and they are sorted as they are, in vector
-    registers: a million in 5 ms, where a stable argsort takes 86 ms unless there are long runs in order.
+    Each row's position is packed below its integer, so that no two are equal, and numpy can sort the integers in vector
+    registers. A million take 5 ms; a stable argsort takes 86 ms unless there are long sorted runs.
     """
     places = max(len(packed) - 1, 0).bit_length()
     if span.bit_length() + places > 62:

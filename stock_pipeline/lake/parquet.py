@@ -1,7 +1,7 @@
 """Tables to Parquet bytes and back, with the layout that the queries want.
 
-Rows sorted, zstd, row groups of 128k rows and dictionaries only where values repeat: a query for one symbol then reads
-few row groups, and one symbol's prices do not pay for a dictionary that every value misses.
+Rows are sorted and compressed with zstd. Row groups have 128k rows, so a query for one symbol reads few of them. Only
+columns whose values repeat have dictionaries: in a column of prices a dictionary would cost time and save nothing.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from stock_pipeline.settings import MIB
 ROW_GROUP = 128 * 1024
 
 FEW = 500
-"""Fewer rows are not compressed: to set up a compressor for each column takes longer than all the rest."""
+"""Fewer rows are not compressed: setting up a compressor for each column would take longer than all the rest."""
 
 
 def encode(rows: pa.Table | Sorted, table: Table, metadata: dict[str, str] | None = None) -> bytes:
-    """The rows as one Parquet file; `metadata` goes into the footer, beside who wrote it."""
-    # A row group at a time: a copy of them all in their order would be the largest thing in memory.
+    """The rows as one Parquet file. `metadata` goes into the footer, beside the versions of the writer."""
+    # One row group at a time: a sorted copy of all rows would be the largest thing in memory.
     pieces = rows.pieces(ROW_GROUP) if isinstance(rows, Sorted) else [rows]
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
@@ -31,7 +31,7 @@ def encode(rows: pa.Table | Sorted, table: Table, metadata: dict[str, str] | Non
         compression="zstd" if rows.num_rows >= FEW else "none",
         use_dictionary=[n for n in (*table.dictionary, "date") if n in table.schema.names],
         sorting_columns=pq.SortingColumn.from_ordering(rows.schema, [(name, "ascending") for name in table.sort]),
-        store_schema=False,  # by it Arrow would read symbols as a dictionary, whose bounds it skips no row group by
+        store_schema=False,  # with it Arrow would read symbols as dictionaries, by which it cannot skip row groups
     ) as writer:
         for piece in pieces:
             writer.write_table(piece, row_group_size=ROW_GROUP)
@@ -44,8 +44,8 @@ def decode(
 ) -> pa.Table:
     """The rows of a stored object, projected on the table's schema (see `projection`); `key` names it in errors.
 
-    Raises SchemaMismatch when it cannot be read so, NewerSchema when it is read `to_write` it anew and that would drop
-    something, and pyarrow.ArrowInvalid when it is no Parquet file.
+    Raises SchemaMismatch when it does not fit the table, NewerSchema when it is read `to_write` it again and that would
+    drop something, and pyarrow.ArrowInvalid when it is not a Parquet file.
     """
     file = _opened(data, table)
     stored, names = file.schema_arrow, table.schema.names if columns is None else columns
@@ -53,16 +53,16 @@ def decode(
         check_readable(stored, _footer(file), table, names, key)
     if to_write:
         check_writable(stored, _footer(file), table, key)
-    # A small file without Arrow's threads: they help nothing there, and one of them may still hold the bytes when the
-    # interpreter ends at a Ctrl-C, which then aborts it.
+    # A small file is read without Arrow's threads: they do not help, and one of them may still hold the bytes when the
+    # interpreter ends after a Ctrl-C, which would abort it.
     rows = file.read(columns=[name for name in names if name in stored.names], use_threads=len(data) > MIB)
     return project(rows, table, names, key)
 
 
 def check(data: bytes, table: Table, key: str, *, to_write: bool = False) -> None:
-    """Raise what `decode` would raise of the columns of a stored object, without reading its rows.
+    """Raise what `decode` would raise for the columns of a stored object, without reading its rows.
 
-    `to_write` asks only whether another object may take its place.
+    `to_write` only checks whether another object may replace it.
     """
     file = pq.ParquetFile(pa.BufferReader(data))
     if to_write:

@@ -1,7 +1,8 @@
-"""Partition objects under compare-and-swap: read, merge, put back only if nobody else wrote in between.
+"""Partition objects under compare-and-swap: read, merge, and put back only if no other writer wrote in between.
 
-One PUT is the commit. A worker that dies before it leaves the partition as it was, one that dies after it leaves it
-merged, and a redelivered source finds its rows there and adds nothing. So no writer needs to delete, lock or compact.
+One PUT is the commit. If a worker dies before the PUT, the partition stays as it was. If it dies after the PUT, the
+partition is merged: the same source, delivered again, finds its rows there and adds nothing. So no writer needs to
+delete, lock or compact.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def read_version(
 ) -> tuple[pa.Table | None, str | None]:
     """A partition's rows and the ETag that `commit` must name; (None, None) when it has no object yet.
 
-    For who writes it anew: raises NewerSchema when that would drop what a newer version put there.
+    For callers that write the object again: raises NewerSchema when that would drop what a newer version put there.
     """
     return _read(store, table, partition, columns, to_write=True)
 
@@ -59,7 +60,7 @@ def _read(
 def partitions(store: ObjectStore, table: Table, within: str = "") -> list[str]:
     """The partitions of a table that have an object, in order: `["year=2023", "year=2024"]`.
 
-    Only those whose names begin with `within` are looked for.
+    Only names that begin with `within` are listed.
     """
     keys = (info.key for info in store.list(f"{table.prefix}{within}"))
     return [k.removeprefix(table.prefix).removesuffix(table.suffix) for k in keys if k.endswith(table.suffix)]
@@ -76,18 +77,18 @@ def merge_into_partition(
 ) -> Merged:
     """Merge rows into a partition object and commit it, trying again whenever another writer came first.
 
-    `before_commit` is called with what is about to be committed, at every try: what must be on record before stored
-    values give way is written there. Nothing is written when the merge changes nothing.
+    `before_commit` is called at every try, with the merge that is about to be committed. It records replaced values
+    before they are overwritten. Nothing is written when the merge changes nothing.
 
-    Raises MergeContention after `TRIES` lost races, StoreUnavailable when the store is, and NewerSchema when another
-    version wrote what this one would drop; running the same merge again is always safe.
+    Raises MergeContention after `TRIES` lost races, StoreUnavailable when the store cannot be reached, and NewerSchema
+    when this version would drop what a newer one wrote. Running the same merge again is always safe.
     """
     tried: Merged | None = None
     for _ in attempts(partition_key(table, partition)):  # pragma: no branch - it ends by raising
         existing, etag = read_version(store, table, partition)
         merged = merge(existing, incoming, table, replace=replace)
         if merged.sorted is None:
-            # Own rows are there: the reply to the try before was lost, not the race, and it did what it says.
+            # Own rows are there: the try before did not lose the race, only its reply was lost. Its outcomes hold.
             return tried if tried and merged.own.any() else merged
         if before_commit:
             before_commit(merged)
@@ -98,7 +99,7 @@ def merge_into_partition(
 
 
 def commit(store: ObjectStore, table: Table, partition: str, rows: pa.Table | Sorted, etag: str | None) -> bool:
-    """Put a partition's rows in the place of the version `etag` (None: where there is no object yet).
+    """Put a partition's rows over the version `etag` (None: there is no object yet).
 
     Returns whether it was done; False means that another writer came first.
     """
@@ -106,10 +107,12 @@ def commit(store: ObjectStore, table: Table, partition: str, rows: pa.Table | So
 
 
 def swap(store: ObjectStore, key: str, data: bytes, etag: str | None) -> bool:
-    """The one compare-and-swap: put `data` over the version `etag`, or where there is none; False when it lost."""
+    """The one compare-and-swap: put `data` over the version `etag`, or where there is no object. False when it lost the
+    race.
+    """
     try:
         store.put(key, data, if_match=etag, if_none_match=etag is None)
-    except (PreconditionFailed, ObjectNotFound):  # S3 answers 404 to If-Match when the object is gone
+    except (PreconditionFailed, ObjectNotFound):  # S3 answers If-Match with 404 when the object is gone
         return False
     return True
 
@@ -123,5 +126,5 @@ def attempts(key: str) -> Iterator[int]:
         yield attempt
         time.sleep(random.uniform(0, min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt)))
     raise MergeContention(
-        f"{key} was rewritten by others at each of {TRIES} tries; nothing is lost: run this again, with fewer writers"
+        f"{key} was rewritten by others at each of {TRIES} tries. Nothing is lost: run this again, with fewer writers"
     )

@@ -1,11 +1,11 @@
-"""Stored columns → the columns of a table, whatever version of its schema they were written by.
+"""Stored columns → the columns of a table, whichever version of its schema wrote them.
 
-A nullable column that is not stored reads as null, the order of columns does not matter, and a type that holds no more
-than the table's is cast to it. Anything else is an error that names the object: a column that every row needs is
-missing, or a value would have to be cut to fit. Columns that the table does not have are left unread; who would write
-the object anew, and so drop them, is refused.
+A nullable column that is not stored reads as null. The order of columns does not matter. A stored type whose values all
+fit into the table's type is cast to it. Anything else is an error that names the object: a required column is missing,
+or a value would have to be cut to fit. Columns that the table does not have are not read. A caller that would write the
+object again, and so drop them, is refused.
 
-The footer of each object says which version of its table's schema and of this package wrote it. Objects without that
+The footer of each object says which version of its table's schema and of this package wrote it. Objects without this
 were written before there was a second version.
 """
 
@@ -20,10 +20,10 @@ from stock_pipeline.errors import NewerSchema, SchemaMismatch
 from stock_pipeline.schemas import Column, Table
 
 SCHEMA_VERSION, WRITTEN_BY = "schema_version", "written_by"
-"""What the footer calls the version of the schema, and that of the package."""
+"""The footer keys for the version of the schema, and for the version of the package."""
 
 FIRST_VERSION = 1
-"""The schema of objects whose footer says none."""
+"""The version of objects whose footer has none."""
 
 _REMEDY = (
     "if that is a newer version than this, deploy it here, too; if not, restore the object from the bucket's versions, "
@@ -33,12 +33,12 @@ _UNITS = ("s", "ms", "us", "ns")
 
 
 def signature(table: Table) -> dict[str, str]:
-    """What the footer of an object says of who wrote it."""
+    """The footer's entries about the writer of the object."""
     return {SCHEMA_VERSION: str(table.version), WRITTEN_BY: f"stock-pipeline {__version__}"}
 
 
 def check_readable(stored: pa.Schema, footer: Mapping[str, str], table: Table, names: list[str], key: str) -> None:
-    """Raise SchemaMismatch unless these columns of a stored object can be read as those of the table."""
+    """Raise SchemaMismatch unless these columns of a stored object can be read as the columns of the table."""
     for name in names:
         column = table.column(name)
         at = stored.get_field_index(name)
@@ -57,7 +57,7 @@ def check_readable(stored: pa.Schema, footer: Mapping[str, str], table: Table, n
 
 
 def check_writable(stored: pa.Schema, footer: Mapping[str, str], table: Table, key: str) -> None:
-    """Raise NewerSchema when writing this object anew would drop what a newer version of the schema put into it."""
+    """Raise NewerSchema when writing this object again would drop what a newer version of the schema put into it."""
     unknown = [name for name in stored.names if name not in table.schema.names]
     if not unknown and version_of(footer) <= table.version:
         return
@@ -70,9 +70,9 @@ def check_writable(stored: pa.Schema, footer: Mapping[str, str], table: Table, k
 
 
 def project(rows: pa.Table, table: Table, names: list[str], key: str) -> pa.Table:
-    """Rows that `check_readable` has let pass, as the table has these columns.
+    """The rows in the columns of the table. `check_readable` must have accepted the object before.
 
-    Raises SchemaMismatch for a value that the table's type does not hold, and for a null where there may be none.
+    Raises SchemaMismatch for a value that does not fit into the table's type, and for a null in a required column.
     """
     schema = pa.schema([table.schema.field(name) for name in names])
     if rows.schema.equals(schema):
@@ -104,7 +104,7 @@ def version_of(footer: Mapping[str, str]) -> int:
 
 
 def plain_type(type_: pa.DataType) -> pa.DataType:
-    """The type of the values, where a column is a dictionary."""
+    """The type of the values, if the column is a dictionary."""
     return type_.value_type if pa.types.is_dictionary(type_) else type_
 
 
@@ -119,7 +119,7 @@ def _cast(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
 
 
 def _widens(stored: pa.DataType, column: Column) -> bool:
-    """Whether every value of a stored type has its place in a column, or casting tells which has not."""
+    """Whether every value of a stored type fits into a column, or the cast reports a value that does not."""
     one, other = plain_type(stored), plain_type(column.type)
     is_ = pa.types
     if one.equals(other):
@@ -142,7 +142,7 @@ def _is_text(type_: pa.DataType) -> bool:
 
 
 def _writer(footer: Mapping[str, str]) -> str:
-    """Who wrote an object, as its footer says it."""
+    """Who wrote an object, according to its footer."""
     if WRITTEN_BY not in footer:
         return "a version before schema 2, or another tool"
     return f"{footer[WRITTEN_BY]} with schema {version_of(footer)}"

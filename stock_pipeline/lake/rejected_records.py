@@ -1,11 +1,11 @@
 """Rejected records: one object a source, replaced whole when its source is ingested again.
 
-What a restatement replaced is the exception: those values exist nowhere else once the partition is written, so they are
-put on record before it and stay through every later ingest of the source.
+Values that a restatement replaced are the exception. They exist nowhere else once the partition is written, so they are
+recorded before it, and stay on record through every later ingest of the source.
 
-A record says which version of its source it is of. One without a row says of that version that all of it was judged and
-nothing rejected. An ingest does not write such a record, as the rows themselves tell of their source; `reconcile` does,
-where no row is left to tell.
+A record names the version of its source. A record without a row means that this version was judged whole and nothing
+was rejected. An ingest does not write such a record, because the stored rows name their source. `reconcile` writes one
+when no stored row does.
 """
 
 from __future__ import annotations
@@ -30,14 +30,16 @@ from stock_pipeline.schemas import RECORDED, REJECTED_RECORDS, Reason, Table
 _MODIFIED, _ETAG = "source_modified", "source_etag"
 
 _COMPUTING = Lock()
-"""Held by a thread while it computes: records of many sources are written side by side for the sake of waiting alone.
-Without it the threads pass Python from one to the next at each call of Arrow, which takes longer than the records."""
+"""A thread holds this while it computes. Records of many sources are written side by side only because each write waits
+for the store. Without this lock the threads would switch at each call of Arrow, which takes longer than the work.
+"""
 
 
 @dataclass(frozen=True)
 class _Record:
-    """What is on record for a source: its rows (schema `RECORDED`), the ETag of the record, and of which version
-    of the source it is. `modified` is empty where nothing is on record."""
+    """What is on record for a source: its rows (schema `RECORDED`), the ETag of the record, and the version of the
+    source. `modified` is empty if nothing is on record.
+    """
 
     rows: pa.Table
     version: str | None
@@ -52,7 +54,7 @@ class _Record:
 def rejects_partition(table: Table, source: str) -> str:
     """Where a source's rejected records are kept: `table=price_by_date/<hash of the source's key>`.
 
-    The key itself is not used: it comes from outside, and a hash holds no path, quote or markup.
+    The key itself is not used, because it comes from outside. A hash cannot contain a path, a quote or markup.
     """
     return f"table={table.name}/{hashlib.sha256(source.encode()).hexdigest()[:32]}"
 
@@ -60,7 +62,7 @@ def rejects_partition(table: Table, source: str) -> str:
 def write_rejects(
     store: ObjectStore, table: Table, source: ObjectInfo, rejected: pa.Table, now: datetime, *, add: bool = False
 ) -> None:
-    """Put a source's rejected rows (schema REJECTED or RECORDED) in the place of those recorded for it before.
+    """Record a source's rejected rows (schema REJECTED or RECORDED), and replace those recorded for it before.
 
     Rows with the reason `replaced` stay on record; with `add` all rows do. Nothing is written when nothing changes.
     Once a later version of the source object has been recorded, only replaced values are added.
@@ -70,7 +72,7 @@ def write_rejects(
     rejected = as_recorded(rejected)
     for _ in attempts(target):  # pragma: no branch - it ends by raising
         recorded = _recorded(store, target)
-        if recorded.version is None and not rejected.num_rows:  # as most sources of a stream
+        if recorded.version is None and not rejected.num_rows:  # true for most sources of a stream
             return
         stale = recorded.modified > source.modified.isoformat()
         with _COMPUTING:
@@ -83,7 +85,7 @@ def write_rejects(
 
 
 def as_recorded(rows: pa.Table, *, stored: bool = False) -> pa.Table:
-    """Rows of the schema REJECTED as RECORDED; `stored` says whether they are in their table all the same."""
+    """Rows of the schema REJECTED as RECORDED. `stored` says whether they are in their table nevertheless."""
     if rows.schema.names == RECORDED.names:
         return rows
     known = {name: rows[name] for name in rows.schema.names}
@@ -93,9 +95,9 @@ def as_recorded(rows: pa.Table, *, stored: bool = False) -> pa.Table:
 
 
 def write_judged(store: ObjectStore, table: Table, source: ObjectInfo, now: datetime) -> None:
-    """Put on record that this version of a source was judged whole, if its record does not say so.
+    """Record that this version of a source was judged whole, if its record does not say so yet.
 
-    To be called when an ingest of it has ended: what that rejected is on record already and stays.
+    Call this after an ingest of it: the rows that the ingest rejected are on record already, and stay.
     """
     target = partition_key(REJECTED_RECORDS, rejects_partition(table, source.key))
     for _ in attempts(target):  # pragma: no branch - it ends by raising
@@ -150,7 +152,7 @@ def _recorded(store: ObjectStore, key: str, *, to_write: bool = True) -> _Record
 
 
 def _plainly_stored(rows: pa.Table) -> pa.Table:
-    """The rows with false for null in `stored`: records of before version 2 are of rows that are not stored."""
+    """The rows with false instead of null in `stored`: before version 2 no row with a record was stored."""
     at = rows.schema.get_field_index("stored")
     filled = rows["stored"].fill_null(False) if rows["stored"].null_count else rows["stored"]
     return rows.set_column(at, rows.schema.field(at), filled)
@@ -159,7 +161,7 @@ def _plainly_stored(rows: pa.Table) -> pa.Table:
 def _put(
     store: ObjectStore, key: str, rows: pa.Table, table: Table, source: ObjectInfo, before: _Record, now: datetime
 ) -> bool:
-    """Swap a record in over the one that was there before; it is of the later of the two versions of the source."""
+    """Swap a record in for the one before it. It then names the later of the two versions of the source."""
     read, known = (source.modified.isoformat(), source.etag), (before.modified, before.etag)
     modified, etag = known if known[0] > read[0] else read
     with _COMPUTING:
@@ -168,14 +170,14 @@ def _put(
 
 
 def _once_stored(rows: pa.Table) -> pa.Table:
-    """The rows of what was stored once: values that gave way, and what was taken out."""
+    """The records of values that were stored once: replaced values and removed rows."""
     return rows.filter(pc.is_in(rows["reason"], strings([Reason.REPLACED.value, Reason.REMOVED.value])))
 
 
 def _distinct(rows: pa.Table) -> pa.Table:
-    """The rows in the order of their lines, each once."""
+    """The rows in the order of their lines, without duplicates."""
     lines = rows["line"].to_numpy()
-    if (lines[1:] > lines[:-1]).all():  # as most are, and a group of a thousand objects has a thousand of these
+    if (lines[1:] > lines[:-1]).all():  # usually; a group of a thousand objects has a thousand of these
         return rows.combine_chunks()
     numbered = rows.append_column("at", pa.array(np.arange(rows.num_rows)))
     first = numbered.group_by(RECORDED.names, use_threads=False).aggregate([("at", "min")])["at_min"]

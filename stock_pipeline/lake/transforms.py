@@ -1,4 +1,4 @@
-"""Rows → the partition that each belongs to, and the names of partitions. (Iceberg's word for it: a transform.)
+"""Rows → the partition of each row, and the names of partitions. Iceberg calls this a transform.
 
 A transform gives the partition of each row as an index into a list of partition names.
 """
@@ -21,7 +21,7 @@ SNAPSHOT = "latest"
 """The one partition of `latest_prices`."""
 
 BUCKET_MINUTES = 5
-"""The default length of a history object in event time."""
+"""The default span of event time in one history object, in minutes."""
 
 _MINUTE = 60_000_000  # microseconds
 _YEAR = re.compile(r"year=(\d{4})", re.ASCII)
@@ -39,7 +39,7 @@ def year_of(partition: str) -> int:
 
 
 def day_partition(day: date) -> str:
-    """What the partitions of a day of history begin with: `year=2024/month=06/day=03`."""
+    """The common beginning of the partitions of a day of history: `year=2024/month=06/day=03`."""
     return f"{year_partition(day.year)}/month={day:%m}/day={day:%d}"
 
 
@@ -65,7 +65,7 @@ def by_year(rows: pa.Table) -> tuple[Ints, list[str]]:
     days = np.concatenate([np.zeros(0, np.int32), *(as_numpy(chunk, np.int32) for chunk in rows["date"].chunks)])
     if not len(days):
         return days.astype(np.int64), []
-    # Of the days between the first and the last: there are far fewer of them than rows.
+    # By the days from the first to the last: there are far fewer of them than rows.
     first, last = int(days.min()), int(days.max())
     years = np.arange(first, last + 1).astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64) + 1970
     return years[days - first] - years[0], [year_partition(year) for year in range(years[0], years[-1] + 1)]

@@ -1,9 +1,9 @@
-"""Columns that are their writer's view of one moment: of all views of a key the one that was written last stays.
+"""Columns that hold their writer's view at one moment. Of all views of a key, the one that was written last stays.
 
-A vendor's adjusted close of a day is another one after each dividend. So such columns are never compared: whichever row
-holds a key has the view that was written last by any row of the key that came, be it stored, a duplicate or a conflict.
-Of two views written at the same moment the greater in their columns stays, and a row without a view has none to give.
-So views, as they are the greatest of a set, come out the same in any order of arrival, and however often they come.
+For example, a vendor's adjusted close of a day changes with each dividend. So such columns are never compared. The
+stored row of a key has the latest view of any row of that key that came, whether that row was stored, a duplicate or a
+conflict. Of two views written at the same moment the greater one, by its columns, stays. A row without a view gives
+none. The stored view is thus the greatest of a set, so it does not depend on the order of arrival or on repetitions.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from stock_pipeline.schemas import Table, View
 
 @dataclass(frozen=True)
 class Renewal:
-    """Rows that take the view of another row of their key: `rows` and `givers` are their places in one table.
+    """Rows that take the view of another row of their key. `rows` and `givers` are their positions in one table.
 
-    `differs` says where that changes a value of the view, and not only when it was written.
+    `differs` marks where this changes a value of the view, and not only the time when it was written.
     """
 
     view: View
@@ -34,13 +34,13 @@ class Renewal:
 
 
 def renewals(rows: pa.Table, table: Table, candidates: Ints, holders: Ints) -> list[Renewal]:
-    """What becomes of the views of keys: the row at `candidates[i]` has the key that the row at `holders[i]` holds."""
+    """The renewed views of keys. The row at `candidates[i]` has the key that the row at `holders[i]` holds."""
     found = (_renewal(rows, view, candidates, holders) for view in table.views if len(candidates))
     return [renewal for renewal in found if len(renewal.rows)]
 
 
 def renewed(rows: pa.Table, found: Sequence[Renewal], place: Ints) -> pa.Table:
-    """The rows with their views; `place` says where a row of the renewals is among these rows."""
+    """The rows with their views. `place` gives the position of each row of the renewals among these rows."""
     for renewal in found:
         source = np.arange(rows.num_rows)
         source[place[renewal.rows]] = renewal.givers
@@ -59,7 +59,7 @@ def _renewal(rows: pa.Table, view: View, candidates: Ints, holders: Ints) -> Ren
     candidates, holders = candidates[has_one], holders[has_one]
     differ = ~same_at(rows, candidates, rows, holders, names)
     candidates, holders = candidates[differ], holders[differ]
-    # Each key's views, the one that it has among them, in the order in which they were written.
+    # The views of each key, with its present one, in the order in which they were written.
     held = np.unique(holders)
     key, row = np.concatenate([held, holders]), np.concatenate([held, candidates])
     order = np.lexsort([*(_ordinals(_at(rows, name, row)) for name in reversed(names)), key])

@@ -1,1 +1,1 @@
-"""What mends tables that hold data: rebuild a year, replay rejected rows, find lost objects, recompute the snapshot."""
+"""Repairs of tables that hold data: rebuild a year, replay rejected rows, find lost objects, recompute the snapshot."""

@@ -1,4 +1,4 @@
-"""A year of `price_by_date` built again from its raw objects and swapped in whole."""
+"""Builds a year of `price_by_date` again from its raw objects, and swaps it in whole."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def rebuild_year(
     now: datetime | None = None,
     on_progress: Progress | None = None,
 ) -> list[Receipt]:
-    """Build a year of `price_by_date` again from nothing but the raw objects, and swap it in whole.
+    """Build a year of `price_by_date` again from the raw objects only, and swap it in whole.
 
-    Sources are taken in the order of their arrival, and those that were restatements (they have replaced values on
-    record) replace again. Sources that were taken out stay out. Readers see the old year until the new one is complete.
-    When anybody wrote the year meanwhile, the rebuild starts over, so that their rows are in it.
+    Sources are ingested in the order of their arrival. Restatements (sources with replaced values on record) replace
+    again. Sources that were removed stay out. Readers see the old year until the new one is complete. When another
+    writer changes the year meanwhile, the rebuild starts over, so that the other writer's rows are in it.
 
     Raises RowsWouldBeLost when the stored year has rows or values from objects that are no longer in staging,
     NewerSchema when a newer version wrote it, and what `ingest_daily_prices` raises.
@@ -50,7 +50,7 @@ def rebuild_year(
         stored, etag = read_version(lake, PRICE_BY_DATE, partition)
         stored_from = set() if stored is None else set(pc.unique(stored["source"].cast(pa.string())).to_pylist())
         restatements, removed = (_recorded_sources(lake, why) for why in (Reason.REPLACED, Reason.REMOVED))
-        # What a person has taken out stays out, unless somebody has ingested it again.
+        # A source that a person removed stays out, unless somebody has ingested it again.
         keys = [key for key in raw_keys_of_year(staging, year) if key not in removed - stored_from]
         _refuse_loss(stored_from, keys, partition)
         rebuilt = MemoryStore()
@@ -77,7 +77,9 @@ def _refuse_loss(stored_from: set[str], keys: list[str], partition: str) -> None
 
 
 def _refuse_lost_values(stored: pa.Table | None, rebuilt: pa.Table | None, partition: str) -> None:
-    """A row names the source that completed it last. Another may have known more and be gone: the values tell."""
+    """A row names only the source that completed it last. Another source may have given some of its values and be gone,
+    so the values are compared.
+    """
     if stored is None or rebuilt is None:
         return
     fuller = np.flatnonzero(merge(rebuilt, stored, PRICE_BY_DATE).outcome == Outcome.UPDATED)
@@ -91,7 +93,7 @@ def _refuse_lost_values(stored: pa.Table | None, rebuilt: pa.Table | None, parti
 
 
 def _recorded_sources(lake: ObjectStore, reason: Reason) -> set[str]:
-    """The sources with such rows on record: `replaced` is that of restatements, `removed` of what was taken out."""
+    """The sources with records of this reason: `replaced` for restatements, `removed` for removed sources."""
     recorded = read_rejects(lake, PRICE_BY_DATE).select(["source", "reason"])
     found = recorded.filter(pc.equal(recorded["reason"].cast(pa.string()), reason.value))
     return set(found["source"].cast(pa.string()).to_pylist())

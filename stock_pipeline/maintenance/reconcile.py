@@ -1,13 +1,13 @@
-"""Raw objects that no table has seen: found by what the tables know, and ingested. How lost events are repaired.
+"""Finds the raw objects that no table has seen, and ingests them. This repairs lost events.
 
-A table has seen a version of an object when it holds rows of that source which were stored after the version appeared,
-or when the source's rejected record is of that version. What is not provably seen counts as unseen: to ingest it again
-adds nothing. Nothing beside the tables lists what was ingested. Where an ingest leaves no row of its source (every row
-was there already, from other sources), `repair` leaves the object an empty rejected record, so that it is not taken up
-again.
+A table has seen a version of an object in two cases: it holds rows of that source that were stored after the version
+appeared, or the source's rejected record is of that version. Every other object counts as unseen. Ingesting one twice
+is safe: it adds nothing. Only the tables say what was ingested; there is no other list. An ingest may leave no row of
+its source, because other sources had given every row before. Then `repair` writes an empty rejected record for the
+object, so that it counts as seen.
 
-What bounds the cost: only objects that appeared within a window are asked about, and only partition objects that were
-written after the earliest of those can hold rows of them.
+Two things limit the cost. Only objects that appeared within a window are checked. And only partition objects that were
+written after the earliest of these can hold rows of them.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ from stock_pipeline.settings import Settings
 from stock_pipeline.staging.keys import RAW_DAILY_PRICES, RAW_TICKS
 
 SINCE = timedelta(days=3)
-"""How far back is looked by default: an event that was lost is missed within the hour, if this runs every hour."""
+"""The default window. If this runs every hour, a lost event is found within the hour."""
 
 AGE = timedelta(minutes=15)
-"""Younger objects are on their way. Failed events are tried again for longer; to take up their objects is safe."""
+"""Younger objects may still be on their way. Failed events are retried for longer than this, but ingesting their
+objects here is safe.
+"""
 
 _DELIVERY = timedelta(days=2)
 """Firehose names an object by the hour of its first tick, and tries for a day to deliver it."""
@@ -46,7 +48,7 @@ _READERS = 8
 
 @dataclass(frozen=True)
 class Unseen:
-    """What no table has seen, in the order of arrival, among so many objects that were looked at."""
+    """The objects that no table has seen, in the order of arrival, and how many objects were looked at."""
 
     prices: tuple[ObjectInfo, ...]
     ticks: tuple[ObjectInfo, ...]
@@ -59,7 +61,7 @@ class Unseen:
 
 @dataclass(frozen=True)
 class Repaired:
-    """The receipts of what was ingested, and why each of the other objects was not, by its key."""
+    """The receipts of the ingested objects. For each other object, by its key, why it was not ingested."""
 
     receipts: list[Receipt]
     failed: dict[str, str]
@@ -76,9 +78,9 @@ def find_unseen(
 ) -> Unseen:
     """The raw objects that appeared in the window from `since` to `age` ago, and that no table has seen.
 
-    Without `since` every object is asked about. With it, the folders of ticks are those of the window, so that an
-    object put into the folder of a much older day is found without it only. `on_progress` is called with (objects
-    accounted for, objects looked at), for either path in its turn. Writes nothing. Raises what the stores raise.
+    Without `since` every object is checked. With it, only the folders of ticks in the window are listed: an object in
+    the folder of a much older day is then not found. `on_progress` is called with (objects done, objects looked at),
+    first for one path, then for the other. Writes nothing. Raises what the stores raise.
     """
     now = now or datetime.now(UTC)
     first = now - since if since is not None else None
@@ -101,7 +103,7 @@ def repair(
     now: datetime | None = None,
     on_progress: Progress | None = None,
 ) -> Repaired:
-    """Ingest what no table has seen, in the order of arrival; an object that breaks the ingest fails alone.
+    """Ingest what no table has seen, in the order of arrival. If one object breaks the ingest, only that one fails.
 
     Raises StoreUnavailable or MergeContention when the work could not be done: calling again is safe.
     """
@@ -135,7 +137,7 @@ def repair(
 
 
 def _listed(infos: Iterable[ObjectInfo], first: datetime | None, last: datetime) -> list[ObjectInfo]:
-    """The raw objects that appeared from `first` to `last`, in the order in which they did."""
+    """The raw objects that appeared from `first` to `last`, in the order of their arrival."""
     found = [
         info
         for info in infos
@@ -160,7 +162,7 @@ def _unseen(infos: Sequence[ObjectInfo], table: Table, lake: ObjectStore, report
 
 
 def _stored_since(moment: datetime | None, table: Table, lake: ObjectStore) -> Iterator[Mapping[str, datetime]]:
-    """Of each partition object written since a moment, newest first: when the last row of each source was stored."""
+    """For each partition object written since a moment, newest first: when the last row of each source was stored."""
     if moment is None:
         return
     since = moment.replace(microsecond=0)
@@ -185,7 +187,7 @@ def _last_stored(lake: ObjectStore, key: str, table: Table) -> dict[str, datetim
 def _record_as_judged(
     infos: Mapping[str, ObjectInfo], receipts: Sequence[Receipt], table: Table, lake: ObjectStore, now: datetime
 ) -> None:
-    """Put an empty rejected record for each object of which no row was stored, so that it counts as seen."""
+    """Write an empty rejected record for each object without a stored row, so that it counts as seen."""
     silent = [receipt.source for receipt in receipts if not (receipt.inserted or receipt.updated)]
     with ThreadPoolExecutor(_READERS) as threads:
         list(threads.map(lambda key: write_judged(lake, table, infos[key], now), silent))

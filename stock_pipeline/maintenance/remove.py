@@ -1,13 +1,13 @@
-"""Rows of a source that were never true, taken out of their table and kept on record.
+"""Removes the rows of a source that were never true, and keeps them on record.
 
-A vendor's file that was wrong as a whole, or ticks of a producer whose clock or prices were. What is taken out is put
-on record first, with the reason `removed`, and stays on record whatever is ingested later; then each object of the
-table is swapped for one without these rows, under compare-and-swap as everything else; then the snapshot is built again
-from what is left. Whoever is stopped in between does it again: what is on record already is recorded once.
+Examples are a vendor's file that was wrong as a whole, or ticks of a producer whose clock or prices were wrong. First
+the rows go on record, with the reason `removed`; they stay there whatever is ingested later. Then each object of the
+table is swapped under compare-and-swap for one without these rows. Last, the snapshot is built again from what is left.
+After a stop in between, run it again: rows on record already are not recorded twice.
 
-The raw object stays in staging. To ingest it again is a person's decision, and brings the rows back. Rows that other
-sources have said as well are in the table once, with the source that came first: if that is this one, they go with it,
-until the others are ingested again.
+The raw object stays in staging. A person may ingest it again; that brings the rows back. A row that several sources
+gave is in the table once, with the source that came first. If that is the removed source, the row goes too, until one
+of the others is ingested again.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _READERS = 8
 
 @dataclass(frozen=True)
 class Found:
-    """The rows of one source: how many in each (table, partition), and how many were taken out before."""
+    """The rows of one source: how many are in each (table, partition), and how many were removed before."""
 
     source: str
     table: Table
@@ -59,7 +59,7 @@ class Found:
 def find_source(source: str, lake: ObjectStore, settings: Settings) -> Found:
     """Where the rows of a source are. `source` is the key of a staging object, with or without `s3://bucket/`.
 
-    Raises StockPipelineError when the key is not that of a raw object, and when nothing in the tables or on record
+    Raises StockPipelineError when the key is not the key of a raw object, and when no row in the tables or on record
     comes from it.
     """
     key = source.removeprefix("s3://").partition("/")[2] if source.startswith("s3://") else source
@@ -81,11 +81,11 @@ def find_source(source: str, lake: ObjectStore, settings: Settings) -> Found:
 def remove_source(
     found: Found, staging: ObjectStore, lake: ObjectStore, settings: Settings, *, now: datetime | None = None
 ) -> int:
-    """Take the rows of a source out of its tables, with a record of each; returns how many went.
+    """Remove the rows of a source from its tables, with a record of each. Returns how many were removed.
 
-    `found` is what `find_source` gave. Of ticks the snapshot is built again from what history then has. Doing it again
-    removes nothing more. Raises MergeContention or StoreUnavailable when the work could not be done: the same call does
-    what is missing.
+    `found` is the result of `find_source`. For ticks, the snapshot is then built again from history. A second call
+    removes nothing more. Raises MergeContention or StoreUnavailable when the work could not be done: call again with
+    the same arguments to finish it.
     """
     now = now or datetime.now(UTC)
     info = _info(found.source, staging, now)
@@ -98,8 +98,9 @@ def remove_source(
 
 
 def _taken_out(lake: ObjectStore, table: Table, name: str, source: ObjectInfo, target: Table, now: datetime) -> int:
-    """Swap one object of a table for one without the rows of a source; on record before, as they exist nowhere else
-    then."""
+    """Swap one object of a table for one without the rows of a source. The rows go on record first, because afterwards
+    they exist nowhere else.
+    """
     for _ in attempts(partition_key(table, name)):  # pragma: no branch - it ends by raising
         rows, etag = read_version(lake, table, name)
         if rows is None:
@@ -115,7 +116,7 @@ def _taken_out(lake: ObjectStore, table: Table, name: str, source: ObjectInfo, t
 
 
 def _recorded(gone: pa.Table, table: Table) -> pa.Table:
-    """Rows as they go on record: with their lines, where the table knows them."""
+    """The rows in the form of records, with their line numbers where the table has them."""
     number = gone.num_rows
     columns = {
         "symbol": gone["symbol"].cast(pa.string()),
@@ -135,19 +136,18 @@ def _table_of(key: str) -> Table:
         if key.startswith(prefix):
             return table
     raise StockPipelineError(
-        f"{key} is the key of no raw object: those begin with {RAW_DAILY_PRICES} or {RAW_TICKS}, as in the column "
+        f"{key} is not the key of a raw object: these begin with {RAW_DAILY_PRICES} or {RAW_TICKS}, as in the column "
         "`source` of the tables"
     )
 
 
 def _tables(table: Table) -> tuple[Table, ...]:
-    """The tables that a source of this one writes to; what takes trades back goes before the trades."""
+    """The tables that a source of this table writes to. Cancels and corrections come before the trades."""
     return (TRADE_CORRECTIONS, table) if table is STREAM_PRICES_HISTORY else (table,)
 
 
 def _candidates(table: Table, key: str, lake: ObjectStore, settings: Settings) -> list[str]:
-    """The partitions that may hold rows of a source: of history those of the days that SQL finds, as it reads one
-    column."""
+    """The partitions that may hold rows of a source. For history, SQL finds the days: it reads only one column."""
     if table is not STREAM_PRICES_HISTORY:
         return partitions(lake, table)
     days = sql("SELECT DISTINCT year, month, day FROM stream_prices_history WHERE source = ?", [key], settings=settings)
@@ -161,7 +161,7 @@ def _count(lake: ObjectStore, table: Table, name: str, key: str) -> int:
 
 
 def _info(key: str, staging: ObjectStore, now: datetime) -> ObjectInfo:
-    """The raw object as it is now, so that its record is of this version; one that is gone has none."""
+    """The raw object as it is now, so that its record is of this version. None when the object is gone."""
     try:
         return staging.get(key).info
     except ObjectNotFound:

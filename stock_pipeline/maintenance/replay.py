@@ -1,7 +1,8 @@
-"""Rejected records as a way back: which there are, and their sources ingested again after a rule or an alias was fixed.
+"""Finds rejected records, and ingests their sources again after a rule or an alias was fixed.
 
-A replay is an ingest like any other. What is stored counts as duplicate, what is still wrong is rejected again, and a
-source's rejected records are replaced whole by those of its last ingest; so it is safe at any time and however often.
+A replay is an ordinary ingest. Stored rows count as duplicates, rows that are still wrong are rejected again, and the
+records of the last ingest replace all earlier records of the source. So a replay is safe at any time, and can be
+repeated.
 """
 
 from __future__ import annotations
@@ -32,15 +33,16 @@ def rejected_records(
     sources: Sequence[str] = (),
     reasons: Sequence[str] = (),
 ) -> pa.Table:
-    """The rejected records (schema REJECTED_RECORDS, plain strings), narrowed to what is named; a table's newest first.
+    """The rejected records (schema REJECTED_RECORDS, plain strings) that match the arguments; the newest of each table
+    first.
 
     A source is named by its key, with or without `s3://bucket/`, or by the end of it (the file's name). Raises
-    StockPipelineError for a table or reason that there is not, and for a source that no rejected record is from.
+    StockPipelineError for an unknown table or reason, and for a source without a rejected record.
     """
     if unknown := [t for t in tables if t not in TARGETS]:
         raise StockPipelineError(f"no row is rejected from {unknown[0]!r}; the tables are {', '.join(TARGETS)}")
     if unknown := [r for r in reasons if r not in set(Reason)]:
-        raise StockPipelineError(f"{unknown[0]!r} is no reason; there are {', '.join(Reason)}")
+        raise StockPipelineError(f"{unknown[0]!r} is not a reason; the reasons are {', '.join(Reason)}")
     found = pa.concat_tables([read_rejects(lake, TARGETS[name]) for name in tables or TARGETS])
     plain = pa.schema([(f.name, pa.string() if pa.types.is_dictionary(f.type) else f.type) for f in found.schema])
     found = found.cast(plain)
@@ -54,9 +56,9 @@ def rejected_records(
 
 
 def counts(found: pa.Table) -> pa.Table:
-    """How many of some rejected records there are of each table, source and reason, most first in a source (`rows`).
+    """How many of these records each table, source and reason has (`rows`), most first in a source.
 
-    Those of rows that are `stored` without a value are counted apart.
+    Records of rows that are `stored` without a value are counted apart.
     """
     counted = found.group_by(["target_table", "source", "reason", "stored"]).aggregate([([], "count_all")])
     counted = counted.rename_columns(["target_table", "source", "reason", "stored", "rows"])
@@ -73,13 +75,12 @@ def replay_rejects(
     reasons: Sequence[str] = (),
     on_progress: Progress | None = None,
 ) -> list[Receipt]:
-    """Ingest the sources of rejected records again, whole; a receipt each, those of daily prices first.
+    """Ingest the sources of rejected records again, whole. Returns a receipt for each, daily prices first.
 
-    The records are chosen as in `rejected_records`, which says what is raised. Values that a restatement replaced,
-    and rows that were taken out, are on record as well, but are nothing to bring back: they alone make no source of a
-    replay. A source that is gone from
-    staging gives a receipt that says so, and what is on record for it stays. `on_progress` is called with (sources
-    done, sources in all).
+    The records are chosen as in `rejected_records`, which raises for wrong arguments. Replaced values and removed rows
+    are on record as well, but must not come back: a source that has only such records is not replayed. A source that is
+    gone from staging gives a receipt that says so, and its records stay. `on_progress` is called with (sources done,
+    number of sources).
 
     Raises StoreUnavailable or MergeContention when the work could not be done: calling again is safe.
     """
@@ -100,16 +101,16 @@ def replay_rejects(
 
 
 def _sources(found: pa.Table, target: Table) -> list[str]:
-    """The sources of a table's rejected records, each once, the longest waiting first.
+    """The sources of a table's rejected records, each once, the oldest first.
 
-    So the one that was ingested first is the first again, where two of them hold different values.
+    So, when two of them hold different values, the one that was ingested first is the first again.
     """
     mine = found.filter(pc.equal(found["target_table"], target.name)).sort_by([("etl_loading_ts", "ascending")])
     return list(dict.fromkeys(mine["source"].to_pylist()))
 
 
 def _keys_named(source: str, keys: set[str]) -> list[str]:
-    """The keys that a person means: the key itself, with or without its bucket, or the end of it."""
+    """The keys that match a person's text: a whole key, with or without its bucket, or the end of a key."""
     name = source.removeprefix("s3://").partition("/")[2] if source.startswith("s3://") else source
     found = [key for key in sorted(keys) if key == name or key.endswith(f"/{name}")]
     if not found:

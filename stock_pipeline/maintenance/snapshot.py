@@ -1,10 +1,10 @@
-"""The latest prices out of history: recompute, compare with the stored snapshot, rebuild it. No Dagster.
+"""The latest prices from history: recompute them, compare them with the stored snapshot, rebuild it. No Dagster.
 
 SQL only finds when each symbol last traded, which reads few columns of history. The rows themselves are read from the
-history objects of those moments: Athena has times to the millisecond, the tables to the microsecond, and the order of
-two ticks of one moment is the venue's. What was taken back, and what lies ahead of the present, is left out; where that
-is the last trade of a symbol, the one before it is looked for. It all comes out exactly as in the snapshot that each
-ingest updates.
+history objects of those moments. There are two reasons: Athena's times are to the millisecond and the tables' to the
+microsecond, and the venue's sequence orders two ticks of one moment. Trades that were taken back, and trades later than
+now, are left out. If that is the last trade of a symbol, the one before it takes its place. The result is exactly the
+snapshot that the ingests keep up to date.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ class Comparison:
 
     @property
     def suspects(self) -> dict[str, Row]:
-        """The stored rows that are not the recomputed ones: newer ticks, if history has them."""
+        """The stored rows that differ from the recomputed ones. They are newer ticks, if history has them."""
         return self.only_stored | {symbol: stored for symbol, (stored, _) in self.differing.items()}
 
     def examples(self) -> pa.Table:
-        """The differences side by side: symbol, and time, event id and price in the snapshot and as recomputed."""
+        """The differences side by side: the symbol, and time, event id and price as stored and as recomputed."""
         pairs: list[tuple[str, tuple[Row | None, Row | None]]] = [
             *((symbol, rows) for symbol, rows in self.differing.items()),
             *((symbol, (row, None)) for symbol, row in self.only_stored.items()),
@@ -71,7 +71,7 @@ class Comparison:
 
 
 def compare(stored: pa.Table, recomputed: pa.Table) -> Comparison:
-    """Where two tables of latest prices differ, when a row was loaded aside."""
+    """Where two tables of latest prices differ. The loading time does not count."""
     here, there = by_symbol(stored), by_symbol(recomputed)
     return Comparison(
         {symbol: row for symbol, row in here.items() if symbol not in there},
@@ -94,8 +94,8 @@ def stored_snapshot(lake: ObjectStore) -> pa.Table:
 def recompute(settings: Settings, lake: ObjectStore, span: Span | None = None, now: datetime | None = None) -> pa.Table:
     """The latest tick of each symbol in history, or of those that traded in a span of days, as rows of `latest_prices`.
 
-    What is later than `now` (UTC, by default the present) is left out. Raises QueryError, and HistoryMisplaced when the
-    object that must hold a latest tick does not.
+    Ticks later than `now` (UTC, by default the present) are left out. Raises QueryError, and HistoryMisplaced when a
+    latest tick is not in the object that must hold it.
     """
     now = now or datetime.now(UTC)
     last = _last_moments(settings, span, now)
@@ -114,13 +114,13 @@ def recompute(settings: Settings, lake: ObjectStore, span: Span | None = None, n
 
 
 def order_of(row: Row) -> tuple[Any, ...]:
-    """What a row of `_COMPARED` is compared by: the order of `latest_prices`."""
+    """The sort key of a row of `_COMPARED`: the order of `latest_prices`."""
     named = dict(zip(_COMPARED, row, strict=True))
     return (named["sets_last"] is not False, *(_least(named[name]) for name in LATEST_PRICES.order[1:]))
 
 
 def in_history(rows: Iterable[Row], settings: Settings, lake: ObjectStore) -> set[Row]:
-    """Which of these rows (of `_COMPARED`) are ticks of history that count, with the very same values."""
+    """Which of these rows (of `_COMPARED`) are ticks of history that count, with the same values."""
     wanted = set(rows)
     symbols = _texts(row[0] for row in wanted)
     moments = [row[_COMPARED.index("produced_at")] for row in wanted]
@@ -135,9 +135,9 @@ def in_history(rows: Iterable[Row], settings: Settings, lake: ObjectStore) -> se
 
 
 def refresh(settings: Settings, lake: ObjectStore) -> Comparison:
-    """Merge the recomputed snapshot into the stored one, where nothing newer gives way; returns how they differed.
+    """Merge the recomputed snapshot into the stored one, and return how they differed. Newer stored rows stay.
 
-    What was taken back gives way all the same.
+    A trade that was taken back is replaced in any case.
     """
     stored, recomputed = stored_snapshot(lake), recompute(settings, lake)
     update_snapshot(pa.concat_tables([stored, recomputed]), [], lake, shown=True)
@@ -145,13 +145,13 @@ def refresh(settings: Settings, lake: ObjectStore) -> Comparison:
 
 
 def rebuild(settings: Settings, lake: ObjectStore, now: datetime | None = None) -> Comparison:
-    """Swap in the snapshot that history gives, without the rows that history does not have; returns how they differed.
+    """Swap in the snapshot that history gives, without rows that are not in history. Returns how the two differed.
 
-    A stored row that differs from the recomputed one stays if it is a tick of history that counts, is later and does
-    not lie ahead of the present: it came meanwhile.
-    When somebody writes while this goes on, the snapshot is read, judged and swapped again. A tick that came before the
-    swap may have found a wrong, later row in its way, and so have left no trace in the snapshot; it is in history, and
-    recomputing once more after the swap brings it in.
+    A stored row that differs from the recomputed one may have come meanwhile. It stays if it is a tick of history that
+    counts, and is later than the recomputed one but not later than now. When another writer changes the snapshot
+    meanwhile, it is read, compared and swapped again. A tick that came before the swap may have lost against a wrong,
+    later row, and so be missing from the snapshot. It is in history, so the snapshot is recomputed once more after the
+    swap.
     """
     now = now or datetime.now(UTC)
     recomputed = recompute(settings, lake, now=now)
@@ -169,15 +169,14 @@ def rebuild(settings: Settings, lake: ObjectStore, now: datetime | None = None) 
 
 
 def _later_of(recomputed: pa.Table, stored: pa.Table, true: set[Row], now: datetime) -> pa.Table:
-    """The recomputed snapshot with the stored rows that are true, where they are later but not ahead of the present."""
+    """The recomputed snapshot, with the stored rows that are true and later, but not later than now."""
     at = _COMPARED.index("produced_at")
     kept = pa.array([row in true and row[at] <= now for row in _compared(stored)], pa.bool_())
     return _greatest([recomputed, stored.filter(kept)])
 
 
 def _last_moments(settings: Settings, span: Span | None, now: datetime) -> dict[str, datetime]:
-    """When each symbol last traded, to the precision of the engine: of the trades that may set the price, if there are
-    any."""
+    """When each symbol last traded, to the precision of the engine. Trades that may set the price are preferred."""
     condition, parameters = span.condition() if span else ("true", [])
     found = sql(
         "SELECT symbol, coalesce(max(CASE WHEN coalesce(sets_last, true) THEN produced_at END), max(produced_at)) "  # noqa: S608  # nosec B608
@@ -206,8 +205,7 @@ def _sessions(lake: ObjectStore, span: Span | None) -> list[date]:
 
 
 def _corrected(lake: ObjectStore, latest: pa.Table, corrections: Corrections) -> list[pa.Table]:
-    """The corrected trades that may be later than the latest ones: those that were corrected later than these were
-    made."""
+    """The corrected trades that may be later than the latest trades: their correction came after the latest trade."""
     last = dict(zip(latest["symbol"].to_pylist(), latest.to_pylist(), strict=True))
     found = []
     for row in corrections.rows:
@@ -245,8 +243,9 @@ def _buckets(moments: Sequence[datetime], minutes: int) -> list[str]:
 def _read(
     names: Sequence[str], lake: ObjectStore, corrections: Corrections, now: datetime
 ) -> list[tuple[pa.Table, pa.Table]]:
-    """Of some partitions of history the latest tick of each symbol until now, as it was sent, and of those that
-    count."""
+    """The latest tick of each symbol in some partitions of history, until now: as it was sent, and among those that
+    count.
+    """
 
     def of(name: str) -> tuple[pa.Table, pa.Table] | None:
         rows = read_partition(lake, STREAM_PRICES_HISTORY, name, COLUMNS)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
 
 
-_TURN_SECONDS = 0.25  # so often live ticks, and a recording at a rate, are sent
+_TURN_SECONDS = 0.25  # how often live ticks, and a recording at a rate, are sent
 _TURN = timedelta(seconds=_TURN_SECONDS)
 OnSent = Callable[[Sent], None]
 
@@ -40,13 +40,13 @@ def produce_live(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     deadline: float = DEADLINE,
 ) -> Sent:
-    """Send simulated ticks as they fall due: `rate` a second over all symbols, for so many seconds or without end.
+    """Send simulated ticks as they fall due: `rate` a second over all symbols, for `seconds` or without end.
 
-    Setting `stop`, or Ctrl-C, ends it early; either way the lines that `faults` hold back are sent first. It also ends,
-    with `failed` counted, once the stream takes nothing more before `deadline` (seconds). `on_progress` gets what was
-    sent so far, four times a second. `now` and `stop.wait` are the only clock.
+    `stop` or Ctrl-C ends it early; the lines that `faults` hold back are sent first. It also ends when the stream takes
+    no line for `deadline` seconds; `failed` counts the lines that were not taken. `on_progress` gets the counts so far,
+    four times a second. `now` and `stop.wait` are the only clock.
 
-    Raises SimulationError for seconds, a rate or symbols that cannot be, before anything is sent.
+    Raises SimulationError for impossible seconds, rates or symbols, before anything is sent.
     """
     if seconds is not None and not 0 < seconds < float("inf"):
         raise SimulationError(f"{seconds} seconds of ticks are not possible; take a positive number, or none at all")
@@ -72,11 +72,12 @@ def replay(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     deadline: float = DEADLINE,
 ) -> Sent:
-    """Send recorded lines verbatim, as fast as it goes or at `rate` lines a second.
+    """Send recorded lines unchanged, as fast as possible or at `rate` lines a second.
 
     `source` is a file of JSON lines, gzip or plain, or the lines themselves; a last line that lacks its newline gets
-    one. A line that no Kinesis record can hold is counted as failed. All else as `produce_live`; `seed` is that of the
-    faults. Raises FileRefused for a file that cannot be read, SimulationError for a rate that is not positive.
+    one. A line that is too long for a Kinesis record is counted as failed. `seed` is that of the faults. The other
+    arguments are those of `produce_live`. Raises FileRefused for a file that cannot be read, SimulationError for a rate
+    that is not positive.
     """
     if rate is not None and not 0 < rate < float("inf"):
         raise SimulationError(f"a rate of {rate} lines a second is not possible; take a positive number")
@@ -100,7 +101,7 @@ def _feed(
     now: Callable[[], datetime],
     deadline: float,
 ) -> Sent:
-    """Send lines, each group once its time has come, until there are no more or somebody ends it."""
+    """Send lines, each group when its time has come, until there are no more or somebody stops it."""
     injector = FaultInjector(faults or Faults(), random_stream(seed, "faults"))
     stop, total, in_flight = stop or Event(), Sent(), list[bytes]()
     progress = on_progress or (lambda _: None)

@@ -1,6 +1,6 @@
-"""Recorded ticks: a file of JSON lines, gzip or plain, as the lines that it holds, in groups to be sent.
+"""Recorded ticks: the lines of a file of JSON lines, gzip or plain, in groups to be sent.
 
-However large the file is, no more of it than a group is in memory.
+Only one group is in memory at a time, whatever the size of the file.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _GZIP = b"\x1f\x8b"
 
 
 def recorded_lines(path: Path, limit: int) -> Iterator[bytes]:
-    """The lines of a file, each as it is with its newline, if it has one.
+    """The lines of a file, unchanged, each with its newline if it has one.
 
-    Of a line of more than `limit` bytes the first `limit` + 1 are given, so that a file without newlines needs no more
-    memory than that. Raises FileRefused when the file cannot be read, or is damaged, as soon as that is found.
+    A line of more than `limit` bytes is cut after `limit` + 1, so that a file without newlines needs no more memory
+    than that. Raises FileRefused when the file cannot be read or is damaged, as soon as this is found.
     """
     try:
         with path.open("rb") as file:
@@ -52,7 +52,7 @@ def in_chunks(lines: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
 
 
 def at_rate(lines: Iterator[bytes], rate: float) -> Iterator[list[bytes]]:
-    """Lines, each ended by a newline, in groups of `rate` on average; below one a group, some groups are empty."""
+    """Lines, each ended by a newline, in groups of `rate` on average. With a rate below 1 some groups are empty."""
     taken, ahead = 0, next(lines, None)
     for turn in count(1):
         chunk: list[bytes] = []

@@ -1,1 +1,1 @@
-"""What the checks look for in the stored tables, without Dagster, which shows what they find."""
+"""What the checks look for in the stored tables. No Dagster here: `orchestration` shows what they find."""

@@ -24,14 +24,14 @@ from stock_pipeline.settings import Settings
 from stock_pipeline.trading_calendar.sessions import FIRST_DAY, last_closed_session, sessions
 
 AFTER_THE_CLOSE = timedelta(hours=8)
-"""How long after a close its bars may take: they are simulated four hours after it."""
+"""How long after a session's close its bars may come. Simulated bars come four hours after it."""
 
 _SPLITS = {
     n / m: f"{m}:{n} split" for n, m in ((1, 2), (2, 3), (1, 3), (1, 4), (1, 5), (1, 10), (1, 20), (2, 1), (10, 1))
 }
 _LIKE = 0.06  # a step is like a split when it is as near to it as this
 _HUNDREDFOLD = ((80.0, 125.0), (1 / 125.0, 1 / 80.0))
-"""A step like this is no market's: the vendor changed from pence to pounds, or back."""
+"""No market makes a step like this: the vendor changed from pence to pounds, or back."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,9 @@ def duplicate_keys(year: Year) -> Finding:
 
 
 def inconsistent_bars(year: Year) -> Finding:
-    """Bars whose high is not the highest or low not the lowest price, or with a price or volume that cannot be."""
+    """Bars whose high is not the highest price, whose low is not the lowest, or that have an impossible price or
+    volume.
+    """
     rows = year.rows
     open_, high, low, close = (rows[name] for name in ("open", "high", "low", "close"))
     rules = [
@@ -86,14 +88,14 @@ def inconsistent_bars(year: Year) -> Finding:
         pc.invert(pc.is_finite(close)),
     ]
     broken = np.zeros(rows.num_rows, bool)
-    for rule in rules:  # a price that is not there breaks no rule
+    for rule in rules:  # a missing price breaks no rule
         broken |= pc.fill_null(rule, False).to_numpy()
     found = rows.filter(pa.array(broken))
     return Finding(found.num_rows, found.select(["symbol", "date", "open", "high", "low", "close", "volume"]))
 
 
 def misplaced_rows(year: Year) -> Finding:
-    """Rows of another year than their partition's: a query that reads only the year it asks for would miss them."""
+    """Rows whose date is not in the year of their partition. A query for one year would miss them."""
     found = year.rows.filter(pc.not_equal(pc.year(year.rows["date"]), year.number))
     return Finding(found.num_rows, found.select(["symbol", "date", "source"]))
 
@@ -101,8 +103,8 @@ def misplaced_rows(year: Year) -> Finding:
 def missing_sessions(year: Year) -> Finding:
     """Sessions of XNYS without a bar, for each symbol between its first and its last bar of the year.
 
-    Bars on days that are no session are counted too (`off_calendar`). Years before 1990 have no calendar to hold them
-    against.
+    Bars on days without a session are counted too (`off_calendar`). The calendar begins in 1990, so earlier years are
+    not checked.
     """
     calendar = np.array(_sessions_of(year.number), "datetime64[D]")
     if not len(calendar):
@@ -125,9 +127,9 @@ def missing_sessions(year: Year) -> Finding:
 
 
 def price_steps(year: Year) -> Finding:
-    """Closes that moved by more than STOCK_PIPELINE_PRICE_STEP_PERCENT since the symbol's bar before, be it of the year
-    before (a fall from 150 to 100 counts as much as a rise from 100 to 150). A step that `adj_close` explains, as it
-    does a split, is none. One of about a hundredfold is a vendor's error, and a failure.
+    """Closes that moved by more than STOCK_PIPELINE_PRICE_STEP_PERCENT since the symbol's last bar, which may be of the
+    year before. A fall from 150 to 100 counts as much as a rise from 100 to 150. A step that `adj_close` explains, such
+    as a split, does not count. A step of about a hundredfold is a vendor's error, and fails the check.
     """
     closes = year.closes
     same = np.zeros(closes.num_rows, bool)
@@ -136,7 +138,7 @@ def price_steps(year: Year) -> Finding:
         step, adjusted = (_steps(closes[name].to_numpy()) for name in ("close", "adj_close"))
         limit = np.log1p(year.settings.price_step_percent / 100)
         large = same & (np.abs(np.log(step)) > limit)
-        unexplained = large & ~(np.abs(np.log(adjusted)) <= limit)  # where there is no adjusted close, nothing explains
+        unexplained = large & ~(np.abs(np.log(adjusted)) <= limit)  # no adjusted close, no explanation
     at = np.flatnonzero(unexplained)
     hundredfold = sum(_looks_like(ratio) == "×100" for ratio in step[at])
     worst = at[np.argsort(-np.abs(np.log(step[at])), kind="stable")]
@@ -152,9 +154,9 @@ def price_steps(year: Year) -> Finding:
 
 
 def stale_symbols(year: Year) -> Finding:
-    """Symbols without a bar in the last STOCK_PIPELINE_STALE_SESSIONS sessions: of the current year, those up to the
-    last close; of an earlier one, those up to its latest stored bar. They were delisted, renamed, or their vendor left
-    them out.
+    """Symbols without a bar in the last STOCK_PIPELINE_STALE_SESSIONS sessions. In the current year these end with the
+    last close, in an earlier year with its latest stored bar. Such a symbol was delisted or renamed, or its vendor left
+    it out.
     """
     rows = year.rows
     calendar = _sessions_of(year.number)
@@ -171,10 +173,10 @@ def stale_symbols(year: Year) -> Finding:
 
 
 def rejected_share(year: Year) -> Finding:
-    """The share of rejected rows among all rows of the sources that the year has rows of, conflicts and replaced values
-    left out. Above STOCK_PIPELINE_REJECTED_WARN_PERCENT it is a warning, above STOCK_PIPELINE_REJECTED_FAIL_PERCENT a
-    failure. A source of several years counts in each. Sources of which no row is stored count in the current year, and
-    a file that was refused whole is at least a warning there.
+    """The share of rejected rows among all rows of the year's sources. Conflicts and replaced values do not count. A
+    share above STOCK_PIPELINE_REJECTED_WARN_PERCENT is a warning, above STOCK_PIPELINE_REJECTED_FAIL_PERCENT a failure.
+    A source with rows of several years counts in each of them. A source without a stored row counts in the current
+    year. A refused file is at least a warning there.
     """
     rejects = counted_reasons(year.rejects())
     mine = set(pc.unique(year.rows["source"].cast(pa.string())).to_pylist())
@@ -185,9 +187,9 @@ def rejected_share(year: Year) -> Finding:
 
 
 def conflicts(year: Year) -> Finding:
-    """Bars that a source gave and the table did not take, as it holds other values for the symbol and session: the
-    symbols and the sources that disagree. What was stored first stays; a restatement from the source that is right
-    settles it. Conflicts that are one thing, such as a split, count once.
+    """Bars that a source gave and the table did not take, because it holds other values for the symbol and session. The
+    check names the symbols and the sources that disagree. The values stored first stay. To settle it, ingest the right
+    source as a restatement (`--replace`). Conflicts that have one cause, such as a split, count once.
     """
     found = year.rejects()
     found = found.filter(pc.equal(found["reason"].cast(pa.string()), Reason.CONFLICT.value))
@@ -210,7 +212,7 @@ def conflicts(year: Year) -> Finding:
 
 
 def _stored_nowhere(sources: set[str], lake: ObjectStore) -> set[str]:
-    """Those of some sources of which no year has a row. The latest years are looked into first."""
+    """The sources among these that have no row in any year. The latest years are searched first."""
     left = set(sources)
     for name in reversed(partitions(lake, PRICE_BY_DATE)):
         if not left:

@@ -12,7 +12,8 @@ import pyarrow as pa
 class Finding:
     """What a check found: how many rows or bars are wrong, and the first few of them.
 
-    `error` says whether it is worse or less bad than the check usually is, `said` puts it in words.
+    `error` is set when the finding is worse, or less bad, than the check's usual severity. `said` is the finding in
+    words.
     """
 
     wrong: int

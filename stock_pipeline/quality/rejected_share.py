@@ -1,4 +1,4 @@
-"""How large a part of the rows that came was rejected: measured by the records, judged by the settings."""
+"""The share of rejected rows. The rejected records give the count, the settings give the limits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stock_pipeline.schemas import Reason
 from stock_pipeline.settings import Settings
 
 _NOT_COUNTED = [Reason.CONFLICT.value, Reason.REPLACED.value, Reason.REMOVED.value]
-"""What a table did not take because it had it already, or has given up since: nothing is wrong with such rows."""
+"""Reasons that do not mean a bad row: the table held other values already, or gave these values up later."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,9 @@ class Share:
         return 100 * self.rejected.num_rows / total if total else 0.0
 
     def judged(self, settings: Settings) -> Finding:
-        """What the levels of the settings say. A file refused whole has unknown rows, so it is always a finding."""
+        """The finding by the limits of the settings. Nobody knows how many rows a refused file has, so it is always a
+        finding.
+        """
         refused = pc.sum(pc.equal(self.rejected["reason"], Reason.FILE_REFUSED.value)).as_py() or 0
         error = self.percent > settings.rejected_fail_percent
         found = error or self.percent > settings.rejected_warn_percent or bool(refused)
@@ -61,7 +63,7 @@ class Share:
 def counted_reasons(rejects: pa.Table) -> pa.Table:
     """Source and reason, as plain strings, of the records of rows that something is wrong with.
 
-    A row that is stored without one of its values is none of them.
+    A row that is stored without one of its values is not among them.
     """
     rejects = rejects.filter(pc.invert(rejects["stored"]))
     plain = rejects.select(["source", "reason"]).cast(pa.schema([("source", pa.string()), ("reason", pa.string())]))

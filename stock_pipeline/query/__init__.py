@@ -1,7 +1,8 @@
 """SQL over the lake: Athena in AWS, DuckDB locally; the same table names, read-only in both.
 
-Here: what callers use (`sql`, and `read_prices`, `read_ticks`, `latest_prices` for pandas or Arrow) and the rule of
-what a statement may be. One module an engine beside it. All times are UTC, in the tables and in every result.
+Here are the functions that callers use (`sql`, and `read_prices`, `read_ticks`, `latest_prices` for pandas or Arrow),
+and the rule for which statements are allowed. Each engine has a module beside this one. All times are in UTC, in the
+tables and in every result.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ _READS = re.compile(r"(select|with|describe|desc|show)\b", re.I)
 
 
 def sql(statement: str, parameters: Sequence[Parameter] = (), *, settings: Settings | None = None) -> pa.Table:
-    """Run one reading statement and return its rows.
+    """Run one statement that only reads, and return its rows.
 
-    Each `?` in the statement takes the next of `parameters`. Tables are those of `schemas.TABLES`, with their partition
-    columns. The engine is `settings.sql_engine`; without settings those of the environment hold, and if that names no
-    bucket, the local AWS is asked. Raises QueryError when the statement is not a single SELECT, WITH,
-    DESCRIBE, SHOW or EXPLAIN, or when the engine refuses it; the engine's own message is passed on.
+    Each `?` in the statement takes the next of `parameters`. The tables are those of `schemas.TABLES`, with their
+    partition columns. The engine is `settings.sql_engine`. Without `settings` the environment's are used; if these name
+    no bucket, the local AWS is asked. Raises QueryError when the statement is not a single SELECT, WITH, DESCRIBE, SHOW
+    or EXPLAIN, or when the engine refuses it; the engine's own message is passed on.
     """
     statement = _reading(statement)
     with _place(settings) as (settings, client):
@@ -65,10 +66,10 @@ def sql(statement: str, parameters: Sequence[Parameter] = (), *, settings: Setti
 
 @contextmanager
 def _place(settings: Settings | None) -> Iterator[tuple[Settings, S3Client | None]]:
-    """The settings to work by, and the S3 client to use (None: by the environment).
+    """The settings and the S3 client to use (None: a client made from the environment).
 
-    Where neither the caller nor the environment names a bucket, as in a notebook beside `stock-pipeline dev`, that is
-    the local AWS: the one that runs, or one started for this.
+    When neither the caller nor the environment names a bucket, as in a notebook beside `stock-pipeline dev`, the local
+    AWS is used. One is started if none runs.
     """
     given = settings or Settings.from_env()
     if settings or given.names_buckets:
@@ -109,9 +110,9 @@ def read_prices(
 ) -> pd.DataFrame | pa.Table:
     """Daily bars as a DataFrame, one row a symbol and session, ordered by both; dates as datetime64.
 
-    `start` and `end` are sessions, both inclusive; what is left out is not limited. Only the years and row groups that
-    can hold what is asked for are read. With `arrow` the rows come as a pyarrow.Table. Raises QueryError for a column
-    that `price_by_date` does not have.
+    `start` and `end` are sessions, both inclusive; without one of them that side has no limit. Only years and row
+    groups that can hold matching rows are read. With `arrow` the rows come as a pyarrow.Table. Raises QueryError for a
+    column that `price_by_date` does not have.
     """
     conditions, parameters = _of_symbols(symbols)
     for bound, sign in ((start, ">="), (end, "<=")):
@@ -150,8 +151,8 @@ def read_ticks(
     """Ticks as a DataFrame, one row a trade, ordered by symbol and time; `produced_at` as datetime64 in UTC.
 
     `start` and `end` are moments, both inclusive: a datetime (in UTC if it names no zone), or a date, which stands for
-    the whole of that day in UTC. What is left out is not limited, and history only grows: with both, only the days and
-    row groups that can hold what is asked for are looked for. With `arrow` the rows come as a pyarrow.Table. Raises
+    the whole of that day in UTC. Without one of them that side has no limit. History only grows, so name both: then
+    only days and row groups that can hold matching rows are read. With `arrow` the rows come as a pyarrow.Table. Raises
     QueryError for a column that `stream_prices_history` does not have.
     """
     conditions, parameters = _of_symbols(symbols)
@@ -212,7 +213,7 @@ def _frame(
         raise QueryError(f"{table.name} has no column {', '.join(unknown)}; it has {', '.join(known)}")
     names = ", ".join(f'"{c}"' for c in chosen)
     order = ", ".join(dict.fromkeys((*table.sort, *table.key)))
-    # Names come from the schema and values go as parameters: nothing of the caller's becomes SQL.
+    # Names come from the schema and values go as parameters, so no text from the caller becomes SQL.
     where = " AND ".join(conditions) or "true"
     statement = f"SELECT {names} FROM {table.name} WHERE {where} ORDER BY {order}"  # noqa: S608
     rows = sql(statement, parameters, settings=settings)
@@ -235,7 +236,7 @@ def _moment(bound: date, of_day: time) -> datetime:
 def _calendar(first: datetime, last: datetime) -> list[str]:
     """Conditions on month and day that hold from one moment to another.
 
-    Athena finds the objects of a day by its partition columns alone, where `produced_at` does not lead it to them.
+    Athena finds the objects of a day by the partition columns only; a condition on `produced_at` does not help it.
     """
     days = [first.date() + timedelta(n) for n in range(min((last.date() - first.date()).days + 1, 366))]
     conditions = []
@@ -247,7 +248,7 @@ def _calendar(first: datetime, last: datetime) -> list[str]:
 
 
 def _reading(statement: str) -> str:
-    """The statement without what surrounds it; raises QueryError when it does anything but read."""
+    """The statement without comments and semicolons around it. Raises QueryError when it does anything but read."""
     start = 0
     while found := _COMMENTS.match(statement, start):
         start = found.end()

@@ -1,7 +1,7 @@
 """Athena: start the statement, wait, page through the result, type it as Arrow.
 
-Nothing of the caller's values becomes part of the statement: parameters travel beside it, each as one SQL literal, as
-Athena's execution parameters want them.
+The caller's values never become part of the statement. They are sent beside it, each as one SQL literal, which is the
+form of Athena's execution parameters.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ def run(statement: str, parameters: Sequence[Any], *, workgroup: str, database: 
 
 
 def literal(value: Any) -> str:
-    """A parameter as a SQL literal; a text stays a text whatever it holds."""
+    """A parameter as a SQL literal. A text stays a text, even when it contains quotes."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, datetime):
-        moment = value.astimezone(UTC) if value.tzinfo else value  # the tables' times are in UTC and say no zone
+        moment = value.astimezone(UTC) if value.tzinfo else value  # the tables' times are in UTC and have no zone
         return f"TIMESTAMP '{moment:%Y-%m-%d %H:%M:%S.%f}'"
     if isinstance(value, date):
         return f"DATE '{value.isoformat()}'"
@@ -108,7 +108,7 @@ def _cells(rows: Sequence[Any]) -> Iterator[list[str | None]]:
 
 
 def _typed(texts: list[str | None], column: Any) -> pa.Array:
-    """Athena's texts as the column's type; arrays, maps, rows and times of day stay text."""
+    """Athena's texts, converted to the column's type. Arrays, maps, rows and times of day stay text."""
     kind = column["Type"]
     values = pa.array(texts, pa.string())
     if kind == "timestamp":

@@ -1,9 +1,9 @@
 """DuckDB over the lake's Parquet objects, shut off from everything else.
 
 The objects come through the object store as Arrow datasets. A condition on a partition column (or on `date` and
-`produced_at`, which imply them) decides which objects are fetched at all, and conditions on the others which row groups
-are decoded. Objects of one folder are in the same partition: they are needed together and fetched side by side.
-The connection reaches no file, no network and no Python object but these tables, and its configuration is locked.
+`produced_at`, which imply them) decides which objects are fetched. Conditions on other columns decide which row groups
+are decoded. Objects of one folder are in the same partition, so they are fetched side by side. The connection cannot
+reach any file, network or Python object except these tables, and its configuration is locked.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from stock_pipeline.schemas import TABLES, TIMESTAMP, Table
 _READING = {"SELECT", "EXPLAIN", "MULTI"}  # MULTI is what PIVOT expands to
 _CALENDAR = {"year", "month", "day"}
 _COMPARISON = r"[=<>]|\bin\b|\bbetween\b"
-_AHEAD = 10  # objects fetched at a time: that many connections a boto3 client keeps by default
+_AHEAD = 10  # objects fetched at a time; a boto3 client keeps ten connections by default
 
 
 def run(statement: str, parameters: Sequence[Any], store: ObjectStore, database: str) -> pa.Table:
@@ -61,7 +61,7 @@ def run(statement: str, parameters: Sequence[Any], store: ObjectStore, database:
 
 @contextmanager
 def _fetching() -> Iterator[tuple[ThreadPoolExecutor, list[_Object]]]:
-    """Threads that fetch objects, and a list to enter the objects of a statement in; both are let go at the end."""
+    """Threads that fetch objects, and a list for the objects of a statement. Both are released at the end."""
     threads = ThreadPoolExecutor(_AHEAD)
     objects: list[_Object] = []
     try:
@@ -73,14 +73,16 @@ def _fetching() -> Iterator[tuple[ThreadPoolExecutor, list[_Object]]]:
 
 
 def _told(message: str) -> str:
-    """DuckDB's message; of an unknown table with the tables that there are, instead of a guess among its own."""
+    """DuckDB's message. For an unknown table it lists the tables of the lake, instead of DuckDB's guess."""
     if message.startswith("Catalog Error: Table with name"):
         return f"{message.splitlines()[0]} The tables are {', '.join(TABLES)}."
     return message
 
 
 def _mentioned(statement: str) -> list[Table]:
-    """The tables that a statement can mean: only these are listed, and none is silently empty because it was not."""
+    """The tables that a statement may name. Only these are listed in the store. A table that was not listed would look
+    empty, so this takes in every table that the text may mean.
+    """
     text = statement.lower()
     if text.startswith("show") or "information_schema" in text:
         return list(TABLES.values())
@@ -96,7 +98,7 @@ def _refuse_writes(connection: duckdb.DuckDBPyConnection, statement: str) -> Non
 
 
 def _compared(statement: str, column: str) -> bool:
-    """Whether a statement may compare a column with something, by which row groups could be skipped."""
+    """Whether a statement may have a condition on a column, by which row groups could be skipped."""
     before, after = rf"\b{column}\b[\")\s]*({_COMPARISON})", rf"({_COMPARISON})[\s(\"]*(\w+\.)?\"?{column}\b"
     return re.search(f"{before}|{after}", statement, re.I) is not None
 
@@ -104,10 +106,10 @@ def _compared(statement: str, column: str) -> bool:
 def _rows(
     table: Table, coded: list[str], store: ObjectStore, objects: list[_Object], threads: ThreadPoolExecutor
 ) -> pa.Table | ds.Dataset:
-    """A table as what DuckDB can scan: a dataset of its objects, or no rows of the right types when it has none.
+    """A table in a form that DuckDB can scan: a dataset of its objects, or an empty table of the right types.
 
-    Columns in `coded` are read as the dictionaries that they are stored as, by which DuckDB groups in half the time.
-    The others are read as texts: of a dictionary Arrow knows no bounds, and skips no row group by it. To SQL both are
+    Columns in `coded` are read as dictionaries, as they are stored; DuckDB groups by these in half the time. The others
+    are read as texts, because Arrow has no bounds for a dictionary and so cannot skip row groups by it. In SQL both are
     texts.
     """
     schema = _schema(table, coded)
@@ -136,7 +138,7 @@ def _schema(table: Table, coded: list[str]) -> pa.Schema:
 
 
 def _partition(table: Table, schema: pa.Schema, key: str) -> ds.Expression:
-    """What every row of an object has in common, read from its key: partition columns, and the time they imply."""
+    """The values that all rows of an object share, read from its key: partition columns, and the time they imply."""
     known: ds.Expression = ds.scalar(True)
     values: dict[str, Any] = {}
     for part in key.removeprefix(table.prefix).split("/"):
@@ -156,7 +158,7 @@ def _partition(table: Table, schema: pa.Schema, key: str) -> ds.Expression:
 
 
 def _plain(rows: pa.Table) -> pa.Table:
-    """Sums of bigint come back as 38-digit decimals; as bigint where they fit, as Athena has them."""
+    """DuckDB returns sums of bigint as 38-digit decimals. Where they fit they become bigint, as in Athena."""
     for at, field in enumerate(rows.schema):
         if pa.types.is_decimal(field.type) and field.type.scale == 0:
             try:
@@ -167,7 +169,7 @@ def _plain(rows: pa.Table) -> pa.Table:
 
 
 def _data(store: ObjectStore, key: str, table: Table) -> bytes:
-    """An object's bytes. Arrow reads them as the table's columns; what cannot be read so is told here, by its name."""
+    """An object's bytes. Arrow reads them as the table's columns; when it cannot, the error names the object."""
     data = store.get(key).data
     check(data, table, key)
     return data
@@ -176,9 +178,9 @@ def _data(store: ObjectStore, key: str, table: Table) -> bytes:
 class _Object(io.RawIOBase):
     """An object of the lake as a file, fetched whole by one GET when it is first read.
 
-    One GET, so that a reader meets the object as it was before or after a concurrent write and never half of each, and
-    only when it is needed, so that a pruned partition costs nothing. Arrow asks for the size once when the fragment is
-    made; the listing answers that. From then on the size is that of the bytes fetched.
+    One GET means that a reader sees the object as it was before or after a concurrent write, never half of each. The
+    GET comes only when the bytes are needed, so a pruned partition costs nothing. Arrow asks for the size once, when
+    the fragment is made, and gets it from the listing. Later the size is that of the fetched bytes.
     """
 
     def __init__(
@@ -215,12 +217,14 @@ class _Object(io.RawIOBase):
             return memoryview(b"")
 
     def failure(self) -> BaseException | None:
-        """Why the object could not be read, told once: an error that is kept here as well would hold itself."""
+        """Why the object could not be read. The error is given out once and not kept: a kept error would refer to
+        itself.
+        """
         error, self._error = self._error, None
         return error
 
     def let_go(self) -> None:
-        """Hold nothing any more, as Arrow never frees a file that it could not open."""
+        """Release everything: Arrow never frees a file that it could not open."""
         self._store, self._fetch, self._error = None, None, None
         self._siblings.clear()
 

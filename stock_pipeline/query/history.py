@@ -33,7 +33,7 @@ class Span:
     def condition(self) -> tuple[str, list[Parameter]]:
         """A condition on `stream_prices_history` and its parameters.
 
-        It says the same twice: the partition columns are what Athena prunes by, the times what DuckDB does.
+        It says the same thing twice: Athena prunes by the partition columns, DuckDB by the times.
         """
         begin, end = (datetime.combine(day, time(), UTC) for day in (self.first, self.last + _DAY))
         parts = ["produced_at >= ?", "produced_at < ?", "year BETWEEN ? AND ?"]
@@ -48,7 +48,7 @@ class Span:
 
 
 def counted(span: Span, settings: Settings) -> dict[date, dict[str, int]]:
-    """Of each day with ticks: `rows`, distinct `event_ids`, and those stored before the time they bear (`ahead`)."""
+    """For each day with ticks: `rows`, distinct `event_ids`, and rows stored before their own time (`ahead`)."""
     condition, parameters = span.condition()
     found = sql(
         'SELECT year, month, day, count(*) AS "rows", '  # noqa: S608
@@ -65,7 +65,7 @@ def counted(span: Span, settings: Settings) -> dict[date, dict[str, int]]:
 
 
 def price_ranges(span: Span, settings: Settings) -> dict[date, pa.Table]:
-    """Of each day with ticks, the lowest and the highest price of each symbol (`symbol`, `low`, `high`)."""
+    """For each day with ticks, the lowest and the highest price of each symbol (`symbol`, `low`, `high`)."""
     condition, parameters = span.condition()
     found = sql(
         "SELECT year, month, day, symbol, min(price) AS low, max(price) AS high "  # noqa: S608
@@ -79,7 +79,7 @@ def price_ranges(span: Span, settings: Settings) -> dict[date, pa.Table]:
 
 
 def arrival_day(source: str, loaded: datetime) -> date:
-    """The day on which a raw object came: Firehose names it by that, of any other only its loading time tells."""
+    """The day on which a raw object came. Firehose's keys name it; for other objects the loading time tells it."""
     if source.startswith(RAW_TICKS):
         with suppress(ValueError):
             return datetime.strptime(source.removeprefix(RAW_TICKS)[:10], "%Y/%m/%d").replace(tzinfo=UTC).date()
@@ -89,8 +89,9 @@ def arrival_day(source: str, loaded: datetime) -> date:
 def raw_keys(days: Iterable[date], later_days: int, staging: ObjectStore) -> list[str]:
     """The raw objects that may hold ticks of some days, in the order of their arrival.
 
-    Firehose names objects by the hour of their arrival: the ticks of a day come on that day, late ones on a later day
-    (`later_days` of these are looked into), and those of a producer whose clock is ahead in the hour before midnight.
+    Firehose names objects by the hour of their arrival. The ticks of a day come on that day. Late ticks come on a later
+    day; `later_days` says how many days are searched. Ticks of a producer whose clock is ahead come in the hour before
+    midnight.
     """
     prefixes: set[str] = set()
     for day in days:

@@ -7,5 +7,5 @@
     ticks       ticks of a whole day, live ticks, and their JSON lines
     faults      what goes wrong on the way: duplicates, late and malformed lines
 
-Nothing in here knows of S3 or Dagster.
+Nothing in here uses S3 or Dagster.
 """

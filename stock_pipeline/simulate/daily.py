@@ -41,18 +41,18 @@ SCHEMA = pa.schema(
 )
 
 _CENTS = pa.decimal128(15, 2)
-_WRITERS = 8  # puts wait for the store, not for the processor
-# Made-up tickers have four letters and no vowels among them: no word arises by accident.
+_WRITERS = 8  # more writers than cores: a put waits for the store, not for the processor
+# Made-up tickers have four letters and no vowels, so that none is a word by accident.
 _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 _TICKERS = len(_LETTERS) ** 4
-_STRIDE = 61_803  # shares no factor with their number, so that steps of it visit each ticker once, far apart
+_STRIDE = 61_803  # no common factor with the number of tickers: such steps visit each ticker once, far apart
 
 
 def default_symbols(setting: Sequence[str] | int) -> tuple[str, ...]:
-    """The symbols to simulate: those given, or as many distinct ones as the number says.
+    """The symbols to simulate: the given ones, or N distinct ones for a number N.
 
-    A number gives the project's sixteen first and made-up tickers after them, always in the same order: 100 symbols are
-    the first 100 of 1,000. Raises SimulationError for a number below 1 or above 160,000.
+    A number gives the project's sixteen symbols first and made-up tickers after them, always in the same order: 100
+    symbols are the first 100 of 1,000. Raises SimulationError for a number below 1 or above 160,000.
     """
     if not isinstance(setting, int):
         return tuple(setting)
@@ -73,8 +73,8 @@ def _ticker(number: int) -> str:
 def simulate_daily_prices(symbols: Sequence[str], start: date, end: date, seed: int) -> pa.Table:
     """The simulated OHLCV bars of some symbols in all sessions from `start` to `end`, both included.
 
-    Columns symbol, date, open, high, low, close (dollars, on the cent), volume (shares); sorted by date, then symbol. A
-    symbol and session have the same bar in every call with that seed. Symbols given twice count once. Raises
+    Columns symbol, date, open, high, low, close (dollars, on the cent), volume (shares); sorted by date, then symbol.
+    With the same seed, a symbol and session have the same bar in every call. Symbols given twice count once. Raises
     SimulationError for a day outside the calendar (1990 to 2049) and for a symbol that price_by_date would not take.
     """
     names = checked_symbols(symbols)
@@ -96,7 +96,7 @@ def to_csv(table: pa.Table) -> bytes:
 
 @dataclass(frozen=True)
 class RawObject:
-    """A raw object of one session. `written` is false when it was there already with the same content."""
+    """A raw object of one session. `written` is false when the object existed already with the same content."""
 
     key: str
     session: date
@@ -108,8 +108,8 @@ class RawObject:
 def raw_key(session: date, symbols: Sequence[str], seed: int) -> str:
     """The staging key of a session's raw object: `daily_prices/date=2024-01-02/prices-1f0c9a3e.csv`.
 
-    Other symbols, or another seed, give another object in the session's folder: one never overwrites what another
-    brought in, so everything in the table stays backed by a raw object.
+    Other symbols, or another seed, give another object in the session's folder. No call overwrites the object of
+    another call, so every row in the table keeps its raw object.
     """
     market = digest(seed, *sorted(set(symbols))).hex()[:8]
     return f"{session_prefix(session.isoformat())}/prices-{market}.csv"
@@ -124,9 +124,9 @@ def write_raw_daily_prices(
 ) -> list[RawObject]:
     """Simulate sessions and write one CSV object for each; returns them in the order of their days.
 
-    An object that is there with the same content stays as it is, so that a second run makes no new arrivals. Holds one
-    year in memory at a time. `on_progress` gets the number of objects done and of all. Raises SimulationError for a day
-    that is not a session, and what the store raises.
+    An object that exists already with the same content stays as it is, so that a second run makes no new arrivals.
+    Holds one year in memory at a time. `on_progress` gets the number of objects done and the number of all objects.
+    Raises SimulationError for a day that is not a session, and what the store raises.
     """
     days = sorted(set(sessions))
     if closed := [day for day in days if not calendar.is_session(day)]:
@@ -155,7 +155,7 @@ def write_raw_daily_prices(
 
 
 def _listed(staging: ObjectStore, days: Sequence[date]) -> dict[str, ObjectInfo]:
-    """The raw objects that are there between the first and the last of the days, by key, from one listing."""
+    """The existing raw objects from the first to the last of the days, by key, from one listing."""
     there: dict[str, ObjectInfo] = {}
     if days:
         for info in staging.list(session_prefix(""), start_after=session_prefix(days[0].isoformat())):
@@ -166,18 +166,20 @@ def _listed(staging: ObjectStore, days: Sequence[date]) -> dict[str, ObjectInfo]
 
 
 def _holds(staging: ObjectStore, info: ObjectInfo, data: bytes) -> bool:
-    # An ETag is the content's MD5 unless the bucket encrypts with a KMS key; then only the content itself can tell.
+    # An ETag is the content's MD5, unless the bucket encrypts with a KMS key. Then the content itself is compared.
     if info.etag == md5(data, usedforsecurity=False).hexdigest():
         return True
     return info.size == len(data) and staging.get(info.key).data == data
 
 
 def checked_symbols(symbols: Sequence[str]) -> list[str]:
-    """The distinct symbols, sorted. Raises SimulationError for none at all and for one that the tables would refuse."""
+    """The distinct symbols, sorted. Raises SimulationError for an empty list and for a symbol that the tables would
+    refuse.
+    """
     names = sorted(set(symbols))
     if wrong := [name for name in names if not is_symbol(name)]:
         raise SimulationError(
-            f"{wrong[0]!r} is no symbol; take 1 to 16 of A-Z 0-9 . - ^ = beginning with a letter, a digit or ^"
+            f"{wrong[0]!r} is not a symbol; take 1 to 16 of A-Z 0-9 . - ^ = beginning with a letter, a digit or ^"
         )
     if not names:
         raise SimulationError("there is no symbol to simulate; name at least one")

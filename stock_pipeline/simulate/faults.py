@@ -1,6 +1,7 @@
 """What goes wrong with ticks between a producer and the stream, on request: duplicates, late lines, malformed lines.
 
-A fault never loses or alters a line's only good copy: the distinct valid lines that come out are those that went in.
+A fault never loses or changes the only good copy of a line: the distinct valid lines that come out are those that went
+in.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ DELAY = 1000.0
 
 @dataclass(frozen=True)
 class Faults:
-    """Shares of the lines, 0 to 1, that something goes wrong with.
+    """For each fault, the share of the lines that have it, 0 to 1.
 
     duplicates: sent again later; late: sent later than lines produced after them; malformed: followed by a broken copy.
     """
@@ -32,11 +33,12 @@ class Faults:
         for field in fields(self):
             share = getattr(self, field.name)
             if not 0 <= share <= 1:
-                raise SimulationError(f"{field.name}={share} is no share of the lines; take 0 to 1")
+                raise SimulationError(f"{field.name}={share} is not a share of the lines; take 0 to 1")
 
     @classmethod
     def parse(cls, text: str) -> Faults:
-        """The faults of a text such as `duplicates=0.1,late=0.1,malformed=0.01`; what it does not name does not happen.
+        """The faults of a text such as `duplicates=0.1,late=0.1,malformed=0.01`. A fault that is not named does not
+        happen.
 
         Raises SimulationError, a ValueError, that names the accepted kinds.
         """
@@ -50,13 +52,13 @@ class Faults:
                 shares[kind] = float(share)
             except ValueError:
                 raise SimulationError(
-                    f"{part!r} is no fault; take each of {', '.join(kinds)} once at most, as in {kinds[0]}=0.1"
+                    f"{part!r} is not a fault; take each of {', '.join(kinds)} once at most, as in {kinds[0]}=0.1"
                 ) from None
         return cls(**shares)
 
 
 class FaultInjector:
-    """Injects faults into a stream of lines that comes in pieces; late lines come out with later pieces."""
+    """Puts faults into lines that come in pieces. Late lines come out with later pieces."""
 
     def __init__(self, faults: Faults, rng: np.random.Generator, delay: float = DELAY) -> None:
         self._faults, self._rng, self._delay = faults, rng, delay
@@ -65,7 +67,9 @@ class FaultInjector:
         self._places = np.empty(0)
 
     def inject(self, lines: Sequence[bytes]) -> list[bytes]:
-        """What goes out when these newline-ended lines come in: most of them, some earlier ones, some broken copies."""
+        """The lines to send after these newline-ended lines came in: most of them, some earlier ones, some broken
+        copies.
+        """
         faults, rng, number = self._faults, self._rng, len(lines)
         own = np.arange(self._taken, self._taken + number, dtype=np.float64)
         self._taken += number
@@ -83,7 +87,7 @@ class FaultInjector:
         return self._release(waiting, np.concatenate([self._places, places, later, own[broken]]))
 
     def flush(self) -> list[bytes]:
-        """All lines that are still held, in their order; to be sent at the end."""
+        """All lines that are still held back, in their order, to be sent at the end."""
         held, self._held, self._places = self._held, [], np.empty(0)
         return held
 
@@ -94,7 +98,7 @@ class FaultInjector:
         return [waiting[n] for n in order[:due]]
 
     def _broken(self, line: bytes) -> bytes:
-        """The line with one of the defects that are seen in the wild; no reader can take it for a tick."""
+        """The line with one of the defects that real data has. No reader can take it for a tick."""
         text = line.rstrip(b"\n")
         cut = text[: int(self._rng.integers(1, max(2, len(text))))]
         broken = (
@@ -107,5 +111,5 @@ class FaultInjector:
             b"Traceback (most recent call last):",
         )
         chosen = broken[int(self._rng.integers(len(broken)))]
-        # a recorded line need not have our fields
+        # a recorded line may have other fields than ours
         return (cut if chosen == text else chosen) + b"\n"

@@ -1,9 +1,10 @@
 """The price path of each symbol through a session: one path a day, the same for every number of ticks drawn from it.
 
-The day's bar comes first (market.py) and the path honours it. A random walk from open to close is drawn over the
+The day's bar comes first (market.py) and the path agrees with it. A random walk from open to close is drawn over the
 minutes of the session; the minutes of its highest and lowest point become those of the day's high and low. Between
-these four knots the walk is bridged (its own line between the knots taken off, the line between the bar's prices put in
-its place), and what still leaves the day's range is reflected at its edge, as Brownian motion at a barrier is.
+these four knots the walk is bridged: its own line between the knots is taken off, and the line between the bar's prices
+takes its place. Where the path still leaves the day's range, it is reflected at the edge, like Brownian motion at a
+barrier.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class DayPaths:
     knots: NDArray[np.intp]
 
     def at(self, symbol: NDArray[np.intp], share: Floats) -> Floats:
-        """Prices in cents, not rounded, of symbols (by row) at shares 0 to 1 of the session."""
+        """Prices in cents, not rounded, at shares 0 to 1 of the session; one row a symbol."""
         where = share * STEPS
         step = np.minimum(where.astype(np.intp), STEPS - 1)
         before, after = self.prices[symbol, step], self.prices[symbol, step + 1]
@@ -45,7 +46,7 @@ class DayPaths:
 
 
 def day_paths(symbols: Sequence[str], session: date, seed: int) -> DayPaths:
-    """The paths of a session. A path depends on its symbol, the session and the seed alone."""
+    """The paths of a session. A path depends only on its symbol, the session and the seed."""
     bars = bars_of_year(symbols, session.year, seed)
     at = bars.columns([session])[0]
     opened, high, low, close = (side[:, at] for side in (bars.open, bars.high, bars.low, bars.close))
@@ -73,6 +74,6 @@ def _path(steps: Floats, opened: int, high: int, low: int, close: int) -> tuple[
 
 
 def _reflected(path: Floats, low: int, high: int) -> Floats:
-    """The path folded back at the edges of [low, high] until it lies within."""
+    """The path, folded back at the edges of [low, high] until it is within."""
     span = high - low
     return np.asarray(low + span - np.abs((path - low) % (2 * span) - span))

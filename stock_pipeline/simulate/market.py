@@ -1,13 +1,14 @@
-"""The model of the daily bars, as numpy arrays: a symbol's bar of a day from the seed, the symbol and the day alone.
+"""The model of the daily bars, as numpy arrays. A symbol's bar of a day depends only on the seed, the symbol and the
+day.
 
 A log-price is a level plus a slow drift plus a weighted sum of three standard paths: the market's, its sector's and the
-symbol's own; the shared ones make returns correlate. A standard path moves one unit a day with rare jumps. It needs no
-simulation from its beginning: its year-end values (anchors) are a mean-reverting series that is drawn for all years at
-once, which also bounds every price over six decades; within a year it is a random walk bridged between two anchors, so
-years connect and each can be computed alone.
+symbol's own. The shared paths make returns correlate. A standard path moves one unit a day with rare jumps. Its
+year-end values (anchors) are a mean-reverting series that is drawn for all years at once; this also bounds every price
+over six decades. Within a year it is a random walk bridged between two anchors, so years connect, and each year can be
+computed alone.
 
-Paths run over weekdays, not sessions: what the calendar says of a day never moves the prices of another, and a
-holiday's move is in the gap to the next open.
+Paths run over weekdays, not sessions, so a change in the calendar never moves the prices of another day. A holiday's
+move is in the gap to the next open.
 
 The day's return splits into the night's gap and the day's move as Brownian motion does (the law of a bridge at its
 point `_NIGHT`). The day's extremes are drawn from the law of a Brownian bridge's maximum between open `a` and close
@@ -31,8 +32,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _YEARS = LAST_DAY.year - FIRST_DAY.year + 1
-_WEEKDAYS = 262  # the most that a year has, and about what it has
-_REVERSION = 0.8  # share of an anchor's distance from the level that is left a year later
+_WEEKDAYS = 262  # the most weekdays that a year has; most years have nearly as many
+_REVERSION = 0.8  # how much of an anchor's distance from the level is left a year later
 _SECTORS = 11
 _MARKET_MOVE = 0.008  # daily standard deviations of log-returns
 _SECTOR_MOVE = 0.006
@@ -62,14 +63,14 @@ class Bars:
     volume: Floats
 
     def columns(self, days: Sequence[date]) -> NDArray[np.intp]:
-        """Where the given weekdays of the year are along the second axis."""
+        """The positions of the given weekdays of the year on the second axis."""
         return np.searchsorted(self.days, np.array(days, dtype="datetime64[D]"))
 
 
 def bars_of_year(symbols: Sequence[str], year: int, seed: int) -> Bars:
     """The bars of every weekday of a year between 1990 and 2049, holidays included.
 
-    A row depends on its symbol, the year and the seed, never on the other symbols asked for.
+    A row depends on its symbol, the year and the seed, never on the other symbols of the call.
     """
     days = _weekdays(year)
     lives = [_life((seed, "symbol", symbol), year) for symbol in symbols]
@@ -103,7 +104,7 @@ def bars_of_year(symbols: Sequence[str], year: int, seed: int) -> Bars:
 
 @dataclass(frozen=True)
 class _Life:
-    """What a standard path has beyond a year: its values at the last two year-ends, and fixed traits in [0, 1)."""
+    """What a standard path keeps between years: its values at the last two year-ends, and fixed traits in [0, 1)."""
 
     anchors: tuple[float, float]
     traits: Floats
@@ -111,7 +112,7 @@ class _Life:
 
 @dataclass(frozen=True)
 class _DayDraws:
-    """The draws of each day beside the path's steps, (paths, days): standard normal, and uniform in [0, 1)."""
+    """Each day's further random draws, (paths, days): standard normal, and uniform in [0, 1)."""
 
     night: Floats
     volume: Floats
@@ -123,7 +124,7 @@ def _life(name: tuple[object, ...], year: int) -> _Life:
     draws = stream(*name)
     steps = draws.standard_normal(_YEARS + 1)
     traits = draws.random(5)
-    # Begin in the series' own long-run spread, so that the first years are like all others.
+    # Start within the long-run spread of the series, so that the first years are like all others.
     value = before = float(steps[0]) / (1 - _REVERSION**2) ** 0.5
     for step in steps[1 : year - FIRST_DAY.year + 2].tolist():
         before, value = value, _REVERSION * value + step
@@ -134,7 +135,7 @@ def _life(name: tuple[object, ...], year: int) -> _Life:
 def _paths(
     names: Sequence[tuple[object, ...]], lives: Sequence[_Life], year: int, days: int
 ) -> tuple[Floats, _DayDraws]:
-    """Standard paths through a year, (paths, days + 1), the first column being the last close of the year before."""
+    """Standard paths through a year, (paths, days + 1). The first column is the last close of the year before."""
     normal = np.empty((len(names), 4, _WEEKDAYS))
     uniform = np.empty((len(names), 3, _WEEKDAYS))
     for row, name in enumerate(names):

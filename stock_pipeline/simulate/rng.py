@@ -1,4 +1,4 @@
-"""Random numbers addressed by name: the stream of a seed, a symbol and a year is the same whoever asks, and when.
+"""Random numbers addressed by name: the stream of a seed, a symbol and a year is the same in every call.
 
 A counter-based generator needs no history: Philox (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11)
 takes a 128-bit key, and a hash of the name is that key. Python's own hash() differs between processes.
@@ -17,5 +17,5 @@ def digest(*name: object) -> bytes:
 
 
 def stream(*name: object) -> np.random.Generator:
-    """The random stream of a name, e.g. `stream(7, "AAPL", 2024)`; at its beginning at every call."""
+    """The random stream of a name, e.g. `stream(7, "AAPL", 2024)`. Each call starts it from its beginning."""
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest(*name), "little")))

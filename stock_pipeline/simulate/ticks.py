@@ -1,6 +1,6 @@
 """Simulated ticks that agree with the simulated day: a whole day at once, live ones, and their JSON lines.
 
-Ticks are a sample of the day's trades: their prices lie on the day's path (intraday.py) and within its bar; their sizes
+Ticks are a sample of the day's trades. Their prices are on the day's path (intraday.py) and within its bar. Their sizes
 do not add up to its volume.
 """
 
@@ -45,7 +45,7 @@ _TICKS_BY = 0.6 * _SHARES + 0.2 * ((2 * _SHARES - 1) ** 3 + 1)
 
 
 def simulate_ticks(symbols: Sequence[str] | str, session: date, seed: int, ticks_per_symbol: int) -> pa.Table:
-    """All ticks of a session, that many for each symbol, sorted by produced_at.
+    """All ticks of a session, `ticks_per_symbol` for each symbol, sorted by produced_at.
 
     Columns symbol, price (dollars, on the cent), size (shares, from 1), produced_at (UTC, microseconds), event_id. Each
     symbol's first and last price are the open and close of its daily bar, its greatest and least the high and low.
@@ -69,7 +69,7 @@ def simulate_ticks(symbols: Sequence[str] | str, session: date, seed: int, ticks
         sizes[row] = _sizes(draws, ticks_per_symbol)
         prefixes.append(_prefix(name))
     times = _micros(opened) + np.rint(shares * ((closed - opened) // _MICROSECOND)).astype(np.int64)
-    order = np.argsort(times.ravel(), kind="stable")  # of one moment, a symbol's ticks keep their order
+    order = np.argsort(times.ravel(), kind="stable")  # a symbol's ticks of one moment keep their order
     rows, numbers = np.divmod(order, ticks_per_symbol)
     ids = _event_ids(pa.array(prefixes).take(pa.array(rows)), numbers)
     return _table(names, rows, cents.ravel()[order], sizes.ravel()[order], times.ravel()[order], ids)
@@ -83,14 +83,14 @@ def live_ticks(
     session: date | None = None,
     batch: timedelta = _BATCH,
 ) -> Iterator[pa.Table]:
-    """Ticks as they fall due from `start` on, without end: one table (as of `simulate_ticks`) for each `batch` of time.
+    """Ticks from `start` on, without end: one table (as from `simulate_ticks`) for each `batch` of time.
 
-    The n-th table holds the ticks produced from `start + n * batch` until the next begins, `rate` a second over all
-    symbols; it may be empty. Nothing in here looks at a clock or waits: send a table once its time has passed.
+    The n-th table holds the ticks from `start + n * batch` until the next one begins, `rate` a second over all symbols.
+    It may be empty. This function neither looks at a clock nor waits: send a table once its time has passed.
 
-    Prices follow the path of the session that opened last (or of the `session` given). While the exchange is closed the
-    path is walked back and forth at the speed of a session, beginning from its close, so that prices move at any hour,
-    stay within the day's bar, and depend on the time alone: a restarted producer goes on where another ended.
+    Prices follow the path of the session that opened last (or of the `session` given). While the exchange is closed,
+    the path is walked back and forth at the speed of a session, starting from its close. So prices move at any hour,
+    stay within the day's bar, and depend only on the time: a restarted producer goes on where another one ended.
 
     Raises SimulationError for a rate that is not positive, a `start` without a zone, a `batch` below a microsecond, and
     as `simulate_ticks`.
@@ -100,7 +100,7 @@ def live_ticks(
         raise SimulationError(f"a rate of {rate} ticks a second is not possible; take a positive number")
     if batch < _MICROSECOND:
         raise SimulationError(f"a batch of {batch} holds no time; take at least a microsecond")
-    # what cannot be followed is told here, not at the first tick
+    # raise now, not at the first tick
     opened_last = last_opened_session(start)
     session_times(session or opened_last)
     return _live(names, seed, rate, start.astimezone(UTC), session, batch)
@@ -130,8 +130,8 @@ def _live(
 def to_json_lines(table: pa.Table) -> list[bytes]:
     """Each tick of a table as a line of JSON with its newline, in the order of the table.
 
-    Prices have two decimals, `produced_at` is `YYYY-MM-DD HH:MM:SS.ffffff` in UTC. Symbols and event ids are taken as
-    they are: those of this module need no escapes.
+    Prices have two decimals, `produced_at` is `YYYY-MM-DD HH:MM:SS.ffffff` in UTC. Symbols and event ids are written as
+    they are: those that this module makes need no escapes.
     """
     price = pc.cast(pc.cast(table["price"], _CENTS), pa.string())
     produced_at = pc.cast(pc.cast(table["produced_at"], pa.timestamp("us")), pa.string())
@@ -160,7 +160,7 @@ def _day(paths: DayPaths, row: int, draws: np.random.Generator, number: int) -> 
     shares = np.concatenate([knots[:1], np.sort(np.concatenate([knots[1:3], drawn])), knots[3:]])
     rows = np.full(number, row)
     cents = _quoted(paths, rows, shares, draws)
-    # An extreme shares its moment with a drawn tick at worst; the first of the two takes its price.
+    # At worst an extreme shares its moment with a drawn tick; the first of the two takes its price.
     exact = np.concatenate([[0], 1 + np.searchsorted(shares[1:-1], knots[1:3]), [number - 1]])
     cents[exact] = np.rint(paths.at(rows[:FEWEST_TICKS], knots)).astype(np.int64)
     return shares, cents

@@ -1,1 +1,1 @@
-"""The staging bucket: how raw objects are called, and how they are read within bounds."""
+"""The staging bucket: the keys of raw objects, and reading them with bounded memory."""

@@ -1,6 +1,6 @@
-"""The keys of raw objects in the staging bucket: every prefix and every pattern, once, and what a key says.
+"""The keys of raw objects in the staging bucket: every prefix and every pattern, defined once, and what a key tells.
 
-What does not belong here: reading the objects (`reader`), and what stands in them (`parse`).
+What does not belong here: reading the objects (`reader`), and understanding their content (`parse`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ _SESSION = re.compile(rf"{re.escape(_SESSION_PREFIX)}(\d{{4}}-\d\d-\d\d)/")
 
 
 def session_prefix(session: str) -> str:
-    """The prefix of the generated objects of a session, or of all sessions that begin so: `2024`, `2024-06-03`."""
+    """The prefix of the generated objects of a session (`2024-06-03`), or of all sessions that begin with a text
+    (`2024`).
+    """
     return f"{_SESSION_PREFIX}{session}"
 
 
@@ -41,7 +43,8 @@ def session_of(key: str) -> str | None:
 def raw_keys_of_year(staging: ObjectStore, year: int) -> list[str]:
     """The raw objects that may hold prices of a year, in the order of their arrival.
 
-    Those are the generated objects of the year's sessions and every upload: only its content tells an upload's years.
+    These are the generated objects of the year's sessions, and every upload, because only an upload's content tells its
+    years.
     """
     found: list[ObjectInfo] = []
     for info in staging.list(RAW_DAILY_PRICES):

@@ -1,7 +1,7 @@
-"""Raw objects on their way out of staging: small ones are read side by side, a large one alone.
+"""Reads raw objects from staging: small ones side by side, a large one alone.
 
-So the memory that reading needs is bounded by the largest object that is taken, not by how many objects there are, nor
-by how well they are packed.
+So the memory for reading depends only on the largest accepted object, not on the number of objects or on their
+compression.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from stock_pipeline.settings import MIB
 Result = TypeVar("Result")
 
 ALONE = 16 * MIB
-"""An object that is larger, as stored or unpacked, is read when no other is."""
+"""An object that is larger, as stored or unpacked, is read while no other one is."""
 
 
 def each_raw_object(
@@ -31,12 +31,12 @@ def each_raw_object(
     readers: int,
     now: datetime,
 ) -> Iterator[Result]:
-    """What `work` makes of each object, in the order of the keys; `readers` objects are read at a time.
+    """The result of `work` for each object, in the order of the keys. `readers` objects are read at a time.
 
-    `work` gets the object and the most bytes that it may unpack to. It raises FileTooLarge for one that has more, and
-    FileRefused for one that is not what it should be: the result is then that of `refused`, with the object and the
-    reason. So it is for an object that does not exist (its info has no ETag) or that is over `max_bytes` as stored, of
-    which nothing is fetched.
+    `work` gets the object and the most bytes that it may unpack to. It raises FileTooLarge for an object that has more,
+    and FileRefused for one that cannot be read. Then `refused` gives the result from the object and the reason.
+    `refused` also gives the result for an object that does not exist (its info has no ETag), and for one that is over
+    `max_bytes` as stored; of the latter nothing is fetched.
     """
 
     def attempt(key: str, limit: int) -> Result | None:
@@ -63,4 +63,4 @@ def each_raw_object(
                     result = attempt(key, max_bytes)
                     assert result is not None
                 yield result
-                del result  # while the caller works on the next one, this one is the caller's alone
+                del result  # so that only the caller holds it while the next one is read

@@ -1,6 +1,6 @@
-"""The exchange's own date of a moment: a session that ends at 20:00 in New York lies in two days of UTC.
+"""The exchange's own date of a moment. A session that ends at 20:00 in New York spans two days of UTC.
 
-Dates by column only; which dates have a session is told by sessions.py.
+This module only converts columns of times to dates. Which dates have a session is in sessions.py.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from stock_pipeline.arrow import Ints
 
 _EPOCH = date(1970, 1, 1).toordinal()
 _HOUR = 3_600_000_000  # microseconds
-_MOST_HOURS = 100_000  # of a table by hour; times that lie further apart are looked up one by one
+_MOST_HOURS = 100_000  # the longest table by hour; times that are further apart are looked up one by one
 
 
 def session_days(micros: Ints) -> Ints:
-    """Days since 1970 of the dates in New York of these times, in microseconds since 1970 (UTC).
+    """The dates in New York, as days since 1970, of times in microseconds since 1970 (UTC).
 
-    New York's offset is one of whole hours since 1970, so the hour of a time tells its date.
+    Since 1970 New York's offset from UTC has been a whole number of hours, so the hour of a time decides its date.
     """
     if not len(micros):
         return np.zeros(0, np.int64)

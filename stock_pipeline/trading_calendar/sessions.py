@@ -1,9 +1,9 @@
 """The trading calendar: sessions of XNYS, the New York Stock Exchange, with their opening and closing times.
 
-The days and times are those of the library exchange_calendars (holidays, half days, unscheduled closings such as
-2001-09-11), kept in `xnys` as what differs from an ordinary weekday: the library brings pandas, a hundred megabytes in
-the package of a Lambda function and about a second before its first answer. The span is fixed, so that no answer
-depends on the day it was asked.
+The days and times are those of the library exchange_calendars: holidays, half days, unscheduled closings such as
+2001-09-11. `xnys` keeps only what differs from an ordinary weekday. The library itself is not imported: it brings
+pandas, adds a hundred megabytes to the package of a Lambda function, and needs about a second for its first answer. The
+span is fixed, so that no answer depends on today's date.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class _Calendar:
 def _calendar() -> _Calendar:
     span = np.arange(np.datetime64(FIRST_DAY, "D"), np.datetime64(LAST_DAY, "D") + 1)
     days = span[np.is_busday(span, holidays=_days(xnys.CLOSED))]
-    is_summer = np.searchsorted(_days(xnys.CLOCKS), days, "right") % 2 == 1  # clocks have gone forward, and not back
+    is_summer = (
+        np.searchsorted(_days(xnys.CLOCKS), days, "right") % 2 == 1
+    )  # clocks have gone forward, and not back yet
     midnight = np.add(days.astype("datetime64[us]"), np.where(is_summer, 4, 5) * _HOUR)
     length = np.full(len(days), _OPENS + np.timedelta64(_FULL_SESSION))
     for early, hour in ((xnys.UNTIL_13, 13), (xnys.UNTIL_14, 14)):
@@ -48,15 +50,15 @@ def _calendar() -> _Calendar:
 
 
 def _days(text: str) -> NDArray[np.datetime64]:
-    """The days of a list in `xnys`: each line is a year with its days, MMDD."""
+    """The days of a list in `xnys`. Each line is a year with its days, MMDD."""
     years = (line.split() for line in text.strip().splitlines())
     return np.array([f"{year}-{day[:2]}-{day[2:]}" for year, *days in years for day in days], "datetime64[D]")
 
 
 def sessions(start: date, end: date) -> list[date]:
-    """The sessions from `start` to `end`, both included, in order; none if `end` lies before `start`.
+    """The sessions from `start` to `end`, both included, in order; none if `end` is before `start`.
 
-    Raises SimulationError when either lies outside the calendar (1990 to 2049).
+    Raises SimulationError when either is outside the calendar (1990 to 2049).
     """
     _check(start)
     _check(end)
@@ -93,7 +95,7 @@ def session_length(session: date) -> float:
 def last_closed_session(now: datetime) -> date:
     """The latest session that has closed by `now`, a time with a zone.
 
-    Raises SimulationError when `now` has no zone or lies outside the calendar.
+    Raises SimulationError when `now` has no zone or is outside the calendar.
     """
     return _latest(_calendar().closes, now)
 
@@ -110,17 +112,17 @@ def _latest(moments: NDArray[np.datetime64], now: datetime) -> date:
     _check(instant.date())
     at = np.searchsorted(moments, np.datetime64(instant.replace(tzinfo=None), "us"), "right")
     if at == 0:
-        raise SimulationError(f"{now} lies before the first session of the calendar, {FIRST_DAY:%Y}")
+        raise SimulationError(f"{now} is before the first session of the calendar, {FIRST_DAY:%Y}")
     session: date = _calendar().days[at - 1].item()
     return session
 
 
 def _check(day: date) -> None:
-    # A datetime is a date as well, and would be compared as one only by accident of its hour.
+    # A datetime is also a date for Python, and would be compared with its hour.
     if isinstance(day, datetime):
         raise SimulationError(f"{day} is a time, not a day; give its .date() in the exchange's zone")
     if not FIRST_DAY <= day <= LAST_DAY:
-        raise SimulationError(f"{day} lies outside the trading calendar, which spans {FIRST_DAY} to {LAST_DAY}")
+        raise SimulationError(f"{day} is outside the trading calendar, which spans {FIRST_DAY} to {LAST_DAY}")
 
 
 def _moment(utc: np.datetime64) -> datetime:
