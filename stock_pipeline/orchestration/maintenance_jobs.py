@@ -210,7 +210,7 @@ def remove_source() -> None:
 
 
 def _shown(context: dg.OpExecutionContext, buckets: Buckets, receipts: Sequence[Receipt]) -> Events:
-    """The events of what some ingests touched, with the checks of its years, and a word about them in log and tags."""
+    """The events of the partitions that ingests touched, with the checks of the years. Also writes log and tags."""
     for line in warnings_of(receipts):
         context.log.warning(line)
     stored = sum(receipt.inserted for receipt in receipts)
