@@ -11,7 +11,7 @@ import json
 import random
 import sys
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from stock_pipeline.ingest.commit import with_provenance
 from stock_pipeline.lake.packing import pack
 from stock_pipeline.lake.parquet import encode
 from stock_pipeline.lake.partitions import partition_key
-from stock_pipeline.lake.transforms import year_partition
+from stock_pipeline.lake.transforms import bucket_partition, year_partition
 from stock_pipeline.schemas import PRICE_BY_DATE, STREAM_PRICES_HISTORY, TIMESTAMP
 from stock_pipeline.simulate.daily import default_symbols, simulate_daily_prices, to_csv
 from stock_pipeline.simulate.ticks import live_ticks, simulate_ticks, to_json_lines
@@ -159,11 +159,10 @@ def history(folder: Path, symbols: int, millions: int) -> None:
     for hour in np.unique(hours).tolist():
         part = rows.take(pa.array(np.flatnonzero(hours == hour)))
         for back in range(millions):
-            day = TICK_DAY - timedelta(days=back)
+            start = datetime.combine(TICK_DAY - timedelta(days=back), time(hour), UTC)
             times = pc.subtract(part["produced_at"], pa.scalar(timedelta(days=back)))
             moved = part.set_column(4, STREAM_PRICES_HISTORY.schema.field("produced_at"), times.cast(TIMESTAMP))
-            name = f"year={day:%Y}/month={day:%m}/day={day:%d}/{hour:02}00"
-            path = folder / "lake" / partition_key(STREAM_PRICES_HISTORY, name)
+            path = folder / "lake" / partition_key(STREAM_PRICES_HISTORY, bucket_partition(start))
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encode(moved, STREAM_PRICES_HISTORY))
 
@@ -176,14 +175,15 @@ def layouts(folder: Path, symbols: int, years: int) -> None:
     for year in range(YEAR - years + 1, YEAR + 1):
         rows = simulate_daily_prices(names, date(year, 1, 1), date(year, 12, 31), SEED)
         _store(folder / "ours", year, rows)
-        stored = pq.read_table(folder / "ours" / partition_key(PRICE_BY_DATE, year_partition(year)), partitioning=None)
+        key = partition_key(PRICE_BY_DATE, year_partition(year))
+        stored = pq.read_table(folder / "ours" / key, partitioning=None)
         unsorted = in_order(stored, ("date", "symbol"))
         for layout in ("unsorted", "files"):
-            (folder / layout / f"price_by_date/year={year}").mkdir(parents=True)
-        pq.write_table(unsorted, folder / f"unsorted/price_by_date/year={year}/prices.parquet")
+            (folder / layout / key).parent.mkdir(parents=True)
+        pq.write_table(unsorted, folder / "unsorted" / key)
         for number in range(0, unsorted.num_rows, len(names)):
             part = unsorted.slice(number, len(names))
-            pq.write_table(part, folder / f"files/price_by_date/year={year}/{number // len(names):03}.parquet")
+            pq.write_table(part, (folder / "files" / key).with_name(f"{number // len(names):03}.parquet"))
 
 
 MAKERS = {"daily": daily, "large_year": large_year, "ticks": ticks, "history": history, "layouts": layouts}

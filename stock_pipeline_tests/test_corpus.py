@@ -107,9 +107,9 @@ def test_delivered_again_nothing_changes(name: str) -> None:
     assert (again.conflicts, again.rejected, again.skipped) == (first.conflicts, first.rejected, first.skipped)
     assert desk.lake.objects == objects
     if desk.ticks:
-        latest = {row["symbol"]: (row["produced_at"], row["event_id"]) for row in desk.rows(LATEST_PRICES)}
+        latest = {row["symbol"]: row["event_id"] for row in desk.rows(LATEST_PRICES)}
         greatest: dict[str, Any] = {}
         for row in desk.rows(STREAM_PRICES_HISTORY):
-            moment = (row["produced_at"], row["event_id"])
-            greatest[row["symbol"]] = max(moment, greatest.get(row["symbol"], moment))
-        assert latest == greatest
+            rank = [(row[name] is not None, row[name]) for name in LATEST_PRICES.order]
+            greatest[row["symbol"]] = max((rank, row["event_id"]), greatest.get(row["symbol"], (rank, row["event_id"])))
+        assert latest == {symbol: event_id for symbol, (_, event_id) in greatest.items()}

@@ -11,9 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from benchmarks.inputs import YEAR
 from benchmarks.measure import Failed, Run, Way, interleaved, run
 from benchmarks.places import FUNCTIONS, NO_AWS, PEERS, ROOT, Bench, as_deployed
 from benchmarks.report import Table, comparison
+from stock_pipeline.lake.partitions import partition_key
+from stock_pipeline.lake.transforms import year_partition
+from stock_pipeline.schemas import PRICE_BY_DATE
 
 BATCH = as_deployed("process_batch_stock_data")
 PYTHONPATH = {"PYTHONPATH": str(ROOT)}
@@ -86,7 +90,7 @@ def _with_history(bench: Bench, rows: int) -> Table:
 def _small_into_large(bench: Bench) -> Table:
     symbols = bench.pick(500, 5000)
     made = bench.made("large", "large_year", symbols, symbols)
-    year = made / "lake" / "price_by_date/year=2024/prices.parquet"
+    year = made / "lake" / partition_key(PRICE_BY_DATE, year_partition(YEAR))
     base = "read + write of the year object"
     ways = [
         Way(base, [FUNCTIONS, "-m", "benchmarks.ways.floor", "rewrite", str(year), str(bench.scratch("rewrite"))],

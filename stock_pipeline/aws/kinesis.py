@@ -55,7 +55,6 @@ class Sent:
     lines: int = 0
     records: int = 0
     bytes: int = 0
-    calls: int = 0
     retries: int = 0
     failed: int = 0
     reason: str | None = None
@@ -153,7 +152,6 @@ def _calls(records: Iterable[Record], sent: Sent) -> Iterator[list[Record]]:
 def _put(client: KinesisClient, stream: str, call: list[Record], sent: Sent) -> tuple[list[Record], bool]:
     """One PutRecords; the entries that must be sent again, and whether that is pointless."""
     entries: list[Any] = [{"PartitionKey": key, "Data": data} for key, data in call]
-    sent.calls += 1
     try:
         answers = client.put_records(StreamName=stream, Records=entries)["Records"]
     except ClientError as error:

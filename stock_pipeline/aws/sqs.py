@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 from botocore.config import Config
@@ -29,10 +29,38 @@ RECEIVE_SECONDS = 15.0
 WAIT_SECONDS = 1
 """A call that waits asks all servers of SQS, one that does not wait only some, and may miss what is there."""
 
+_DEPTH: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "QueueArn"]
 _AT_ONCE = 10  # messages a call, the most that SQS takes
 _CONFIG = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=30)
 _EXTENSIONS = 3
 """The hidden time is extended so many times within its length: two of them may fail."""
+
+
+class Depth(NamedTuple):
+    """About how many messages a queue holds; SQS may take a minute to have it exactly.
+
+    `waiting` can be received now, `hidden` were received and may come back. `arn` is the queue's.
+    """
+
+    waiting: int
+    hidden: int
+    arn: str
+
+    @classmethod
+    def of(cls, reply: Any) -> Depth:
+        """The depth that a reply of SQS to a request for `_DEPTH` tells."""
+        waiting, hidden, arn = (reply["Attributes"][name] for name in _DEPTH)
+        return cls(int(waiting), int(hidden), arn)
+
+    @property
+    def held(self) -> int:
+        """All messages, received or not."""
+        return self.waiting + self.hidden
+
+
+def depth(client: SQSClient, url: str) -> Depth:
+    """How many messages a queue holds, by a client of the caller, whose errors it raises as they are."""
+    return Depth.of(client.get_queue_attributes(QueueUrl=url, AttributeNames=_DEPTH))
 
 
 @dataclass(frozen=True)
@@ -45,14 +73,6 @@ class Message:
     tries: int
 
 
-@dataclass(frozen=True)
-class Depth:
-    """Messages of a queue: those that can be received now, and those that are being worked on."""
-
-    waiting: int
-    hidden: int
-
-
 class Queue:
     """A queue in SQS. Every method raises QueueError when SQS does not answer or refuses. Safe to share by threads."""
 
@@ -62,9 +82,7 @@ class Queue:
 
     def depth(self) -> Depth:
         """About how many messages it holds; SQS may take a minute to have it exactly."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        found = self._call("get_queue_attributes", AttributeNames=names)["Attributes"]
-        return Depth(*(int(found[name]) for name in names))
+        return Depth.of(self._call("get_queue_attributes", AttributeNames=_DEPTH))
 
     def waiting(self) -> int:
         """About how many messages can be received now."""

@@ -101,6 +101,8 @@ def _write_ticks(
 
 def show_years(receipts: Sequence[Receipt]) -> None:
     """What came of generated sessions, summed up a year; a generated object holds the rows of one session."""
+    from stock_pipeline.lake.transforms import year_of
+
     shown = table(
         year="left",
         sessions="right",
@@ -111,10 +113,10 @@ def show_years(receipts: Sequence[Receipt]) -> None:
         conflicts="right",
         rejected="right",
     )
-    years: dict[str, list[Receipt]] = {}
+    years: dict[int, list[Receipt]] = {}
     for receipt in receipts:
         for partition in receipt.partitions:
-            years.setdefault(partition.removeprefix("year="), []).append(receipt)
+            years.setdefault(year_of(partition), []).append(receipt)
     for year, group in sorted(years.items()):
         sums = (
             len(group),
@@ -125,5 +127,5 @@ def show_years(receipts: Sequence[Receipt]) -> None:
             sum(r.conflicts for r in group),
             sum(r.rejected_rows for r in group),
         )
-        shown.add_row(year, *(f"{n:,}" for n in sums))
+        shown.add_row(str(year), *(f"{n:,}" for n in sums))
     out().print(shown)

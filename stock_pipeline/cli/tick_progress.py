@@ -49,8 +49,8 @@ def queues(settings: Settings) -> Queues:
     """How many messages the queues of the stream hold; a queue that the settings do not name holds none."""
     sqs = impatient("sqs")
     urls = (settings.stream_queue_url, settings.stream_dlq_url)
-    arrivals, dead = (Queue(url, sqs).depth() if url else Depth(0, 0) for url in urls)
-    return Queues(arrivals.waiting, arrivals.hidden, dead.waiting + dead.hidden)
+    arrivals, dead = (Queue(url, sqs).depth() if url else Depth(0, 0, "") for url in urls)
+    return Queues(arrivals.waiting, arrivals.hidden, dead.held)
 
 
 def _told(settings: Settings) -> list[Receipt]:

@@ -20,11 +20,12 @@ from stock_pipeline.arrow import Codes, Ints, as_arrow, booleans, microseconds, 
 from stock_pipeline.ingest.conflicts import Met, recorded, told
 from stock_pipeline.ingest.progress import note_progress, read_progress
 from stock_pipeline.ingest.sources import SourceObject, receipt_of, records_of
-from stock_pipeline.lake.merge import Merged, for_takes
+from stock_pipeline.lake.merge import Merged
 from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.lake.partitions import merge_into_partition
 from stock_pipeline.lake.rejected_records import read_rejects, write_rejects
+from stock_pipeline.lake.sorted_rows import for_takes
 from stock_pipeline.lake.transforms import Transform
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import RECORDED, TIMESTAMP, Reason, Table

@@ -19,13 +19,13 @@ from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObje
 from stock_pipeline.lake.transforms import by_year
 from stock_pipeline.parse.daily.hints import Hints
 from stock_pipeline.parse.daily.parser import parse_daily_prices
+from stock_pipeline.parse.files import MAX_BYTES
 from stock_pipeline.progress import Progress
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline.settings import MIB
 from stock_pipeline.staging.reader import each_raw_object
 
-MAX_BYTES = 1024 * MIB
 GROUP_ROWS, GROUP_BYTES = 2_000_000, 256 * MIB
 """Sources are merged as soon as this many rows, or this much text, is gathered. So a long backfill needs no more memory
 than a short one.

@@ -8,7 +8,7 @@ it answers "is this key stored, and where?" without hashing or comparing strings
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from stock_pipeline.lake.comparing import same_at
 from stock_pipeline.lake.completion import Completed, agreeing, complete, nothing
 from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.lake.packing import pack, packed_keys, stable_order
+from stock_pipeline.lake.sorted_rows import Sorted
 from stock_pipeline.lake.views import Renewal, renewals, renewed
 from stock_pipeline.schemas import Table
 
@@ -32,6 +33,7 @@ _LEADING = 2
 
 
 @dataclass(frozen=True)
+<<<<<<< HEAD
 class Sorted:
     """Rows and their order. A sorted copy of all rows is made only on request."""
 
@@ -59,6 +61,8 @@ class Sorted:
 
 
 @dataclass(frozen=True)
+=======
+>>>>>>> main
 class Merged:
     """The result of a merge.
 
@@ -151,7 +155,7 @@ def _placed(existing: pa.Table, incoming: pa.Table, table: Table) -> _Places:
 def _judged(
     existing: pa.Table, incoming: pa.Table, table: Table, places: _Places, replace: bool
 ) -> tuple[Outcomes, Ints]:
-    """The outcomes of rows that are new, equal the row that holds their key, or replace it; and the rows that are left."""
+    """The outcomes of rows that are new, equal the row that holds their key, or replace it; and the other rows."""
     first, stored = places.first, places.stored
     outcome = np.full(len(first), Outcome.INSERTED, np.int8)
     taken = np.flatnonzero(stored >= 0)
@@ -249,6 +253,7 @@ def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Mer
     return Merged(changed, outcome, none, table.schema.empty_table(), nobody, nobody, table.schema.empty_table())
 
 
+<<<<<<< HEAD
 def for_takes(rows: pa.Table) -> pa.Table:
     """The same rows in one chunk. Otherwise Arrow searches the chunk of each row, and joins chunks of texts at each
     take.
@@ -256,6 +261,8 @@ def for_takes(rows: pa.Table) -> pa.Table:
     return rows.unify_dictionaries().combine_chunks()
 
 
+=======
+>>>>>>> main
 def _conflicting(
     existing: pa.Table, stored: Places, outcome: Outcomes, others: Ints, holders: pa.Table
 ) -> tuple[Ints, pa.Table]:

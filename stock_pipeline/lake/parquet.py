@@ -9,8 +9,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stock_pipeline.lake.merge import Sorted
 from stock_pipeline.lake.projection import check_readable, check_writable, project, signature
+from stock_pipeline.lake.sorted_rows import Sorted
 from stock_pipeline.schemas import Table
 from stock_pipeline.settings import MIB
 

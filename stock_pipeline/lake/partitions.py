@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 
 from stock_pipeline.errors import MergeContention, ObjectNotFound, PreconditionFailed
-from stock_pipeline.lake.merge import Merged, Sorted, merge
+from stock_pipeline.lake.merge import Merged, merge
 from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.parquet import decode, encode
+from stock_pipeline.lake.sorted_rows import Sorted
 from stock_pipeline.schemas import Table
 
 TRIES = 40

@@ -5,6 +5,7 @@ A transform gives the partition of each row as an index into a list of partition
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 
@@ -23,6 +24,8 @@ BUCKET_MINUTES = 5
 """The default span of event time in one history object, in minutes."""
 
 _MINUTE = 60_000_000  # microseconds
+_YEAR = re.compile(r"year=(\d{4})", re.ASCII)
+_BUCKET = re.compile(r"year=(\d{4})/month=(\d\d)/day=(\d\d)/\d{4}", re.ASCII)
 
 
 def year_partition(year: int) -> str:
@@ -31,13 +34,35 @@ def year_partition(year: int) -> str:
 
 
 def year_of(partition: str) -> int:
-    """The year of a partition that `year_partition` named."""
-    return int(partition.removeprefix("year="))
+    """The year of a partition that `year_partition` named. Raises ValueError for any other name."""
+    return int(_matched(_YEAR, partition)[1])
 
 
 def day_partition(day: date) -> str:
+<<<<<<< HEAD
     """The common beginning of the partitions of a day of history: `year=2024/month=06/day=03`."""
     return f"year={day:%Y}/month={day:%m}/day={day:%d}"
+=======
+    """What the partitions of a day of history begin with: `year=2024/month=06/day=03`."""
+    return f"{year_partition(day.year)}/month={day:%m}/day={day:%d}"
+
+
+def bucket_partition(start: datetime) -> str:
+    """The partition of history that begins at a moment in UTC: `year=2024/month=06/day=03/1430`."""
+    return f"{day_partition(start)}/{start:%H%M}"
+
+
+def day_of(partition: str) -> date:
+    """The day of a partition that `bucket_partition` named. Raises ValueError for any other name."""
+    year, month, day = _matched(_BUCKET, partition).groups()
+    return date(int(year), int(month), int(day))
+
+
+def _matched(pattern: re.Pattern[str], partition: str) -> re.Match[str]:
+    if found := pattern.fullmatch(partition):
+        return found
+    raise ValueError(f"{partition!r} is not named as partitions are")
+>>>>>>> main
 
 
 def by_year(rows: pa.Table) -> tuple[Ints, list[str]]:
@@ -62,4 +87,4 @@ def by_bucket(rows: pa.Table, minutes: int) -> tuple[Ints, list[str]]:
         starts = np.unique(codes).tolist()
         codes = np.searchsorted(np.array(starts), codes)
     moments = [datetime.fromtimestamp(start * minutes * 60, UTC) for start in starts]
-    return codes, [f"{day_partition(at)}/{at:%H%M}" for at in moments]
+    return codes, [bucket_partition(at) for at in moments]

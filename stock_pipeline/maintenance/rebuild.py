@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stock_pipeline.errors import RowsWouldBeLost
-from stock_pipeline.ingest.daily import MAX_BYTES, ingest_daily_prices
+from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.lake.memory_store import MemoryStore
 from stock_pipeline.lake.merge import merge
 from stock_pipeline.lake.object_store import ObjectStore
@@ -19,6 +19,7 @@ from stock_pipeline.lake.overlay_store import OverlayStore
 from stock_pipeline.lake.partitions import attempts, partition_key, read_partition, read_version, swap
 from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.lake.transforms import year_partition
+from stock_pipeline.parse.files import MAX_BYTES
 from stock_pipeline.progress import Progress
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE, Reason

@@ -24,9 +24,9 @@ from stock_pipeline.ingest.latest import COLUMNS, best_left, find_trade, update_
 from stock_pipeline.lake.merge import merge
 from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.partitions import attempts, commit, partition_key, partitions, read_partition, read_version
-from stock_pipeline.lake.transforms import SNAPSHOT, by_bucket
+from stock_pipeline.lake.transforms import SNAPSHOT, by_bucket, day_of
 from stock_pipeline.query import sql
-from stock_pipeline.query.history import Span, day_of
+from stock_pipeline.query.history import Span
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY, TIMESTAMP, TRADE_CORRECTIONS
 from stock_pipeline.settings import Settings
 

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from stock_pipeline.errors import FileRefused, FileTooLarge, quoted
-from stock_pipeline.settings import MIB
+from stock_pipeline.settings import MIB, Settings
 
 Bytes = bytes | bytearray
 
-MAX_BYTES = 1024 * MIB
-"""Largest text taken when the caller sets no limit."""
+MAX_BYTES = Settings.max_object_mb * MIB
+"""Largest text taken when the caller sets no limit: the default of the setting."""
 
 _STEP = 64 * 1024
 # Prices compress 3 to 30 times. A file that yields this much, and so many times its own size, was made to do harm.

@@ -47,12 +47,6 @@ class Span:
         return " AND ".join(parts), parameters
 
 
-def day_of(partition: str) -> date:
-    """The day of a partition of history: `year=2024/month=06/day=03/1430` → 2024-06-03."""
-    year, month, day = (int(part.partition("=")[2]) for part in partition.split("/")[:3])
-    return date(year, month, day)
-
-
 def counted(span: Span, settings: Settings) -> dict[date, dict[str, int]]:
     """For each day with ticks: `rows`, distinct `event_ids`, and rows stored before their own time (`ahead`)."""
     condition, parameters = span.condition()

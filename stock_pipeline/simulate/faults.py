@@ -113,13 +113,3 @@ class FaultInjector:
         chosen = broken[int(self._rng.integers(len(broken)))]
         # a recorded line may have other fields than ours
         return (cut if chosen == text else chosen) + b"\n"
-
-
-def inject_faults(
-    lines: Sequence[bytes], faults: Faults, rng: np.random.Generator, delay: float = DELAY
-) -> list[bytes]:
-    """Faults in all lines at once: no line stays held back. `delay` is how many lines a late line is behind its place,
-    on average.
-    """
-    injector = FaultInjector(faults, rng, delay)
-    return injector.inject(lines) + injector.flush()

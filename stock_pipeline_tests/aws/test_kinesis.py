@@ -59,7 +59,7 @@ def records(number: int, size: int = 10) -> list[Record]:
 def test_calls_keep_to_the_limits_of_the_service() -> None:
     kinesis = Kinesis()
     sent = send(kinesis, "ticks", [*records(1200), *records(250, 25_000)])  # type: ignore[arg-type]
-    assert (sent.lines, sent.records, sent.failed, sent.calls) == (1450, 1450, 0, len(kinesis.calls))
+    assert (sent.lines, sent.records, sent.failed) == (1450, 1450, 0)
     assert [len(call) for call in kinesis.calls] == [500, 500, 399, 51]
     assert sent.bytes == sum(map(len, kinesis.stored))
 

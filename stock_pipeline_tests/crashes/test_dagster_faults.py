@@ -16,6 +16,7 @@ import dagster as dg
 import pytest
 from dagster._core.scheduler.instigation import TickStatus
 
+from stock_pipeline.aws.sqs import depth
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.lake.transforms import SNAPSHOT
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY
@@ -91,10 +92,7 @@ class Drops:
         return {symbol: event_id for event_id, (symbol, _, _) in order}
 
     def held(self, output: str) -> int:
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        url = self.stack.outputs[output]
-        found = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-        return sum(int(found[name]) for name in names)
+        return depth(self.sqs, self.stack.outputs[output]).held
 
     def _rows(self, table: Any) -> list[dict[str, Any]]:
         parts = (read_partition(self.stack.lake, table, name) for name in partitions(self.stack.lake, table))

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from stock_pipeline.aws.sqs import depth
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.lake.transforms import SNAPSHOT
@@ -57,9 +58,7 @@ class Queues:
 
     def held(self, queue: str) -> int:
         """Messages in a queue, hidden or not."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        found = self.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
-        return sum(int(found[name]) for name in names)
+        return depth(self.sqs, queue).held
 
     def redrive(self) -> None:
         """What an operator does about dead letters: move them back to their queue."""

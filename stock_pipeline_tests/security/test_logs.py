@@ -36,8 +36,10 @@ ROWS = [
     [CANARY],
     [f'a"{CANARY}', *GOOD[1:]],
     [CANARY, "2024-01-03", *GOOD[2:]],
-    [CANARY, "2024-01-03", "10", "11", "9", "10.5", "100", "a conflict"],
+    [CANARY, "2024-01-03", "10", "11", "9", "10.5", "100", "contested"],
+    [CANARY, "2024-01-04", "10", "11", "9", "10.5", "100", "a conflict"],
 ]
+EARLIER = f"{HEADER}{CANARY},2024-01-04,10,11,9,10,100,x\n".encode()
 DAILY = (HEADER + "".join(",".join(row) + "\n" for row in ROWS)).encode()
 
 TICK = {"event_id": "e", "symbol": "AAPL", "price": 10, "size": 1, "produced_at": "2024-06-03 11:00:00"}
@@ -113,8 +115,10 @@ def test_a_function_logs_counts_and_reasons_but_nothing_of_a_row(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     s3.put_object(Bucket=STAGING, Key=prefix + "poisoned", Body=body)
+    s3.put_object(Bucket=STAGING, Key=prefix + "earlier", Body=EARLIER if table is PRICE_BY_DATE else b"")
     with everything_logged() as logged:
         handler = cold_start(function)
+        handler.lambda_handler(event(prefix + "earlier", bucket=STAGING), context)
         (receipt,) = handler.lambda_handler(event(prefix + "poisoned", bucket=STAGING), context)["receipts"]
     captured = capsys.readouterr()
     said = logged.getvalue() + captured.out + captured.err

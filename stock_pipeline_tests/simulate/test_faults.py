@@ -12,12 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stock_pipeline.errors import SimulationError
-from stock_pipeline.simulate.faults import FaultInjector, Faults, inject_faults
+from stock_pipeline.simulate.faults import DELAY, FaultInjector, Faults
 from stock_pipeline.simulate.ticks import simulate_ticks, to_json_lines
 
 LINES = to_json_lines(simulate_ticks(["AAPL", "MSFT"], date(2024, 5, 1), 7, 10_000))
 PLACES = {line: n for n, line in enumerate(LINES)}
 shares = st.floats(0, 1)
+
+
+def inject_faults(lines: list[bytes], faults: Faults, rng: np.random.Generator, delay: float = DELAY) -> list[bytes]:
+    """Faults in all the lines there are: nothing stays held."""
+    injector = FaultInjector(faults, rng, delay)
+    return injector.inject(lines) + injector.flush()
 
 
 def is_tick(line: bytes) -> bool:

@@ -15,6 +15,7 @@ from moto.sqs import models as sqs_models
 
 from stock_pipeline.aws import sqs as queue_module
 from stock_pipeline.aws.receipt_queue import send
+from stock_pipeline.aws.sqs import depth
 from stock_pipeline.definitions import defs
 from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.ingest.ticks import ingest_ticks
@@ -100,9 +101,7 @@ class Lineage:
 
     def held(self, url: str | None = None) -> int:
         """Messages in a queue, received or not."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        found = self.sqs.get_queue_attributes(QueueUrl=url or self.url, AttributeNames=names)["Attributes"]
-        return sum(int(found[name]) for name in names)
+        return depth(self.sqs, url or self.url).held
 
     def pass_time(self, seconds: float = HIDDEN + 1) -> None:
         """Move the queues' clock; by default, until what is hidden appears again."""

@@ -16,7 +16,7 @@ import pytest
 from moto.sqs import models as sqs_models
 
 from stock_pipeline.aws import sqs as queue_module
-from stock_pipeline.aws.sqs import Queue
+from stock_pipeline.aws.sqs import Queue, depth
 from stock_pipeline.definitions import defs
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.lake.transforms import SNAPSHOT
@@ -130,9 +130,7 @@ class Stream:
 
     def held(self) -> int:
         """Messages that are in the queue, received or not."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        found = self.sqs.get_queue_attributes(QueueUrl=self.queue.url, AttributeNames=names)["Attributes"]
-        return sum(int(found[name]) for name in names)
+        return depth(self.sqs, self.queue.url).held
 
 
 def materialized(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:

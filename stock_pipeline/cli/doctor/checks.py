@@ -12,6 +12,7 @@ from typing import Any
 
 from stock_pipeline.aws.clients import BotoCoreError, ClientError, impatient
 from stock_pipeline.aws.s3 import S3Store
+from stock_pipeline.aws.sqs import depth
 from stock_pipeline.cli.console import counted
 from stock_pipeline.cli.doctor import stream_checks
 from stock_pipeline.cli.doctor.diagnosis import DEPLOY, Diagnosis, State, is_local
@@ -168,10 +169,7 @@ def _queues(settings: Settings) -> Iterator[Diagnosis]:
     for name, url in local.outputs.items():
         if not (name.startswith("Failed") and name.endswith("Url")):
             continue
-        attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])[
-            "Attributes"
-        ]
-        waiting = int(attributes["ApproximateNumberOfMessages"])
+        waiting = depth(sqs, url).waiting
         queue = url.rsplit("/", 1)[-1]
         if waiting:
             yield Diagnosis(

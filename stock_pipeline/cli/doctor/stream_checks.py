@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from stock_pipeline.aws.clients import ClientError, impatient
+from stock_pipeline.aws.sqs import Depth, depth
 from stock_pipeline.cli.console import counted
 from stock_pipeline.cli.doctor.diagnosis import DEPLOY, Diagnosis, is_local
 from stock_pipeline.settings import Settings, variable
@@ -70,14 +71,15 @@ def lineage(settings: Settings) -> Iterator[Diagnosis]:
         if isinstance(found, Diagnosis):
             yield found
             continue
-        waiting, hidden, arn = found
         if setting == "lineage_queue_url":
-            what = f"{counted(waiting, 'receipt')} to be shown in Dagster, {hidden:,} being worked on"
+            waiting = found.waiting
+            what = f"{counted(waiting, 'receipt')} to be shown in Dagster, {found.hidden:,} being worked on"
             remedy = "the sensor lambda_receipts shows them: stock-pipeline dev"
             yield Diagnosis(check, "note" if waiting else "ok", what, remedy if waiting else "")
-        elif dead := waiting + hidden:
-            what = f"{counted(dead, 'message')} could not be shown; what they tell of is stored"
-            yield Diagnosis(check, "broken", what, f"see the ticks of lambda_receipts for why; redrive or purge {arn}")
+        elif found.held:
+            what = f"{counted(found.held, 'message')} could not be shown; what they tell of is stored"
+            remedy = f"see the ticks of lambda_receipts for why; redrive or purge {found.arn}"
+            yield Diagnosis(check, "broken", what, remedy)
         else:
             yield Diagnosis(check, "ok", "nothing failed")
 
@@ -93,27 +95,25 @@ def queues(settings: Settings) -> Iterator[Diagnosis]:
         if isinstance(found, Diagnosis):
             yield found
         elif setting == "stream_queue_url":
-            yield _arrivals(check, *found[:2], settings)
+            yield _arrivals(check, found, settings)
         else:
-            yield _dead_letters(check, found[0] + found[1], found[2], settings)
+            yield _dead_letters(check, found, settings)
 
 
-def _depth(sqs: Any, check: str, setting: str, output: str, settings: Settings) -> tuple[int, int, str] | Diagnosis:
-    """How many messages of a queue wait and are hidden, and its ARN; or why that cannot be told."""
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "QueueArn"]
+def _depth(sqs: Any, check: str, setting: str, output: str, settings: Settings) -> Depth | Diagnosis:
+    """How many messages the queue of a setting holds; or why that cannot be told."""
     url = getattr(settings, setting)
     if not url:
         return _not_set(check, setting, output)
     try:
-        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        return depth(sqs, url)
     except ClientError as error:
         return Diagnosis(check, "broken", _said(error, url), f"check {variable(setting)}, or {DEPLOY}")
-    return int(found[names[0]]), int(found[names[1]]), found["QueueArn"]
 
 
-def _arrivals(check: str, waiting: int, hidden: int, settings: Settings) -> Diagnosis:
-    what = f"{counted(waiting, 'message')} to be taken, {hidden:,} being worked on"
-    if not waiting:
+def _arrivals(check: str, found: Depth, settings: Settings) -> Diagnosis:
+    what = f"{counted(found.waiting, 'message')} to be taken, {found.hidden:,} being worked on"
+    if not found.waiting:
         return Diagnosis(check, "ok", what)
     consumer = (
         "the sensor tick_arrivals takes them: stock-pipeline dev"
@@ -123,16 +123,16 @@ def _arrivals(check: str, waiting: int, hidden: int, settings: Settings) -> Diag
     return Diagnosis(check, "note", what, consumer)
 
 
-def _dead_letters(check: str, dead: int, arn: str, settings: Settings) -> Diagnosis:
-    if not dead:
+def _dead_letters(check: str, found: Depth, settings: Settings) -> Diagnosis:
+    if not found.held:
         return Diagnosis(check, "ok", "nothing failed")
     remedy = (
         "see .local/aws.log or the failed runs for why, then materialize their days of stream_prices_history in the "
         "Dagster UI: it reads all raw objects of a day"
         if is_local(settings)
-        else f"mend the cause, then redrive them: aws sqs start-message-move-task --source-arn {arn}"
+        else f"mend the cause, then redrive them: aws sqs start-message-move-task --source-arn {found.arn}"
     )
-    return Diagnosis(check, "broken", f"{counted(dead, 'message')} failed at every try", remedy)
+    return Diagnosis(check, "broken", f"{counted(found.held, 'message')} failed at every try", remedy)
 
 
 def _not_set(check: str, setting: str, output: str) -> Diagnosis:

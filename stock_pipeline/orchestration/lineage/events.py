@@ -5,15 +5,15 @@ What is shown comes from the functions that the assets' own runs use, so that a 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 
 from stock_pipeline.lake.object_store import ObjectStore
+from stock_pipeline.lake.transforms import day_of, year_of
 from stock_pipeline.maintenance.snapshot import stored_snapshot
 from stock_pipeline.orchestration.batch.assets import (
     daily_price_uploads,
@@ -26,19 +26,18 @@ from stock_pipeline.orchestration.rejected_records import rejected_records, reje
 from stock_pipeline.orchestration.stream.assets import latest_prices, raw_stream_ticks, stream_prices_history
 from stock_pipeline.orchestration.stream.reports import day_reports, snapshot_report
 from stock_pipeline.orchestration.ui.metadata import Metadata, receipts_metadata
-from stock_pipeline.query.history import day_of
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE, STREAM_PRICES_HISTORY
 from stock_pipeline.staging.keys import RAW_TICKS, UPLOADS
 from stock_pipeline.staging.keys import session_of as session_named
+
+Named = TypeVar("Named", int, date)
 
 RECEIPT_IDS = "receipt_ids"
 """Under this name a materialization holds which receipts it shows: one that is delivered again is known by it."""
 
 _CLOCKS = 3600.0  # seconds that the clocks of Lambda and Dagster may be apart
 _LOOKED_AT = 200  # materializations
-_YEAR = re.compile(r"year=(\d{4})")
-_DAY = re.compile(r"year=\d{4}/month=\d\d/day=\d\d/\d{4}")
 
 # Raw before clean, history before the snapshot, rejected rows last: the order in which the events are shown.
 _ORDER = [
@@ -202,17 +201,21 @@ def _raw_prices(receipt: Receipt) -> list[Target]:
 
 def _years(receipt: Receipt) -> list[int]:
     """The years of a receipt; of a session's object without a good row, the year of the session."""
-    matches = [_YEAR.fullmatch(name) for name in receipt.partitions]
-    if receipt.table != PRICE_BY_DATE.name or not all(matches):
-        raise ValueError(f"the receipt of {receipt.source} names what is no partition of {PRICE_BY_DATE.name}")
-    if not matches and (session := session_named(receipt.source)):
+    years = _partitions(receipt, year_of)
+    if not years and (session := session_named(receipt.source)):
         return [int(session[:4])]
-    return sorted({int(match[1]) for match in matches if match})
+    return years
 
 
 def _days(receipt: Receipt) -> list[date]:
     if receipt.table != STREAM_PRICES_HISTORY.name:
         raise ValueError(f"the receipt of {receipt.source} is of a table that is unknown here")
-    if not all(_DAY.fullmatch(name) for name in receipt.partitions):
-        raise ValueError(f"the receipt of {receipt.source} names what is no partition of {receipt.table}")
-    return sorted({day_of(name) for name in receipt.partitions})
+    return _partitions(receipt, day_of)
+
+
+def _partitions(receipt: Receipt, named: Callable[[str], Named]) -> list[Named]:
+    """What the partitions of a receipt are named by, in order."""
+    try:
+        return sorted({named(partition) for partition in receipt.partitions})
+    except ValueError as error:
+        raise ValueError(f"the receipt of {receipt.source} names no partition of {receipt.table}: {error}") from error

@@ -10,7 +10,6 @@ from datetime import UTC, date, datetime, timedelta
 from os.path import commonprefix
 
 import dagster as dg
-from pydantic import Field
 
 from stock_pipeline.aws.s3_events import read_messages
 from stock_pipeline.aws.sqs import Message, kept_hidden
@@ -21,6 +20,7 @@ from stock_pipeline.orchestration.partitions import DAYS, EXCHANGE_TIME, has_day
 from stock_pipeline.orchestration.rejected_records import report_rejected
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.retries import RETRIES, as_dagster_failures
+from stock_pipeline.orchestration.stream.config import TicksConfig
 from stock_pipeline.orchestration.stream.reports import (
     LATEST_COLUMNS,
     TICK_COLUMNS,
@@ -51,29 +51,6 @@ MESSAGES = 1_000
 """A run takes so many messages at most; what is left is for the next one."""
 
 Results = Iterator[dg.MaterializeResult[None]]
-
-
-class TicksConfig(dg.Config):
-    """How ticks are brought into history and the snapshot."""
-
-    arrivals: bool = Field(
-        default=False,
-        description="Take what the queue STOCK_PIPELINE_STREAM_QUEUE_URL tells of, whatever days that is for, and "
-        "acknowledge it. The sensor tick_arrivals asks for this.",
-    )
-    sources: list[str] = Field(
-        default=[],
-        description="Ingest only these objects of the staging bucket (stock_stream/2024/06/03/14/…), with all the days "
-        "they hold. Empty: every raw object that arrived on the days being materialized, and on later_days after them.",
-    )
-    later_days: int = Field(
-        default=1, ge=0, description="How many days after its own a late tick of a day may have arrived."
-    )
-    rebuild: bool = Field(
-        default=False,
-        description="For latest_prices alone: also take out rows that are not in history, such as one with a "
-        "wrong, too late time. Without it nothing newer ever gives way.",
-    )
 
 
 tick_stream = dg.AssetSpec(

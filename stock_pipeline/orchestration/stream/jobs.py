@@ -4,12 +4,12 @@ import dagster as dg
 
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.stream.assets import (
-    TicksConfig,
     latest_prices,
     raw_stream_ticks,
     stream_prices,
     stream_prices_history,
 )
+from stock_pipeline.orchestration.stream.config import TicksConfig
 
 _STREAM = (raw_stream_ticks.key, stream_prices_history.key, latest_prices.key)
 

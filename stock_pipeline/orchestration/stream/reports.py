@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from stock_pipeline.arrow import Ints
 from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.partitions import partition_key, read_partition
-from stock_pipeline.lake.transforms import SNAPSHOT, day_partition
+from stock_pipeline.lake.transforms import SNAPSHOT, day_of, day_partition
 from stock_pipeline.maintenance.snapshot import Comparison
 from stock_pipeline.orchestration.ui import charts
 from stock_pipeline.orchestration.ui.metadata import (
@@ -31,7 +31,6 @@ from stock_pipeline.orchestration.ui.metadata import (
     seconds_of,
     stored_by,
 )
-from stock_pipeline.query.history import day_of
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
 

@@ -179,8 +179,12 @@ def _fraction(digits: int) -> Reader:
 
 
 def _moments(micros: Ints, nanos: Ints, coarse: Bools) -> pa.Array:
-    """Times with their nanoseconds, as an array of two fields; only times where all are coarse."""
+    """Times with their nanoseconds, as an array of two fields; only times where all are coarse or on the microsecond.
+
+    A time on the microsecond has no nanoseconds, however it was written: the same moment has the same place in order.
+    """
     times = as_arrow(micros, TIMESTAMP)
+    coarse = coarse | (nanos == 0)
     if coarse.all():
         return times
     fine = as_arrow(nanos.astype(np.int32), pa.int32(), coarse)

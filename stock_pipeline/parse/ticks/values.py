@@ -42,7 +42,7 @@ _ZONE = r"[Zz]| ?(?:UTC|GMT)|([+-])([01][0-9]|2[0-3])(?::?([0-5][0-9]))?"
 _REST = re.compile(rf"(?:[.,]([0-9]{{1,9}}))?(?:{_ZONE})?")
 
 Moment = tuple[int, int | None]
-"""Microseconds since 1970 (UTC), and the nanoseconds beyond them (0 to 999); None where the time is not that fine."""
+"""Microseconds since 1970 (UTC), and the nanoseconds beyond them (1 to 999); None where there are none."""
 
 
 def read_number(value: Any, name: str) -> float | Problem | None:
@@ -98,7 +98,7 @@ def read_time(value: Any, name: str) -> Moment | Problem:
         return Problem(Reason.MISSING_TIMESTAMP, f"no value under {name!r}")
     if moment is None or not 0 <= moment[0] < _LATEST:
         return Problem(Reason.BAD_TIMESTAMP, f"{name} is {shown_value(value)}")
-    return moment
+    return moment[0], moment[1] or None
 
 
 def _epoch(number: int) -> Moment:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from stock_pipeline.aws.sqs import depth
 from stock_pipeline.local.dev.dagster import LOCATION, Dagster
 from stock_pipeline_tests.support.local_aws import NewStack, Stack, emulator, eventually, installed, new_stack
 from stock_pipeline_tests.support.running_dagster import dagster_of
@@ -55,10 +56,7 @@ def ticks(name: str, at: datetime) -> bytes:
 
 
 def held(stack: Stack, output: str) -> int:
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    url = stack.outputs[output]
-    found = stack.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-    return sum(int(found[name]) for name in names)
+    return depth(stack.client("sqs"), stack.outputs[output]).held
 
 
 def test_what_functions_write_is_shown_with_its_metadata_and_checks(dagster: Dagster, stack: Stack) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from stock_pipeline.aws.sqs import depth
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.lake.transforms import SNAPSHOT
@@ -83,10 +84,8 @@ def rejected(stack: Stack) -> Counter[tuple[str, str]]:
 
 def counts(stack: Stack, output: str) -> tuple[int, int]:
     """Messages of a queue that can be received, and that are hidden."""
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    url = stack.outputs[output]
-    found = stack.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-    return int(found[names[0]]), int(found[names[1]])
+    found = depth(stack.client("sqs"), stack.outputs[output])
+    return found.waiting, found.hidden
 
 
 def runs(dagster: Dagster) -> list[tuple[str, dict[str, str]]]:

@@ -149,7 +149,7 @@ def one_by_one(line: bytes) -> list[Row] | None:
 
 
 @pytest.mark.parametrize("form", sorted(MESSAGES))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_what_a_layout_takes_has_the_values_of_the_slow_grammar(form: str, data: st.DataObject) -> None:
     plain, odd = data.draw(lines_of(form))
