@@ -33,36 +33,6 @@ _LEADING = 2
 
 
 @dataclass(frozen=True)
-<<<<<<< HEAD
-class Sorted:
-    """Rows and their order. A sorted copy of all rows is made only on request."""
-
-    rows: pa.Table
-    order: Ints
-
-    @property
-    def schema(self) -> pa.Schema:
-        return self.rows.schema
-
-    @property
-    def num_rows(self) -> int:
-        return len(self.order)
-
-    @property
-    def table(self) -> pa.Table:
-        """All rows in their order."""
-        return self.rows.take(self.order)
-
-    def pieces(self, size: int) -> Iterator[pa.Table]:
-        """All rows in their order, `size` at a time."""
-        rows = for_takes(self.rows)
-        for start in range(0, len(self.order), size):
-            yield rows.take(self.order[start : start + size])
-
-
-@dataclass(frozen=True)
-=======
->>>>>>> main
 class Merged:
     """The result of a merge.
 
@@ -155,7 +125,7 @@ def _placed(existing: pa.Table, incoming: pa.Table, table: Table) -> _Places:
 def _judged(
     existing: pa.Table, incoming: pa.Table, table: Table, places: _Places, replace: bool
 ) -> tuple[Outcomes, Ints]:
-    """The outcomes of rows that are new, equal the row that holds their key, or replace it; and the other rows."""
+    """The outcomes of rows that are new, equal the row of their key, or replace it; and the rows that are left."""
     first, stored = places.first, places.stored
     outcome = np.full(len(first), Outcome.INSERTED, np.int8)
     taken = np.flatnonzero(stored >= 0)
@@ -196,7 +166,7 @@ def _renewals(
     existing: pa.Table, incoming: pa.Table, table: Table, places: _Places, outcome: Outcomes
 ) -> list[Renewal]:
     """The views that rows take from other rows of their key. Rows that gave one have the outcome UPDATED."""
-    if not table.views:
+    if not table.views or (outcome == Outcome.INSERTED).all():
         return []
     replaced = outcome == Outcome.REPLACED
     gave_way = replaced[places.first]
@@ -253,16 +223,6 @@ def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Mer
     return Merged(changed, outcome, none, table.schema.empty_table(), nobody, nobody, table.schema.empty_table())
 
 
-<<<<<<< HEAD
-def for_takes(rows: pa.Table) -> pa.Table:
-    """The same rows in one chunk. Otherwise Arrow searches the chunk of each row, and joins chunks of texts at each
-    take.
-    """
-    return rows.unify_dictionaries().combine_chunks()
-
-
-=======
->>>>>>> main
 def _conflicting(
     existing: pa.Table, stored: Places, outcome: Outcomes, others: Ints, holders: pa.Table
 ) -> tuple[Ints, pa.Table]:

@@ -39,11 +39,7 @@ def year_of(partition: str) -> int:
 
 
 def day_partition(day: date) -> str:
-<<<<<<< HEAD
     """The common beginning of the partitions of a day of history: `year=2024/month=06/day=03`."""
-    return f"year={day:%Y}/month={day:%m}/day={day:%d}"
-=======
-    """What the partitions of a day of history begin with: `year=2024/month=06/day=03`."""
     return f"{year_partition(day.year)}/month={day:%m}/day={day:%d}"
 
 
@@ -62,7 +58,6 @@ def _matched(pattern: re.Pattern[str], partition: str) -> re.Match[str]:
     if found := pattern.fullmatch(partition):
         return found
     raise ValueError(f"{partition!r} is not named as partitions are")
->>>>>>> main
 
 
 def by_year(rows: pa.Table) -> tuple[Ints, list[str]]:
