@@ -1,6 +1,6 @@
-# What a person or CI does with the project. `make` alone lists the targets.
+# All that a person or CI does with the project. `make` alone lists the targets.
 #
-# Everything runs in .venv, which is made from hash-pinned requirement files the first time and again whenever they change.
+# Everything runs in .venv. It is made from hash-pinned requirement files, the first time and whenever they change.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/.complete  ## make .venv and the local AWS's own environment (the other targets do it when needed)
+setup: .venv/.complete  ## make .venv and the local AWS's own environment (other targets do this if needed)
 
 .venv/.complete: requirements/dev.txt requirements/local-aws.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'
@@ -23,27 +23,27 @@ setup: .venv/.complete  ## make .venv and the local AWS's own environment (the o
 	@$(BIN)/python -m stock_pipeline.local
 	@touch $@
 
-demo: setup  ## local AWS and Dagster UI, both paths fed, tables printed, until Ctrl-C (ARGS=--exit: stop by itself)
+demo: setup  ## run the local AWS and the Dagster UI, feed both paths, print the tables, until Ctrl-C (ARGS=--exit: then stop)
 	@$(BIN)/stock-pipeline demo $(ARGS)
 
-dev: setup  ## local AWS, Dagster UI and sensors, until Ctrl-C
+dev: setup  ## run the local AWS, the Dagster UI and its sensors, until Ctrl-C
 	@$(BIN)/stock-pipeline dev $(ARGS)
 
-# Says at its start how long it takes: as long as the last time on this machine.
+# It says at the start how long it took the last time on this machine.
 TOOK := .local/make-test-took
-test: setup  ## what must hold before a change is done: check, unit, e2e (CI runs live, too)
+test: setup  ## all that must pass before a change is done: check, unit, e2e (CI runs live, too)
 	@if [ -e $(TOOK) ]; then echo "make test: it took $$(cat $(TOOK)) the last time"; \
 	  else echo "make test: not timed on this machine yet; the unit tests alone take five to six minutes on two cores"; fi
 	@began=$$(date +%s); $(MAKE) --no-print-directory check unit e2e && mkdir -p .local && \
 	  s=$$(($$(date +%s) - began)) && echo "$$((s / 60)) min $$((s % 60)) s" > $(TOOK)
 
-check: setup  ## formatting, lint, types, import boundaries, dependencies, Dagster's definitions, the template, security, secrets
+check: setup  ## check formatting, lint, types, import boundaries, dependencies, definitions, template, security, secrets
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/deptry --no-ansi stock_pipeline lambdas
-	@# Peers that are measured have an environment of their own (requirements/bench.in).
+	@# The peers in the benchmarks have an environment of their own (requirements/bench.in).
 	@$(BIN)/deptry --no-ansi --ignore DEP002,DEP004 --per-rule-ignores "DEP001=awswrangler|deltalake|polars|pyiceberg" stock_pipeline_tests benchmarks
 	@$(BIN)/cfn-lint lambdas/template.yaml
 	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml stock_pipeline lambdas benchmarks
@@ -52,7 +52,7 @@ check: setup  ## formatting, lint, types, import boundaries, dependencies, Dagst
 	@$(BIN)/dg check defs
 	@$(BIN)/dg list defs --json >/dev/null
 
-# What a target of its own runs; all else are unit tests.
+# Tests that have a target of their own; all others are unit tests.
 MARKED := e2e or live or deployed or package or docs or browser or limits or crash
 
 unit: setup  ## tests that need no service
@@ -64,7 +64,7 @@ e2e: setup  ## tests against the local AWS
 live: setup  ## tests of dev and demo, and of both paths through a running Dagster (some minutes)
 	@$(PYTEST) -n 2 --dist loadgroup -m live $(ARGS)
 
-bench: setup .local/bench-venv/.complete  ## speed, memory and cost against peers and the floor (SIZE=small|full, ARGS="--only batch ticks")
+bench: setup .local/bench-venv/.complete  ## measure speed, memory and cost beside peers and the floor (SIZE=small|full, ARGS="--only ticks")
 	@$(BIN)/python -m benchmarks --size $(or $(SIZE),small) $(ARGS)
 
 .local/bench-venv/.complete: requirements/bench.txt .venv/.complete
@@ -73,7 +73,7 @@ bench: setup .local/bench-venv/.complete  ## speed, memory and cost against peer
 	@$(BIN)/uv pip sync --quiet --require-hashes --python .local/bench-venv/bin/python $<
 	@touch $@
 
-browser: setup  ## tests of the UI in a headless Chromium (some minutes); installs Debian's where it is missing and may be
+browser: setup  ## tests of the UI in a headless Chromium (some minutes); as root, installs Debian's if it is missing
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qqy --no-install-recommends install chromium fonts-dejavu-core >/dev/null; } || true
 	@$(PYTEST) -m browser $(ARGS)
@@ -84,14 +84,14 @@ pictures: setup  ## take the pictures of the UI in docs/pictures again
 docs: setup  ## run every command that the docs tell a reader to run, and the notebook (some minutes)
 	@$(PYTEST) -n 2 -m docs $(ARGS)
 
-deployed: setup  ## tests of the stack as deployed by `make deploy`, on a local AWS with IAM enforced (some minutes)
+deployed: setup  ## tests of the stack that `make deploy` deploys, on a local AWS with IAM enforced (some minutes)
 	@$(MAKE) --no-print-directory build HOST=1
 	@$(PYTEST) -n 2 -m deployed $(ARGS)
 
 lowest: .local/lowest/.complete  ## tests with the lowest versions that pyproject.toml allows
 	@.local/lowest/bin/python -m pytest -n 2 -p no:cacheprovider -m "not ($(MARKED))" $(LOWEST) $(ARGS)
 
-# What touches a library most: Parquet, SQL and what SQL may not, S3 and SQS, the command line, the assets.
+# The tests that use libraries most: Parquet, SQL and its limits, S3 and SQS, the command line, the assets.
 LOWEST := $(addprefix stock_pipeline_tests/,aws lake query security orchestration/batch cli/test_main.py cli/test_sql.py)
 
 .local/lowest/.complete: requirements/lowest.txt .venv/.complete
@@ -101,7 +101,7 @@ LOWEST := $(addprefix stock_pipeline_tests/,aws lake query security orchestratio
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python .local/lowest/bin/python --editable .
 	@touch $@
 
-# What to build for and to deploy: make build ARCH=arm64 · make build HOST=1 (this machine's own Python, for the local AWS)
+# Examples: make build ARCH=arm64 · make build HOST=1 (for this machine's own Python and the local AWS)
 # make deploy STAGE=main REGION=eu-central-1 PARAMS='Symbols=AAPL,MSFT GenerateDaily=on' · ENDPOINT=http://127.0.0.1:4566
 ARCH ?= x86_64
 STAGE ?= main
@@ -125,57 +125,57 @@ sam: .local/sam/.complete
 	@.local/checkov/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements/checkov.txt
 	@touch $@
 
-check-template: .local/checkov/.complete  ## checkov over the template, offline; what it is told to skip, and why, stands there
+check-template: .local/checkov/.complete  ## run checkov over the template, offline; the template says what it skips, and why
 	@.local/checkov/bin/checkov --file lambdas/template.yaml --framework cloudformation --skip-download --quiet --compact
 
-package-test: setup .local/sam/.complete check-template  ## the packages as built, deployed, updated and destroyed by make, on the local AWS
+package-test: setup .local/sam/.complete check-template  ## build, deploy, update and destroy the packages by make, on the local AWS
 	@$(PYTEST) -m package $(ARGS)
 
-build: setup .local/sam/.complete  ## the functions' packages, by the SAM CLI (ARCH=arm64, HOST=1: for the local AWS)
+build: setup .local/sam/.complete  ## build the functions' packages with the SAM CLI (ARCH=arm64, HOST=1: for the local AWS)
 	@$(DEPLOY) build --target $(TARGET)
 
 deploy: build  ## build, and create or update the stack (STAGE, REGION, PARAMS, ENDPOINT; see docs/operations.md)
 	@$(DEPLOY) deploy --target $(TARGET) --stage $(STAGE) --parameters "$(PARAMS)"
 
-destroy: setup  ## delete the stack but for its buckets (STAGE, REGION, ENDPOINT; DATA=delete: these too; FORCE=1: do not ask)
+destroy: setup  ## delete the stack, but keep its buckets (STAGE, REGION, ENDPOINT; DATA=delete: buckets too; FORCE=1: do not ask)
 	@$(DEPLOY) destroy --stage $(STAGE) $(if $(filter delete,$(DATA)),--delete-data) $(if $(FORCE),--force)
 
-limits: setup  ## tests of the memory that the largest and the worst objects take
+limits: setup  ## measure the memory that the largest and the worst objects take
 	@$(PYTEST) -n 2 -m limits $(ARGS)
 
-fuzz: setup  ## cases of bad input for the parsers (CASES=1000000 SEED=1), the smallest failing one kept
+fuzz: setup  ## feed made-up bad input to the parsers (CASES=1000000 SEED=1); keep the smallest case that fails
 	@$(BIN)/python -m stock_pipeline_tests.fuzz --cases $(or $(CASES),10000) --seed $(or $(SEED),1)
 
-cases: setup  ## cases of files and what must come of each (DIR=folder with daily/ and ticks/; by default the project's own)
+cases: setup  ## run small files, each with its expected result (DIR=folder with daily/ and ticks/; default: the project's own)
 	@$(BIN)/python -m stock_pipeline_tests.cases $(DIR)
 
 # The first 1,000 seeds are those of `make unit`.
 SCHEDULES ?= 3000
 SEED ?= 1001
-faults: setup  ## schedules of faults (SCHEDULES=10000 SEED=1), pairs of faults in each ingest, planted bugs
+faults: setup  ## run schedules of faults (SCHEDULES=10000 SEED=1), pairs of faults in each ingest, planted bugs
 	@$(BIN)/python -m stock_pipeline_tests.faults --schedules $(SCHEDULES) --seed $(SEED) --pairs --mutants
 
-coverage: setup  ## branch coverage of what keeps the promise (merge, lake, ingest, the reader of staging, clean) must be whole
+coverage: setup  ## require full branch coverage of lake, ingest, rebuild, staging and clean
 	@COVERAGE_FILE=.local/coverage $(BIN)/coverage run --branch --source=stock_pipeline -m pytest -q \
 	  stock_pipeline_tests/ingest stock_pipeline_tests/maintenance/test_rebuild.py stock_pipeline_tests/staging \
 	  stock_pipeline_tests/lake stock_pipeline_tests/clean -k "not a_million_ticks"
 	@COVERAGE_FILE=.local/coverage $(BIN)/coverage report --show-missing --fail-under=100 \
 	  --include='stock_pipeline/lake/*,stock_pipeline/ingest/*,stock_pipeline/maintenance/rebuild.py,stock_pipeline/staging/*,stock_pipeline/clean/*'
 
-crash: setup postgres  ## kill processes, race them, load the queues, let Dagster die (KILLS= READS= ROUNDS= TICKS= …)
+crash: setup postgres  ## kill processes, race them, load the queues, let Dagster die (KILLS=, READS=, ROUNDS=, TICKS=, …)
 	@$(foreach amount,KILLS READS ROUNDS TICKS OBJECTS FILES DAEMON_KILLS SEED,CRASH_$(amount)=$($(amount))) \
 	  $(PYTEST) -n 3 --dist worksteal -m crash $(ARGS)
 
-load: setup  ## ticks through real queues and four workers, the result compared tick by tick (TICKS=10000000 OBJECTS=10000)
+load: setup  ## send ticks through real queues and four workers, compare the result tick by tick (TICKS=10000000 OBJECTS=10000)
 	@$(BIN)/python -m stock_pipeline_tests.crashes.load --ticks $(or $(TICKS),10000000) --objects $(or $(OBJECTS),10000)
 
 postgres:
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
 	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null; } || \
-	  echo "PostgreSQL is missing and cannot be installed here: what needs it is skipped"
+	  echo "PostgreSQL is missing and cannot be installed here: tests that need it are skipped"
 
-format: setup  ## format the code and mend what lint can mend
+format: setup  ## format the code, and fix what lint can fix
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
@@ -193,5 +193,5 @@ lock: setup  ## compile the hash-pinned requirement files again (no index lines 
 
 LOCK := --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-header
 
-clean:  ## remove what was built and the local AWS with its data (asks nothing)
+clean:  ## remove all that was built, and the local AWS with its data (does not ask)
 	@rm -rf .venv .local build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Where the command `stock-pipeline` and `python -m stock_pipeline` begin."""
+"""The entry point of `stock-pipeline` and `python -m stock_pipeline`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 
 
 def main() -> None:
-    """Load the command line and run it; Ctrl-C while it loads ends the process without a word."""
+    """Load the command line and run it. Ctrl-C while it loads ends the process without a traceback."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from stock_pipeline.cli.main import main as run
 

@@ -78,7 +78,7 @@ pipeline = dg.Definitions(
     schedules=[simulate_after_close, check_prices_after_close, check_stream_every_15_minutes, reconcile_hourly],
     sensors=[daily_price_arrivals, tick_arrivals, lambda_receipts],
     resources={"buckets": Buckets()},
-    # Steps share the run's process: starting another one for each would take longer than most of them do.
+    # Steps share the run's process: a process for each step would take longer to start than most steps take.
     executor=dg.in_process_executor,
 )
 

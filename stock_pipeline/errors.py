@@ -1,32 +1,32 @@
 """Every exception that this package raises on purpose.
 
     StockPipelineError
-    ├── ExtraMissing             a part of the package is used whose extra is not installed
+    ├── ExtraMissing             a part of the package needs an extra that is not installed
     ├── SettingsError            a setting is missing or malformed; the message names it and the remedy
     ├── FileRefused              a whole source object is not what its prefix promises
-    │   └── FileTooLarge         it has more text than the caller takes
-    ├── StoreError               the object store said no
+    │   └── FileTooLarge         it has more text than the caller's limit
+    ├── StoreError               the object store answered with an error
     │   ├── ObjectNotFound       there is no object under that key
-    │   ├── ObjectTooLarge       the object is larger than the caller takes; nothing of it was fetched
+    │   ├── ObjectTooLarge       the object is larger than the caller's limit; nothing was fetched
     │   ├── PreconditionFailed   somebody else wrote first (HTTP 412 or 409): read again and merge again
     │   └── StoreUnavailable     throttled, timed out or broken (HTTP 429, 5xx, no reply): trying again may help
     ├── MergeContention          compare-and-swap lost more often than the retry limit allows
-    ├── SchemaMismatch           a stored object cannot be read as its table
+    ├── SchemaMismatch           a stored object does not have the columns of its table
     │   └── NewerSchema          a writer would drop what a newer version of the schema put into an object
     ├── RowsWouldBeLost          a rebuild would drop rows whose raw objects are gone
     ├── QueryError               SQL was refused or failed
     ├── QueueError               SQS does not answer, or refuses
-    ├── HistoryMisplaced         objects of history are not where the length of a bucket puts them
+    ├── HistoryMisplaced         the keys of history objects do not match the setting of the bucket length
     ├── EventError               an event asks a Lambda function for something that it does not do
-    ├── ObjectsFailed           some objects could not be ingested, each for a reason of its own
-    ├── NotSent                  the stream did not take ticks, or not all of them
+    ├── ObjectsFailed            some objects could not be ingested, each for a reason of its own
+    ├── NotSent                  the stream did not take all of the ticks
     ├── SimulationError          the simulated market cannot give what was asked for (also a ValueError)
     ├── DevError                 `dev` runs already, or one of its processes failed
     ├── DeployError              the functions cannot be packaged, or a stack cannot be deployed, found or read
     └── LocalAwsError            the local AWS could not be started, found or deployed to
 
-An exception from here is for people: the command line prints its message without a traceback. Where a message shows
-what stands in a file, it is `quoted`; so a log, which must hold no contents, can leave that out (`without_contents`).
+These exceptions are for people: the command line prints the message without a traceback. A message that shows a part
+of a file puts it in quotes (`quoted`). Logs must not hold the contents of files: `without_contents` removes the quotes.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 
 
 def quoted(text: str) -> str:
-    """What stands in a file, as a message shows it: in quotes, on one line, and short."""
+    """A text from a file, as a message shows it: in quotes, on one line, and short."""
     return repr(text if len(text) <= _LONGEST_QUOTE else f"{text[: _LONGEST_QUOTE - 3]}...")
 
 
 def without_contents(message: str) -> str:
-    """A message of an exception from here for a log: whatever it quotes is left out."""
+    """The message of one of these exceptions, for a log: everything in quotes is left out."""
     return _QUOTED.sub("'…'", message)
 
 
@@ -90,14 +90,14 @@ class SettingsError(StockPipelineError):
 
 
 class FileRefused(StockPipelineError):
-    """A source object is refused whole: nothing in it was stored.
+    """A whole source object is refused: nothing in it was stored.
 
     The message says why, and what would be accepted.
     """
 
 
 class FileTooLarge(FileRefused):
-    """A source object has more text, once unpacked, than the caller takes."""
+    """A source object has more text, once unpacked, than the caller's limit."""
 
 
 class StoreError(StockPipelineError):
@@ -113,7 +113,7 @@ class ObjectNotFound(StoreError):
 
 
 class ObjectTooLarge(StoreError):
-    """The object is larger than the caller takes; nothing of it was fetched.
+    """The object is larger than the caller's limit; nothing of it was fetched.
 
     `etag`, `size` (bytes) and `modified` (UTC) say which version it is.
     """
@@ -132,25 +132,25 @@ class StoreUnavailable(StoreError):
 
 
 class MergeContention(StockPipelineError):
-    """A partition was rewritten by others at every try; nothing of this merge was lost, run it again."""
+    """Other writers rewrote the partition at every try. Nothing of this merge is lost; run it again."""
 
 
 class SchemaMismatch(StockPipelineError):
-    """A stored object lacks a column that every row needs, or has one of a type that would have to be cut to fit.
+    """A stored object lacks a required column, or has a column of a type that does not fit without loss.
 
     The message names the object, the column and who wrote it.
     """
 
 
 class NewerSchema(SchemaMismatch):
-    """A writer met an object of a newer version of its table's schema, and wrote nothing: it would drop a part of it.
+    """A stored object has a newer version of its table's schema. The writer wrote nothing: it would drop new columns.
 
     The message names the version that wrote it. The remedy is to deploy that version everywhere.
     """
 
 
 class RowsWouldBeLost(StockPipelineError):
-    """A rebuild would drop stored rows, as the raw objects that they came from are gone."""
+    """A rebuild would drop stored rows, because the raw objects that they came from are gone."""
 
 
 class QueryError(StockPipelineError):
@@ -162,7 +162,7 @@ class QueueError(StockPipelineError):
 
 
 class HistoryMisplaced(StockPipelineError):
-    """Objects of history are not where STOCK_PIPELINE_TICK_BUCKET_MINUTES puts them."""
+    """The keys of history objects do not match STOCK_PIPELINE_TICK_BUCKET_MINUTES."""
 
 
 class SimulationError(StockPipelineError, ValueError):
@@ -174,11 +174,11 @@ class EventError(StockPipelineError):
 
 
 class ObjectsFailed(StockPipelineError):
-    """Some objects could not be ingested, each for a reason of its own; the others were. All may be given again."""
+    """Some objects could not be ingested, each for its own reason; the others were. It is safe to ingest all again."""
 
 
 class NotSent(StockPipelineError):
-    """The stream did not take ticks before the deadline; the message says how many lines are lost, and why."""
+    """The stream did not take all ticks before the deadline; the message says how many lines are lost, and why."""
 
 
 class DevError(StockPipelineError):

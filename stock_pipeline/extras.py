@@ -1,4 +1,4 @@
-"""The optional parts of the package, and what to say when one is used that is not installed.
+"""The optional parts of the package, and the error when one is used that is not installed.
 
 The base installs what `read_prices`, the command line and the code of the Lambda functions need. The extra `dagster`
 adds the assets, sensors and the UI; `local` adds the local AWS and `stock-pipeline dev`, and Dagster with it.
@@ -13,13 +13,13 @@ from stock_pipeline.errors import ExtraMissing
 __all__ = ["EXTRAS", "require"]
 
 EXTRAS = {"local": ("dagster", "dagster_aws", "dagster_webserver", "packaging", "psutil", "yaml")}
-"""What an extra adds to the base by the names that they are imported under."""
+"""The packages that each extra adds to the base, by their import names."""
 
 
 def require(extra: str, what: str) -> None:
-    """See that an extra is installed, without importing anything of it. `what` is what it is needed for.
+    """Check that an extra is installed, without importing it. `what` is the feature that needs it.
 
-    Raises ExtraMissing, which names the command that installs it.
+    Raises ExtraMissing; its message has the command that installs the extra.
     """
     if missing := [name for name in EXTRAS[extra] if find_spec(name) is None]:
         raise ExtraMissing(

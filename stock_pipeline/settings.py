@@ -1,7 +1,7 @@
 """The environment, read once into a typed object. Light enough for a Lambda's cold start: standard library only.
 
-Every setting is an environment variable that begins with STOCK_PIPELINE_; `SETTINGS` lists them with their meaning, and
-the reference in docs/ is held against that list. AWS itself is set by its own variables (AWS_ENDPOINT_URL, AWS_PROFILE,
+Every setting is an environment variable that begins with STOCK_PIPELINE_. `documented` lists them with their meaning,
+and a test compares that list with the reference in docs/. AWS has its own variables (AWS_ENDPOINT_URL, AWS_PROFILE,
 AWS_REGION, …), which boto3 reads.
 """
 
@@ -41,7 +41,7 @@ class Settings:
     staging_bucket: str | None = _setting("bucket that raw files land in")
     lake_bucket: str | None = _setting("bucket of the clean Parquet tables")
     processor: Literal["dagster", "lambda"] = _setting(
-        "who consumes arrivals: the Dagster sensors (dagster) or the Lambda triggers (lambda)", "dagster"
+        "who consumes arrivals: the Dagster sensors (dagster) or the Lambda functions (lambda)", "dagster"
     )
     symbols: tuple[str, ...] | int = _setting(
         "symbols to simulate: a comma-separated list, or a number of made-up ones", DEFAULT_SYMBOLS
@@ -50,19 +50,19 @@ class Settings:
     database: str = _setting("Glue database of the tables", "stock_market")
     athena_workgroup: str = _setting("Athena workgroup that `stock-pipeline sql` runs in", "stock-pipeline-main")
     sql_engine: Literal["athena", "duckdb"] = _setting(
-        "what runs SQL: athena, or duckdb on the Parquet itself (the default if AWS_ENDPOINT_URL is set)", "athena"
+        "what runs SQL: athena, or duckdb on the Parquet objects (the default if AWS_ENDPOINT_URL is set)", "athena"
     )
     stream_name: str | None = _setting("Kinesis stream that ticks are sent to")
-    stream_queue_url: str | None = _setting("SQS queue that tells of raw objects of ticks")
-    stream_dlq_url: str | None = _setting("SQS queue of the messages that could not be processed at any try")
+    stream_queue_url: str | None = _setting("SQS queue with the notifications of new raw objects of ticks")
+    stream_dlq_url: str | None = _setting("SQS dead-letter queue: the messages of ticks that failed at every try")
     lineage_queue_url: str | None = _setting("SQS queue that the Lambda functions send their receipts to")
-    lineage_dlq_url: str | None = _setting("SQS queue of the receipts that Dagster could not make events of")
+    lineage_dlq_url: str | None = _setting("SQS dead-letter queue: the receipts that Dagster could not show")
     tick_bucket_minutes: int = _setting(
-        "length of one history object in event time; divides a day, and is fixed once there is history", 5
+        "minutes of event time in one history object; must divide a day, and cannot change once there is history", 5
     )
-    max_clock_skew_seconds: int = _setting("how far ahead of the clock a tick's time may lie", 300)
+    max_clock_skew_seconds: int = _setting("how far ahead of the clock a tick's time may be", 300)
     max_object_mb: int = _setting(
-        "largest raw object taken, decompressed, in MiB; larger ones are refused. One takes up to nine times its size "
+        "largest raw object, decompressed, in MiB; larger ones are refused. An ingest needs up to nine times that size "
         "in memory",
         1024,
     )
@@ -71,14 +71,14 @@ class Settings:
     price_step_percent: float = _setting(
         "move of a price, in percent, above which the check of price steps warns", 50.0
     )
-    stale_sessions: int = _setting("after so many sessions without a bar, the check of stale symbols warns", 5)
+    stale_sessions: int = _setting("number of sessions without a bar after which the check of stale symbols warns", 5)
     home: str | None = _setting("folder whose .local holds the local AWS and its data; default: the source tree")
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Settings:
         """The settings of an environment; blank variables count as unset.
 
-        Raises SettingsError that names the variable, what it held and what it takes.
+        Raises SettingsError, which names the variable, its value and what it accepts.
         """
         given: dict[str, Any] = {}
         for f in fields(cls):
@@ -96,14 +96,14 @@ class Settings:
 
     @property
     def names_buckets(self) -> bool:
-        """Whether the environment says which AWS to use; where it does not, that is the local one."""
+        """Whether the environment names a bucket. If it does not, commands use the local AWS."""
         return bool(self.staging_bucket or self.lake_bucket)
 
     def require(self, name: str, *, variable_name: str | None = None) -> str:
         """The value of a setting that has no default.
 
-        Raises SettingsError that names the environment variable when it is not set: `variable_name`, where the value
-        came from another variable than the setting's own.
+        Raises SettingsError, which names the environment variable, when it is not set. Give `variable_name` if the
+        value comes from another variable than the setting's own.
         """
         value = getattr(self, name)
         if not value:

@@ -1,8 +1,9 @@
-"""Simulates daily prices and writes them to staging, one raw CSV object a session.
+"""Simulates daily prices and writes them to staging, one raw CSV object per session.
 
-The event may name a `date`, or a `start` and an `end`, in ISO form; without either it is the last closed session. It
-may also name `symbols`: a list, a comma-separated string, or a number of made-up ones. What is there already with the
-same content is not written again, so calling twice makes no second arrival.
+The event may name a `date`, or a `start` and an `end`, in ISO form (2024-01-31). Without them, the function simulates
+the session that closed last. The event may also name `symbols`: a list, a comma-separated string, or a number of
+made-up symbols. An object that is there already with the same content is not written again, so a second call makes no
+second arrival.
 
 Environment: STOCK_PIPELINE_STAGING_BUCKET; optional STOCK_PIPELINE_SYMBOLS and STOCK_PIPELINE_SEED.
 """
@@ -23,7 +24,7 @@ from stock_pipeline.settings import Settings, variable
 from stock_pipeline.simulate.daily import default_symbols, write_raw_daily_prices
 from stock_pipeline.trading_calendar.sessions import last_closed_session, sessions
 
-# Read while the function starts: a missing setting stops it there, named, and not in the middle of an event.
+# Read while the function starts, so that a missing setting is reported then and not in the middle of an event.
 SETTINGS = Settings.from_env()
 STAGING = S3Store(SETTINGS.require("staging_bucket"))
 
@@ -39,7 +40,7 @@ def lambda_handler(event: dict[str, Any] | None, context: LambdaContext) -> dict
     """Write the sessions that an event asks for.
 
     Returns {"sessions", "rows", "written": objects that were not there already, "objects": [{"key", "rows", "bytes",
-    "written"}]}. Raises EventError that says what the event takes.
+    "written"}]}. Raises EventError, which says what the event takes.
     """
     event = event or {}
     if unknown := sorted(set(event) - set(_FIELDS)):
@@ -84,7 +85,7 @@ def sessions_of(event: dict[str, Any], now: datetime) -> list[date]:
 def symbols_of(event: dict[str, Any]) -> tuple[str, ...]:
     """The symbols that an event asks for, or those of the settings.
 
-    Raises EventError, SettingsError and SimulationError, each of which says what can be asked for.
+    Raises EventError, SettingsError and SimulationError; each message says what can be asked for.
     """
     if "symbols" not in event:
         return default_symbols(SETTINGS.symbols)

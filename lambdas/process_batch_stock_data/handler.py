@@ -1,10 +1,11 @@
-"""S3 tells of raw objects of daily prices; they are brought into the table `price_by_date`.
+"""Ingests the raw objects of daily prices that an S3 event names into the table `price_by_date`.
 
-The event names any number of objects. The answer holds a receipt for each. When the work could not be done (the store
-does not answer, other writers were always faster) the function fails, so that Lambda calls it again with the same
-event; that is safe at any point. When one object breaks the ingest, the others are stored before the function fails. An
-object that is not daily prices is refused with its reason on record, which is no failure. The receipts go to the
-lineage queue too; if that does not take them, this is logged and counted, and no failure either.
+The event names any number of objects, and the answer has a receipt for each. The function fails if the work could not
+be done, for example because the store does not answer. Lambda then calls it again with the same event, which is safe at
+any point. If one object fails, the others are stored before the function fails.
+
+An object that is not daily prices is refused, and the reason is on record. That is not a failure. The receipts also go
+to the lineage queue. If the queue does not take them, the function logs and counts that, and does not fail.
 
 Environment: STOCK_PIPELINE_STAGING_BUCKET and STOCK_PIPELINE_LAKE_BUCKET; optional STOCK_PIPELINE_MAX_OBJECT_MB and
 STOCK_PIPELINE_LINEAGE_QUEUE_URL.
@@ -28,7 +29,7 @@ from stock_pipeline.receipts import Receipt
 from stock_pipeline.settings import Settings
 from stock_pipeline.staging.keys import RAW_DAILY_PRICES
 
-# Read while the function starts: a missing setting stops it there, named, and not in the middle of an event.
+# Read while the function starts, so that a missing setting is reported then and not in the middle of an event.
 SETTINGS = Settings.from_env()
 STAGING = S3Store(SETTINGS.require("staging_bucket"))
 LAKE = S3Store(SETTINGS.require("lake_bucket"))
@@ -43,8 +44,8 @@ reporter = Reporter(logger, metrics, SETTINGS.lineage_queue_url)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda gives it
     """Ingest the objects that an S3 event names; returns {"receipts": [one for each object]}.
 
-    Raises EventError when the event is not from S3, or from another bucket than staging; ObjectsFailed when one of the
-    objects broke the ingest; and what `ingest_each` raises.
+    Raises EventError when the event is not from S3, or is from another bucket than staging; ObjectsFailed when one of
+    the objects failed; and what `ingest_each` raises.
     """
     notification = read_notification(event, bucket=STAGING.bucket, prefix=RAW_DAILY_PRICES)
     for key, reason in notification.passed_over:

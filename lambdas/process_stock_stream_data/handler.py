@@ -1,14 +1,16 @@
-"""SQS, or S3 itself, tells of raw objects of ticks; they are brought into stream_prices_history and latest_prices.
+"""Ingests the raw objects of ticks that SQS messages or an S3 event name into stream_prices_history and latest_prices.
 
-From SQS come any number of messages that name any number of objects each. The objects of all of them are merged
-together, and the answer names the messages that failed: only these come back, and end in the dead-letter queue after
-five tries. A message fails when the work on one of its objects could not be done, when such an object is gone, and when
-it is no S3 event. When nothing can be done for any object (the store does not answer, other writers were always
-faster), the function fails as a whole after one try, and all messages come back. From S3 directly the answer holds a
-receipt for each object, and when one of them failed the function fails, so that Lambda calls it again. Either is safe
-at any point. An object that is not ticks is refused with its reason on record, which is no failure. The receipts of
-what is stored go to the lineage queue too; if that does not take them, this is logged and counted, and no failure
-either.
+From SQS: the event has any number of messages, and each message names any number of objects. The objects of all
+messages are merged together. The answer names the messages that failed. Only those come back, and after five tries they
+are in the dead-letter queue. A message fails if it is not an S3 event, if one of its objects is gone, or if one of its
+objects could not be ingested. If no object could be ingested (for example, the store does not answer), the whole
+function fails after one try, and all messages come back.
+
+From S3: the answer has a receipt for each object. If one of the objects failed, the function fails, and Lambda calls it
+again. To repeat a call is safe at any point.
+
+An object that is not ticks is refused, and the reason is on record. That is not a failure. The receipts also go to the
+lineage queue. If the queue does not take them, the function logs and counts that, and does not fail.
 
 Environment: STOCK_PIPELINE_STAGING_BUCKET and STOCK_PIPELINE_LAKE_BUCKET; optional STOCK_PIPELINE_MAX_OBJECT_MB,
 STOCK_PIPELINE_TICK_BUCKET_MINUTES, STOCK_PIPELINE_MAX_CLOCK_SKEW_SECONDS and STOCK_PIPELINE_LINEAGE_QUEUE_URL.
@@ -33,13 +35,13 @@ from stock_pipeline.receipts import Receipt
 from stock_pipeline.settings import Settings
 from stock_pipeline.staging.keys import RAW_TICKS
 
-# Read while the function starts: a missing setting stops it there, named, and not in the middle of an event.
+# Read while the function starts, so that a missing setting is reported then and not in the middle of an event.
 SETTINGS = Settings.from_env()
 STAGING = S3Store(SETTINGS.require("staging_bucket"))
 LAKE = S3Store(SETTINGS.require("lake_bucket"))
 
 KEPT_BACK = 30_000  # milliseconds
-"""No further group of objects is begun when less of the function's time is left: one may take so long."""
+"""The function starts no further group of objects with less time left than this: a group may take that long."""
 
 logger = Logger()
 metrics = Metrics(namespace="StockPipeline")
@@ -52,8 +54,8 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     """Ingest the objects that an event names.
 
     Returns {"batchItemFailures": [{"itemIdentifier": message id}]} to SQS, {"receipts": [one for each object]} to S3.
-    Raises EventError when the event is from neither, what `ingest_each` raises, and, for an event of S3, ObjectsFailed
-    when an object failed or is gone.
+    Raises EventError when the event is from neither; what `ingest_each` raises; and, for an event from S3,
+    ObjectsFailed when an object failed or is gone.
     """
 
     def go_on() -> bool:
@@ -71,7 +73,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
 
 
 def process_messages(records: Iterable[dict[str, Any]], go_on: Callable[[], bool]) -> list[str]:
-    """Ingest what some SQS messages name; returns the ids of those that failed, in their order."""
+    """Ingest the objects that SQS messages name; returns the ids of the messages that failed, in their order."""
     bodies = {record["messageId"]: record["body"] for record in records}
     messages = read_messages(bodies, bucket=STAGING.bucket, prefix=RAW_TICKS)
     _log_passed_over(messages.passed_over)
@@ -83,7 +85,7 @@ def process_messages(records: Iterable[dict[str, Any]], go_on: Callable[[], bool
 
 
 def process(keys: Sequence[str], go_on: Callable[[], bool]) -> Ingested:
-    """Ingest some objects together and report what is done; one that breaks the ingest fails alone."""
+    """Ingest objects together and report what is done. If one object fails, only that one fails."""
 
     def ingest(some: Sequence[str]) -> list[Receipt]:
         return ingest_ticks(some, staging=STAGING, lake=LAKE, **options_of(SETTINGS), go_on=go_on)

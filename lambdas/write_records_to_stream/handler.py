@@ -1,8 +1,8 @@
 """Simulates ticks and sends them to the Kinesis stream as they fall due.
 
-The event may name `seconds` (how long, default 60), `rate` (ticks a second over all symbols, default 10), `symbols` (a
-list, a comma-separated string, or a number of made-up ones), `seed`, and `faults`: shares of the ticks that something
-goes wrong with, as in {"duplicates": 0.1, "late": 0.1, "malformed": 0.01}.
+The event may name `seconds` (how long, default 60), `rate` (ticks per second over all symbols, default 10), `symbols`
+(a list, a comma-separated string, or a number of made-up symbols), `seed`, and `faults`. Faults are shares of the
+ticks: {"duplicates": 0.1, "late": 0.1, "malformed": 0.01}.
 
 Environment: STOCK_PIPELINE_STREAM_NAME; optional STOCK_PIPELINE_SYMBOLS and STOCK_PIPELINE_SEED.
 """
@@ -24,16 +24,16 @@ from stock_pipeline.settings import Settings, variable
 from stock_pipeline.simulate.daily import default_symbols
 from stock_pipeline.simulate.faults import Faults
 
-# Read while the function starts: a missing setting stops it there, named, and not in the middle of an event.
+# Read while the function starts, so that a missing setting is reported then and not in the middle of an event.
 SETTINGS = Settings.from_env()
 STREAM = SETTINGS.require("stream_name")
 KINESIS = kinesis_client()
 
 DEADLINE = 30.0
-"""Seconds that are tried to send what the stream does not take at once."""
+"""Seconds that the function goes on trying to send what the stream does not take at once."""
 
 KEPT_BACK = DEADLINE + 10
-"""Seconds of the function's time that are not for producing."""
+"""Seconds of the function's time that are kept free: it does not produce in them."""
 
 logger = Logger()
 metrics = Metrics(namespace="StockPipeline")
@@ -48,10 +48,10 @@ _TAKES = {
 @logger.inject_lambda_context
 @published(metrics)
 def lambda_handler(event: dict[str, Any] | None, context: LambdaContext) -> dict[str, Any]:
-    """Produce what an event asks for; returns the counts of `produce.Sent`.
+    """Produce the ticks that an event asks for; returns the counts of `stock_pipeline.aws.kinesis.Sent`.
 
-    Raises EventError that says what the event takes, SimulationError for what cannot be simulated, and NotSent when the
-    stream did not take all of it.
+    Raises EventError, which says what the event takes; SimulationError for what cannot be simulated; and NotSent when
+    the stream did not take all ticks.
     """
     event = event or {}
     if unknown := sorted(set(event) - set(_FIELDS)):
@@ -97,7 +97,7 @@ def _number(event: dict[str, Any], name: str, default: float) -> float:
 
 
 def _text(name: str, value: Any) -> str:
-    """A value as an environment variable holds it, where it is checked."""
+    """A value as the text of an environment variable, which `Settings` then checks."""
     if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
         return ",".join(value) or ","
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":

@@ -1,1 +1,1 @@
-"""The command line: `main` puts the commands together, each of the other modules and folders holds one of them."""
+"""The command line. `main` puts the commands together; every other module or folder holds one command or its parts."""

@@ -28,15 +28,17 @@ def backfill(
     symbols: Symbols = None,
     ticks: Annotated[
         int | None,
-        typer.Option(help="Also ticks, which agree with the bars: so many of each symbol and session.", min=4),
+        typer.Option(
+            help="Also simulate N ticks for each symbol and session; they agree with the bars.", metavar="N", min=4
+        ),
     ] = None,
 ) -> None:
     """Simulate the trading sessions of a range and ingest them.
 
-    Writes one raw CSV object a session to staging and brings them all into
-    price_by_date, as materializing the same partitions in the Dagster UI does.
-    What is there already stays as it is. With --ticks one raw object of ticks a
-    session goes the same way into stream_prices_history and latest_prices.
+    Writes one raw CSV object per session to staging and ingests all of them
+    into price_by_date. Materializing the same partitions in the Dagster UI does
+    the same. What is there already stays as it is. With --ticks, one raw object
+    of ticks per session goes into stream_prices_history and latest_prices.
 
     Examples:
 
@@ -71,13 +73,13 @@ def backfill(
 
 
 def _sessions(start: date, end: date | None) -> list[date]:
-    """The sessions of a range that have closed; raises typer.BadParameter for a range that cannot be meant."""
+    """The closed sessions of a range. Raises typer.BadParameter if the range ends before it starts or in the future."""
     from stock_pipeline.trading_calendar.sessions import last_closed_session, sessions
 
     last = last_closed_session(datetime.now(UTC))
     until = end or last
     if until < start:
-        raise typer.BadParameter(f"{until} lies before {start}", param_hint="--end" if end else "--start")
+        raise typer.BadParameter(f"{until} is before {start}", param_hint="--end" if end else "--start")
     if until > last:
         raise typer.BadParameter(f"{until} has not closed yet; the last closed session is {last}", param_hint="--end")
     return sessions(start, until)
@@ -100,7 +102,7 @@ def _write_ticks(
 
 
 def show_years(receipts: Sequence[Receipt]) -> None:
-    """What came of generated sessions, summed up a year; a generated object holds the rows of one session."""
+    """Print the receipts of generated sessions, added up by year. A generated object has the rows of one session."""
     from stock_pipeline.lake.transforms import year_of
 
     shown = table(

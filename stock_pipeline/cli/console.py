@@ -1,7 +1,7 @@
-"""What commands print with: results on stdout, messages and progress on stderr, and nothing that a terminal obeys.
+"""The functions that commands print with: results to stdout, messages and progress to stderr.
 
-On a terminal progress is a bar or a spinner that vanishes when done. Elsewhere (a log, a pipe, CI) it is a plain line
-every few seconds, so that a log stays readable.
+Text from outside is printed without control characters. On a terminal, progress is a bar or a spinner that disappears
+at the end. Elsewhere (a log, a pipe, CI) it is a plain line every few seconds, so that a log stays readable.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rich.text import Text
 
 from stock_pipeline.progress import Progress, Say
 
-_PLAIN_WIDTH = 240  # where there is no terminal there is no width; tables are then as wide as their content, up to this
+_PLAIN_WIDTH = 240  # without a terminal there is no width: tables are then as wide as their content, up to this
 _BETWEEN_LINES = 5.0  # seconds
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -48,7 +48,7 @@ def complain(message: str) -> None:
 
 
 def harmless(text: str) -> str:
-    """A text from outside without what a terminal would obey: escape sequences, control and bidi characters."""
+    """A text from outside, without the characters that act on a terminal: escape sequences, control, bidi."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
@@ -58,7 +58,7 @@ def counted(number: int, what: str) -> str:
 
 
 def table(title: str | None = None, **columns: Literal["left", "right"]) -> Table:
-    """A table with named columns: texts to the left, which wrap, and numbers to the right, which do not."""
+    """A table with named columns. Columns of text are left-aligned and wrap; numbers are right-aligned and do not."""
     made = Table(title=title, title_justify="left", header_style="bold", show_edge=False, pad_edge=False)
     for name, justify in columns.items():
         made.add_column(name.replace("_", " "), justify=justify, no_wrap=justify == "right", overflow="fold")
@@ -66,7 +66,7 @@ def table(title: str | None = None, **columns: Literal["left", "right"]) -> Tabl
 
 
 def text(value: object) -> Text:
-    """A value as a cell of a table: nothing in it is markup, and nothing is obeyed by a terminal."""
+    """A value as a cell of a table: no markup, no control characters."""
     return Text(harmless(str(value)))
 
 
@@ -98,7 +98,7 @@ def _lines(what: str) -> Progress:
 
 @contextmanager
 def live(what: str) -> Iterator[Say]:
-    """Show how something stands that goes on: on a terminal a line that changes, elsewhere one every few seconds."""
+    """Show the state of work that goes on: on a terminal one line that changes, elsewhere a line every few seconds."""
     if sys.stderr.isatty():
         with err().status(what) as status:
             yield lambda text: status.update(harmless(text))
@@ -116,7 +116,7 @@ def live(what: str) -> Iterator[Say]:
 
 @contextmanager
 def working(what: str) -> Iterator[Say]:
-    """Show that something of unknown length goes on; the callback changes what is said about it."""
+    """Show that work of unknown length goes on; the callback changes the text."""
     if not sys.stderr.isatty():
         say(what)
         yield say

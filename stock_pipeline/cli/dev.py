@@ -23,7 +23,7 @@ class Processor(StrEnum):
 
 
 Port = Annotated[
-    int | None, typer.Option(help="Port of the UI; by default 3000 if it is free, else any.", min=1, max=65535)
+    int | None, typer.Option(help="Port of the UI; by default 3000, or a free one.", metavar="N", min=1, max=65535)
 ]
 
 
@@ -31,7 +31,7 @@ def dev(
     processor: Annotated[
         Processor | None,
         typer.Option(
-            help="Who consumes arrivals: dagster (its sensors) or lambda (the triggers); by default the setting."
+            help="Who consumes arrivals: dagster (its sensors) or lambda (the functions); by default the setting."
         ),
     ] = None,
     port: Port = None,
@@ -39,12 +39,12 @@ def dev(
     """Run the local AWS, the Dagster UI and its sensors, until Ctrl-C.
 
     Prints the address of the UI when it answers. If the environment names the
-    buckets of an AWS, that one is used and no local one is started. Other
-    commands find what runs here. One `dev` runs at a time: a second one says
-    where the first is and ends with status 1. Everything listens on 127.0.0.1
-    only; data, logs and Dagster's history are in .local.
+    buckets of an AWS, `dev` uses that AWS and starts no local one. Other
+    commands find the AWS that runs here. Only one `dev` runs at a time: a
+    second one says where the first is and ends with status 1. Everything
+    listens on 127.0.0.1 only. Data, logs and Dagster's history are in .local.
 
-    Ctrl-C (or SIGTERM) ends all of it; the status is then 0.
+    Ctrl-C (or SIGTERM) ends everything with status 0.
 
     Examples:
 
@@ -59,7 +59,7 @@ def dev(
 
 @contextmanager
 def started(port: int | None, processor: str | None) -> Iterator[Session]:
-    """Everything that `dev` runs, for the length of the block; says what is being waited for."""
+    """Everything that `dev` runs, for the length of the block. Prints what it waits for."""
     from stock_pipeline.local.dev.session import session
 
     with ExitStack() as stack:
@@ -82,7 +82,7 @@ def announce(session: Session) -> None:
 
 
 def serve(session: Session) -> None:
-    """Keep watch until Ctrl-C or SIGTERM, which are how it is meant to end; raises DevError when a process ends."""
+    """Keep watch until Ctrl-C or SIGTERM, the normal end. Raises DevError when a process ends by itself."""
     say("Ctrl-C to stop")
     try:
         session.serve()

@@ -38,41 +38,53 @@ def ingest(
         ),
     ],
     symbol: Annotated[
-        str | None, typer.Option(help="The symbol of files that name none, neither inside nor in their name.")
+        str | None,
+        typer.Option(help="The symbol of a file that has none, neither in its rows nor in its name.", metavar="SYMBOL"),
     ] = None,
     timezone: Annotated[
-        str | None, typer.Option(help="The exchange's zone, for times that lie in another one: Asia/Kolkata.")
+        str | None,
+        typer.Option(
+            help="The time zone of the exchange, if the file has times in another zone: Asia/Kolkata.", metavar="ZONE"
+        ),
     ] = None,
     dates: Annotated[
-        str | None, typer.Option(help="How dates are written that can be read in two ways: dmy, mdy or ymd.")
+        str | None,
+        typer.Option(help="The order of ambiguous dates such as 03-04-2024: dmy, mdy or ymd.", metavar="ORDER"),
     ] = None,
     decimal: Annotated[
-        str | None, typer.Option(help="The decimal mark of numbers that can be read in two ways: point or comma.")
+        str | None,
+        typer.Option(help="The decimal mark of ambiguous numbers such as 1,234: point or comma.", metavar="MARK"),
     ] = None,
     unit: Annotated[
-        int | None, typer.Option(help="How many shares one unit of the volume column is: 100 where it counts lots.")
+        int | None,
+        typer.Option(help="Shares per unit of the volume column: 100 if it counts lots of 100 shares.", metavar="N"),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="A restatement: take these values over others stored for the same day.")
+        bool,
+        typer.Option("--replace", help="A restatement: these values replace others that are stored for the same day."),
     ] = False,
     stage_only: Annotated[
-        bool, typer.Option("--stage-only", help="Only upload; the sensor or the trigger does the rest.")
+        bool,
+        typer.Option("--stage-only", help="Only upload. The sensor or the Lambda function ingests the files later."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One receipt a line on stdout, as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the receipts as JSON on stdout, one per line.")
+    ] = False,
 ) -> None:
     """Put files into staging and bring them into the tables.
 
-    Daily prices go to price_by_date; ticks, which are JSON lines by the file's
-    name, to stream_prices_history and latest_prices. Each file keeps its name.
-    Ingesting it again adds nothing twice. A file of the same name with other
-    content takes the other's place in staging, as an upload to S3 does; the
-    bucket keeps the version before, and the rows that it gave stay.
+    Daily prices go to price_by_date. Files of JSON lines (by their names) are
+    ticks and go to stream_prices_history and latest_prices. Each file keeps its
+    name. Ingesting a file again adds nothing twice. A file of the same name
+    with other content replaces the first one in staging, as an upload to S3
+    does. The bucket keeps the old version, and the rows from it stay.
 
-    What a file leaves open is decided by evidence in it, which the receipt
-    names, or by --timezone, --dates, --decimal and --unit; a file that
-    contradicts one of them is refused. They end in the folders of the file's
-    key in staging (timezone=Asia-Kolkata/dates=dmy/), where an upload of your
-    own may name them, too.
+    Some files can be read in two ways, for example 03-04-2024 as a date. Then
+    evidence in the file decides, and the receipt names it; or you decide, with
+    --timezone, --dates, --decimal and --unit. A file that contradicts one of
+    these options is refused. The options become folders in the file's key in
+    staging (timezone=Asia-Kolkata/dates=dmy/). If you upload files yourself,
+    use the same folders.
 
     Exit status 1 if a file was refused; the others are ingested.
 
@@ -114,7 +126,7 @@ def _refuse_what_cannot_be_meant(files: Sequence[Path], folders: str, *, replace
     names = [file.name for file in files]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise typer.BadParameter(
-            f"two files are called {twice[0]} and would take each other's place in staging; rename one of them"
+            f"two files are called {twice[0]}, and one would replace the other in staging; rename one of them"
         )
     if (folders or replace) and (ticks := [file for file in files if _holds_ticks(file)]):
         raise typer.BadParameter(
@@ -122,13 +134,13 @@ def _refuse_what_cannot_be_meant(files: Sequence[Path], folders: str, *, replace
             "daily prices"
         )
     if replace and stage_only:
-        raise typer.BadParameter("what comes later cannot know of --replace; leave one of the two out")
+        raise typer.BadParameter("--stage-only only uploads, so --replace would do nothing; leave one of the two out")
 
 
 def _folders(symbol: str | None, **hints: Any) -> str:
-    """What is said of files of daily prices, as folders of their keys: whoever ingests them later knows it, too.
+    """The options for files of daily prices, as folders of their keys, so that a later ingest knows them too.
 
-    Raises typer.BadParameter for what is no symbol, zone, order of dates, decimal mark or unit.
+    Raises typer.BadParameter for a symbol, zone, order of dates, decimal mark or unit that is not valid.
     """
     from stock_pipeline.parse.daily.hints import Hints
     from stock_pipeline.parse.symbols import given_symbol
@@ -144,7 +156,7 @@ def _folders(symbol: str | None, **hints: Any) -> str:
 
 
 def _staged(files: Sequence[Path], folder: str, staging: ObjectStore, settings: Settings) -> list[str]:
-    """Upload files, with progress; returns the keys of those that are not too large, and complains of the others."""
+    """Upload files, with progress. Returns the keys; a file that is too large gets an error message instead."""
     keys: list[str] = []
     with progress("uploading") as report:
         for done, file in enumerate(files, 1):
@@ -157,9 +169,9 @@ def _staged(files: Sequence[Path], folder: str, staging: ObjectStore, settings: 
 
 
 def upload(file: Path, folder: str, staging: ObjectStore, settings: Settings) -> str:
-    """Put a file under a folder of staging unless it is there with this content, and return its key.
+    """Put a file into a folder of staging, unless it is there with the same content, and return its key.
 
-    Raises FileRefused when it is larger than the limit, and what the store raises.
+    Raises FileRefused when the file is larger than the limit, and what the store raises.
     """
     key = folder + file.name
     size = file.stat().st_size
@@ -173,7 +185,7 @@ def upload(file: Path, folder: str, staging: ObjectStore, settings: Settings) ->
     if there and there.etag == hashlib.md5(data, usedforsecurity=False).hexdigest():
         return key
     if there:
-        say(f"{file.name} was in staging with other content, which this upload replaces", "yellow")
+        say(f"{file.name} replaces a file of that name in staging that had other content", "yellow")
     staging.put(key, data)
     return key
 
@@ -210,11 +222,11 @@ def ingest_tick_keys(keys: Sequence[str], staging: ObjectStore, lake: ObjectStor
 
 
 _SKIPPED: dict[str, Literal["left", "right"]] = {"skipped": "right"}
-"""The column of what was skipped: only messages of ticks ever are."""
+"""The column of skipped messages. Only objects of ticks have it."""
 
 
 def show(receipts: Sequence[Receipt]) -> None:
-    """What became of each file, what was refused and where to see what was rejected."""
+    """Print what became of each file, what was refused, and the command that shows the rejected rows."""
     taken = [r for r in receipts if r.refused is None]
     if len(taken) > _SHOWN:
         names = ("rows", "inserted", "updated", "duplicates", "skipped")
@@ -242,7 +254,7 @@ def show(receipts: Sequence[Receipt]) -> None:
             shown.add_row(text(_name(r)), *(f"{n:,}" for n in cells), reasons or "0")
         out().print(shown)
     if replaced := sum(r.replaced for r in receipts):
-        say(f"{counted(replaced, 'stored row')} replaced; the values before are kept: stock-pipeline rejects list")
+        say(f"{counted(replaced, 'stored row')} replaced; the old values are kept: stock-pipeline rejects list")
     for r in receipts:
         if r.refused is not None:
             complain(f"{_name(r)}: {r.refused}")
@@ -257,7 +269,7 @@ def show(receipts: Sequence[Receipt]) -> None:
 
 
 def _show_how_read(receipts: Sequence[Receipt]) -> None:
-    """How files were read, where that is not plain: a line for all the files that it is true of."""
+    """Print how files were read, if that was not obvious. Files that were read alike share a line."""
     told: dict[str, list[str]] = {}
     for r in receipts:
         lines = [f"decided: {', '.join(f'{what} by {how}' for what, how in r.decided.items())}"] if r.decided else []

@@ -1,8 +1,8 @@
-"""The command line. Each module holds one group of commands; this one puts them together and ends them.
+"""The command line: puts the commands together, and turns their errors into messages and exit statuses.
 
 A command prints its result on stdout and everything else on stderr. Exit status: 0 done, 1 the work failed (the message
-says what to do), 2 wrong usage, 130 stopped with Ctrl-C. A command imports what it needs when it runs: `--help` answers
-at once.
+says what to do), 2 wrong usage, 130 stopped with Ctrl-C. A command imports what it needs only when it runs, so `--help`
+answers at once.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import sys
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 from stock_pipeline.cli import backfill, dev, ingest, reconcile, rejects, remove, sql, stream, watch
 from stock_pipeline.cli.console import complain, say
 from stock_pipeline.cli.demo import command as demo
 from stock_pipeline.cli.doctor import command as doctor
+from stock_pipeline.cli.options import Command, Group
 from stock_pipeline.errors import StockPipelineError, StoreUnavailable
 from stock_pipeline.settings import PREFIX
 
 _AWS_REMEDY = "check AWS_PROFILE, AWS_REGION and your credentials, or run `stock-pipeline doctor`"
 
 
-class _Commands(TyperGroup):
+class _Commands(Group):
     """Turns what a command raises into a message and an exit status."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -48,7 +48,7 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     cls=_Commands,
     name="stock-pipeline",
-    help="Stock prices, daily files and live ticks, on their way into tables that SQL reads.",
+    help="Bring daily price files and live ticks of stocks into tables, and query them with SQL.",
     epilog="First steps: [bold]stock-pipeline demo[/], or [bold]stock-pipeline ingest FILE[/]; then docs/tutorial.md.",
     no_args_is_help=True,
     add_completion=False,
@@ -58,7 +58,7 @@ app = typer.Typer(
 
 
 def _work_on(stack: str) -> None:
-    """Let the outputs of a stack take the place of this process's settings. Raises DeployError."""
+    """Set this process's settings to the outputs of a stack. Raises DeployError."""
     from stock_pipeline.deploy.stack import outputs_of, settings_of
 
     os.environ.update(settings_of(outputs_of(stack)))
@@ -80,7 +80,7 @@ def options(
             "--stack",
             metavar="NAME",
             envvar=f"{PREFIX}STACK",
-            help="Work on this stack in AWS (stock-pipeline-main); its outputs take the place of the settings.",
+            help="Work on this stack in AWS (stock-pipeline-main); its outputs replace the settings.",
         ),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
@@ -88,25 +88,25 @@ def options(
         bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """What comes before a command's name; `_Commands` and the callbacks act on it."""
+    """The options before a command's name. `_Commands` and the callbacks use them."""
 
 
-app.command("dev")(dev.dev)
-app.command("demo")(demo.demo)
-app.command("ingest")(ingest.ingest)
-app.command("backfill")(backfill.backfill)
-app.command("stream")(stream.stream)
-app.command("watch")(watch.watch)
-app.command("sql")(sql.sql)
+app.command("dev", cls=Command)(dev.dev)
+app.command("demo", cls=Command)(demo.demo)
+app.command("ingest", cls=Command)(ingest.ingest)
+app.command("backfill", cls=Command)(backfill.backfill)
+app.command("stream", cls=Command)(stream.stream)
+app.command("watch", cls=Command)(watch.watch)
+app.command("sql", cls=Command)(sql.sql)
 app.add_typer(rejects.app, name="rejects")
-app.command("reconcile")(reconcile.reconcile)
-app.command("remove")(remove.remove)
-app.command("doctor")(doctor.doctor)
+app.command("reconcile", cls=Command)(reconcile.reconcile)
+app.command("remove", cls=Command)(remove.remove)
+app.command("doctor", cls=Command)(doctor.doctor)
 
 
 def main() -> None:
     """Run the command line."""
-    # In the background of a script SIGINT is ignored by default, and then Ctrl-C or kill -INT could not stop `dev`.
+    # A script's background processes ignore SIGINT by default; then Ctrl-C or kill -INT could not stop `dev`.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminated)
     if hasattr(signal, "SIGHUP"):
@@ -119,7 +119,7 @@ def main() -> None:
 
 
 def _terminated(number: int, _frame: object) -> NoReturn:
-    """End in an orderly way: what was started for this command is stopped on the way out."""
+    """End in order: stop what was started for this command."""
     raise SystemExit(128 + number)
 
 

@@ -15,29 +15,31 @@ from stock_pipeline.cli.target import aws
 if TYPE_CHECKING:
     from stock_pipeline.maintenance.reconcile import Unseen
 
-DAYS, MINUTES = 3.0, 15.0  # as in `reconcile`, which a test holds; `--help` must not import it
+DAYS, MINUTES = 3.0, 15.0  # as in `maintenance.reconcile` (a test compares them); `--help` must not import it
 _SHOWN = 30
 
 
 def reconcile(
-    since: Annotated[float, typer.Option(min=0, help="Look at objects that appeared in so many days.")] = DAYS,
+    since: Annotated[float, typer.Option(min=0, metavar="DAYS", help="Only objects from the last N days.")] = DAYS,
     everything: Annotated[
-        bool, typer.Option("--all", help="Look at every object there is, however old; takes a while.")
+        bool, typer.Option("--all", help="All objects, however old they are; takes a while.")
     ] = False,
     age: Annotated[
-        float, typer.Option(min=0, help="Leave out objects younger than so many minutes: they are on their way.")
+        float,
+        typer.Option(min=0, metavar="MINUTES", help="Leave out objects of the last N minutes: they are on their way."),
     ] = MINUTES,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what no table has seen.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list what no table has seen; ingest nothing.")
+    ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One receipt a line on stdout, as JSON; with --dry-run one object a line.")
+        bool, typer.Option("--json", help="Print the receipts as JSON, one per line; with --dry-run, the objects.")
     ] = False,
 ) -> None:
     """Ingest the raw objects in staging that no table has seen.
 
-    That is how lost events are repaired, whoever consumes arrivals: Dagster or
-    the Lambda functions. What the tables hold decides, so it is safe at any
-    time, and nothing is added twice. The job of the same name in Dagster does
-    it every hour.
+    This repairs lost notifications, for Dagster and for the Lambda functions.
+    It compares staging with what the tables hold, so it is safe at any time and
+    adds nothing twice. The Dagster job of the same name does it every hour.
 
     Exit status 1 if a file was refused or could not be ingested.
 

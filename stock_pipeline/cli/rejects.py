@@ -1,4 +1,4 @@
-"""`stock-pipeline rejects`: what was not stored and why, and the way back after a fix."""
+"""`stock-pipeline rejects`: list the rows that were not stored, with the reasons, and ingest them again after a fix."""
 
 from __future__ import annotations
 
@@ -8,46 +8,56 @@ import typer
 
 from stock_pipeline.cli.console import counted, out, progress, say, table, text
 from stock_pipeline.cli.ingest import show
+from stock_pipeline.cli.options import Command, Group
 from stock_pipeline.cli.sql import Format, print_rows
 from stock_pipeline.cli.target import aws
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer(cls=Group, rich_markup_mode="rich")
 
-Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only this reason code; may be given again.")]
+Reasons = Annotated[
+    list[str] | None, typer.Option("--reason", help="Only this reason code; repeat for more.", metavar="REASON")
+]
 Tables = Annotated[
     list[str] | None,
-    typer.Option("--table", help="Only rows meant for this table: price_by_date, …; may be given again."),
+    typer.Option("--table", help="Only rows for this table: price_by_date, …; repeat for more.", metavar="TABLE"),
 ]
 
 
 @app.callback(invoke_without_command=True)
 def rejects(ctx: typer.Context) -> None:
-    """What was not stored and why; replay after a fix.
+    """List the rows that were not stored, with reasons; replay after a fix.
 
-    Without a command it lists.
+    Without a command, it lists them.
+
+    Examples:
+
+        stock-pipeline rejects
+        stock-pipeline rejects list --source AAPL.csv
+        stock-pipeline rejects replay AAPL.csv
     """
     if ctx.invoked_subcommand is None:
         list_()
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_(
     source: Annotated[
-        list[str] | None, typer.Option(help="Only this source: its key, or the end of it such as the file's name.")
+        list[str] | None,
+        typer.Option(help="Only this source: its key, or the end of its key (AAPL.csv).", metavar="KEY"),
     ] = None,
     reason: Reasons = None,
     table_: Tables = None,
     limit: Annotated[
-        int, typer.Option(min=0, help="The most rows to print after the summary; CSV and JSON print all.")
+        int, typer.Option(min=0, metavar="N", help="At most N rows after the summary; CSV and JSON print all.")
     ] = 20,
     format_: Annotated[
         Format, typer.Option("--format", help="table: a summary and rows for people; csv, json: all rows.")
     ] = Format.TABLE,
 ) -> None:
-    """The rejected rows by source and reason, with each row as it came.
+    """List rejected rows by source and reason, and each row as it came.
 
     Examples:
 
@@ -77,10 +87,10 @@ def list_(
         say(f"{limit:,} of {found.num_rows:,} rows; --limit shows more, --format csv all of them")
 
 
-@app.command()
+@app.command(cls=Command)
 def replay(
     sources: Annotated[
-        list[str] | None, typer.Argument(help="Sources: their keys, or the end of them such as the file's name.")
+        list[str] | None, typer.Argument(help="Sources: their keys, or the ends of their keys (AAPL.csv).")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every source that has rejected rows.")] = False,
     reason: Reasons = None,
@@ -88,9 +98,9 @@ def replay(
 ) -> None:
     """Ingest the sources of rejected rows again, after a rule was fixed.
 
-    Sources are ingested whole; what is stored already counts as duplicate, so
-    a replay is safe at any time. Rows that are still wrong are rejected again.
-    Values that a restatement replaced are on record too, but are not replayed.
+    Whole sources are ingested. Rows that are stored already count as
+    duplicates, so a replay is safe at any time. Rows that are still wrong are
+    rejected again. Values that a restatement replaced are not replayed.
 
     Examples:
 
@@ -124,14 +134,14 @@ def replay(
 
 
 def _known(tables: list[str], reasons: list[str]) -> None:
-    """Refuse a table or a reason that there is not, as wrong usage."""
+    """Refuse an unknown table or reason, as wrong usage."""
     from stock_pipeline.maintenance.replay import TARGETS
     from stock_pipeline.schemas import Reason
 
     if unknown := [t for t in tables if t not in TARGETS]:
-        raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(TARGETS)}", param_hint="--table")
+        raise typer.BadParameter(f"{unknown[0]!r} is not one of {', '.join(TARGETS)}", param_hint="--table")
     if unknown := [r for r in reasons if r not in set(Reason)]:
-        raise typer.BadParameter(f"{unknown[0]!r} is no reason; there are {', '.join(Reason)}", param_hint="--reason")
+        raise typer.BadParameter(f"{unknown[0]!r} is not one of {', '.join(Reason)}", param_hint="--reason")
 
 
 def _summarize(found: pa.Table) -> None:

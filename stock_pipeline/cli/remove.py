@@ -1,4 +1,4 @@
-"""`stock-pipeline remove`: take the rows of a source that was never true out of its tables, with a record of each."""
+"""`stock-pipeline remove`: take the rows of a wrong source out of its tables, and keep a record of each row."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ def remove(
         str,
         typer.Option(
             metavar="KEY",
-            help="Key of the staging object, as the column `source` has it, with or without s3://bucket/.",
+            help="Key of the staging object, as in the column `source`, with or without s3://bucket/.",
         ),
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Take out the rows of a source that was never true.
+    """Take the rows of a wrong source out of its table.
 
-    For a vendor's file that was wrong as a whole, or the ticks of a producer
-    whose clock or prices were. The rows go out of the table and stay on record
-    (rejected_records, reason `removed`); of ticks the latest prices are built
-    again from what is left. It asks first. Doing it twice removes nothing more.
+    For example: a vendor's file with wrong prices, or the ticks of a producer
+    whose clock was wrong. The rows leave the table and stay on record
+    (rejected_records, reason `removed`). If they are ticks, latest_prices is
+    built again from what is left. The command asks first. A second time it
+    removes nothing more.
 
-    The file stays in staging: to ingest it again brings the rows back. Rows
-    that other files have said as well go with it, if it came first; ingest
-    those files again.
+    The file stays in staging, and ingesting it again brings the rows back. If
+    another file has some of the same rows, ingest that file again: a table
+    stores each row once, for the file that came first.
 
     Examples:
 
@@ -59,7 +60,7 @@ def remove(
 
 def _tell(found: Found) -> None:
     if not found.rows:
-        say(f"no row of {found.source} is left in {found.table.name}")
+        say(f"{found.table.name} has no rows of {found.source}")
         return
     shown = table(table="left", partition="left", rows="right")
     for (name, partition), rows in list(found.partitions.items())[:_SHOWN]:

@@ -1,4 +1,4 @@
-"""`stock-pipeline sql`: one statement, its rows as a table, CSV or JSON."""
+"""`stock-pipeline sql`: run one statement and print its rows as a table, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -45,22 +45,22 @@ def sql(
         typer.Argument(help="One SELECT, WITH, DESCRIBE, SHOW or EXPLAIN; - reads it from stdin.", metavar="STATEMENT"),
     ],
     format_: Annotated[
-        Format, typer.Option("--format", help="table for people, csv, or json: an array of objects.")
+        Format, typer.Option("--format", help="table (for people), csv, or json (an array of objects).")
     ] = Format.TABLE,
     param: Annotated[
         list[str] | None,
         typer.Option(
-            help='The value of the next ?: a number, a day (2024-01-31), else a text; in "" always a text.',
+            help='The value of the next ?: a number, a day (2024-01-31), or a text; in "" always a text.',
             metavar="VALUE",
         ),
     ] = None,
 ) -> None:
     """Query the tables: Athena in AWS, DuckDB on the local AWS.
 
-    Tables: price_by_date (one row a symbol and session, partitioned by year),
-    stream_prices_history (one row a tick, partitioned by year, month and day),
-    latest_prices (one row a symbol) and rejected_records. All times are UTC. A
-    condition on the partition columns decides which objects are read.
+    Tables: price_by_date (one row per symbol and session, partitioned by year),
+    stream_prices_history (one row per tick, partitioned by year, month, day),
+    latest_prices (one row per symbol) and rejected_records. All times are UTC.
+    A condition on the partition columns makes the query read fewer objects.
 
     Examples:
 
@@ -79,7 +79,7 @@ def sql(
     with aws() as settings:
         from stock_pipeline.query import sql as run
 
-        # Most answers come at once: only a terminal, where it vanishes again, is told of the waiting.
+        # Most answers come at once. So only a terminal shows the waiting, where it disappears again.
         with working(f"asking {settings.sql_engine}") if sys.stderr.isatty() else nullcontext():
             rows = run(read, parameters, settings=settings)
     print_rows(rows, format_)
@@ -91,9 +91,9 @@ def print_rows(rows: pa.Table, format_: Format) -> None:
 
 
 def value_of(text: str) -> str | int | float | date:
-    """What a parameter stands for: a number or a day when it is written as one, else the text itself.
+    """The value of a parameter: a number or a day if it is written as one, else the text itself.
 
-    `0700` and `1E5` are texts, as tickers may look like that; quotes make a text of anything (`"700"`).
+    `0700` and `1E5` are texts, because tickers may look like that. Quotes make a text of anything (`"700"`).
     """
     if len(text) >= 2 and text[0] == text[-1] == '"':
         return text[1:-1]
@@ -108,9 +108,9 @@ def value_of(text: str) -> str | int | float | date:
 
 
 def show_rows(rows: pa.Table, title: str | None = None) -> None:
-    """Rows for people: the first hundred, with a note when there are more.
+    """Print rows for people: the first hundred, with a note when there are more.
 
-    As a table; where a terminal is too narrow for one, as a block a row.
+    They are a table; if the terminal is too narrow for it, each row is a block of lines.
     """
     rows = _whole(rows)
     numbers = {f.name for f in rows.schema if _is_number(f.type)}
@@ -130,7 +130,7 @@ def show_rows(rows: pa.Table, title: str | None = None) -> None:
 
 
 def _whole(rows: pa.Table) -> pa.Table:
-    """The rows, of columns of doubles those as whole numbers that hold nothing else: volumes, as a rule."""
+    """The rows, with whole numbers in the columns of doubles that hold nothing else (usually volumes)."""
     import pyarrow as pa
 
     for at, field in enumerate(rows.schema):
@@ -169,7 +169,7 @@ def _json(rows: pa.Table) -> None:
 
 
 def _rows(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
-    """The rows as Python values, a batch at a time; by position, as two columns may have one name."""
+    """The rows as Python values, one batch at a time. By position, because two columns may have the same name."""
     for batch in rows.to_batches(max_chunksize=_BATCH):
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 

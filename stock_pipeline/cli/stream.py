@@ -1,4 +1,4 @@
-"""`stock-pipeline stream`: ticks into Kinesis, simulated or recorded."""
+"""`stock-pipeline stream`: send ticks to Kinesis, simulated or from a recording."""
 
 from __future__ import annotations
 
@@ -31,33 +31,42 @@ RATE = 100.0
 def stream(
     rate: Annotated[
         float | None,
-        typer.Option(help=f"Ticks a second over all symbols; by default {RATE:g}, a file as fast as it goes."),
+        typer.Option(
+            help=f"Ticks per second over all symbols; by default {RATE:g}, or as fast as possible from a file.",
+            metavar="N",
+        ),
     ] = None,
-    seconds: Annotated[float | None, typer.Option(help="How long; by default until Ctrl-C or the file's end.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(metavar="N", help="How long; by default until Ctrl-C or the end of the file.")
+    ] = None,
     symbols: Symbols = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of ticks and faults; by default the setting.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Seed of the ticks and faults; by default the setting.")
+    ] = None,
     file: Annotated[
         Path | None,
         typer.Option(
-            help="Send the lines of this file, JSON lines or .gz of them, as they are.",
-            exists=True, dir_okay=False, readable=True,
+            help="Send the lines of this file as they are: JSON lines, or .gz of them.",
+            exists=True, dir_okay=False, readable=True, metavar="FILE",
         ),
     ] = None,
     faults: Annotated[
-        str | None, typer.Option(help="What goes wrong, in shares of the ticks: duplicates, late, malformed.")
+        str | None, typer.Option(
+            help="Faults as shares of the ticks: duplicates=0.1,late=0.1,malformed=0.01.", metavar="FAULTS"
+        ),
     ] = None,
 ) -> None:  # fmt: skip
-    """Send ticks into Kinesis, simulated as they fall due or from a file.
+    """Send ticks to Kinesis, simulated in real time or from a file.
 
-    From there Firehose writes them to staging, and the sensor or the function
-    brings them into stream_prices_history and latest_prices: within seconds
-    where `dev` runs. Without it, the local AWS is started for this, its
-    function takes the ticks, and the command ends when the tables have them.
+    Firehose writes them to staging, and the sensor or the Lambda function
+    brings them into stream_prices_history and latest_prices. If `dev` runs,
+    that takes seconds. If not, the command starts the local AWS, whose function
+    takes the ticks, and ends when the tables have them.
 
     Simulated prices follow the session that opened last, at any hour. Ctrl-C
-    sends what faults still hold back and ends with status 0. If the stream
-    does not take all of it, the status is 1 and the message says how many
-    lines are lost and why; sending a file again stores nothing twice.
+    sends the delayed ticks and ends with status 0. If the stream does not take
+    all lines, the status is 1, and the message says how many lines are lost and
+    why. Sending a file again stores nothing twice.
 
     Examples:
 
@@ -73,7 +82,7 @@ def stream(
     if file:
         _refuse_document(file)
     if file and symbols is not None:
-        raise typer.BadParameter("a file names its symbols itself; leave one of the two out", param_hint="--symbols")
+        raise typer.BadParameter("the symbols are in the file; leave out --symbols or --file", param_hint="--symbols")
     own = starts_one()
     with aws(processor="lambda") as settings:
         from stock_pipeline.aws.kinesis import check_sent
@@ -94,14 +103,14 @@ def stream(
 
 
 def _refuse_document(file: Path) -> None:
-    """A recording has a record a line: one that is written over several lines would be sent in pieces, each broken."""
+    """Refuse a file whose JSON records go over several lines. It would be sent line by line, in broken pieces."""
     from stock_pipeline.producer.recordings import recorded_lines
 
     first = next((line.strip() for line in recorded_lines(file, 1024) if line.strip()), b"")
     if first.lstrip(b"\xef\xbb\xbf") and not first.lstrip(b"\xef\xbb\xbf[{ \t"):
         raise StockPipelineError(
-            f"{file} is one JSON document, or several, written over more than one line each; nothing of it was sent. A "
-            "recording has one record a line: "
+            f"{file} has JSON records that go over several lines; nothing of it was sent. A recording has one record "
+            "per line: "
             f"jq -c 'if type == \"array\" then .[] else . end' {file.name} > lines.jsonl"
         )
 
@@ -109,7 +118,7 @@ def _refuse_document(file: Path) -> None:
 def _send(
     settings: Settings, file: Path | None, rate: float | None, seconds: float | None, faults: Faults | None
 ) -> Sent:
-    """Send ticks until they end, the time is up or Ctrl-C, showing how many; prints what came of it."""
+    """Send ticks until they end, the time is up, or Ctrl-C. Shows how many are sent, and prints a summary."""
     from stock_pipeline.aws.kinesis import kinesis_client
     from stock_pipeline.producer.live import produce_live, replay
     from stock_pipeline.simulate.daily import default_symbols
@@ -178,7 +187,7 @@ def _stopping(seconds: float | None) -> Iterator[Event]:
 
 @contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
-    """Inside the block SIGTERM is what Ctrl-C is: what is held back is sent before the end."""
+    """Inside the block, SIGTERM does the same as Ctrl-C: delayed ticks are sent before the end."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -187,7 +196,7 @@ def _ended_by_sigterm() -> Iterator[None]:
 
 
 def _check_stored(receipts: Sequence[Receipt]) -> None:
-    """Tell what became of what was sent, as the receipts say. Raises StockPipelineError when nothing was stored."""
+    """Print what became of the ticks, from their receipts. Raises StockPipelineError when nothing was stored."""
     skipped = sum(r.skipped for r in receipts)
     stored = sum(r.rows - r.rejected_rows - r.conflicts for r in receipts) - skipped
     reasons = sum((Counter(r.rejected) for r in receipts), Counter[str]())
@@ -202,8 +211,8 @@ def _check_stored(receipts: Sequence[Receipt]) -> None:
             complain(f"{receipt.source}: {receipt.refused}")
     if not stored:
         raise StockPipelineError(
-            f"nothing was stored: {told}; skipped are known messages that are no trades, and why others were rejected "
-            "says `stock-pipeline rejects list`"
+            f"nothing was stored: {told}; skipped messages are known but are not trades, and "
+            "`stock-pipeline rejects list` shows why others were rejected"
         )
 
 
@@ -214,6 +223,9 @@ def _say_where_they_are(settings: Settings, own: bool) -> None:
     if own:
         say("they are in stream_prices_history and latest_prices: stock-pipeline watch --once")
     elif running() and settings.processor == "dagster" and not found():
-        say("nothing takes them into the tables yet: no `stock-pipeline dev` runs, whose sensor would", "yellow")
+        say(
+            "nothing brings them into the tables yet: `stock-pipeline dev`, whose sensor does it, is not running",
+            "yellow",
+        )
     else:
         say("to see them arrive: stock-pipeline watch")

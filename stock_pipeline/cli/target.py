@@ -1,4 +1,4 @@
-"""Where AWS is for a command: what the environment names, else the local AWS that runs, else one started for it."""
+"""The AWS that a command works on: the one in the environment, else the local AWS that runs, else a new local AWS."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def starts_one() -> bool:
 
 @contextmanager
 def aws(processor: str | None = None) -> Iterator[Settings]:
-    """The settings of the AWS that a command works on, which is reachable for the length of the block.
+    """The settings of the AWS that a command works on. It is reachable for the length of the block.
 
-    If the environment names no bucket this is the local AWS: the process's environment points to it inside the block.
-    One that was started for this ends with it; its objects stay. `processor` is who consumes arrivals in one that is
-    started for this. Raises SettingsError, LocalAwsError.
+    If the environment names no bucket, it is the local AWS, and inside the block the process's environment points to
+    it. If none runs, one is started for the block and ends with it; its objects stay. `processor` is who consumes
+    arrivals in an AWS that is started here. Raises SettingsError, LocalAwsError.
     """
     settings = Settings.from_env()
     if settings.names_buckets:

@@ -1,7 +1,7 @@
-"""How far ticks have come on their way from Kinesis into the tables, as seen from outside.
+"""How far ticks are on their way from Kinesis into the tables.
 
-Kinesis and Firehose hold them first, then objects in staging, of which messages in the queue tell, and at last they are
-rows. What does not arrive is somewhere on that way.
+First they are in Kinesis and Firehose, then in objects in staging with messages in the queue that name the objects, and
+at last they are rows. A tick that does not arrive is at one of these places.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _POLL = 0.5
 
 @dataclass(frozen=True)
 class Queues:
-    """Messages of raw objects: those that wait, those being worked on, and those that failed at every try."""
+    """Counts of notifications of raw objects: waiting, being worked on, and failed at every try."""
 
     waiting: int
     hidden: int
@@ -46,7 +46,7 @@ class Queues:
 
 
 def queues(settings: Settings) -> Queues:
-    """How many messages the queues of the stream hold; a queue that the settings do not name holds none."""
+    """How many messages the queues of the stream have. A queue that the settings do not name counts as empty."""
     sqs = impatient("sqs")
     urls = (settings.stream_queue_url, settings.stream_dlq_url)
     arrivals, dead = (Queue(url, sqs).depth() if url else Depth(0, 0, "") for url in urls)
@@ -54,7 +54,7 @@ def queues(settings: Settings) -> Queues:
 
 
 def _told(settings: Settings) -> list[Receipt]:
-    """All receipts that the lineage queue holds by now; they stay there."""
+    """All receipts that are in the lineage queue now; they stay there."""
     sqs, url = impatient("sqs"), settings.require("lineage_queue_url")
     messages: list[MessageTypeDef] = []
     while batch := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages", []):
@@ -63,13 +63,13 @@ def _told(settings: Settings) -> list[Receipt]:
         sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0)
     found = []
     for message in messages:
-        with suppress(ValueError):  # not a receipt: Dagster's sensor tells of that
+        with suppress(ValueError):  # not a receipt: Dagster's sensor reports that
             found.append(Receipt.from_json(message["Body"]))
     return found
 
 
 class TickProgress:
-    """How far the ticks have come that are sent from now on."""
+    """How far the ticks are that are sent from now on."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -77,11 +77,11 @@ class TickProgress:
         self._before = {info.key for info in self._staging.list(RAW_TICKS)}
 
     def delivered(self) -> int:
-        """Bytes of raw objects that have come since."""
+        """Bytes of the raw objects that have arrived since the start."""
         return sum(info.size for info in self._staging.list(RAW_TICKS) if info.key not in self._before)
 
     def receipts(self) -> list[Receipt]:
-        """What became of the raw objects that have come since, as the function told the lineage queue.
+        """The receipts of the raw objects that have arrived since the start, from the lineage queue.
 
         The messages stay in the queue for Dagster. Raises StockPipelineError when a receipt does not come.
         """
@@ -91,15 +91,15 @@ class TickProgress:
         while missing := wanted - {receipt.source for receipt in found}:
             if time.monotonic() > patient_until:
                 raise StockPipelineError(
-                    f"nobody told what became of {len(missing)} of {len(wanted)} objects of ticks; see .local/aws.log"
+                    f"there is no receipt for {len(missing)} of {len(wanted)} objects of ticks; see .local/aws.log"
                 )
             found += [receipt for receipt in _told(self._settings) if receipt.source in wanted]
         return joined(found)
 
     def wait_for(self, sent: Sent) -> None:
-        """Wait until what was sent has been processed; nobody else may send meanwhile.
+        """Wait until what was sent has been processed. Nothing else may send ticks meanwhile.
 
-        Raises StockPipelineError that says where it is stuck when nothing happens for a minute.
+        Raises StockPipelineError when nothing happens for a minute; the message says where the ticks are.
         """
         seen, patient_until = None, time.monotonic() + _PATIENCE
         while True:

@@ -1,6 +1,6 @@
 """`stock-pipeline watch`: the latest prices, live.
 
-It reads the snapshot object itself, one GET a refresh, in AWS as on a laptop: no query is paid for.
+It reads the snapshot object with one GET per refresh, in AWS and on a laptop, so it costs no query.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from stock_pipeline.errors import StoreUnavailable
 if TYPE_CHECKING:
     from stock_pipeline.lake.object_store import ObjectStore
 
-_TREND = 14  # values that a trend is drawn of
+_TREND = 14  # values in the drawing of a trend
 _BARS = "▁▂▃▄▅▆▇█"
 _FRAME = 4  # lines of the screen that are not rows
 _STALE = timedelta(minutes=1)
@@ -32,16 +32,16 @@ _NOTHING = "no prices yet; `stock-pipeline stream` sends some"
 
 
 def watch(
-    symbols: Annotated[str | None, typer.Option(help="Only these, separated by commas.")] = None,
-    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
+    symbols: Annotated[str | None, typer.Option(help="Only these, separated by commas.", metavar="SYMBOLS")] = None,
+    interval: Annotated[float, typer.Option(min=0.1, metavar="N", help="Seconds between two refreshes.")] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="Print the prices once and end.")] = False,
 ) -> None:
     """Show the latest price of each symbol, live, until Ctrl-C.
 
-    Change is that since the look before; since start, that since this command
-    began; the trend is drawn of the prices seen. Times are UTC, and age is how
-    long ago the trade was. Where there is no terminal, a line is printed for
-    each price that is new.
+    The column "change" is the change since the last refresh, and "since start"
+    the change since the command began. The trend is drawn from the prices seen.
+    Times are UTC; age is how long ago the trade was. Without a terminal, the
+    command prints a line for each new price.
 
     Examples:
 
@@ -51,7 +51,7 @@ def watch(
     """
     wanted = None if symbols is None else tuple(s.strip().upper() for s in symbols.split(",") if s.strip())
     if wanted == ():
-        raise typer.BadParameter("it names no symbol", param_hint="--symbols")
+        raise typer.BadParameter("the list is empty; write it as AAPL,MSFT", param_hint="--symbols")
     with aws() as settings:
         from stock_pipeline.aws.s3 import S3Store
 
@@ -68,7 +68,7 @@ def watch(
 
 
 def latest(lake: ObjectStore) -> dict[str, Quote]:
-    """The snapshot as it is now; empty as long as there is none. Raises what the store raises."""
+    """The snapshot as it is now; empty if there is none yet. Raises what the store raises."""
     from stock_pipeline.lake.partitions import read_partition
     from stock_pipeline.lake.transforms import SNAPSHOT
     from stock_pipeline.schemas import LATEST_PRICES
@@ -89,7 +89,7 @@ class Quote:
 
 @dataclass
 class Board:
-    """What has been seen of the latest prices since the command began."""
+    """The latest prices that were seen since the command began."""
 
     wanted: tuple[str, ...] | None = None
     quotes: Mapping[str, Quote] = field(default_factory=dict)
@@ -114,12 +114,12 @@ class Board:
         return [symbol for symbol in self.wanted or () if symbol not in self.quotes]
 
     def change(self, symbol: str) -> float:
-        """By how much the price differs from the look before."""
+        """The change of the price since the last refresh."""
         quote = self.quotes[symbol]
         return quote.price - self._before.get(symbol, quote).price
 
     def since_start(self, symbol: str) -> float:
-        """By which share the price differs from the first that was seen."""
+        """The change of the price since the first one that was seen, as a share: 0.01 is one per cent."""
         return self.quotes[symbol].price / self._first[symbol] - 1
 
     def trend(self, symbol: str) -> str:
@@ -130,7 +130,7 @@ class Board:
         return "".join(_BARS[round((v - low) / (high - low) * steps) if high > low else steps // 2] for v in values)
 
     def screen(self, now: datetime, rows: int) -> Table:
-        """The board as a table of so many rows at most; its caption says what is not in it."""
+        """The board as a table of at most `rows` rows; its caption says what is not in it."""
         table = Table(box=None, pad_edge=False, header_style="bold", caption_justify="left")
         for name in ("symbol", "price", "change", "since start", "trend", "last tick", "age"):
             left = name in {"symbol", "trend"}
@@ -198,7 +198,7 @@ def _as_lines(board: Board, look: Callable[[], dict[str, Quote]], interval: floa
 
 
 def _look(board: Board, look: Callable[[], dict[str, Quote]]) -> str | None:
-    """Take a look; returns what went wrong when it will pass."""
+    """Refresh the board. Returns the error as a text if trying again may help."""
     try:
         board.take(look())
     except StoreUnavailable as error:
@@ -233,7 +233,7 @@ def _line(board: Board, symbol: str, now: datetime) -> str:
 
 
 def _price(price: float) -> str:
-    """Cents, or as many decimals as a price below a dollar needs."""
+    """A price to the cent; below a dollar, with as many decimals as it needs."""
     return f"{price:,.2f}" if price >= 1 else f"{price:.8f}".rstrip("0").ljust(4, "0")
 
 

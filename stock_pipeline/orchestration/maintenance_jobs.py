@@ -19,11 +19,11 @@ from stock_pipeline.maintenance.replay import replay_rejects as replay
 from stock_pipeline.orchestration.batch.assets import raw_daily_prices, session_reports
 from stock_pipeline.orchestration.batch.checks import evaluate_year
 from stock_pipeline.orchestration.batch.config import SourcesConfig
-from stock_pipeline.orchestration.lineage.events import by_target, materialization, without_partition
+from stock_pipeline.orchestration.lineage.events import by_target, materialization, warnings_of
 from stock_pipeline.orchestration.partitions import DAILY
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.retries import as_dagster_failures
-from stock_pipeline.orchestration.ui.metadata import noteworthy, progress
+from stock_pipeline.orchestration.ui.metadata import progress
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.simulate.daily import default_symbols, write_raw_daily_prices
 from stock_pipeline.trading_calendar.sessions import last_closed_session, sessions
@@ -211,11 +211,8 @@ def remove_source() -> None:
 
 def _shown(context: dg.OpExecutionContext, buckets: Buckets, receipts: Sequence[Receipt]) -> Events:
     """The events of what some ingests touched, with the checks of its years, and a word about them in log and tags."""
-    for line in noteworthy(receipts):
+    for line in warnings_of(receipts):
         context.log.warning(line)
-    for receipt in receipts:
-        if left_out := without_partition(receipt):
-            context.log.warning(f"{receipt.source} was stored in {', '.join(left_out)}, no partitions in Dagster")
     stored = sum(receipt.inserted for receipt in receipts)
     context.log.info(f"{len(receipts):,} sources, {stored:,} new rows")
     tags = {"stock_pipeline/objects": str(len(receipts)), "stock_pipeline/stored": str(stored)}

@@ -69,8 +69,8 @@ def test_days_without_a_session_are_nothing_to_do(run: Run, no_aws: None) -> Non
     ("arguments", "message"),
     [
         ([], "Missing option '--start'"),
-        (["--start", "2024-13-01"], "'2024-13-01' is no day; write it as 2024-01-31"),
-        (["--start", "2024-01-02", "--end", "2024-01-01"], "lies before"),
+        (["--start", "2024-13-01"], "'2024-13-01' is not a valid date; write it as 2024-01-31"),
+        (["--start", "2024-01-02", "--end", "2024-01-01"], "2024-01-01 is before 2024-01-02"),
         (["--start", "2024-01-02", "--end", "2049-01-01"], "has not closed yet"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from stock_pipeline_tests.support.commands import Run
 COMMAND = Path(sys.executable).with_name("stock-pipeline")
 COMMANDS = [
     *("dev", "demo", "ingest", "backfill", "stream", "watch", "sql"),
-    *("rejects list", "rejects replay", "reconcile", "doctor"),
+    *("rejects list", "rejects replay", "reconcile", "remove", "doctor"),
 ]
 
 
@@ -38,6 +39,12 @@ def test_the_list_above_is_complete() -> None:
         return found
 
     assert sorted(names(typer.main.get_command(app))) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("command", ["", "rejects", *COMMANDS])
+def test_help_shows_no_python_types(run: Run, command: str) -> None:
+    shown = run(*command.split(), "--help").stdout
+    assert re.findall(r"<(?:bool|str|int|float|path|file|list)\b[^>]*>", shown) == []
 
 
 def test_no_command_shows_the_help(run: Run) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from stock_pipeline.lake.partitions import read_partition
 from stock_pipeline.lake.rejected_records import read_rejects
+from stock_pipeline.lake.transforms import year_partition
 from stock_pipeline.local import LocalFolders
 from stock_pipeline.local.stack import deploy
 from stock_pipeline.schemas import PRICE_BY_DATE
@@ -34,7 +35,7 @@ def bar(symbol: str, day: str) -> bytes:
 
 
 def symbols_by_source(stack: Stack, year: int) -> dict[str, set[str]]:
-    found = read_partition(stack.lake, PRICE_BY_DATE, f"year={year}", ["symbol", "source"])
+    found = read_partition(stack.lake, PRICE_BY_DATE, year_partition(year), ["symbol", "source"])
     rows = [] if found is None else found.to_pylist()
     return {
         source: {row["symbol"] for row in rows if row["source"] == source} for source in {r["source"] for r in rows}

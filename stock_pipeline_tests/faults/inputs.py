@@ -124,7 +124,7 @@ def _tick_record(choose: random.Random, line: int, serial: int) -> Record:
         return Record(line, message(f"ahead{line}", "AAPL", 1.0, None, ahead), reason="future_timestamp")
     if kind < 0.22:
         return Record(line, '{"T":"q","S":"AAPL","bp":1,"t":"2024-06-03T13:30:00Z"}')
-    if kind < 0.3:
+    if kind < 0.5:
         number = choose.randrange(9)
         symbol, price = SYMBOLS[number % 3], 1000.0 + serial * 100 + line
         return Record(

@@ -89,7 +89,7 @@ MUTANTS = (
            "    for _ in attempts(partition_key(table, partition)):  # pragma: no branch - it ends by raising\n        existing, etag = read_version(store, table, partition)\n",
            "    existing, etag = read_version(store, table, partition)\n    for _ in attempts(partition_key(table, partition)):\n"),
     Mutant("an unknown effect is taken for a success", _PARTITIONS,
-           "    except (PreconditionFailed, ObjectNotFound):  # S3 answers 404 to If-Match when the object is gone\n        return False",
+           "    except (PreconditionFailed, ObjectNotFound):  # S3 answers If-Match with 404 when the object is gone\n        return False",
            "    except PreconditionFailed:\n        return False\n    except Exception:\n        return True"),
     Mutant("only what is new is written", _PARTITIONS, "merged = merge(existing, incoming, table, replace=replace)",
            "merged = merge(None, incoming, table, replace=replace)"),

@@ -97,6 +97,9 @@ def test_ticks_end_in_the_buckets_of_their_time_with_their_provenance(feed: Feed
         "price": 7.25,
         "size": None,
         "produced_at": OPEN + timedelta(seconds=300),
+        **dict.fromkeys(("nanos", "sequence", "trade_number", "exchange", "conditions", "sets_last", "corrects")),
+        "line": 2,
+        "place": None,
         "source": key,
         "etl_loading_ts": NOW,
     }

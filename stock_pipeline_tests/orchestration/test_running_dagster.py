@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from stock_pipeline.lake.partitions import read_partition
+from stock_pipeline.lake.transforms import year_partition
 from stock_pipeline.local.dev.dagster import Dagster
 from stock_pipeline.local.dev.session import session
 from stock_pipeline.schemas import PRICE_BY_DATE
@@ -38,7 +39,7 @@ def dagster(local_aws_env: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def close_of(stack: Stack, year: int) -> dict[tuple[str, date], float]:
-    rows = read_partition(stack.lake, PRICE_BY_DATE, f"year={year}")
+    rows = read_partition(stack.lake, PRICE_BY_DATE, year_partition(year))
     return {} if rows is None else {(r["symbol"], r["date"]): r["close"] for r in rows.to_pylist()}
 
 

@@ -18,6 +18,7 @@ from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.lake import parquet
 from stock_pipeline.lake.parquet import encode
 from stock_pipeline.lake.partitions import partition_key
+from stock_pipeline.lake.transforms import day_partition, year_partition
 from stock_pipeline.query import duckdb_engine, latest_prices, read_prices, read_ticks, sql
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
 from stock_pipeline.settings import Settings
@@ -49,13 +50,13 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
         lake = S3Store("lake")
         for year in YEARS:
             days = [date(year, 1, 2) + timedelta(n) for n in range(SESSIONS)]
-            put(lake, PRICE_BY_DATE, f"year={year}", [
+            put(lake, PRICE_BY_DATE, year_partition(year), [
                 {"symbol": s, "date": day, "close": 1 + (i * 7919 + n * 104_729) % 10_007 / 7, "volume": n}
                 for i, s in enumerate(SYMBOLS) for n, day in enumerate(days)
             ])  # fmt: skip
         for day in TICK_DAYS:
             opened = datetime(day.year, day.month, day.day, 15, tzinfo=UTC)
-            put(lake, STREAM_PRICES_HISTORY, f"{day:year=%Y/month=%m/day=%d}/1500", [
+            put(lake, STREAM_PRICES_HISTORY, f"{day_partition(day)}/1500", [
                 {"event_id": f"{day}-{s}-{n}", "symbol": s, "price": 10.0 + n,
                  "produced_at": opened + timedelta(seconds=n)}
                 for s in SYMBOLS for n in range(TICKS)
@@ -114,7 +115,7 @@ def test_only_the_years_of_a_range_are_fetched_each_by_one_get(
     settings: Settings, reads: Reads, start: date | None, end: date | None, years: list[int]
 ) -> None:
     found = read_prices("S007", start, end, settings=settings)
-    assert sorted(reads.objects) == [partition_key(PRICE_BY_DATE, f"year={year}") for year in years]
+    assert sorted(reads.objects) == [partition_key(PRICE_BY_DATE, year_partition(year)) for year in years]
     assert sorted({day.year for day in found.date}) == years
 
 

@@ -22,6 +22,7 @@ from stock_pipeline.errors import QueryError, SettingsError, StoreUnavailable
 from stock_pipeline.lake.object_store import StoredObject
 from stock_pipeline.lake.parquet import encode
 from stock_pipeline.lake.partitions import partition_key
+from stock_pipeline.lake.transforms import bucket_partition, year_partition
 from stock_pipeline.query import athena_engine, duckdb_engine, latest_prices, read_prices, read_ticks, sql
 from stock_pipeline.schemas import DATABASE, LATEST_PRICES, PRICE_BY_DATE, TABLES
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY as HISTORY
@@ -50,7 +51,7 @@ def bars(year: int, symbols: tuple[str, ...] = ("AAPL", "MSFT"), days: int = 3, 
 
 def fill(store: Any, *years: int) -> Any:
     for year in years:
-        store.put(partition_key(PRICE_BY_DATE, f"year={year}"), bars(year))
+        store.put(partition_key(PRICE_BY_DATE, year_partition(year)), bars(year))
     return store
 
 
@@ -69,7 +70,7 @@ def add_ticks(store: Any, *moments: datetime) -> Any:
             for n, symbol in enumerate(("AAPL", "MSFT"))
         ]
         ticks = pa.Table.from_pylist(rows, HISTORY.schema)
-        store.put(partition_key(HISTORY, f"{at:year=%Y/month=%m/day=%d/%H%M}"), encode(ticks, HISTORY))
+        store.put(partition_key(HISTORY, bucket_partition(at)), encode(ticks, HISTORY))
     return store
 
 

@@ -7,6 +7,7 @@ from datetime import date
 import dagster as dg
 
 from stock_pipeline.lake.partitions import read_partition
+from stock_pipeline.lake.transforms import year_partition
 from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline_tests.support.pipeline import Pipeline
 
@@ -14,7 +15,7 @@ HEADER = "Date,Open,High,Low,Close,Volume\n"
 
 
 def stored(pipeline: Pipeline, year: int) -> dict[tuple[str, date], float]:
-    rows = read_partition(pipeline.lake, PRICE_BY_DATE, f"year={year}")
+    rows = read_partition(pipeline.lake, PRICE_BY_DATE, year_partition(year))
     return {} if rows is None else {(r["symbol"], r["date"]): r["close"] for r in rows.to_pylist()}
 
 

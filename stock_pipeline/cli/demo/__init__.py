@@ -1,1 +1,1 @@
-"""`stock-pipeline demo`: the two paths fed and shown, step by step."""
+"""`stock-pipeline demo`: feeds both paths (daily prices and ticks) and shows what happens, step by step."""

@@ -1,4 +1,4 @@
-"""`stock-pipeline demo`: `dev`, with both paths fed and the tables printed."""
+"""`stock-pipeline demo`: runs `dev`, feeds both paths and prints the tables."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from stock_pipeline.errors import DevError
 
 
 def demo(
-    exit_: Annotated[bool, typer.Option("--exit", help="Stop by itself when all is shown.")] = False,
+    exit_: Annotated[
+        bool, typer.Option("--exit", help="Stop when all is shown; without it, `dev` goes on running.")
+    ] = False,
     port: Port = None,
 ) -> None:
     """Run dev, feed the pipeline and print the tables.
 
-    Ingests a vendor's file with some bad rows. Then simulates this year and
-    the one before through Dagster: one run writes the raw files of all
-    sessions, the sensor sees them arrive and starts the runs that bring them
-    into price_by_date, so the partitions in the UI are green. Then streams
-    live ticks for a while, some of them twice, late or broken, and shows
-    stream_prices_history and latest_prices fill. All tables are queried.
+    Step 1 ingests a vendor's file with some bad rows. Step 2 simulates this
+    year and the year before through Dagster: one run writes the raw files of
+    all sessions, and the sensor sees them and starts the runs that bring them
+    into price_by_date. Step 3 streams live ticks for a while, some of them
+    twice, late or broken, and shows how stream_prices_history and latest_prices
+    fill. At the end it queries all tables.
 
-    What is there already is not done again, but for the ticks, which are new
-    each time. If `dev` runs, its Dagster is fed.
+    A second demo skips what is there already; only the ticks are new each time.
+    If `dev` runs already, the demo uses it.
 
     Examples:
 
@@ -53,7 +55,7 @@ def demo(
         try:
             steps.run()
         except DevError:
-            session.check()  # that a process has ended says more than that it does not answer
+            session.check()  # "a process ended" says more than "it does not answer"
             raise
         out().print(f"\nDagster UI  {session.url}", style="bold", markup=False)
         if not exit_:

@@ -1,7 +1,7 @@
-"""What the demo shows: a vendor's file, two years of sessions and live ticks on their way into the tables.
+"""The demo's steps for daily prices: a vendor's file, and two years of simulated sessions.
 
-The sessions go through Dagster as they do every evening: one run of a job writes the raw objects, the sensor sees them
-arrive, and its runs bring them into the table. So what the UI shows afterwards is what happened.
+The sessions go through Dagster as they do every evening: one run of a job writes the raw objects, the sensor sees them,
+and its runs bring them into the table. So the UI shows real runs afterwards.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from stock_pipeline.staging.keys import UPLOADS
 
 SAMPLE = CHECKOUT / "docs" / "samples" / "ACME.csv"
 
-_YEARS = 2  # with more of them Dagster would note sessions for longer than people want to wait
+_YEARS = 2  # with more years, Dagster would take longer to record the sessions than people want to wait
 _PATIENCE = 180.0  # seconds without any progress
 _POLL = 1.5
 
@@ -53,7 +53,7 @@ _BARS = "SELECT count(*) AS bars FROM price_by_date WHERE year >= ? AND date >= 
 
 
 class DailyDemo:
-    """The steps, each timed. `check` raises when something that they need has ended."""
+    """The steps, each timed. `check` raises when a process that they need has ended."""
 
     def __init__(self, dagster: Dagster, settings: Settings, check: Callable[[], None] = lambda: None) -> None:
         self.dagster, self.settings, self.check = dagster, settings, check
@@ -62,7 +62,7 @@ class DailyDemo:
         self.timings: dict[str, float] = {}
 
     def run(self) -> None:
-        """Everything, in order. The file comes first, so that its arrival is seen while the sessions are simulated."""
+        """All steps, in order. The file comes first: the sensor sees it while the sessions are simulated."""
         sampled = self._ingest_sample()
         sessions = self._recent_sessions()
         self._simulate(sessions)
@@ -131,7 +131,7 @@ class DailyDemo:
             self._wait(stored, len(sessions) * symbols, report, until=done)
 
     def _wait(self, count: Callable[[], int], total: int, report: Progress, *, until: Callable[[], bool]) -> None:
-        """Wait for the end of a work, showing how far it is; raises DevError when it stops getting on."""
+        """Wait for the end of some work and show its progress. Raises DevError when the work makes no more progress."""
         seen, patient_until = -1, time.monotonic() + _PATIENCE
         while True:
             self.check()

@@ -1,6 +1,6 @@
-"""What the demo shows of the stream: live ticks with faults on their way into both tables, counted at every step.
+"""The demo's steps for ticks: live ticks with faults go into both tables and are counted at every step.
 
-How many ticks were produced is known, so that it can be seen that each is stored once, whatever went wrong with it.
+The number of produced ticks is known. So the counts show that each tick is stored once, also if it was late or twice.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _LATEST = "SELECT symbol, price, size, produced_at FROM latest_prices ORDER BY s
 
 
 class TickDemo:
-    """Ticks for a while, and where they are. `check` raises when something that they need has ended."""
+    """Streams ticks for a while and shows where they are. `check` raises when a process that this needs has ended."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class TickDemo:
         self._query()
 
     def _stream(self, name: str, show: Say) -> None:
-        """Produce in a thread and show meanwhile how both tables fill. Raises NotSent when the stream refuses some."""
+        """Produce ticks in a thread, and show how both tables fill. Raises NotSent when the stream refuses ticks."""
         stop = Event()
         symbols = default_symbols(self._settings.symbols)
 
@@ -135,7 +135,7 @@ class TickDemo:
         )
 
     def _count(self) -> None:
-        """What was produced, what was made of it on the way, and what is stored."""
+        """Print how many ticks were produced, sent and stored."""
         rejected = sql(_REJECTED, [self._began], settings=self._settings)
         shown = table(ticks="left", number="right")
         shown.add_row("produced", f"{RATE * SECONDS:,}")

@@ -1,1 +1,1 @@
-"""`stock-pipeline doctor`: what is looked at, what was found, and how it is shown."""
+"""`stock-pipeline doctor`: the checks, their results, and how they are printed."""

@@ -1,6 +1,6 @@
-"""What `doctor` looks at. Each check gives diagnoses: ok, a note (it may be as you want it) or broken, with the remedy.
+"""The checks of `doctor`. Each gives diagnoses: ok, note (it may be what you want) or broken, with the remedy.
 
-Nothing here changes anything.
+The checks change nothing.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _PROBE = ".doctor/never-written"
 _NO_ETAG = "0" * 32
 _LITTLE_DISK, _NO_DISK = 1 << 30, 100 << 20  # bytes
 
-_ASK_AWS = "see that AWS answers and that you may ask it: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL"
-_REMEDIES = {  # of what a check did not expect; what it does expect has its remedy where it is found
-    "tables": "see the permissions s3:GetObject on the lake bucket, glue:GetTable and, with Athena, on the workgroup",
-    "stream": "see the permissions kinesis:DescribeStreamSummary and firehose:DescribeDeliveryStream",
-    "queues of ticks": "see the permission sqs:GetQueueAttributes",
+_ASK_AWS = "check the connection to AWS and your permissions: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL"
+_REMEDIES = {  # for errors that a check does not expect; expected errors have their remedy in the check
+    "tables": "check the permissions s3:GetObject on the lake bucket, glue:GetTable and, for Athena, on the workgroup",
+    "stream": "check the permissions kinesis:DescribeStreamSummary and firehose:DescribeDeliveryStream",
+    "queues of ticks": "check the permission sqs:GetQueueAttributes",
     "queues": "see .local/aws.log, or start `stock-pipeline dev` again",
     "Dagster": "see .local/logs; stop `stock-pipeline dev` and start it again",
 }
@@ -42,7 +42,7 @@ Check = Callable[[Settings], Iterator[Diagnosis]]
 
 
 def examine(settings: Settings) -> list[Diagnosis]:
-    """Run all checks; those that need AWS are left out when it does not answer."""
+    """Run all checks. If AWS does not answer, the checks that need it are left out."""
     diagnoses: list[Diagnosis] = []
     for name, check in _CHECKS.items():
         try:
@@ -57,7 +57,7 @@ def examine(settings: Settings) -> list[Diagnosis]:
 
 def _settings(settings: Settings) -> Iterator[Diagnosis]:
     local = running()
-    where = f"the local AWS at {local.endpoint}" if local and is_local(settings) else "AWS as the environment names it"
+    where = f"the local AWS at {local.endpoint}" if local and is_local(settings) else "the AWS of the environment"
     yield Diagnosis(
         "settings", "ok", f"{where}; arrivals are consumed by {settings.processor}, SQL runs in {settings.sql_engine}"
     )
@@ -97,7 +97,7 @@ def _buckets(settings: Settings) -> Iterator[Diagnosis]:
 
 
 def _try_to_write(store: S3Store) -> None:
-    """Ask for a write that S3 must refuse because of its condition: access is checked before that."""
+    """Try a write that S3 must refuse, because its condition is false. S3 checks the permission before that."""
     try:
         store.put(_PROBE, b"", if_match=_NO_ETAG)
     except (ObjectNotFound, PreconditionFailed):
@@ -105,7 +105,7 @@ def _try_to_write(store: S3Store) -> None:
 
 
 def _tables(settings: Settings) -> Iterator[Diagnosis]:
-    """The tables as Athena sees them, and how many rows they have. DuckDB needs no Glue."""
+    """The tables in Glue, and how many rows they have. Athena needs Glue, DuckDB does not."""
     glue = impatient("glue")
     athena = settings.sql_engine == "athena"
     for name in TABLES:
@@ -133,7 +133,7 @@ def _judged(name: str, settings: Settings) -> Diagnosis:
 
 
 def _history(settings: Settings) -> Diagnosis:
-    """Ticks since yesterday: all of history may be many objects, and what matters of a stream is that it flows."""
+    """Counts ticks since yesterday only: history may be many objects, and new ticks show that the stream runs."""
     name, today = STREAM_PRICES_HISTORY.name, datetime.now(UTC).date()
     of_day = f"SELECT count(*) AS n FROM {name} WHERE year = ? AND month = ? AND day = ?"  # noqa: S608
     days = [[day.year, day.month, day.day] for day in (today - timedelta(1), today)]
@@ -161,7 +161,7 @@ def _workgroup(settings: Settings) -> Iterator[Diagnosis]:
 
 
 def _queues(settings: Settings) -> Iterator[Diagnosis]:
-    """The queues that the local stack names among its outputs: what failed at every try waits there."""
+    """The dead-letter queues that the local stack names in its outputs. Events that failed at every try wait there."""
     local = running()
     if not local or not is_local(settings):
         return
@@ -183,7 +183,7 @@ def _queues(settings: Settings) -> Iterator[Diagnosis]:
 
 
 def _unseen(settings: Settings) -> Iterator[Diagnosis]:
-    """Raw objects of the last days that no table has seen: their events were lost, or wait for a consumer."""
+    """Raw objects of the last days that no table has seen: their notifications were lost, or wait for a consumer."""
     staging, lake = S3Store(settings.require("staging_bucket")), S3Store(settings.require("lake_bucket"))
     unseen = find_unseen(staging=staging, lake=lake)
     what = f"{len(unseen.objects):,} of {counted(unseen.looked_at, 'object')} of the last {SINCE.days} days unseen"
@@ -206,7 +206,7 @@ def _dagster(settings: Settings) -> Iterator[Diagnosis]:
             "Dagster",
             "broken",
             f"{note.url}: the definitions do not load: {state.error}",
-            "mend the code, then Reload in the UI (Deployment)",
+            "fix the code, then click Reload in the UI (Deployment)",
         )
     elif state.unhealthy:
         which = "; ".join(f"{name} ({why or 'no heartbeat'})" for name, why in state.unhealthy.items())

@@ -1,4 +1,4 @@
-"""`stock-pipeline doctor`: what works, what does not, and what to do about it."""
+"""`stock-pipeline doctor`: prints what works, what does not, and what to do about it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _CHECK_WIDTH = 22
 
 
 def doctor() -> None:
-    """Check settings, access, tables, queues and Dagster, each with its remedy.
+    """Check settings, access, tables, queues and Dagster; print the remedies.
 
-    Writes nothing: permission to write is asked for with a conditional put
-    that cannot succeed. Exit status 1 if something is broken; notes are things
-    that may be as you want them.
+    It writes nothing: it checks the permission to write with a conditional put
+    that cannot succeed. Exit status 1 if something is broken. A note is
+    something that may be what you want.
 
     Examples:
 
@@ -44,7 +44,7 @@ def doctor() -> None:
 
 
 def _listed(diagnoses: Sequence[Diagnosis]) -> Table:
-    """A line a diagnosis, with the remedy below it: legible at 80 columns, where four columns side by side are not."""
+    """One line per diagnosis, with the remedy below it. At 80 columns, a fourth column would be too narrow to read."""
     shown = Table.grid(padding=(0, 2))
     shown.add_column(no_wrap=True)
     shown.add_column(overflow="fold", max_width=_CHECK_WIDTH if sys.stdout.isatty() else None)

@@ -1,4 +1,4 @@
-"""What a check of `doctor` gives, and what all of its checks have in common."""
+"""The result of a check of `doctor`, and what all checks have in common."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEPLOY = "deploy lambdas/template.yaml; locally, start `stock-pipeline dev` agai
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a check found, and what to do about it."""
+    """The result of a check, with its remedy."""
 
     check: str
     state: State

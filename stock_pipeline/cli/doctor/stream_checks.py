@@ -1,4 +1,4 @@
-"""What `doctor` looks at along the way of a tick: the stream, Firehose, the queue of arrivals and its dead letters."""
+"""The checks of `doctor` along the way of a tick: the stream, Firehose, the arrivals queue, the dead-letter queues."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stock_pipeline.staging.keys import RAW_TICKS
 
 
 def stream(settings: Settings) -> Iterator[Diagnosis]:
-    """The stream that ticks are sent to, and the Firehose of the same name that writes them to staging."""
+    """The stream of ticks, and the Firehose of the same name that writes them to staging."""
     name = settings.stream_name
     if not name:
         yield _not_set("stream", "stream_name", "StreamName")
@@ -39,7 +39,7 @@ def _firehose(name: str, settings: Settings) -> Diagnosis:
         reply: Any = impatient("firehose").describe_delivery_stream(DeliveryStreamName=name)
     except ClientError as error:
         if error.response["Error"]["Code"] == "ResourceNotFoundException":
-            remedy = f"{DEPLOY}; if yours has another name, see that it reads {name}"
+            remedy = f"{DEPLOY}; if your Firehose has another name, make sure that it reads {name}"
             return Diagnosis("Firehose", "note", _said(error, name), remedy)
         remedy = "check the permission firehose:DescribeDeliveryStream"
         return Diagnosis("Firehose", "broken", _said(error, name), remedy)
@@ -54,12 +54,12 @@ def _firehose(name: str, settings: Settings) -> Diagnosis:
         )
     if bucket != settings.staging_bucket or not prefix.startswith(RAW_TICKS):
         wanted = f"s3://{settings.staging_bucket}/{RAW_TICKS}"
-        return Diagnosis("Firehose", "broken", where, f"ticks are looked for under {wanted}; {DEPLOY}")
+        return Diagnosis("Firehose", "broken", where, f"the pipeline looks for ticks under {wanted}; {DEPLOY}")
     return Diagnosis("Firehose", "ok", where)
 
 
 def lineage(settings: Settings) -> Iterator[Diagnosis]:
-    """Receipts of the functions that wait to be shown in Dagster, and messages that were none."""
+    """Receipts of the functions that wait to be shown in Dagster, and messages that could not be read as receipts."""
     if settings.processor == "dagster" and not settings.lineage_queue_url:
         return
     sqs: Any = impatient("sqs")
@@ -77,7 +77,7 @@ def lineage(settings: Settings) -> Iterator[Diagnosis]:
             remedy = "the sensor lambda_receipts shows them: stock-pipeline dev"
             yield Diagnosis(check, "note" if waiting else "ok", what, remedy if waiting else "")
         elif found.held:
-            what = f"{counted(found.held, 'message')} could not be shown; what they tell of is stored"
+            what = f"{counted(found.held, 'message')} could not be shown; the rows that they report are stored"
             remedy = f"see the ticks of lambda_receipts for why; redrive or purge {found.arn}"
             yield Diagnosis(check, "broken", what, remedy)
         else:
@@ -85,7 +85,7 @@ def lineage(settings: Settings) -> Iterator[Diagnosis]:
 
 
 def queues(settings: Settings) -> Iterator[Diagnosis]:
-    """What waits to be processed, and what failed at every try."""
+    """Messages that wait to be processed, and messages that failed at every try."""
     sqs: Any = impatient("sqs")
     for check, setting, output in (
         ("arrivals of ticks", "stream_queue_url", "StreamQueueUrl"),
@@ -101,7 +101,7 @@ def queues(settings: Settings) -> Iterator[Diagnosis]:
 
 
 def _depth(sqs: Any, check: str, setting: str, output: str, settings: Settings) -> Depth | Diagnosis:
-    """How many messages the queue of a setting holds; or why that cannot be told."""
+    """How many messages the queue of a setting has, or a diagnosis if it cannot be read."""
     url = getattr(settings, setting)
     if not url:
         return _not_set(check, setting, output)

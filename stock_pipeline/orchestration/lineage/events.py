@@ -25,7 +25,7 @@ from stock_pipeline.orchestration.partitions import DAILY, has_day, has_year
 from stock_pipeline.orchestration.rejected_records import rejected_records, rejected_report, with_rejected
 from stock_pipeline.orchestration.stream.assets import latest_prices, raw_stream_ticks, stream_prices_history
 from stock_pipeline.orchestration.stream.reports import day_reports, snapshot_report
-from stock_pipeline.orchestration.ui.metadata import Metadata, receipts_metadata
+from stock_pipeline.orchestration.ui.metadata import Metadata, noteworthy, receipts_metadata
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE, STREAM_PRICES_HISTORY
 from stock_pipeline.staging.keys import RAW_TICKS, UPLOADS
@@ -91,6 +91,14 @@ def without_partition(receipt: Receipt) -> list[str]:
     session = session_of(receipt)
     unknown = [session.partition] if session and session.partition and not _exists(session) else []
     return [*unknown, *(str(year) for year in _years(receipt) if not has_year(year))]
+
+
+def warnings_of(receipts: Sequence[Receipt]) -> Iterator[str]:
+    """What a log warns of: what of the sources was not taken as it came, and what is no partition in Dagster."""
+    yield from noteworthy(receipts)
+    for receipt in receipts:
+        if left_out := without_partition(receipt):
+            yield f"{receipt.source} was stored in {', '.join(left_out)}, no partitions in Dagster"
 
 
 def session_of(receipt: Receipt) -> Target | None:

@@ -8,10 +8,10 @@ from pydantic import Field
 
 from stock_pipeline.maintenance.reconcile import AGE, SINCE, Repaired, Unseen, find_unseen, repair
 from stock_pipeline.orchestration.batch.checks import evaluate_year
-from stock_pipeline.orchestration.lineage.events import by_target, materialization, without_partition
+from stock_pipeline.orchestration.lineage.events import by_target, materialization, warnings_of
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.retries import as_dagster_failures
-from stock_pipeline.orchestration.ui.metadata import noteworthy, progress
+from stock_pipeline.orchestration.ui.metadata import progress
 
 _LISTED = 50  # objects that are named in the log
 
@@ -93,11 +93,8 @@ def _find(context: dg.OpExecutionContext, buckets: Buckets, config: ReconcileCon
 
 
 def _log(context: dg.OpExecutionContext, repaired: Repaired) -> None:
-    for line in noteworthy(repaired.receipts):
+    for line in warnings_of(repaired.receipts):
         context.log.warning(line)
-    for receipt in repaired.receipts:
-        if left_out := without_partition(receipt):
-            context.log.warning(f"{receipt.source} was stored in {', '.join(left_out)}, no partitions in Dagster")
     for key, reason in repaired.failed.items():
         context.log.error(f"{key} was not ingested: {reason}")
     context.log.info(f"{sum(receipt.inserted for receipt in repaired.receipts):,} rows stored for the first time")

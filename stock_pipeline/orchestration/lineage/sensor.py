@@ -25,12 +25,11 @@ from stock_pipeline.orchestration.lineage.events import (
     session_of,
     shown,
     targets_of,
-    without_partition,
+    warnings_of,
 )
 from stock_pipeline.orchestration.lineage.messages import Memory, Received, opened
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.stream.sensor import UNFINISHED
-from stock_pipeline.orchestration.ui.metadata import noteworthy
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.settings import variable
 
@@ -152,11 +151,8 @@ def _result(
 
 
 def _log(context: dg.SensorEvaluationContext, received: Received) -> None:
-    for line in noteworthy(received.receipts):
+    for line in warnings_of(received.receipts):
         context.log.warning(line)
-    for receipt in received.receipts:
-        if left_out := without_partition(receipt):
-            context.log.warning(f"{receipt.source} was stored in {', '.join(left_out)}, no partitions in Dagster")
     tries: Mapping[str, int] = {message.id: message.tries for message in received.messages}
     for name, reason in received.malformed.items():
         context.log.error(f"message {name} is left at try {tries[name]}: {reason}")

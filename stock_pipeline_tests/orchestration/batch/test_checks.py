@@ -15,6 +15,7 @@ from stock_pipeline.lake.object_store import ObjectInfo
 from stock_pipeline.lake.parquet import encode
 from stock_pipeline.lake.partitions import partition_key
 from stock_pipeline.lake.rejected_records import read_rejects, write_rejects
+from stock_pipeline.lake.transforms import year_partition
 from stock_pipeline.orchestration.batch.assets import price_by_date
 from stock_pipeline.orchestration.batch.checks import CHECKS
 from stock_pipeline.quality.daily import AFTER_THE_CLOSE, Year, stale_symbols
@@ -42,7 +43,7 @@ def scaled(factor: float) -> Row:
 
 def plant(pipeline: Pipeline, year: int, rows: Sequence[Row]) -> None:
     table = pa.Table.from_pylist(list(rows), schema=PRICE_BY_DATE.schema)
-    pipeline.lake.put(partition_key(PRICE_BY_DATE, f"year={year}"), encode(table, PRICE_BY_DATE))
+    pipeline.lake.put(partition_key(PRICE_BY_DATE, year_partition(year)), encode(table, PRICE_BY_DATE))
 
 
 def check(pipeline: Pipeline, *years: int) -> dict[tuple[str, str], dg.AssetCheckEvaluation]:

@@ -12,6 +12,7 @@ import pytest
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.errors import StoreUnavailable
 from stock_pipeline.lake.partitions import partitions, read_partition
+from stock_pipeline.lake.transforms import year_partition
 from stock_pipeline.orchestration.batch import run_requests, sensor
 from stock_pipeline.orchestration.batch.run_requests import ATTEMPTS
 from stock_pipeline.orchestration.batch.sensor import daily_price_arrivals
@@ -115,7 +116,7 @@ def test_an_upload_of_many_years_is_one_run_with_whatever_else_came_for_them(
     requests = daemon.tick()
     assert asked(requests) == {"2010-2024": sorted([long, inside]), "2025": [beside]}
     daemon.run_all(requests)
-    assert partitions(pipeline.lake, PRICE_BY_DATE) == [f"year={year}" for year in range(2010, 2026)]
+    assert partitions(pipeline.lake, PRICE_BY_DATE) == [year_partition(year) for year in range(2010, 2026)]
 
 
 def test_a_stray_year_does_not_stretch_the_range_but_is_stored(daemon: Daemon, pipeline: Pipeline) -> None:

