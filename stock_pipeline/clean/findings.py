@@ -71,7 +71,7 @@ def date_rules(rows: DailyRows, today: date) -> list[Texts]:
     outside = (dates.days < first.toordinal() - _EPOCH) | (dates.days > last.toordinal() - _EPOCH)
     return [
         Texts(Reason.MISSING_DATE, dates.missing, lambda _: "date is blank"),
-        Texts(Reason.BAD_DATE, ~dates.known & ~dates.missing, lambda text: f"date {text} is no date here"),
+        Texts(Reason.BAD_DATE, ~dates.known & ~dates.missing, lambda text: f"{text} is not a valid date"),
         Texts(
             Reason.DATE_OUT_OF_RANGE,
             dates.known & outside,
