@@ -119,7 +119,7 @@ def _fields_of_names() -> dict[str, str]:
 def normalized(header: str) -> str:
     """A header in the form in which `ALIASES` are compared: `<CLOSE>`, `Adj Close`, `Último` → `close`, `adjclose`, …
 
-    A header may hold its explanation after two blanks (`Close Close price adjusted for splits.`). Then the part before
+    A header may hold its explanation after two blanks (`Close  Close price adjusted for splits.`). Then the part before
     them counts, if it is a name.
     """
     name = _plain(header)
