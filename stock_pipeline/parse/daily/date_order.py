@@ -42,9 +42,7 @@ def settle_order(stamps: Stamps, texts: Sequence[str], hints: Hints) -> str | No
     told = hints.dates
     if told and told not in allowed:
         against = next(at for at in sorted(real) if at not in readings[told])
-        raise FileRefused(
-            f"the dates were said to have {_WORDS[told]} ({told}), but {quoted(texts[against])} cannot be read so"
-        )
+        raise FileRefused(f"the hint says {_WORDS[told]} ({told}), but {quoted(texts[against])} cannot have this order")
     by_spacing = _by_spacing({order: readings[order] for order in DATE_ORDERS}, open_)
     if len(allowed) == 1:
         if by_spacing not in (None, allowed[0]) and not told:
@@ -135,6 +133,6 @@ def _contested(
 def _contradicted(told: DateOrder, spaced: DateOrder | None, open_: set[int], texts: Sequence[str]) -> FileRefused:
     assert spaced
     return FileRefused(
-        f"the dates were said to have {_WORDS[told]} ({told}), but dates such as {quoted(texts[min(open_)])} are days "
+        f"the hint says {_WORDS[told]} ({told}), but dates such as {quoted(texts[min(open_)])} are days "
         f"in a row, without weekends, only with {_WORDS[spaced]} ({spaced})"
     )

@@ -127,7 +127,7 @@ def decide(separator: str, prices: Evidence, volumes: Evidence, hints: Hints) ->
     proven = Mark.POINT if prices.point else Mark.COMMA if prices.comma else None
     if told and proven and told is not proven:
         shown = quoted(prices.point or prices.comma or "")
-        raise FileRefused(f"the decimal mark was said to be the {told.value}, but {shown} can only have the other one")
+        raise FileRefused(f"the hint says that the decimal mark is the {told.value}, but {shown} has the other one")
     if told:
         return Marks(told, told, "hint")
     if separator == "," and prices.comma and "." not in prices.comma and prices.open_point:

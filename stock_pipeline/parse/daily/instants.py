@@ -1,12 +1,13 @@
 """Instants → dates of sessions. An epoch, or a time with an offset, has no date until the exchange's zone is known.
 
-- Instants that all lie at 00:00 UTC are those dates. Up to a tenth of a column may be of another kind, and are no
-  dates.
-- A few times with an offset, where all others are midnights of that offset, are the dates that they show: a vendor's
-  live rows.
-- Otherwise the zone decides: that of the hint `timezone`, else that of the symbol's suffix, else New York's, if all
-  instants lie at 00:00, 09:30 or 16:00 there. Else the file is refused.
-- A reading in a zone that puts sessions on a weekend, where the reading a day later or earlier would not, is a day off.
+- If all instants are at 00:00 UTC, they are those dates. Up to a tenth of a column may be of another kind; these are
+  not dates.
+- A few times with an offset are the dates that they show, if all others are midnights of that offset: a vendor's live
+  rows.
+- Otherwise the zone decides: that of the hint `timezone`, else of the symbol's suffix, else New York's, if all instants
+  are at 00:00, 09:30 or 16:00 there. Without a zone the file is refused.
+- If a zone puts sessions on a weekend, and a reading a day later or earlier would not, the dates would be a day off.
+  Then the file is refused.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def _refuse_other_midnights(stamps: Stamps, texts: Sequence[str], hints: Hints) 
         day = datetime.fromordinal(int(stamps.days[at]) + EPOCH)
         if hints.zone and hints.zone.utcoffset(day) != timedelta(minutes=offset):
             raise FileRefused(
-                f"the timezone was said to be {hints.timezone}, but {quoted(texts[at])} is not midnight there; leave "
+                f"the hint says timezone {hints.timezone}, but {quoted(texts[at])} is not midnight there; leave "
                 "the hint out, and such dates are read as they stand"
             )
 
@@ -203,9 +204,9 @@ def _refuse_a_day_off(
         if not ((days + 3 + shift) % 7 > 4).any():
             shown = [i for i in instants if stamps.known[i.at]][int(weekend[0])]
             raise FileRefused(
-                f"in the timezone {zone} ({'as was said' if evidence == 'hint' else f'by its {evidence}'}) "
-                f"{quoted(texts[shown.at])} is on a weekend, where a day {words} no date would be: the dates would be "
-                f"a day off; {_REMEDY}"
+                f"in the timezone {zone} ({'by the hint' if evidence == 'hint' else f'by its {evidence}'}) "
+                f"{quoted(texts[shown.at])} is on a weekend; a day {words} no date is on one, so the dates would be a "
+                f"day off; {_REMEDY}"
             )
 
 

@@ -193,7 +193,7 @@ def _unit(read: _File) -> tuple[int, str | None]:
     own, told = read.layout.unit, read.hints.unit
     if own and told and own != told:
         raise FileRefused(
-            f"the unit was said to be {told}, but this layout counts its volume in {own} shares; leave the hint out"
+            f"the hint says unit {told}, but this layout counts its volume in {own} shares; leave the hint out"
         )
     return told or own or 1, "hint" if told else "layout" if own else None
 
