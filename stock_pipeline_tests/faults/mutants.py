@@ -1,7 +1,7 @@
-"""Planted bugs: each mechanism of the pipeline taken out or bent, which some schedule must notice.
+"""Planted bugs: each mechanism of the pipeline is removed or changed once, and some schedule must notice.
 
-A bug is an edit of the source, made in a copy of the packages, in which schedules then run until one is violated. An
-edit whose text is no longer there, or is there more than once, fails: the mechanism has moved, and its bug must too.
+A bug is an edit of the source in a copy of the packages. Schedules run there until one is violated. An edit fails if
+its text is missing or not unique: then the mechanism has moved, and the bug must move too.
 """
 # ruff: noqa: E501 - the lines of the source are quoted as they are
 

@@ -1,6 +1,6 @@
-"""What must hold of any bytes: refused in our own words, or every line of them accounted for by a row.
+"""What must be true for any bytes: they are refused in our own words, or every line is accounted for by a row.
 
-Lines are counted here in another, simpler way than the package does it, with the standard library alone.
+Lines are counted here in a simpler way than in the package, with the standard library only.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ def test_rejected_records_are_replayed_once_a_rule_is_mended(
 
 
 def test_a_replay_says_what_it_does_not_know(pipeline: Pipeline) -> None:
-    assert "is no reason" in failure(run(pipeline, "replay_rejects", succeeds=False, reasons=["moon"]))
+    assert "is not a reason" in failure(run(pipeline, "replay_rejects", succeeds=False, reasons=["moon"]))
     assert "no rejected row comes from" in failure(run(pipeline, "replay_rejects", succeeds=False, sources=["x.csv"]))
 
 
