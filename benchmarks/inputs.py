@@ -96,9 +96,9 @@ def _store(lake: Path, year: int, rows: pa.Table) -> None:
     """Write rows (symbol, date, prices, volume) as the year's object, as the pipeline would."""
     columns = dict(zip(rows.column_names, rows.columns, strict=True))
     columns["symbol"] = rows["symbol"].dictionary_encode().combine_chunks()
-    columns["adj_close"] = pa.nulls(rows.num_rows, pa.float64())
-    fields = [f for f in PRICE_BY_DATE.schema if f.name not in ("source", "etl_loading_ts")]
-    good = pa.table([columns[f.name] for f in fields], schema=pa.schema(fields))
+    fields = [PRICE_BY_DATE.schema.field(name) for name in PRICE_BY_DATE.given]
+    given = [columns.get(f.name, pa.nulls(rows.num_rows, f.type)) for f in fields]
+    good = pa.table(given, schema=pa.schema(fields))
     owners = np.zeros(rows.num_rows, np.int32)
     table = with_provenance(good, ["daily_prices/uploads/earlier.csv"], owners, PRICE_BY_DATE, LOADED)
     path = lake / partition_key(PRICE_BY_DATE, year_partition(year))
