@@ -106,11 +106,6 @@ class _Finding:
     words: Callable[[int], str]
 
 
-def clean_ticks(rows: TickRows, now: datetime, *, max_skew: timedelta = MAX_SKEW) -> Cleaned:
-    """Judge the ticks of one object by the rules above; `now` is the current time (with its zone)."""
-    return clean_tick_objects(rows, now, max_skew=max_skew).of(0)
-
-
 def clean_tick_objects(rows: TickRows, now: datetime, *, max_skew: timedelta = MAX_SKEW) -> CleanedObjects:
     """Judge the ticks of several objects at once by the rules above; `now` is the current time (with its zone)."""
     if rows.corrections.num_rows:

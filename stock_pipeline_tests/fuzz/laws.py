@@ -21,15 +21,14 @@ from unittest.mock import patch
 
 from stock_pipeline.clean import Cleaned
 from stock_pipeline.clean.daily import clean_daily_prices
-from stock_pipeline.clean.ticks import clean_ticks
 from stock_pipeline.errors import FileRefused
 from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.ingest.ticks import ingest_ticks
 from stock_pipeline.parse.daily.hints import Hints
 from stock_pipeline.parse.daily.parser import parse_daily_prices
-from stock_pipeline.parse.ticks.parser import parse_ticks
 from stock_pipeline.schemas import Reason
 from stock_pipeline_tests.support.memory_store import MemoryStore
+from stock_pipeline_tests.support.tick_objects import clean_ticks, parse_ticks
 
 NOW = datetime(2024, 6, 3, 12, tzinfo=UTC)
 SECONDS = 20.0  # of processor time, for a case of a few KB that may unpack to hundreds of MB

@@ -66,14 +66,6 @@ class TickRows:
     raw: Callable[[int, Sequence[int]], list[str]]
 
 
-def parse_ticks(data: bytes, source: str, *, max_bytes: int = MAX_BYTES) -> TickRows:
-    """The ticks of one object; see `parse_tick_objects`. Raises FileRefused when it is refused whole."""
-    rows = parse_tick_objects([(data, source)], max_bytes=max_bytes)
-    if rows.refused:
-        raise FileRefused(rows.refused[0])
-    return rows
-
-
 def parse_tick_objects(objects: Sequence[tuple[bytes | Unpacked, str]], *, max_bytes: int = MAX_BYTES) -> TickRows:
     """The ticks of several objects, each given as its bytes and its key.
 
