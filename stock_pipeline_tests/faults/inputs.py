@@ -92,7 +92,7 @@ def daily_source(choose: random.Random, key: str, rows: int) -> Source:
 def as_bars(records: list[Record]) -> list[Record]:
     """The lines of one file as the bars that they are, where several have the same symbol and date.
 
-    Two values of one field, and none of the lines is to be believed; else each is the bar with all that any of them has.
+    Two values of one field, and none of the lines is to be believed. Else each is the bar, with all that any has.
     """
     of: dict[object, list[Record]] = {}
     for record in records:
@@ -102,7 +102,9 @@ def as_bars(records: list[Record]) -> list[Record]:
 
 
 def _as_bar(record: Record, lines: list[Record]) -> Record:
-    told = [{value for value in given if value is not None} for given in zip(*(r.values or () for r in lines))]
+    told = [
+        {value for value in given if value is not None} for given in zip(*(r.values or () for r in lines), strict=True)
+    ]
     if any(len(values) > 1 for values in told):
         rivals = tuple(r.line for r in lines if r.line != record.line)
         return Record(record.line, record.text, reason="ambiguous", rivals=rivals)
@@ -144,6 +146,24 @@ def tick_source(choose: random.Random, key: str, rows: int, serial: int) -> Sour
     records = [_tick_record(choose, line, serial) for line in range(1, rows)]
     records.append(_good_tick(choose, rows))  # an object without any JSON object would be refused whole
     return Source(key, "".join(record.text + "\n" for record in records).encode(), tuple(records))
+
+
+def twin(source: Source, key: str) -> Source:
+    """The same content under another key: its ticks without an id are others, and the rest are the same."""
+    return Source(key, source.data, source.records)
+
+
+def with_other_prices(source: Source) -> Source:
+    """The object as it comes again with other prices of its ticks without an id: these are other ticks."""
+    records = []
+    for record in source.records or ():
+        if record.good and record.key is None and record.values:
+            symbol, price, size, at = record.values
+            values = symbol, price + 5000, size, at
+            record = replace(record, text=message(None, *values), values=values)
+        records.append(record)
+    data = "".join(record.text + "\n" for record in records).encode()
+    return Source(source.key, data if records else source.data, source.records and tuple(records))
 
 
 def _tick_record(choose: random.Random, line: int, serial: int) -> Record:

@@ -118,6 +118,8 @@ MUTANTS = (
     Mutant("an id by the time of loading", _TICKS, "(raw.text, raw.info.key)", '(raw.text, f"{raw.info.key}{now.timestamp()}")'),
     Mutant("an id that forgets the object", _PARSER, '    return blake2b(f"{key}\\n{content}".encode(), digest_size=12).hexdigest()',
            '    return "0" * 24'),
+    Mutant("an id that forgets the object's key", _PARSER, 'f"{key}\\n{content}".encode()', "content.encode()"),
+    Mutant("an id that forgets the object's content", _PARSER, 'f"{key}\\n{content}".encode()', "key.encode()"),
     Mutant("an id with the bucket's name", _TICKS, "(raw.text, raw.info.key)", '(raw.text, f"{lake.bucket}/{raw.info.key}")'),
     Mutant("a key without the symbol", _SCHEMAS, 'key=("symbol", "event_id")', 'key=("event_id",)'),
     Mutant("the order of ids as texts", _SCHEMAS,

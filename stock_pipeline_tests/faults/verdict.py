@@ -114,10 +114,10 @@ def _judge_keys(ledger: Ledger) -> None:
             ledger.problem(f"{prefix}: {key} is stored more than once")
         stored = {key for key, _ in rows}
         by_place = Counter((row["source"], values_of(row)) for row in ledger.rows(prefix))
-        for source, record in ((source, r) for source in _last(ledger, prefix) for r in source.good):
-            times = by_place[source.key, record.values or ()]
+        for version, record in [(last, r) for last in _last(ledger, prefix) for r in last.good]:
+            times = by_place[version.key, record.values or ()]
             if record.key is None and times != 1:
-                ledger.problem(f"{prefix}: {record.text} of {source.key} is stored {times} times, not once")
+                ledger.problem(f"{prefix}: {record.text} of {version.key} is stored {times} times, not once")
             elif record.key is not None and record.key not in stored:
                 ledger.problem(f"{prefix}: {record.text} is not stored, nor anything else under its key")
 
@@ -171,9 +171,10 @@ def _judge_snapshot(ledger: Ledger) -> None:
     One exception is known: a worker dies between history and snapshot, and its object is rewritten before anybody reads
     it again. What only older contents of an object held may then be missing from the snapshot; nothing else may.
     """
-    said = [record for version in _last(ledger, HISTORY) for record in version.records or ()]
+    last = list(_last(ledger, HISTORY))
+    said = [record for version in last for record in version.records or ()]
     history, corrections = ledger.rows(HISTORY), ledger.rows(CORRECTIONS)
-    still_said = [row for row in history if any(matches(r, _tick_key(row), tick_values(row)) for r in said if r.good)]
+    still_said = [row for row in history if any(_says(version, row) for version in last)]
     still_back = [row for row in corrections if any(_takes_back(record, row) for record in said)]
     greatest, least = law.snapshot(history, still_back), law.snapshot(still_said, corrections)
     shown = {row["symbol"]: row for row in ledger.rows(SNAPSHOT)}
@@ -187,6 +188,12 @@ def _judge_snapshot(ledger: Ledger) -> None:
         for symbol, row in shown.items():
             if symbol in greatest and shown_values(row) != shown_values(greatest[symbol]):
                 ledger.problem(f"the snapshot shows {row}, and {greatest[symbol]} is the latest")
+
+
+def _says(version: Source, row: Row) -> bool:
+    """Whether an object says a tick; one without an id is only its own."""
+    own = row["source"] == version.key
+    return any(matches(r, _tick_key(row), tick_values(row)) for r in version.good if own or r.key is not None)
 
 
 def _takes_back(record: Record, row: Row) -> bool:
