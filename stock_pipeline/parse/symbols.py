@@ -34,11 +34,6 @@ _WORDS = frozenset(
 REMEDY = "name the file after its symbol (AAPL.csv), put it into a folder symbol=AAPL/, or give --symbol AAPL"
 
 
-def is_symbol(text: str) -> bool:
-    """Whether this is a symbol as the tables store it: see `canonical`."""
-    return _SYMBOL.fullmatch(text) is not None
-
-
 def cell_text(text: str) -> str:
     """A cell without blanks around it, and without a spreadsheet's formula for a text (`="0050"`)."""
     text = text.strip(" \t")
