@@ -147,15 +147,16 @@ these codes sets no last price, and shows only while its symbol has no other; al
 The codes of Finnhub are stored and change nothing, as no source confirms their rules. A cancelled trade stays in
 history and never shows; a corrected one counts at the time of the trade that it corrects
 ([decision 16](adr/016-trades-taken-back.md)). Athena keeps milliseconds: of times within one, DuckDB tells the order.
+`read_ticks` gives the same ticks on both engines, up to the microsecond of its bounds.
 """
 
 TICK_IDS = """### What an id promises
 
 The key of a tick is its symbol and its event id; delivered again, it adds nothing.
 
-- The id of this project's own form is taken as it is, and must be unique within its symbol. The same id with other
-  values is a `conflict` as long as both times lie in one object of history (one bucket of event time); with a time in
-  another bucket it is another row.
+- The id of this project's own form is taken as it is, and must be unique within its symbol. An id is held within its
+  bucket of event time, which is one object of history: there, the same id with other values is a `conflict`. With a
+  time in another bucket it is another row; the check `event_ids_unique` names such pairs.
 - A vendor's id becomes `vendor:…:id`, with what it is unique within: for Alpaca and Massive the exchange, the
   reporting facility, the session (the date in New York) and the trade's own time in nanoseconds, as their numbers
   begin anew each session; for Coinbase the product; for tardis and cryptofeed the exchange.
