@@ -154,6 +154,7 @@ other. All other trades may set it, also those without codes.
 The codes of Finnhub are stored and change nothing, because no source confirms their rules. A cancelled trade stays in
 history and is never shown. A corrected trade counts at the time of the trade that it corrects
 ([decision 16](adr/016-trades-taken-back.md)). Athena keeps milliseconds; use DuckDB for the order within one.
+`read_ticks` gives the same ticks on both engines, up to the microsecond of its bounds.
 """
 
 TICK_IDS = """### What an id promises
@@ -162,7 +163,7 @@ The key of a tick is its symbol and its event id. A tick that is delivered again
 
 - An id of this project's own form is taken as it is. It must be unique within its symbol. The same id with other
   values is a `conflict` if both times are in one object of history (one bucket of event time). With a time in another
-  bucket it is another row.
+  bucket it is another row; the check `event_ids_unique` names such pairs.
 - A vendor's id becomes `vendor:…:id`, together with the scope in which it is unique. For Alpaca and Massive that is
   the exchange, the reporting facility, the session (the date in New York) and the trade's own time in nanoseconds,
   because their numbers begin anew each session. For Coinbase it is the product, for tardis and cryptofeed the exchange.

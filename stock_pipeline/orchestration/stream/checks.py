@@ -25,7 +25,7 @@ from stock_pipeline.orchestration.stream.assets import latest_prices, raw_stream
 from stock_pipeline.orchestration.ui.metadata import records
 from stock_pipeline.quality.finding import Finding
 from stock_pipeline.quality.rejected_share import Share, counted_reasons
-from stock_pipeline.query.history import Span, arrival_day, counted, price_ranges
+from stock_pipeline.query.history import Span, arrival_day, counted, price_ranges, repeated_ids
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY, TIMESTAMP
 from stock_pipeline.settings import Settings, variable
 from stock_pipeline.trading_calendar.sessions import last_closed_session, session_times
@@ -37,6 +37,7 @@ SETTLING = timedelta(minutes=15)
 """A tick is in history before it is in the snapshot. A worker, or the next one, may take this long in between."""
 
 _DAY = timedelta(days=1)
+_PAIR = ["symbol", "event_id", "earlier_produced_at", "earlier_source", "produced_at", "source"]
 Findings = Callable[["Days"], dict[date, Finding]]
 
 
@@ -57,8 +58,19 @@ class Days:
 
 
 def repeated_events(days: Days) -> dict[date, Finding]:
-    """Ticks of one day with the same event id, in any of the day's history objects."""
-    return {day: Finding(days.count(day, "rows") - days.count(day, "event_ids")) for day in days.days}
+    """Pairs of ticks with the same symbol and event id, in two buckets of the day or of two neighbouring days. An id
+    holds within its bucket of event time, so both are stored. The examples name both times and both sources.
+    """
+    pairs = repeated_ids(Span.of([min(days.days) - _DAY, max(days.days) + _DAY]), days.settings, EXAMPLES)
+    found = {}
+    for day in days.days:
+        mine = pairs.filter(pc.or_(*(pc.equal(pairs[name], pa.scalar(day)) for name in ("earlier_date", "date"))))
+        of_two_days = mine.group_by(["earlier_date", "date"]).aggregate([("found", "max")])
+        count = pc.sum(of_two_days["found_max"]).as_py() or 0
+        found[day] = Finding(
+            count, mine.select(_PAIR), said=f"{count:,} pairs of ticks have one symbol and one event id"
+        )
+    return found
 
 
 def ticks_ahead(days: Days) -> dict[date, Finding]:
