@@ -1,8 +1,8 @@
-"""Objects of daily prices and of ticks whose every record has a known fate: what the oracle goes by.
+"""Objects of daily prices and of ticks in which the fate of every record is known. The oracle uses them.
 
-Records are made from what they mean, and written as text here; nothing of this is read back by the code under test's
-parsers to find out what to expect. Names and values come from small sets, so that records meet: the same key twice in
-an object, in two objects, with the same values and with others.
+Records are made from their meaning, and written as text here. The parsers under test are never used to find out what to
+expect. Names and values come from small sets, so that records meet: the same key twice in an object, in two objects,
+with the same values and with others.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What every commit did to the tables, judged the moment it happens by a model in plain Python.
+"""What every commit did to the tables. A model in plain Python judges each commit at once.
 
-Nothing here calls the code under test: objects are read with pyarrow alone, and rows are compared as tuples.
+Nothing here calls the code under test: objects are read only with pyarrow, and rows are compared as tuples.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What must be true in the end: `input = stored + exact duplicates + conflicts + rejected`, contents and all.
 
-Receipts are judged when they come, as what they say cannot be changed later.
+Receipts are judged when they come, because they cannot be changed later.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def test_ticks_of_days_before_the_first_partition_are_stored(stream: Stream) -> 
     ("assets", "config", "remedy"),
     [
         ([HISTORY], {"rebuild": True}, "materialize only that"),
-        ([HISTORY], {"arrivals": True, "sources": ["stock_stream/a"]}, "leave sources or arrivals out"),
+        ([HISTORY], {"arrivals": True, "sources": ["stock_stream/a"]}, "leave out sources or arrivals"),
         ([LATEST], {"sources": ["stock_stream/a"]}, "materialize stream_prices_history too"),
         ([LATEST], {"arrivals": True}, "materialize stream_prices_history too"),
     ],
