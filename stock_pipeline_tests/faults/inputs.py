@@ -145,6 +145,8 @@ def tick_source(choose: random.Random, key: str, rows: int, serial: int) -> Sour
         return Source(key, b"symbol,price\nAAPL,1\n", None)
     records = [_tick_record(choose, line, serial) for line in range(1, rows)]
     records.append(_good_tick(choose, rows))  # an object without any JSON object would be refused whole
+    if choose.random() < 0.3:
+        records.append(_at_another_price(records[-1], rows + 1))
     return Source(key, "".join(record.text + "\n" for record in records).encode(), tuple(records))
 
 
@@ -200,6 +202,13 @@ def _good_tick(choose: random.Random, line: int) -> Record:
     if choose.random() < 0.2:  # another symbol's trade of the same number is another trade
         symbol, price = SYMBOLS[(number + 1) % 3], price + 100
     return Record(line, message(event, symbol, price, size, at), (symbol, event), (symbol, price, size, at))
+
+
+def _at_another_price(record: Record, line: int) -> Record:
+    """The same trade told a second time, with a price that it did not have: the first stays."""
+    symbol, price, size, at = record.values or ()
+    values = symbol, price + 0.125, size, at
+    return Record(line, message(record.key and record.key[1], *values), record.key, values)
 
 
 def _numbered_tick(choose: random.Random, line: int) -> Record:
