@@ -26,6 +26,7 @@ __all__ = [
     "SYMBOL",
     "TABLES",
     "TIMESTAMP",
+    "TRADE_CORRECTIONS",
     "Column",
     "Reason",
     "Table",
