@@ -97,7 +97,7 @@ def test_a_document_over_several_lines_is_refused_before_anything_is_sent(
     file.write_text(content)
     done = run("stream", "--file", file)
     assert done.exit_code == 1
-    assert "one record a line" in done.stderr
+    assert "one record per line" in done.stderr
     assert lines_of(kinesis) == []
 
 
