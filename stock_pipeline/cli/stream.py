@@ -231,6 +231,6 @@ def _say_where_they_are(settings: Settings, own: bool) -> None:
         )
     else:
         say(
-            "they are sent, and not yet in the tables; `stock-pipeline watch` shows them arrive, and "
+            "they are sent, and this did not wait for the tables; `stock-pipeline watch` shows them arrive, and "
             "`stock-pipeline rejects list` what was rejected"
         )
