@@ -126,7 +126,7 @@ def _placed(existing: pa.Table, incoming: pa.Table, table: Table) -> _Places:
 def _judged(
     existing: pa.Table, incoming: pa.Table, table: Table, places: _Places, replace: bool
 ) -> tuple[Outcomes, Ints]:
-    """The outcomes of rows that are new, equal the row that holds their key, or replace it; and the rows that are left."""
+    """The outcomes of rows that are new, equal the row of their key, or replace it; and the rows that are left."""
     first, stored = places.first, places.stored
     outcome = np.full(len(first), Outcome.INSERTED, np.int8)
     taken = np.flatnonzero(stored >= 0)
