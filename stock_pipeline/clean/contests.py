@@ -41,6 +41,8 @@ def contests(
     have several times, and a number for the time of each. `telling_apart` are the names of columns that could tell two
     listings apart: the details name them.
     """
+    if not len(repeated):
+        return None
     wanted = np.sort(repeated)
     at = np.searchsorted(lines, wanted)
     at, wanted = at[at < len(lines)], wanted[at < len(lines)]

@@ -194,13 +194,15 @@ def _notes(rows: DailyRows, lines: Ints, omissions: Sequence[Omission]) -> pa.Ta
 
 
 def _as_rejected(rows: DailyRows, lines: Ints, reasons: Sequence[Reason], details: Sequence[str]) -> pa.Table:
+    if not len(lines):
+        return no_records()
     order = np.argsort(lines, kind="stable").tolist()
     columns = {
         "line": as_arrow(lines[order], pa.int64()),
         "place": nothing(pa.int32(), len(order)),
         "reason": strings(reasons[i] for i in order),
         "detail": strings(details[i] for i in order),
-        "raw": strings(rows.lines.texts(lines[order]) if order else ()),
+        "raw": strings(rows.lines.texts(lines[order])),
     }
     return pa.Table.from_arrays([columns[name] for name in REJECTED.names], schema=REJECTED)
 

@@ -111,12 +111,13 @@ def clean_tick_objects(rows: TickRows, now: datetime, *, max_skew: timedelta = M
     if rows.corrections.num_rows:
         rows = with_corrections(rows)
     codes, forms = _symbols(rows.table["symbol"])
-    findings = [f for f in _findings(rows.table, codes, forms, now, max_skew) if f.broken.any()]
+    symbols = [canonical(form) for form in forms]
+    findings = [f for f in _findings(rows.table, codes, forms, symbols, now, max_skew) if f.broken.any()]
     keep = np.ones(len(codes), bool)
     for finding in findings:
         keep &= ~finding.broken
     at = rows.table.schema.get_field_index("symbol")
-    table = rows.table.set_column(at, rows.table.schema.field(at), _symbol_column(codes, forms))
+    table = rows.table.set_column(at, rows.table.schema.field(at), _symbol_column(codes, symbols))
     position = rows.objects.astype(np.int64)
     position <<= _LINE_BITS
     position |= rows.lines
@@ -178,8 +179,7 @@ def _symbols(column: pa.ChunkedArray) -> tuple[Codes, list[str]]:
     return codes, chunks[0].dictionary.to_pylist()
 
 
-def _symbol_column(codes: Codes, forms: list[str]) -> pa.DictionaryArray:
-    symbols = [canonical(form) for form in forms]
+def _symbol_column(codes: Codes, symbols: list[str | None]) -> pa.DictionaryArray:
     distinct = sorted({symbol for symbol in symbols if symbol is not None})
     place = {symbol: n for n, symbol in enumerate(distinct)}
     code_of = np.array([place.get(symbol or "", 0) for symbol in symbols], np.int32)
@@ -221,10 +221,12 @@ def _merged(
     return pa.concat_batches(batches).take(as_arrow(sorting, pa.int64())), every[sorting]
 
 
-def _findings(table: pa.Table, codes: Codes, forms: list[str], now: datetime, max_skew: timedelta) -> list[_Finding]:
+def _findings(
+    table: pa.Table, codes: Codes, forms: list[str], symbols: list[str | None], now: datetime, max_skew: timedelta
+) -> list[_Finding]:
     """Every rule with the rows that break it, in the order in which the rules count."""
     earliest, latest = ((moment - _EPOCH) // _MICROSECOND for moment in (FIRST_TIME, now + max_skew))
-    bad_form = np.array([canonical(form) is None for form in forms], bool)
+    bad_form = np.array([symbol is None for symbol in symbols], bool)
 
     def of(name: str, broken: Callable[[pa.Array], Bools]) -> Bools:
         return np.concatenate([np.zeros(0, bool), *map(broken, table[name].chunks)])

@@ -26,6 +26,8 @@ def as_mask(column: pa.ChunkedArray) -> Bools:
 
 def same_at(one: pa.Table, at: Places, other: pa.Table, there: Places, columns: tuple[str, ...]) -> Bools:
     """Whether rows of one table equal rows of another, both given by their positions."""
+    if not len(at):
+        return np.ones(0, bool)
     return same(one.select(columns).take(at), other.select(columns).take(there), columns)
 
 
@@ -37,7 +39,8 @@ def same(one: pa.Table, other: pa.Table, columns: tuple[str, ...]) -> Bools:
     for name in columns:
         a, b = (plain(t.column(name)) for t in (one, other))
         equal = pc.equal(a, b)
-        equal = pc.if_else(pc.is_valid(equal), equal, pc.and_(pc.is_null(a), pc.is_null(b)))
+        if equal.null_count:
+            equal = pc.if_else(pc.is_valid(equal), equal, pc.and_(pc.is_null(a), pc.is_null(b)))
         found &= as_mask(equal)
     return found
 

@@ -96,7 +96,8 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
     repeated = np.flatnonzero((stored >= 0) & (outcome == Outcome.DUPLICATE))
     met = pa.concat_tables([existing.take(stored[repeated]), completed.rows])
     outcome[others] = completed.outcome
-    conflicts, conflicting = _conflicting(existing, stored, outcome, others, completed.rows.take(owner))
+    holders = completed.rows.take(owner) if len(others) else completed.rows
+    conflicts, conflicting = _conflicting(existing, stored, outcome, others, holders)
     is_first = first == np.arange(len(first))
     takes_key = is_first & ((outcome == Outcome.INSERTED) | (outcome == Outcome.REPLACED))
     found = _renewals(existing, incoming, table, places, outcome)
@@ -168,7 +169,10 @@ def _renewals(
     """The views that rows take from other rows of their key. Rows that gave one have the outcome UPDATED."""
     if not table.views or (outcome == Outcome.INSERTED).all():
         return []
+    given = any(incoming.column(n).null_count < incoming.num_rows for view in table.views for n in view.columns)
     replaced = outcome == Outcome.REPLACED
+    if not given and not replaced.any():
+        return []
     gave_way = replaced[places.first]
     holders = np.where((places.stored >= 0) & ~gave_way, places.stored, existing.num_rows + places.first)
     came = np.flatnonzero((outcome != Outcome.INSERTED) & ~replaced)
@@ -261,7 +265,9 @@ def _sorted(
     parts: list[pa.Table], table: Table, keep: Bools, completed: Completed, base: Ints, found: Sequence[Renewal] = ()
 ) -> Sorted:
     """The rows to keep, in the order of the table's columns. Those at `base` are completed, and views are renewed."""
-    rows = pa.concat_tables([*parts, completed.rows.filter(booleans(completed.changed))])
+    if completed.changed.any():
+        parts = [*parts, completed.rows.filter(booleans(completed.changed))]
+    rows = pa.concat_tables(parts)
     place = np.arange(len(keep))
     place[base] = np.arange(len(keep), rows.num_rows)
     rows = renewed(rows, found, place)

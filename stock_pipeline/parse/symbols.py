@@ -14,6 +14,7 @@ from stock_pipeline.errors import FileRefused, quoted
 GRAMMAR = "1 to 32 of A-Z a-z 0-9 . - ^ = & / : + _ * # $ ! @, beginning with a letter, a digit, ^ or $"
 """The form of a symbol, in words."""
 
+_LONGEST = 32
 _SYMBOL = re.compile(r"[A-Za-z0-9^$][A-Za-z0-9.\-^=&/:+_*#$!@]{0,31}")
 _SMALL = re.compile(r"[^A-Z]*|[A-Z][a-z]{2,}")
 _CLASS_SHARE = re.compile(r"([A-Z]{1,5})[-/ _]([A-Z])")
@@ -57,6 +58,8 @@ def canonical(text: str) -> str | None:
     """
     if not text.isascii():  # some other letters, such as the dotless i, become A-Z in upper case
         return None
+    if text.isalnum() and text.isupper() and len(text) <= _LONGEST:  # as most symbols are: no pattern changes it
+        return text
     symbol = cell_text(text)
     if _SMALL.fullmatch(symbol):
         symbol = symbol.upper()

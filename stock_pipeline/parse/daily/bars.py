@@ -34,7 +34,8 @@ class Bars:
     ) -> None:
         self.names = sorted({form for form in forms if form is not None})
         place = {name: i for i, name in enumerate(self.names)}
-        self._days = np.unique(days[known]).astype(np.int64)
+        ascending = np.sort(days[known]).astype(np.int64)  # np.unique would import numpy.ma
+        self._days = ascending[np.diff(ascending, prepend=-(2**40)) != 0]
         span = len(self.names) * len(self._days)
         # A row without a symbol or a date gets a key below zero.
         kind = np.int32 if span < 2**30 else np.int64

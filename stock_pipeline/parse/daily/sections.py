@@ -27,6 +27,7 @@ MAX_SECTIONS = 100
 
 _FIRST_LOOK = 100  # within this many rows of a block, a price mostly shows its decimal mark
 _DIGIT = re.compile("[0-9]")
+_NUMERIC_DATE = re.compile(r"[0-9][-0-9/.:+TZ ]*")  # as most dates are written, and no name of a column
 
 
 @dataclass(frozen=True)
@@ -176,8 +177,13 @@ def _headers(parts: Sequence[Part], layout: Layout, source: Source) -> Iterator[
 def _suspects(part: Part) -> Ints:
     """The records that could be headers: rows without a digit where the date is, and ragged of several cells."""
     dates = part.coded["date"]
-    texts = dates.dictionary.to_pylist()
-    wordy = np.array([not _DIGIT.search(text) and text.strip() != "" for text in texts], bool)
-    wordy |= np.array([known_columns([text]) > 0 for text in texts], bool)
+    wordy = np.array([_is_wordy(text) for text in dates.dictionary.to_pylist()], bool)
     rows = part.rows[wordy[as_numpy(dates.indices, np.int32)]] if wordy.any() else part.rows[:0]
     return np.concatenate([rows, part.ragged.records[part.ragged.cells > 1]])
+
+
+def _is_wordy(text: str) -> bool:
+    """Whether the text of a date could be the name of a column."""
+    if _NUMERIC_DATE.fullmatch(text):
+        return False
+    return (not _DIGIT.search(text) and text.strip() != "") or known_columns([text]) > 0

@@ -228,7 +228,8 @@ def test_milliseconds_are_enough_of_the_engine(stream: Stream, monkeypatch: pyte
 
     monkeypatch.setattr(snapshot, "sql", rounding)
     (row,) = recompute(stream.settings, stream.pipeline.lake).to_pylist()
-    assert (row["event_id"], row["produced_at"]) == ("e2", OPEN + timedelta(seconds=299, microseconds=999950))
+    # Of two ticks of one moment the later line counts, whatever its id.
+    assert (row["event_id"], row["produced_at"]) == ("e0", OPEN + timedelta(seconds=299, microseconds=999950))
 
 
 ticks = st.lists(
