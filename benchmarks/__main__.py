@@ -13,7 +13,7 @@ from benchmarks.report import Table, write
 
 SUBJECTS = ("daily", "ticks", "snapshot", "functions", "simulator", "queries", "end_to_end", "orchestration")
 SMALL = ("daily", "ticks", "snapshot", "functions", "simulator", "queries")
-"""What the small run leaves out needs minutes of a local AWS or a whole Dagster."""
+"""The subjects that the small run leaves out: they need minutes of a local AWS, or a whole Dagster."""
 
 
 def main() -> None:

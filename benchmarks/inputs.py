@@ -1,6 +1,6 @@
 """Makes the inputs of the workloads: `python -m benchmarks.inputs <what> <folder> <arguments>`.
 
-All of it is simulated by the package's own simulator with fixed seeds, so the same arguments make the same bytes.
+The package's own simulator makes everything, with fixed seeds, so the same arguments give the same bytes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ YEAR, SEED, SESSIONS = 2024, 7, 252
 LOADED = datetime(2025, 1, 2, tzinfo=UTC)
 TICK_DAY = date(2024, 6, 3)
 RATE = 5000
-"""Ticks a second in an object that arrives live: a million of them span 200 seconds, so one or two history objects."""
+"""Ticks a second in an object that arrives live. A million of them span 200 seconds, so they go into one or two history
+objects.
+"""
 
 
 def in_order(rows: pa.Table, columns: tuple[str, ...]) -> pa.Table:
@@ -82,7 +84,7 @@ def _broken_row(line: bytes, number: int) -> bytes:
 
 
 def large_year(folder: Path, symbols: int, added: int) -> None:
-    """A year of many symbols but for its last session, and that session's raw CSV of `added` rows."""
+    """A year of many symbols without its last session, and the raw CSV of that session, with `added` rows."""
     names = default_symbols(symbols)
     year = simulate_daily_prices(names, date(YEAR, 1, 1), date(YEAR, 12, 30), SEED)
     _store(folder / "lake", YEAR, year)
@@ -105,7 +107,7 @@ def _store(lake: Path, year: int, rows: pa.Table) -> None:
 
 
 def ticks(folder: Path, number: int, objects: int) -> None:
-    """Ticks of 500 symbols, the same ones in every form: what the objects are called says which."""
+    """Ticks of 500 symbols, the same ones in every form. The names of the objects tell the form."""
     lines = _live_lines(number)
     (folder / "clean.ndjson").write_bytes(b"".join(lines))
     broken = list(lines)
@@ -136,7 +138,7 @@ def _live_lines(number: int) -> list[bytes]:
 
 
 def _reordered(lines: Sequence[bytes], orders: Sequence[tuple[int, ...]]) -> list[bytes]:
-    """The lines with their keys in one of these orders, chosen anew for each line."""
+    """The lines with their keys in one of these orders, chosen again for each line."""
     chance = random.Random(SEED)
     made = []
     for line in lines:

@@ -1,7 +1,7 @@
 """Whole processes in interleaved rounds: their CPU, wall time and peak memory, and ratios pair by pair.
 
-A machine's speed drifts and others use it too. So the ways of one comparison take turns, round after round; a ratio is
-always that of two runs of the same round, and what is reported is the median of the ratios with the least and greatest.
+A machine's speed drifts, and others use it too. So the ways of one comparison take turns, round after round. A ratio
+always compares two runs of the same round. The report has the median of the ratios, with the least and the greatest.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Figures = dict[str, float]
 
 
 class Failed(Exception):
-    """A way that did not do its work, or gave another result than the others."""
+    """A way did not do its work, or its result differs from the others'."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Run:
 class Way:
     """One way of doing the work. `prepare` makes everything ready before each run, off the clock.
 
-    `rounds` limits how often a slow way is run; None is as often as the others.
+    `rounds` limits how often a slow way is run; None means as often as the others.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Way:
 
 
 def run(command: Sequence[str], env: Mapping[str, str] | None = None) -> Run:
-    """Run a command to its end. Raises Failed with the end of what it said when it fails."""
+    """Run a command to its end. Raises Failed with the end of its output when it fails."""
     with tempfile.TemporaryFile() as output:
         start = time.perf_counter()
         process = subprocess.Popen(
@@ -80,7 +80,7 @@ def interleaved(ways: Sequence[Way], rounds: int) -> dict[str, list[Run]]:
     """Run all ways in turn, round after round; each way's runs in the order of the rounds."""
     runs: dict[str, list[Run]] = {way.name: [] for way in ways}
     for number in range(rounds):
-        # Every other round backwards: no way always runs behind the same other one.
+        # Every other round backwards, so that no way always runs after the same other one.
         for way in ways if number % 2 == 0 else list(reversed(ways)):
             if way.rounds is None or number < way.rounds:
                 way.prepare()

@@ -21,7 +21,7 @@ OWN = sys.executable
 """The project's own environment: it makes inputs and checks results."""
 
 FUNCTIONS = ROOT / ".local" / "venv" / "bin" / "python"
-"""The interpreter that the local AWS runs the functions on; with their packages it is what is deployed."""
+"""The interpreter on which the local AWS runs the functions. With their packages it is the same as deployed."""
 
 _CODE = (
     "benchmarks/inputs.py",
@@ -36,7 +36,7 @@ NO_AWS = {
     "AWS_ACCESS_KEY_ID": "bench",
     "AWS_SECRET_ACCESS_KEY": "bench",  # opens nothing  # pragma: allowlist secret
 }
-"""Environment variables with which clients can be made that call nobody."""
+"""Environment variables for making clients that never send a request."""
 
 _FOLDER = """import json, sys
 from stock_pipeline.local import LocalFolders
@@ -48,13 +48,14 @@ print(json.dumps({"folder": str(dependencies_of(sys.argv[1], LocalFolders(CHECKO
 
 @cache
 def packages_of(function: str) -> Path:
-    """The folder with what a function's package holds of other people's code, as `make setup` has installed it."""
+    """The folder with the third-party code of a function's package, as `make setup` has installed it."""
     return Path(run([OWN, "-c", _FOLDER, function], {"PYTHONPATH": str(ROOT)}).said["folder"])
 
 
 def as_deployed(function: str) -> dict[str, str]:
-    """The environment variables with which `FUNCTIONS` is as deployed: what a function's package holds (no pandas, for
-    one), and the variables that the template gives to all functions."""
+    """The environment variables that make `FUNCTIONS` the same as deployed: only the content of a function's package
+    can be imported (so no pandas), and the variables are those that the template gives to all functions.
+    """
     given = load_template()["Globals"]["Function"]["Environment"]["Variables"]
     plain = {name: value for name, value in given.items() if isinstance(value, str)}
     return plain | {"PYTHONPATH": f"{ROOT}:{packages_of(function)}", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -83,7 +84,7 @@ class Bench:
         return folder
 
     def fresh(self, name: str, template: Path | None = None) -> Callable[[], None]:
-        """What makes the scratch folder `name` a fresh copy of a template (of nothing) again."""
+        """A function that makes the scratch folder `name` a fresh copy of a template again, or empty without one."""
 
         def prepare() -> None:
             folder = self.scratch(name)
@@ -95,7 +96,7 @@ class Bench:
                 folder.rename(gone / str(sum(1 for _ in gone.iterdir())))
             if template is None:
                 folder.mkdir(parents=True)
-            else:  # linked, not copied: no way writes into a file that is there
+            else:  # linked, not copied: no way writes into an existing file
                 shutil.copytree(template, folder, copy_function=os.link)
 
         return prepare
@@ -105,7 +106,7 @@ class Bench:
 
 
 def _code_version() -> str:
-    """Changes when the code does that makes inputs."""
+    """A hash that changes whenever the code that makes inputs changes."""
     digest = hashlib.sha256()
     for name in _CODE:
         path = ROOT / name

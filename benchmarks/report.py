@@ -16,7 +16,7 @@ from benchmarks.measure import Run, Spread, ratios
 
 @dataclass
 class Table:
-    """One table of the report: what was done, and a row for each way or case."""
+    """One table of the report: the description, and a row for each way or case."""
 
     title: str
     how: str
@@ -35,9 +35,9 @@ class Table:
 def comparison(
     title: str, how: str, runs: Mapping[str, Sequence[Run]], base: str, *, per: float | None = None, unit: str = ""
 ) -> Table:
-    """A row for each way: CPU and wall as a ratio to the base way's of the same round, then seconds, memory and rate.
+    """A row for each way: CPU and wall time relative to the base way in the same round, then seconds, memory and rate.
 
-    `per` is the number of things (`unit`) that a run processes, for the rate of one core.
+    `per` is how many things (`unit`) a run processes, for the rate of one core.
     """
     rate = [f"{unit} a second of CPU"] if per else []
     table = Table(title, how, ["way", f"CPU ÷ {base}", f"wall ÷ {base}", "CPU s", "peak MB", *rate, "rounds"])
@@ -57,7 +57,7 @@ def comparison(
 
 
 def write(tables: Sequence[Table], folder: Path, size: str, command: str) -> tuple[Path, Path]:
-    """Write `<folder>/<size>.md` and `.json`; returns where."""
+    """Write `<folder>/<size>.md` and `.json`. Returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
         "command": command,

@@ -1,6 +1,6 @@
-"""What a way left behind, as one digest: `python -m benchmarks.results KIND LAKE`, in the peers' environment.
+"""The result of a way as one digest: `python -m benchmarks.results KIND LAKE`, in the peers' environment.
 
-Two ways that did the same work have the same digest, whatever order, types of text and files they chose.
+Two ways that did the same work have the same digest, whatever order, text types and files they use.
 """
 
 from __future__ import annotations

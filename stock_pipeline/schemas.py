@@ -6,11 +6,10 @@ follow these definitions, and tests check it. A new table or column starts here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-from functools import cached_property
-
 import pyarrow as pa
+
+from stock_pipeline.reasons import REASONS, Reason
+from stock_pipeline.table import PROVENANCE, STRING, SYMBOL, TIMESTAMP, Column, Table, View
 
 __all__ = [
     "DATABASE",
@@ -26,6 +25,7 @@ __all__ = [
     "SYMBOL",
     "TABLES",
     "TIMESTAMP",
+    "TRADE_CORRECTIONS",
     "Column",
     "Reason",
     "Table",
@@ -34,185 +34,6 @@ __all__ = [
 
 DATABASE = "stock_market"
 """The Glue database that the tables belong to."""
-
-TIMESTAMP = pa.timestamp("us", tz="UTC")
-STRING = pa.string()
-# Repeated strings stay dictionary-encoded in memory: a year of 5,000 symbols has 1.26 M rows and 5,000 strings.
-SYMBOL = pa.dictionary(pa.int32(), pa.string())
-
-PROVENANCE = ("source", "etl_loading_ts")
-"""The columns that say where a row came from and when. All tables that have them use these names."""
-
-
-class Reason(StrEnum):
-    """Why an input row is not in its table. A closed list: reports, checks and replays rely on it."""
-
-    RAGGED_ROW = "ragged_row"
-    BAD_QUOTING = "bad_quoting"
-    MISSING_SYMBOL = "missing_symbol"
-    BAD_SYMBOL = "bad_symbol"
-    MISSING_DATE = "missing_date"
-    BAD_DATE = "bad_date"
-    DATE_OUT_OF_RANGE = "date_out_of_range"
-    MISSING_PRICE = "missing_price"
-    BAD_NUMBER = "bad_number"
-    NOT_FINITE = "not_finite"
-    NON_POSITIVE_PRICE = "non_positive_price"
-    NEGATIVE_VOLUME = "negative_volume"
-    INCONSISTENT_OHLC = "inconsistent_ohlc"
-    AMBIGUOUS = "ambiguous"
-    MALFORMED_JSON = "malformed_json"
-    LINE_TOO_LONG = "line_too_long"
-    MISSING_TIMESTAMP = "missing_timestamp"
-    BAD_TIMESTAMP = "bad_timestamp"
-    FUTURE_TIMESTAMP = "future_timestamp"
-    BAD_EVENT_ID = "bad_event_id"
-    UNKNOWN_MESSAGE = "unknown_message"
-    CONFLICT = "conflict"
-    REPLACED = "replaced"
-    REMOVED = "removed"
-    FILE_REFUSED = "file_refused"
-
-
-REASONS: dict[Reason, str] = {
-    Reason.RAGGED_ROW: "the row has more or fewer columns than the header",
-    Reason.BAD_QUOTING: "a quote is not closed, or there is text beside a quoted cell",
-    Reason.MISSING_SYMBOL: "no symbol in the row",
-    Reason.BAD_SYMBOL: (
-        "the symbol is not 1 to 32 of A-Z a-z 0-9 . - ^ = & / : + _ * # $ ! @ beginning with a letter, a digit, ^ or $"
-    ),
-    Reason.MISSING_DATE: "no date in the row",
-    Reason.BAD_DATE: "the date is not in the form of the column, or not a day of the calendar",
-    Reason.DATE_OUT_OF_RANGE: "the date is before 1900-01-01 or after tomorrow",
-    Reason.MISSING_PRICE: "no closing price (for a tick: no price)",
-    Reason.BAD_NUMBER: "a price or volume is not a number",
-    Reason.NOT_FINITE: "a price or volume is infinite or too large (for a tick: NaN, too)",
-    Reason.NON_POSITIVE_PRICE: "a price is zero or negative",
-    Reason.NEGATIVE_VOLUME: "the volume (for a tick: the size) is negative",
-    Reason.INCONSISTENT_OHLC: "high is below open, low or close, or low is above open, high or close",
-    Reason.AMBIGUOUS: "another line of the same file has other values for this symbol and date",
-    Reason.MALFORMED_JSON: "the line is not a JSON object, or not valid UTF-8",
-    Reason.LINE_TOO_LONG: "the line is longer than the limit for one record",
-    Reason.MISSING_TIMESTAMP: "no time in the message",
-    Reason.BAD_TIMESTAMP: "the time is not in a known form, or is before 1990",
-    Reason.FUTURE_TIMESTAMP: "the time is further ahead than the allowed clock skew",
-    Reason.BAD_EVENT_ID: "the event id is not a short string or a whole number",
-    Reason.UNKNOWN_MESSAGE: "the message has an unknown form: it is neither a tick nor a message that is skipped",
-    Reason.CONFLICT: "the table already holds other values for this key",
-    Reason.REPLACED: "these stored values were replaced by a restatement",
-    Reason.REMOVED: "these stored rows were removed, because their source was never true",
-    Reason.FILE_REFUSED: "the whole file was refused",
-}
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: its Arrow type, whether it may be null, and what one value means (with its unit).
-
-    A column that is not `compared` does not decide between duplicate and conflict; it says where a row came from, or
-    what we made of it. `since` is the version of its table's schema that added the column, or gave it its present type.
-    A column that is added later must be nullable, and a later type must hold all values of the earlier one, because
-    stored objects are not rewritten. `price` says that a bar with a value of zero or below is rejected.
-    """
-
-    name: str
-    type: pa.DataType
-    description: str
-    nullable: bool = False
-    compared: bool = True
-    since: int = 1
-    price: bool = False
-
-    @property
-    def athena_type(self) -> str:
-        """The column's type in Glue and Athena (Hive names)."""
-        if pa.types.is_dictionary(self.type) or pa.types.is_string(self.type):
-            return "string"
-        if pa.types.is_timestamp(self.type):
-            return "timestamp"
-        return {
-            pa.date32(): "date",
-            pa.float64(): "double",
-            pa.int64(): "bigint",
-            pa.int32(): "int",
-            pa.bool_(): "boolean",
-        }[self.type]
-
-
-@dataclass(frozen=True)
-class View:
-    """Columns that hold their writer's view at one moment, such as an adjusted close. The column `written_at` has the
-    moment. See `lake.views`.
-    """
-
-    columns: tuple[str, ...]
-    written_at: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table of the lake.
-
-    `key` names the columns that identify a row. `keep` says which of several rows with one key stays: "first" is the
-    one stored first, "greatest" is the greatest by the columns of `order`. There null is least, but in a boolean column
-    it counts as true. A table that is computed from another one has "replace" (`lake.derived`). `values` are compared
-    to tell a duplicate from a conflict; the provenance columns (`source`, `etl_loading_ts`) and others that are not
-    `compared` never are. Rows inside an object are sorted by `sort`, and the object of a partition is called
-    `<prefix><partition><suffix>`. `bounds` are pairs of columns: where a row has both, the first is never below the
-    second. `views` are columns that are not compared, but renewed. `scaled` are the prices that a split scales
-    together; the last of them is used to recognize the split. `time` is the column with the time of the event that a
-    row describes.
-    """
-
-    name: str
-    prefix: str
-    description: str
-    columns: tuple[Column, ...]
-    key: tuple[str, ...]
-    sort: tuple[str, ...]
-    partition: tuple[str, ...] = ()
-    suffix: str = ".parquet"
-    keep: str = "first"
-    order: tuple[str, ...] = ()
-    dictionary: tuple[str, ...] = ("symbol", "source")
-    bounds: tuple[tuple[str, str], ...] = ()
-    views: tuple[View, ...] = ()
-    scaled: tuple[str, ...] = ()
-    time: str = "etl_loading_ts"
-
-    @cached_property
-    def schema(self) -> pa.Schema:
-        return pa.schema([pa.field(c.name, c.type, nullable=c.nullable) for c in self.columns])
-
-    @cached_property
-    def version(self) -> int:
-        """The version of the schema: the number of its latest change."""
-        return max(c.since for c in self.columns)
-
-    def column(self, name: str) -> Column:
-        """The column of that name; raises KeyError when there is none."""
-        return self._by_name[name]
-
-    @cached_property
-    def _by_name(self) -> dict[str, Column]:
-        return {c.name: c for c in self.columns}
-
-    @cached_property
-    def provenance(self) -> tuple[str, ...]:
-        return tuple(c.name for c in self.columns if c.name in PROVENANCE and c.name not in self.key)
-
-    @cached_property
-    def values(self) -> tuple[str, ...]:
-        """The values of a row that are not its key, without the views."""
-        views = {name for view in self.views for name in (*view.columns, view.written_at)}
-        others = {*self.key, *self.provenance, *views}
-        return tuple(c.name for c in self.columns if c.compared and c.name not in others)
-
-    @cached_property
-    def given(self) -> tuple[str, ...]:
-        """The columns that a source gives. The other columns say where the row came from and when."""
-        others = {*self.provenance, *(view.written_at for view in self.views)}
-        return tuple(c.name for c in self.columns if c.name not in others)
 
 
 def _symbol(description: str = "ticker, upper case, class shares with a dot (BRK.B)") -> Column:

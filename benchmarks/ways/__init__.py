@@ -1,4 +1,6 @@
-"""The programs that are measured, each a process of its own: arguments in, files out, one JSON line as its last word.
+"""The programs that are measured. Each is a separate process: arguments in, files out, and JSON as the last line of its
+output.
 
-Those of one workload do the same work on the same input and leave the same rows, which `benchmarks.results` checks.
+The programs of one workload do the same work on the same input and leave the same rows; `benchmarks.results` checks
+this.
 """

@@ -1,4 +1,4 @@
-"""The store in a folder without what it does for others: what is measured is the pipeline, not this store."""
+"""The store in a folder, without hashing and syncing, so that the pipeline is measured and not this store."""
 
 from __future__ import annotations
 

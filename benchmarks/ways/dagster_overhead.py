@@ -1,6 +1,6 @@
 """What Dagster adds: `dagster_overhead.py sensor WAITING` or `dagster_overhead.py dev`; seconds in its last line.
 
-sensor   the sensor over daily_prices/ with so many objects in a bucket in a folder: the tick that hands them over
+sensor   the sensor over daily_prices/ with WAITING objects in a bucket in a folder: the tick that hands them over
          (if there are any), then ticks with nothing new
 dev      `stock-pipeline dev` from its start until the UI answers with the definitions loaded, then a run of an ingest
          with nothing to do, from the launch to its end
@@ -34,7 +34,7 @@ def sensor(waiting: int) -> dict[str, Any]:
     with dg.DagsterInstance.ephemeral() as instance:
         staging = MemoryStore("staging")
         resources._store = lambda *_: staging  # type: ignore[assignment]
-        batch_sensor._state = lambda *_: "succeeded"  # as if each run asked for had been done at once
+        batch_sensor._state = lambda *_: "succeeded"  # as if each requested run was done at once
         for number in range(waiting):
             year, day = 1990 + number // 250 % 30, number % 250
             key = f"daily_prices/date={year}-{1 + day // 25:02}-{1 + day % 25:02}/prices-{number}.csv"
@@ -51,7 +51,7 @@ def sensor(waiting: int) -> dict[str, Any]:
             return seconds, str(result.cursor), len(result.run_requests or ())
 
         first, cursor, requested = tick(None)
-        while requested:  # it asks for the runs of some years at a time
+        while requested:  # it requests the runs of some years at a time
             _, cursor, requested = tick(cursor)
         rounds = []
         for _ in range(9):
@@ -68,7 +68,7 @@ def dev() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / ".local").mkdir()
-        for name in ("venv", "functions"):  # what is installed is not made anew
+        for name in ("venv", "functions"):  # installed packages are not installed again
             (root / ".local" / name).symlink_to(CHECKOUT / ".local" / name)
         os.environ["STOCK_PIPELINE_HOME"] = folder
         start = time.perf_counter()

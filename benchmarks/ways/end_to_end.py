@@ -1,12 +1,12 @@
 """Ticks through the whole local AWS: `end_to_end.py RATE SECONDS LATE GATHER`; the figures in its last line.
 
-Kinesis, Firehose, S3, SQS, the function, Parquet. LATE is the share of the ticks whose time lies up to a day back,
-GATHER the seconds that Firehose gathers ticks for. A run of the length of a history object, or longer, begins when such
-an object begins: it then sees as many merges into it as there are.
+Kinesis, Firehose, S3, SQS, the function, Parquet. LATE is the share of the ticks that are up to a day late. GATHER is
+how many seconds Firehose gathers ticks. A run that is as long as a history object, or longer, starts when such an
+object starts, so that it sees all merges into it.
 
-A tick has arrived when a history object that holds it has been read; lag is counted from its sending. What is written
-to the lake is seen by listing it again and again: every new version of an object is its size in bytes written. CPU is
-that of the emulator with the functions that it runs.
+A tick has arrived when a history object that holds it has been read. Lag is the time since it was sent. Written bytes
+are counted by listing the lake again and again: each new version of an object adds its size. CPU is that of the
+emulator and the functions that it runs.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DAY, BUCKET = 86_400, 60 * BUCKET_MINUTES
 
 
 class Watch:
-    """Watches the lake: which ticks have arrived when, and how many bytes were written."""
+    """Watches the lake: when each tick arrived, and how many bytes were written."""
 
     def __init__(self, lake: S3Store) -> None:
         self._lake, self._versions = lake, dict[str, str]()

@@ -1,4 +1,4 @@
-"""The floor: what no program on these formats can do without. Typed reading of clean input, and the write.
+"""The floor: the work that no program on these formats can avoid, which is typed reading of clean input, and the write.
 
 daily      CSV LAKE          pyarrow.csv with the types given, then Parquet with the pipeline's settings, unsorted
 ticks      NDJSON LAKE       pyarrow.json with the schema given, then Parquet; a folder's files are joined first

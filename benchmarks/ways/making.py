@@ -14,7 +14,7 @@ from stock_pipeline.simulate.daily import default_symbols, simulate_daily_prices
 from stock_pipeline.simulate.ticks import live_ticks, simulate_ticks, to_json_lines
 
 SECONDS = 2.0
-"""Each is repeated for so much CPU time."""
+"""Each is repeated for this much CPU time."""
 
 
 def daily() -> tuple[str, float]:
@@ -37,7 +37,7 @@ def packing() -> tuple[str, float]:
 
 
 def sending() -> tuple[str, float]:
-    """Packed and given to PutRecords of a boto3 client, whose answer comes from here: all but the network."""
+    """Packed and given to PutRecords of a boto3 client that is answered here: everything except the network."""
     from stock_pipeline.aws.kinesis import kinesis_client
 
     client: Any = kinesis_client()

@@ -1,4 +1,4 @@
-"""Makes the tables of libraries with a format of their own, out of a lake in plain Parquet: `setup.py WAY LAKE`."""
+"""Makes tables in the formats of other libraries, from a lake in plain Parquet: `setup.py WAY LAKE`."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def polars(source: Path, lake: Path) -> None:
     import polars as pl
 
     types = dict.fromkeys(FIELDS, pl.String) | {"price": pl.Float64, "size": pl.Float64}
-    # read_ndjson fails the file on one broken line, whatever ignore_errors says: those that do not end in } go first.
+    # read_ndjson fails on one broken line, whatever ignore_errors says, so lines without a } at the end go first.
     lines = pl.Series("raw", read(source).decode().splitlines()).to_frame().with_row_index("line", 1)
     whole = pl.col("raw").str.ends_with("}")
     text = lines.filter(whole)["raw"].str.join("\n").item()

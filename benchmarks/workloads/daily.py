@@ -22,7 +22,7 @@ from stock_pipeline.schemas import PRICE_BY_DATE
 BATCH = as_deployed("process_batch_stock_data")
 PYTHONPATH = {"PYTHONPATH": str(ROOT)}
 SLOW = 2
-"""Rounds of a way that takes many times as long as the others."""
+"""The rounds of a way that takes many times as long as the others."""
 
 FLOOR, OURS = "floor", "this pipeline"
 LABELS = {
@@ -83,7 +83,7 @@ def _with_history(bench: Bench, rows: int) -> Table:
         ways.append(Way(way.name, way.command, way.env, way.prepare, rounds=1))
     runs = interleaved(ways, bench.rounds)
     _check_equal(bench, [*ours.values(), *(f"the seed, {n} other years" for n in seeds)], {})
-    how = f"{rows:,} raw rows into an empty year, beside so many other years of {rows:,} rows each."
+    how = f"{rows:,} raw rows into an empty year, beside N other years of {rows:,} rows each."
     return comparison("Batch: what history costs", how, runs, ours[0], per=rows, unit="rows")
 
 

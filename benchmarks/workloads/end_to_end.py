@@ -1,4 +1,4 @@
-"""Ticks through the whole local AWS: how long they take, what they cost, how often what is stored is written again."""
+"""Ticks through the whole local AWS: how long they take, what they cost, how often stored rows are written again."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ NAMES = (
     "generate_stock_batch_data",
     "write_records_to_stream",
 )
-# What the work needs from elsewhere whatever the code around it looks like: a client, Arrow's parts, the logger.
+# The third-party imports that any code for this work would need: a client, Arrow's parts, the logger.
 _ALWAYS = "import numpy, pyarrow, pyarrow.compute, boto3\nfrom aws_lambda_powertools import Logger, Metrics\n"
 _S3, _KINESIS = "boto3.client('s3')\n", "boto3.client('kinesis')\n"
 UNAVOIDABLE = {
@@ -42,7 +42,7 @@ def run_all(bench: Bench) -> list[Table]:
         env = as_deployed(name) | _SETTINGS | {"PYTHONPATH": f"{code}:{packages}"}
         ways.append(Way(f"{name}: imports", [FUNCTIONS, "-c", UNAVOIDABLE[name]], env))
         ways.append(Way(name, [FUNCTIONS, "-c", "import handler"], env))
-        for way in ways[-2:]:  # compiled once, as it is in a package that has been started before
+        for way in ways[-2:]:  # compiled once, as in a package that has been started before
             run(way.command, way.env)
     runs = interleaved(ways, 2 * bench.rounds)
     how = (

@@ -1,4 +1,6 @@
-"""What the layout is for: an analyst's queries over it, against the same rows by date, and in a file a session."""
+"""The benefit of the layout: an analyst's queries over it, compared with the same rows by date, and in one file for
+each session.
+"""
 
 from __future__ import annotations
 

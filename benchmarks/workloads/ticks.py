@@ -1,4 +1,4 @@
-"""Streaming: ticks in one object or a thousand, clean or not, in any order of keys, beside peers and the floor."""
+"""Streaming: ticks in one object or a thousand, clean or not, with keys in any order, beside peers and the floor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AWS, each service in a module of its own: S3, SQS, Kinesis, and what S3 and the functions say through them.
+"""AWS services, one module each: S3, SQS, Kinesis, the notifications of S3 and the receipts of the functions.
 
-Here, in `query`, `deploy` and `local`, and nowhere else, boto3 is imported.
+Only this package, `query`, `deploy` and `local` import boto3.
 """

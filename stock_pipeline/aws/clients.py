@@ -1,6 +1,6 @@
-"""Clients for those who ask AWS how it is, and the errors that AWS answers with.
+"""Clients for questions about the state of AWS, and the errors that AWS answers with.
 
-What moves data has a module for each service beside this one, with timeouts and retries of its own.
+The modules beside this one move data, each with its own timeouts and retries.
 """
 
 from __future__ import annotations
@@ -17,5 +17,5 @@ _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard"
 
 
 def impatient(service: Any) -> Any:
-    """A client whose calls end within seconds: a person waits for the answer."""
+    """A client whose calls end within seconds, because a person waits for the answer."""
     return boto3.client(service, config=_CONFIG)

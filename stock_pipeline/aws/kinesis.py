@@ -1,7 +1,8 @@
-"""Lines into a Kinesis stream: packed into records, sent, and sent again where the stream did not take them.
+"""Sends lines to a Kinesis stream: packs them into records, and sends again what the stream did not take.
 
-Kinesis bills in units of 25 KB a record and takes 500 records or 5 MB a call, so many newline-ended ticks travel in one
-record. Each tick carries its event_id: what is sent twice is stored once. When lines are sent is up to `producer`.
+Kinesis bills each record in units of 25 KB and takes 500 records or 5 MB per call. So one record has many ticks, which
+end with newlines. Each tick has an event_id, so a tick that is sent twice is stored once. `producer` decides when lines
+are sent.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ MOST_RECORD_BYTES = 1024 * 1024
 """Kinesis takes no larger record; a longer line cannot be sent."""
 
 DEADLINE = 60.0
-"""Seconds after which what the stream does not take is given up."""
+"""Seconds after which sending gives up lines that the stream does not take."""
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0  # seconds
 _KEY = r'"(?:symbol|sym|S|s|product_id)"\s*:\s*"(?P<key>[^"]{1,64})"'
-# An answer with one of these will be the same at every try.
+# Errors that a further try cannot change.
 _FINAL = {"ResourceNotFoundException", "AccessDeniedException", "ValidationException", "InvalidSignatureException"}
 
 Record = tuple[str, bytes]
@@ -45,11 +46,11 @@ Record = tuple[str, bytes]
 
 @dataclass
 class Sent:
-    """What became of the lines that were to be sent, added up over calls.
+    """What became of the lines to send, added up over calls.
 
-    lines, records and bytes count what Kinesis acknowledged; retries the entries that were sent again; failed the lines
-    that were given up, for `reason`; gave_up says that the stream did not take them before the deadline or refused
-    them all, so that there is no point in sending more.
+    `lines`, `records` and `bytes` count what Kinesis acknowledged, `retries` the entries that were sent again, `failed`
+    the lines that were given up, for `reason`. `gave_up` says that sending more is of no use: the stream did not take
+    the lines before the deadline, or refused all of them.
     """
 
     lines: int = 0
@@ -62,16 +63,17 @@ class Sent:
 
     def add(self, more: Sent) -> None:
         """Count what another call sent as well."""
-        for name in ("lines", "records", "bytes", "calls", "retries", "failed"):
+        for name in ("lines", "records", "bytes", "retries", "failed"):
             setattr(self, name, getattr(self, name) + getattr(more, name))
         self.reason = more.reason or self.reason
         self.gave_up = self.gave_up or more.gave_up
 
 
 def kinesis_client() -> KinesisClient:
-    """A client that leaves retries to `send`, which repeats only the entries that failed.
+    """A client without retries: `send` repeats only the entries that failed.
 
-    Its parameters are not validated: that costs more than sending (133,000 against 91,000 lines a second and core).
+    It does not validate parameters, which would cost more than sending (133,000 against 91,000 lines per second and
+    core).
     """
     config = Config(retries={"mode": "standard", "total_max_attempts": 1}, parameter_validation=False)
     client: KinesisClient = boto3.client("kinesis", config=config)
@@ -109,10 +111,10 @@ def pack(lines: Sequence[bytes]) -> list[Record]:
 
 
 def send(client: KinesisClient, stream: str, records: Iterable[Record], *, deadline: float = DEADLINE) -> Sent:
-    """Send records with PutRecords; entries that fail, and they alone, are sent again with jittered back-off.
+    """Send records with PutRecords. Only entries that fail are sent again, with jittered back-off.
 
-    `deadline` (seconds, for the whole call) ends the trying; what is not acknowledged by then is counted as failed
-    lines, with the last reason. A stream that does not exist or may not be written to fails at once.
+    The tries end after `deadline` seconds. Lines that are not acknowledged by then count as failed, with the last
+    reason. If the stream does not exist or may not be written to, the lines fail at once.
     """
     sent, until = Sent(), time.monotonic() + deadline
     for call in _calls(records, sent):
@@ -131,7 +133,7 @@ def send(client: KinesisClient, stream: str, records: Iterable[Record], *, deadl
 
 
 def _calls(records: Iterable[Record], sent: Sent) -> Iterator[list[Record]]:
-    """The records in calls of up to CALL_RECORDS and CALL_BYTES; a record that is too large is counted as failed."""
+    """The records in calls of up to CALL_RECORDS and CALL_BYTES. A record that is too large counts as failed."""
     call: list[Record] = []
     size = 0
     for key, data in records:

@@ -1,4 +1,4 @@
-"""The metrics of a Lambda function, printed when an invocation ends, as CloudWatch reads them from its log."""
+"""Prints the metrics of a Lambda function when an invocation ends; CloudWatch reads them from the log."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ R = TypeVar("R")
 
 
 def published(metrics: Metrics) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a handler so that what it counted is published at its end, also when it raises.
+    """Decorate a handler, so that its counts are published at the end, also when it raises.
 
-    An invocation that counted nothing (its event was refused, say) publishes nothing. The decorator of Powertools warns
-    on each of these; Lambda's own metric Errors counts them.
+    An invocation without counts (for example, its event was refused) publishes nothing, and Lambda's own metric Errors
+    counts it. The decorator of Powertools would log a warning each time.
     """
 
     def decorate(handler: Callable[P, R]) -> Callable[P, R]:

@@ -1,6 +1,6 @@
-"""What a processing function tells of its receipts: in its log, in its metrics and to the lineage queue.
+"""Reports the receipts of a processing function: to its log, its metrics and the lineage queue.
 
-One piece for all of them; each gives it its own logger and metrics.
+All processing functions share it; each has its own logger and metrics.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Reporter:
-    """Tells of receipts. Without a queue (nobody watches the stack with Dagster) it logs and counts only."""
+    """Reports receipts. Without a queue (no Dagster watches the stack) it only logs and counts."""
 
     def __init__(self, logger: Logger, metrics: Metrics, queue_url: str | None) -> None:
         self._logger, self._metrics, self._queue_url = logger, metrics, queue_url
@@ -29,8 +29,8 @@ class Reporter:
     def report(self, receipts: Sequence[Receipt]) -> None:
         """Log and count receipts of objects that were ingested or refused, and send them to the lineage queue.
 
-        Never raises for the queue: what the receipts tell of is stored, and doing it again would not help. Those that
-        could not be sent are logged, with what they hold, and counted as ReceiptsNotSent.
+        Errors of the queue raise nothing: the rows are stored, and another ingest would not help. Receipts that could
+        not be sent are logged with their content, and counted as ReceiptsNotSent.
         """
         for receipt in receipts:
             if receipt.refused is None:
@@ -61,7 +61,7 @@ class Reporter:
 
 
 def _for_a_log(receipt: Receipt) -> dict[str, Any]:
-    """A receipt without what stands in the object: of columns and symbols the log has the number, not the names."""
+    """A receipt without contents of the object: the log has the number of columns and symbols, not their names."""
     return receipt.to_record() | {
         "refused": receipt.refused and without_contents(receipt.refused),
         "unread": len(receipt.unread),

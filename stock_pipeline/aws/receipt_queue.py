@@ -1,7 +1,8 @@
-"""Receipts on their way to Dagster: the messages of the lineage queue, and how they are sent.
+"""The messages of the lineage queue: receipts on their way to Dagster, and how to send them.
 
-A receipt is one message. It is sent when what it tells of is durable, so it may be lost but never lie: whoever sends
-must not fail because of it, and counts what could not be sent (`reporting`). Light enough for a Lambda's cold start.
+A receipt is one message. It is sent after its rows are stored, so it may get lost, but it is never wrong. A sender must
+not fail because of a receipt, and counts those that could not be sent (`lambda_reporter`). Light enough for a Lambda's
+cold start.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 MESSAGE_BYTES = 256 * 1024
-"""What a message, and a call with all its messages, may hold: SQS's limit until 2025, which other queues still have."""
+"""The most bytes of a message, and of a call: SQS's limit until 2025, which other queues still have."""
 
 REFUSAL = 4_000  # characters
-"""What refused a file is told in words, which a message holds up to so many of; the rejected record has them all."""
+"""The longest text of a refusal in a message; the rejected record has the whole text."""
 
 UNREAD = 100
-"""So many unread columns are named in a message, by so many characters each: a file may have any number of them."""
+"""A message names at most this many unread columns, with at most this many characters each."""
 
 TRIES = 3
 _AT_ONCE = 10  # messages a call, the most that SQS takes
 _WAIT = 0.2  # seconds, doubled before each further try
-# The work is done when this is sent: a function must not wait out its time for a queue that does not answer.
+# The work is done when this is sent, so a function must not wait long for a queue that does not answer.
 _CONFIG = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=2, read_timeout=5)
 
 
@@ -47,8 +48,8 @@ def sqs_client() -> SQSClient:
 def messages_of(receipt: Receipt, limit: int = MESSAGE_BYTES) -> list[str]:
     """A receipt as the bodies of messages, each a receipt of at most `limit` bytes.
 
-    One that is larger, as it names thousands of partitions, is split: each part has the receipt's counts, which are of
-    the whole source, and its share of the partitions. Parts have one `id` and can be put together again (`joined`).
+    A larger receipt (one with thousands of partitions) is split. Each part has the counts of the whole source and some
+    of the partitions. The parts have the same `id`, and `joined` puts them together again.
     """
     if receipt.refused is not None and len(receipt.refused) > REFUSAL:
         receipt = replace(receipt, refused=f"{receipt.refused[:REFUSAL]}…")
@@ -66,7 +67,7 @@ def messages_of(receipt: Receipt, limit: int = MESSAGE_BYTES) -> list[str]:
 
 
 def joined(receipts: Sequence[Receipt]) -> list[Receipt]:
-    """Each receipt once, in the order of their first: copies are dropped, parts put together."""
+    """Each receipt once, in the order of first appearance: without copies, and with the parts put together."""
     found: dict[str, Receipt] = {}
     for receipt in receipts:
         there = found.get(receipt.id)
@@ -75,9 +76,9 @@ def joined(receipts: Sequence[Receipt]) -> list[Receipt]:
 
 
 def send(receipts: Sequence[Receipt], client: SQSClient, queue_url: str) -> list[tuple[Receipt, str]]:
-    """Send receipts to the lineage queue; returns those that it did not take, each with the reason.
+    """Send receipts to the lineage queue. Returns those that the queue did not take, each with the reason.
 
-    What SQS refuses for a while is sent again, alone. Does not raise: the rows that a receipt tells of are stored.
+    Messages that SQS refuses for a while are sent again. Does not raise, because the rows of the receipts are stored.
     """
     waiting = [(receipt, body) for receipt in receipts for body in messages_of(receipt)]
     reasons: dict[str, str] = {}
@@ -111,7 +112,7 @@ def _batches(waiting: Sequence[tuple[Receipt, str]]) -> Iterator[list[tuple[Rece
 
 
 def _refused(client: SQSClient, queue_url: str, bodies: Sequence[str]) -> dict[int, str]:
-    """Send some messages in one call; why each of those that were not taken was not, by its place."""
+    """Send messages in one call. Returns the reason for each message that was not taken, by its place."""
     entries: list[SendMessageBatchRequestEntryTypeDef] = [
         {"Id": str(at), "MessageBody": body} for at, body in enumerate(bodies)
     ]

@@ -1,6 +1,6 @@
 """The object store in S3: get, conditional put, list. Nothing else in the package calls S3 for data.
 
-What the pipeline needs of a bucket, `ObjectStore`, is in lake/object_store.py: what merges needs no boto3.
+The interface, `ObjectStore`, is in lake/object_store.py, so that merges need no boto3.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class S3Store:
             reply = self._client.get_object(Bucket=self.bucket, Key=key)
             info = ObjectInfo(key, reply["ETag"].strip('"'), reply["ContentLength"], reply["LastModified"])
             if max_bytes is not None and info.size > max_bytes:
-                reply["Body"].close()  # the headers came, the content need not
+                reply["Body"].close()  # only the headers are needed, not the content
                 raise too_large(self.bucket, info, max_bytes)
             data = reply["Body"].read()
         except (ClientError, BotoCoreError) as error:
@@ -82,7 +82,7 @@ class S3Store:
         if code == "NoSuchKey" or status == 404:
             return ObjectNotFound(key, f"{where} does not exist")
         if status in {409, 412}:
-            return PreconditionFailed(key, f"{where} was written by somebody else")
+            return PreconditionFailed(key, f"{where} was written by another process")
         if status in {429, 500, 502, 503, 504} or code in {"SlowDown", "RequestTimeout"}:
             return StoreUnavailable(key, f"{where}: S3 answered {status} {code}")
         if status == 403:

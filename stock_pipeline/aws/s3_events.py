@@ -1,7 +1,7 @@
-"""What S3 says of new objects: its notifications, as Lambda gives them to a function and as SQS carries them.
+"""Reads the notifications of S3 about new objects, from the event of a Lambda function or from SQS messages.
 
-They come as S3 writes them, wrapped by SNS (to a queue, or as Lambda is called by it), and from EventBridge. Light
-enough for any consumer's start: standard library only.
+They come in three forms: as S3 writes them, wrapped by SNS, and from EventBridge. Light enough for a Lambda's cold
+start: standard library only.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _ARRIVED = ("ObjectCreated", "s3:ObjectCreated", "Object Created")
 
 @dataclass(frozen=True)
 class Notification:
-    """The keys of new objects that an event names, each once and in its order, and those that are not for the caller.
+    """The keys of new objects in an event, each once and in order, and the keys that are not for the caller.
 
-    Keys are decoded, as the store takes them. `passed_over` has the reason with each key. Both are empty for the event
-    by which S3 tests that it can reach its target.
+    Keys are decoded, as the store takes them. `passed_over` has the reason for each key. Both are empty for the test
+    event that S3 sends to a new target.
     """
 
     keys: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class Notification:
 
 @dataclass(frozen=True)
 class _Happened:
-    """What one record of an event says: what happened (`name`) to which object of which bucket."""
+    """One record of an event: what happened (`name`) to which object of which bucket."""
 
     key: str
     name: str
@@ -40,9 +40,9 @@ class _Happened:
 
 
 def read_notification(event: object, *, bucket: str, prefix: str) -> Notification:
-    """The arrivals under a prefix of a bucket that a parsed event of S3 names, in any of its wrappings.
+    """The arrivals under a prefix of a bucket that a parsed event of S3 names, in any of the three forms.
 
-    Raises EventError when it is no event of S3, or of another bucket; the message holds nothing of what it is instead.
+    Raises EventError when it is not an event of S3, or is of another bucket. The error shows no content of the event.
     """
     keys: dict[str, None] = {}
     passed_over: dict[str, str] = {}
@@ -61,16 +61,15 @@ def read_notification(event: object, *, bucket: str, prefix: str) -> Notificatio
 
 
 def read_message(body: str, *, bucket: str, prefix: str) -> Notification:
-    """The arrivals that the body of an SQS message names; as `read_notification`, which see."""
+    """The arrivals that the body of an SQS message names. Works and raises like `read_notification`."""
     return read_notification(_parsed(body), bucket=bucket, prefix=prefix)
 
 
 @dataclass(frozen=True)
 class Messages:
-    """Some SQS messages by their ids, in their order: the keys that each names, or why it cannot be read.
+    """SQS messages by their ids, in order: the keys that each names, or why it cannot be read.
 
-    A message is done when every object that it names is done. So it is only an answer to what became of the objects
-    that says which messages may be acknowledged (`left`).
+    A message is done when all of its objects are done. `left` says which messages may not be acknowledged.
     """
 
     keys: dict[str, tuple[str, ...]]
@@ -83,9 +82,10 @@ class Messages:
         return list(dict.fromkeys(key for keys in self.keys.values() for key in keys))
 
     def left(self, not_done: Mapping[str, str]) -> dict[str, str]:
-        """Why each message that must come back is not done, by its id; `not_done` says so of keys.
+        """The messages that must come back, by id, with the reason. `not_done` has the reason for each undone key.
 
-        It must when it is no S3 event, and when one of its objects is not done. The others may be acknowledged.
+        A message must come back when it is not an S3 event, or when one of its objects is not done. The other messages
+        may be acknowledged.
         """
         reasons = {
             name: self.unreadable.get(name) or "; ".join(f"{key}: {not_done[key]}" for key in keys if key in not_done)
@@ -95,7 +95,7 @@ class Messages:
 
 
 def read_messages(bodies: Mapping[str, str], *, bucket: str, prefix: str) -> Messages:
-    """What some messages name, by their ids. Never raises: one that cannot be read is `unreadable`."""
+    """The keys that messages name, by message id. Never raises: a message that cannot be read is `unreadable`."""
     keys: dict[str, tuple[str, ...]] = {}
     unreadable: dict[str, str] = {}
     passed_over: list[tuple[str, str]] = []
@@ -110,7 +110,7 @@ def read_messages(bodies: Mapping[str, str], *, bucket: str, prefix: str) -> Mes
 
 
 def _happened(event: Any) -> Iterator[_Happened]:
-    """What an event tells of. S3 and SNS encode keys as in a form; EventBridge gives them as they are."""
+    """The records of an event. S3 and SNS encode keys as in a web form; EventBridge gives them as they are."""
     try:
         if event.get("Event") == "s3:TestEvent":
             return

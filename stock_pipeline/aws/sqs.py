@@ -1,8 +1,8 @@
-"""A queue in SQS, of arrivals or of receipts: receive, keep hidden while the work lasts, acknowledge. No Dagster.
+"""A queue in SQS, of arrivals or receipts: receives, hides and acknowledges messages. No Dagster.
 
-A message that was received is hidden for the queue's visibility timeout. Whoever received it extends that time while
-working (`kept_hidden`), and deletes the message once what it asks for is durable. If the worker dies, the message
-appears again by itself; after as many receipts as the redrive policy allows, SQS moves it to the dead-letter queue.
+A received message is hidden for the queue's visibility timeout. The worker extends that time while it works
+(`kept_hidden`), and deletes the message once the work is stored. If the worker dies, the message appears again by
+itself. After as many tries as the redrive policy allows, SQS moves it to the dead-letter queue.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 RECEIVE_SECONDS = 15.0
-"""Receiving stops after so long, however many messages there are left: the next group takes them."""
+"""Seconds after which receiving stops, even if there are more messages; the next group takes them."""
 
 WAIT_SECONDS = 1
-"""A call that waits asks all servers of SQS, one that does not wait only some, and may miss what is there."""
+"""Seconds that a call waits. A call that waits asks all servers of SQS; one that does not may miss messages."""
 
 _DEPTH: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "QueueArn"]
 _AT_ONCE = 10  # messages a call, the most that SQS takes
 _CONFIG = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=30)
 _EXTENSIONS = 3
-"""The hidden time is extended so many times within its length: two of them may fail."""
+"""The number of extensions within one visibility timeout: two of them may fail."""
 
 
 class Depth(NamedTuple):
@@ -81,7 +81,7 @@ class Queue:
         self._client: SQSClient = client or boto3.client("sqs", config=_CONFIG)
 
     def depth(self) -> Depth:
-        """About how many messages it holds; SQS may take a minute to have it exactly."""
+        """About how many messages the queue has; SQS may take a minute to count exactly."""
         return Depth.of(self._call("get_queue_attributes", AttributeNames=_DEPTH))
 
     def waiting(self) -> int:
@@ -112,7 +112,7 @@ class Queue:
         return list(found.values())
 
     def extend(self, messages: Sequence[Message], seconds: int) -> None:
-        """Hide messages for so many seconds from now. One that is gone meanwhile is passed over."""
+        """Hide messages for `seconds` from now. A message that is gone meanwhile is passed over."""
         for entries in _entries(messages):
             hidden = [entry | {"VisibilityTimeout": seconds} for entry in entries]
             self._call("change_message_visibility_batch", Entries=hidden)
@@ -144,8 +144,8 @@ class Queue:
 def kept_hidden(queue: Queue, messages: Sequence[Message], log: Callable[[str], object]) -> Iterator[None]:
     """Keep messages hidden from other receivers while the block runs: a heartbeat from a thread.
 
-    What cannot be extended is logged and tried again at the next beat. Should a message appear while it is worked on,
-    it is worked on twice, which merges do not mind.
+    If an extension fails, that is logged, and the next beat tries again. If a message appears again during the work, it
+    is worked on twice, which is safe because merges ignore duplicates.
     """
     seconds = queue.visibility()
     done = threading.Event()

@@ -1,8 +1,8 @@
 """Lines of one file that contest a key: the same symbol and date, with other values.
 
-None of them is stored by its place, nor is one of several times of a day, as a vendor's live row is. All are rejected
-as ambiguous, each naming the other's line; a later file with the right bar goes in. A blank contests nothing: lines
-that differ in blanks alone are one bar, with every value that one of them has.
+No such line is preferred for being first or last, or for its time of day (a vendor's live row has one). All are
+rejected as ambiguous, and each names the other's line. A later file with the right bar is accepted. Blanks contest
+nothing: lines that differ only in blanks are one bar, with all values that any of them has.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from stock_pipeline.parse.daily.columns import NUMBERS
 
 @dataclass(frozen=True)
 class Contest:
-    """What is left of a file's good rows, and the lines that are not.
+    """The good rows of a file that stay, and the lines that are rejected.
 
     `table` are the rows that stay (`stays`), blanks filled from lines of the same bar. `place` says where each of the
-    old rows is among them, -1 where it is rejected. `lines` are those of the rejected, with the `details` of each.
+    old rows is among them, -1 if it is rejected. `lines` are those of the rejected, with the `details` of each.
     """
 
     table: pa.Table
@@ -99,7 +99,7 @@ def _values(good: pa.Table, name: str) -> Floats:
 
 
 def _time_of(lines: Ints, times: tuple[Ints, Ints] | None) -> Floats:
-    """A number for the time of each row on a day that has several; NaN on the others."""
+    """A number for the time of each row on a day with several times; NaN on other days."""
     found = np.full(len(lines), np.nan)
     if times is not None and len(times[0]):
         order = np.argsort(times[0])
@@ -138,7 +138,7 @@ class _Others:
 
 
 def _others(values: Sequence[Floats], order: Ints, starts: Ints, group: Ints) -> _Others:
-    """Every row against one of its key with the greatest or the least value, in the first field that is contested."""
+    """Each row, compared in its first contested field with the row of its key that has the greatest or least value."""
     table = np.array([column[order] for column in values])
     least, most = (np.array([extreme.reduceat(row, starts) for row in table]) for extreme in (np.fmin, np.fmax))
     fields = (least < most).argmax(axis=0)[group]
@@ -153,7 +153,7 @@ def _others(values: Sequence[Floats], order: Ints, starts: Ints, group: Ints) ->
 
 
 def _details(others: _Others, group: Ints, lines: Ints, telling_apart: Sequence[str]) -> list[str]:
-    """In words, which line has the same key and what else."""
+    """In words: which line has the same key, and how it differs."""
     hint = f"; {' and '.join(telling_apart)} may tell them apart: give each its own symbol" if telling_apart else ""
     counts = np.bincount(group)[group]
     found = zip(others.fields, others.mine, others.theirs, others.theirs_value, counts, strict=True)

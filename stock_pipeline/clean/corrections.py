@@ -1,8 +1,8 @@
-"""Messages that take a trade back, as rows: what they are judged as, and what they become.
+"""Messages that cancel or correct a trade, as rows: how they are judged, and which rows they become.
 
-A correction or a cancel is judged by the rules of ticks. The corrected trade then is a tick like any other, which names
-the trade that it corrects; and each message is a row of `trade_corrections`. How that changes what counts is in
-`ingest/corrections.py`.
+A correction or a cancel is judged by the rules of ticks. The corrected trade becomes an ordinary tick that names the
+trade it corrects, and each message becomes a row of `trade_corrections`. `ingest/corrections.py` decides which trades
+count then.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ from stock_pipeline.parse.ticks.parser import TickRows
 from stock_pipeline.schemas import SYMBOL, TRADE_CORRECTIONS
 
 AT = "correction"
-"""The column that leads from a row, judged as a tick, to its message: the place of that among all corrections."""
+"""The column that leads from a row, judged as a tick, to its message: the position of the message among all
+corrections.
+"""
 
 
 def reference_of(exchange: str, session: date, number: int, price: float, size: float | None) -> str:
-    """What a trade is known by to its venue within its symbol: `V:2024-06-03:101:81.1:25000.0`."""
+    """The venue's name for a trade of a symbol: `V:2024-06-03:101:81.1:25000.0`."""
     return f"{exchange}:{session}:{number}:{price!r}:{'' if size is None else repr(size)}"
 
 
 def with_corrections(rows: TickRows) -> TickRows:
-    """The ticks, and behind them the corrections as ticks, so that the rules judge both."""
+    """The ticks, followed by the corrections as ticks, so that the rules judge both."""
     more = _as_ticks(rows.corrections, rows.table.column_names)
     ticks = rows.table.append_column("corrects", pa.nulls(rows.table.num_rows, pa.string()))
     ticks = ticks.append_column(AT, pa.nulls(rows.table.num_rows, pa.int32()))
@@ -45,7 +47,7 @@ def _as_ticks(corrections: pa.Table, columns: Sequence[str]) -> pa.Table:
     """Corrections (schema `parse.ticks.columns.CORRECTIONS`) as ticks, to be judged with them; cancels with their
     trade's price.
 
-    `columns` are those of the ticks. Two more say which message it is (`AT`), and which trade it corrects (`corrects`).
+    `columns` are those of the ticks. Two more name the message (`AT`) and the trade that it corrects (`corrects`).
     """
     number = corrections.num_rows
     corrected = pc.is_valid(corrections["new_price"])
@@ -64,7 +66,7 @@ def _as_ticks(corrections: pa.Table, columns: Sequence[str]) -> pa.Table:
 
 
 def as_corrections(judged: pa.Table, messages: pa.Table) -> pa.Table:
-    """The rows of `trade_corrections` (without provenance) of what was judged good; `messages` are all corrections."""
+    """The rows of `trade_corrections` (without provenance) of the good corrections; `messages` are all corrections."""
     mine = messages.take(concatenated(judged[AT], np.int32))
     corrected = pc.is_valid(mine["new_price"])
     replaced = strings(references(mine, "new_number", "new_price", "new_size"))
@@ -78,7 +80,7 @@ def as_corrections(judged: pa.Table, messages: pa.Table) -> pa.Table:
 
 
 def are_cancels(judged: pa.Table, messages: pa.Table) -> Ints:
-    """The places of those rows that are cancels: they are no trades."""
+    """The positions of the rows that are cancels: these are not trades."""
     at = np.flatnonzero(valid(judged[AT]))
     named = concatenated(judged[AT], np.int32)[at]
     cancelled = ~valid(messages["new_price"])

@@ -1,7 +1,7 @@
 """The rules of daily prices: which rows are stored, and why the others are not.
 
-A row needs a symbol, a date and a close; everything else is optional. A row is rejected for one reason, the first that
-applies in this order, which is that of `schemas.Reason`:
+A row needs a symbol, a date and a close. Everything else is optional. A row is rejected for one reason: the first that
+applies in this order, which is the order of `schemas.Reason`:
 
     ragged_row, bad_quoting     the cells are not those of the header, or cannot be told apart
     missing_symbol, bad_symbol
@@ -54,10 +54,10 @@ SCHEMA = pa.schema([PRICE_BY_DATE.schema.field(name) for name in PRICE_BY_DATE.g
 
 @dataclass(frozen=True)
 class _Judged:
-    """What became of a block.
+    """The result for a block.
 
-    Its good rows, their records, the values left out of them (rows counted among the good ones), and records, reasons
-    and details of the rejected.
+    Its good rows, their records, the values left out of them (by number among the good rows); and the records, reasons
+    and details of the rejected rows.
     """
 
     good: pa.RecordBatch
@@ -71,8 +71,8 @@ class _Judged:
 def clean_daily_prices(rows: DailyRows, today: date) -> Cleaned:
     """Judge the rows of a file of daily prices by the rules above; `today` is the current date (UTC).
 
-    Raises FileRefused when most rows break a rule and there are more than `MAX_REJECTED` of these: the file is not such
-    a table, and the record of each row would be larger than the file.
+    Raises FileRefused when most rows break a rule and there are more than `MAX_REJECTED` of them. Such a file is not a
+    table of daily prices, and the records of its rows would be larger than the file.
     """
     rules = symbol_rules(rows), date_rules(rows, today)
     symbols = _placed(rows.forms)
@@ -86,7 +86,7 @@ def clean_daily_prices(rows: DailyRows, today: date) -> Cleaned:
     table, lines = pa.Table.from_batches([j.good for j in judged], schema=SCHEMA), rows.lines.numbers(records)
     starts = np.cumsum([0, *(len(j.records) for j in judged)]).tolist()
     omissions = [o.moved(start) for j, start in zip(judged, starts, strict=False) for o in j.omissions]
-    if (np.diff(lines) < 0).any():  # rows with an undeclared column are read apart from the others
+    if (np.diff(lines) < 0).any():  # rows with an undeclared column are read separately
         order = np.argsort(lines, kind="stable")
         table, lines = table.take(as_arrow(order, pa.int64())), lines[order]
         omissions = [o.placed(np.argsort(order)) for o in omissions]
@@ -126,7 +126,7 @@ def _judge(
     place: Codes,
     symbols: pa.StringArray,
 ) -> _Judged:
-    """Judge one block; the symbol of a text is `symbols` at its `place`."""
+    """Judge one block. The symbol of a text is in `symbols` at its `place`."""
     records = rows.records[block]
     numbers, omissions = omitted(rows.numbers[block])
     rejected, reasons, details = first_findings(
@@ -176,7 +176,9 @@ def _rejected(rows: DailyRows, judged: Sequence[_Judged], contest: Contest | Non
 
 
 def _notes(rows: DailyRows, lines: Ints, omissions: Sequence[Omission]) -> pa.Table:
-    """A record of each stored row without some of its values: the reason of the first, and what was left out."""
+    """A record for each row that is stored without some of its values: the reason of the first value, and which values
+    were left out.
+    """
     found = [omission for omission in omissions if len(omission.rows)]
     if not found:
         return no_records()
@@ -210,14 +212,14 @@ def _joined(parts: Sequence[Ints]) -> Ints:
 
 
 def _placed(forms: Sequence[str | None]) -> tuple[Codes, pa.StringArray]:
-    """The place of each canonical form among the distinct ones, which come with it; 0 for no symbol."""
+    """The position of each canonical form among the distinct ones, and these; 0 for no symbol."""
     distinct = sorted({form for form in forms if form is not None})
     place: dict[str | None, int] = {form: i for i, form in enumerate(distinct)}
     return np.array([place.get(form, 0) for form in forms], np.int32), strings(distinct)
 
 
 def _number_columns(columns: dict[str, Numbers], chosen: slice | Bools, length: int) -> dict[str, pa.Array]:
-    """The table's number columns for the chosen rows; null where a cell is blank or the file has no such column."""
+    """The table's number columns for the chosen rows; null if a cell is blank or the file has no such column."""
     made = {}
     for name in NUMBERS:
         type_ = SCHEMA.field(name).type

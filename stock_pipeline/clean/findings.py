@@ -1,6 +1,6 @@
-"""The rules for a whole row of daily prices: which rows break one, and how that is said.
+"""The rules for a whole row of daily prices: which rows break one, and the words for it.
 
-A rule on texts (symbol, date) looks at each distinct text once. A row's reason is the first rule that it breaks.
+A rule for texts (symbol, date) looks at each distinct text once. A row's reason is the first rule that it breaks.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Texts:
 
 
 def first_findings(findings: Sequence[Finding]) -> tuple[Ints, list[Reason], list[str]]:
-    """The rows with a finding, ascending, each with the reason and words of the first that it has."""
+    """The rows with a finding, ascending, each with the reason and words of its first finding."""
     findings = [finding for finding in findings if len(finding.rows)]
     if not findings:
         return np.zeros(0, np.int64), [], []
@@ -71,7 +71,7 @@ def date_rules(rows: DailyRows, today: date) -> list[Texts]:
     outside = (dates.days < first.toordinal() - _EPOCH) | (dates.days > last.toordinal() - _EPOCH)
     return [
         Texts(Reason.MISSING_DATE, dates.missing, lambda _: "date is blank"),
-        Texts(Reason.BAD_DATE, ~dates.known & ~dates.missing, lambda text: f"date {text} is no date here"),
+        Texts(Reason.BAD_DATE, ~dates.known & ~dates.missing, lambda text: f"{text} is not a valid date"),
         Texts(
             Reason.DATE_OUT_OF_RANGE,
             dates.known & outside,

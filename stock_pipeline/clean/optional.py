@@ -1,4 +1,4 @@
-"""The rules for numbers, and the optional values that break them: a bar is not lost for one of these.
+"""The rules for numbers, and the optional values that break them. Such a value does not cost the whole bar.
 
 bad_number          it is not a number
 not_finite          it is infinite, or a volume of 2**53 and more
@@ -17,7 +17,7 @@ from stock_pipeline.arrow import Bools, Floats, Ints
 from stock_pipeline.parse.daily.numbers import Numbers
 from stock_pipeline.schemas import Reason
 
-_LARGEST_EXACT = 2.0**53  # from here on not every whole number is a double
+_LARGEST_EXACT = 2.0**53  # above this a double does not hold every whole number
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,18 @@ class Broken:
 
 @dataclass(frozen=True)
 class Omission:
-    """Values of one optional field that were left out of rows, for one reason: the rows, and the words for each."""
+    """Values of one optional field that were left out for one reason: the rows, and the words for each."""
 
     reason: Reason
     rows: Ints
     details: Sequence[str]
 
     def moved(self, start: int) -> Omission:
-        """The same, with rows counted from a place further on."""
+        """The same, with all row numbers moved by an offset."""
         return replace(self, rows=self.rows + start) if start else self
 
     def placed(self, place: Ints) -> Omission:
-        """The same with each row at its place, and without those that have none (-1)."""
+        """The same, with each row at its new position; rows without one (-1) are dropped."""
         rows = place[self.rows]
         there = np.flatnonzero(rows >= 0)
         return replace(self, rows=rows[there], details=[self.details[i] for i in there.tolist()])
@@ -64,7 +64,7 @@ def broken_numbers(field: str, numbers: Numbers) -> Iterator[Broken]:
 
 
 def omitted(columns: dict[str, Numbers]) -> tuple[dict[str, Numbers], list[Omission]]:
-    """The columns of a block without the optional values that break a rule: these are missing then.
+    """The columns of a block without the optional values that break a rule; these become missing.
 
     The omissions are in the order of the reasons, then of the fields.
     """
@@ -89,7 +89,7 @@ def omitted(columns: dict[str, Numbers]) -> tuple[dict[str, Numbers], list[Omiss
 
 
 def _too_large(field: str, values: Floats) -> Bools:
-    # Parsing keeps NaN for cells without a number, and gives infinity for numbers that are infinite.
+    # The parser gives NaN for cells without a number, and infinity for infinite numbers.
     return np.abs(values) >= _LARGEST_EXACT if field == "volume" else np.isinf(values)
 
 

@@ -1,11 +1,12 @@
-"""Sale conditions: which trades may set a last price. The tables of codes, a vendor, and their sources.
+"""Sale conditions: which trades may set a last price. A table of codes for each vendor, with its source.
 
-The consolidated tapes say with each trade how it came about, and their specifications say which of them update the last
-price: the *last* column of the update rules in the CTS Pillar output specification (CTA: tapes A and B) and in the UTP
-specification (tape C). A code that updates it "only if the only one" does not set it here: such a trade shows only
-while a symbol has no other. Of several codes the strictest counts. A code that is not in these tables changes nothing.
+The consolidated tapes give codes with each trade, and their specifications say which codes update the last price: the
+*last* column of the update rules in the CTS Pillar output specification (CTA: tapes A and B) and in the UTP
+specification (tape C). A code that updates it "only if the only one" does not set it here: such a trade is shown only
+while a symbol has no other trade. If a trade has several codes, the strictest counts. A code that is not in these
+tables changes nothing.
 
-What a trade's price is worth beyond that (high and low, bars) is not judged here.
+What does not belong here: the other uses of a trade's price (high and low, bars).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ reference price, Q official open, R seller, T and U extended hours, V contingent
 sequence, 4 derivatively priced, 7 qualified contingent."""
 
 ALPACA_OF_TAPE = {"A": frozenset("B"), "B": frozenset("B")}
-"""B is an average price on tapes A and B, and a bunched trade, which sets the last price, on tape C."""
+"""On tapes A and B the code B is an average price. On tape C it is a bunched trade, which sets the last price."""
 
 MASSIVE = frozenset(["2", "5", "7", "10", "12", "13", "15", "16", "20", "21", "22", "29", "32", "33", "37", "52", "53"])
 """Massive's (Polygon's) condition numbers that set no last price. Source: its glossary of conditions, whose reference
@@ -38,14 +39,15 @@ endpoint `/v3/reference/conditions` has the consolidated update rules as data. 2
 """
 
 FINNHUB: frozenset[str] = frozenset()
-"""Finnhub numbers its conditions in a list of its own, of which no specification that we could read confirms the rules.
-So its codes are stored, and change nothing."""
+"""Finnhub has its own list of numbered conditions. No specification that we could read confirms their rules, so its
+codes are stored and change nothing.
+"""
 
 
 def sets_last(vendor: str | None, tape: str | None, conditions: str | None) -> bool | None:
-    """Whether a trade with these codes (joined by ",") may set the last price; None where nothing says so.
+    """Whether a trade with these codes (joined by ",") may set the last price; None if that is unknown.
 
-    None for a vendor without a table and for a trade without codes: it counts as one that may.
+    It is None for a vendor without a table, and for a trade without codes. Such a trade counts as one that may.
     """
     if conditions is None or vendor not in ("alpaca", "massive", "finnhub"):
         return None
@@ -58,7 +60,7 @@ def sets_last(vendor: str | None, tape: str | None, conditions: str | None) -> b
 def may_set_last(rows: pa.Table) -> pa.Array:
     """`sets_last` of each row (columns vendor, tape, conditions, report_delay as the parser gives them), by column.
 
-    A trade that a reporting facility reports late sets none, whatever its codes say.
+    A trade that a reporting facility reports late does not set the price, whatever its codes say.
     """
     number = rows.num_rows
     delays = rows["report_delay"]
@@ -87,7 +89,7 @@ def may_set_last(rows: pa.Table) -> pa.Array:
 
 
 def _coded(column: pa.ChunkedArray) -> tuple[Ints, list[str | None]]:
-    """A code for each row of a dictionary column, and the values by their codes; null has a code of its own."""
+    """A code for each row of a dictionary column, and the values by code. Null has its own code."""
     chunks = column.unify_dictionaries().chunks
     values = chunks[0].dictionary.to_pylist() if chunks else []
     codes = np.concatenate([np.zeros(0, np.int32), *(as_numpy(chunk.indices, np.int32) for chunk in chunks)]).astype(

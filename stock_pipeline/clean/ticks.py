@@ -1,7 +1,8 @@
 """The rules of ticks: which messages are stored, and why the others are not.
 
-What a message says is read in `parse`, which rejects what has no symbol, price or time, what is no number, no time, no
-event id or no JSON. Here the values are judged. A tick has one reason, the first that applies in this order:
+`parse` reads the messages. It rejects those that are not JSON, that lack a symbol, price or time, or whose number, time
+or event id cannot be read. This module judges the values. A tick is rejected for one reason: the first that applies in
+this order:
 
     bad_symbol          no ticker; class shares get their dot here (BRK-B → BRK.B), products such as BTC-USD stay
     non_positive_price
@@ -51,20 +52,20 @@ NO_CORRECTIONS = pa.Table.from_batches(
     [], pa.schema([f for f in TRADE_CORRECTIONS.schema if f.name not in ("source", "etl_loading_ts")])
 )
 
-_LINE_BITS = 40  # no object has more lines than that
+_LINE_BITS = 40  # no object has more lines than this many bits can count
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
 class CleanedObjects:
-    """The ticks of several source objects, judged together; `of` gives what belongs to one of them.
+    """The ticks of several source objects, judged together. `of` gives the part of one object.
 
-    `corrections` has the columns of `trade_corrections` but the provenance, `correction_objects` (int32) says which
-    object each of its rows came from; `cancels` counts, for each object, those of them that are no row of `good` as
-    well. `good` and `lines` are as in `Cleaned`, over all objects in their order; `objects` (int32) says which object
-    each row came from, `rejected_objects` the same of the rejected rows. `skipped` has one count an object, `refused`
-    the reason of each object that was refused whole.
+    `corrections` has the columns of `trade_corrections` without the provenance. `correction_objects` (int32) says which
+    object each of its rows came from. `cancels` counts, for each object, the rows of `corrections` that are not rows of
+    `good` as well. `good` and `lines` are as in `Cleaned`, over all objects in their order. `objects` (int32) says
+    which object each row came from, and `rejected_objects` says it for the rejected rows. `skipped` has one count for
+    each object, `refused` the reason of each object that was refused whole.
     """
 
     good: pa.Table
@@ -80,8 +81,10 @@ class CleanedObjects:
     cancels: Ints
 
     def of(self, index: int) -> Cleaned:
-        """One object's part, without copying; objects that were refused have none (see `refused`)."""
-        bounds = np.array([index, index + 1], np.int32)  # of the same type: else all the objects would be converted
+        """One object's part, without copying. Refused objects have none (see `refused`)."""
+        bounds = np.array(
+            [index, index + 1], np.int32
+        )  # of the same type: otherwise all the objects would be converted
         start, end = np.searchsorted(self.objects, bounds)
         first, last = np.searchsorted(self.rejected_objects, bounds)
         return Cleaned(
@@ -101,11 +104,6 @@ class _Finding:
     reason: Reason
     broken: Bools
     words: Callable[[int], str]
-
-
-def clean_ticks(rows: TickRows, now: datetime, *, max_skew: timedelta = MAX_SKEW) -> Cleaned:
-    """Judge the ticks of one object by the rules above; `now` is the current time (with its zone)."""
-    return clean_tick_objects(rows, now, max_skew=max_skew).of(0)
 
 
 def clean_tick_objects(rows: TickRows, now: datetime, *, max_skew: timedelta = MAX_SKEW) -> CleanedObjects:
@@ -129,7 +127,7 @@ def clean_tick_objects(rows: TickRows, now: datetime, *, max_skew: timedelta = M
 
 
 def _judged(good: pa.Table, lines: Ints) -> pa.Table:
-    """What is known of good ticks besides what was sent: their line, and whether they may set the last price."""
+    """The columns added to good ticks: their line, and whether they may set the last price."""
     place = concatenated(good["place"], np.int32)
     first = place == 0
     placed = pa.nulls(len(first), pa.int32()) if first.all() else as_arrow(place, pa.int32(), first)
@@ -144,7 +142,7 @@ def _judged(good: pa.Table, lines: Ints) -> pa.Table:
 def _cleaned(
     rows: TickRows, good: pa.Table, order: Ints, rejected: pa.Table, rejected_objects: Codes
 ) -> CleanedObjects:
-    """The good ticks apart from what takes trades back: a cancel is no tick."""
+    """The good ticks, separate from cancels and corrections: a cancel is not a tick."""
     objects, lines = rows.objects[order], rows.lines[order]
     corrections, owners = NO_CORRECTIONS, np.zeros(0, np.int32)
     cancels = np.zeros(len(rows.skipped), np.int64)
@@ -173,7 +171,7 @@ def _cleaned(
 
 
 def _symbols(column: pa.ChunkedArray) -> tuple[Codes, list[str]]:
-    """The code of each row's symbol, and the symbols as they came."""
+    """The code of each row's symbol, and the unchanged symbols."""
     chunks = column.unify_dictionaries().chunks
     if not chunks:
         return np.zeros(0, np.int32), []
@@ -191,8 +189,8 @@ def _symbol_column(codes: Codes, symbols: list[str | None]) -> pa.DictionaryArra
 def _kept_in_order(table: pa.Table, keep: Bools, position: Ints) -> tuple[pa.Table, Ints]:
     """The rows to keep in the order of their positions, and where in the table they were.
 
-    Rows are in order within a chunk, and so are almost all chunks; only those that overlap are sorted together. What
-    need not be moved is not copied.
+    Rows are in order within a chunk, and almost all chunks are in order. Only chunks that overlap are sorted together.
+    The other rows are not copied.
     """
     good: list[pa.RecordBatch] = []
     order: list[Ints] = [np.zeros(0, np.int64)]
@@ -213,7 +211,7 @@ def _kept_in_order(table: pa.Table, keep: Bools, position: Ints) -> tuple[pa.Tab
 def _merged(
     good: list[pa.RecordBatch], order: list[Ints], batch: pa.RecordBatch, at: Ints, position: Ints
 ) -> tuple[pa.RecordBatch, Ints]:
-    """A batch and the ones before it that it overlaps, which are taken off the lists, as one in order."""
+    """A batch, joined in order with the earlier ones that it overlaps. These are taken off the lists."""
     batches, places = [batch], [at]
     while good and position[order[-1][-1]] > position[at[0]]:
         batches.insert(0, good.pop())
@@ -259,7 +257,7 @@ def _findings(
         _Finding(
             Reason.FUTURE_TIMESTAMP,
             of("produced_at", lambda chunk: time_of(chunk) > latest),
-            # Without the present time: else each delivery of the same object would write its record anew.
+            # Without the present time: otherwise each delivery of the same object would write its record again.
             lambda row: f"{moment(row)} was more than {max_skew.total_seconds():g} s ahead of the clock",
         ),
         _Finding(
@@ -271,7 +269,7 @@ def _findings(
 
 
 def _rejected(rows: TickRows, findings: list[_Finding], at: Ints) -> tuple[pa.Table, Codes]:
-    """What parsing rejected and what breaks a rule, in the order of the objects and their lines."""
+    """The rows that the parser rejected and the rows that break a rule, in the order of the objects and their lines."""
     if not len(at):
         return rows.rejected, rows.rejected_objects
     at = at[np.lexsort((rows.lines[at], rows.objects[at]))]

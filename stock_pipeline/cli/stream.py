@@ -60,8 +60,10 @@ def stream(
 
     Firehose writes them to staging, and the sensor or the Lambda function
     brings them into stream_prices_history and latest_prices. If `dev` runs,
-    that takes seconds. If not, the command starts the local AWS, whose function
-    takes the ticks, and ends when the tables have them.
+    that takes seconds, and the command does not wait: `watch` shows the ticks,
+    `rejects list` what was rejected. If not, the command starts the local AWS,
+    whose function takes the ticks, waits until the tables have them, says what
+    became of each line, and fails when nothing was stored.
 
     Simulated prices follow the session that opened last, at any hour. Ctrl-C
     sends the delayed ticks and ends with status 0. If the stream does not take
@@ -228,4 +230,7 @@ def _say_where_they_are(settings: Settings, own: bool) -> None:
             "yellow",
         )
     else:
-        say("to see them arrive: stock-pipeline watch")
+        say(
+            "they are sent, and this did not wait for the tables; `stock-pipeline watch` shows them arrive, and "
+            "`stock-pipeline rejects list` what was rejected"
+        )

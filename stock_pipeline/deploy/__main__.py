@@ -28,7 +28,7 @@ def main() -> None:
         command.add_argument("--target", choices=TARGETS, default="x86_64")
     command.add_argument("--parameters", default="", help="parameters of the template: 'Seed=11 Symbols=AAPL,MSFT'")
     ended = commands.add_parser("destroy")
-    ended.add_argument("--delete-data", action="store_true", help="its buckets as well, with all that is in them")
+    ended.add_argument("--delete-data", action="store_true", help="also delete its buckets, with all data in them")
     ended.add_argument("--force", action="store_true", help="do not ask")
     for each in (command, ended):
         each.add_argument("--stage", default="main")
@@ -81,12 +81,12 @@ def _deploy(given: argparse.Namespace) -> None:
 
 
 def _confirm(given: argparse.Namespace) -> None:
-    """Ask before anything goes. Raises DeployError when the answer is not the stage's name, or nobody can answer."""
+    """Ask before deleting. Raises DeployError when the answer is not the stage's name, or without a terminal."""
     if given.force:
         return
     what = "and its buckets with ALL DATA in them" if given.delete_data else "(its buckets and their data stay)"
     if not sys.stdin.isatty():
-        raise DeployError(f"this deletes the stack {stack_of(given.stage)} {what}; say so with FORCE=1")
+        raise DeployError(f"this deletes the stack {stack_of(given.stage)} {what}; if you want that, give FORCE=1")
     answer = input(f"This deletes the stack {stack_of(given.stage)} {what}. Type the stage's name to go on: ")
     if answer.strip() != given.stage:
         raise DeployError("nothing was deleted")

@@ -27,11 +27,11 @@ from stock_pipeline.deploy.sources import CHECKOUT, functions, requirements_of
 from stock_pipeline.errors import DeployError
 
 CACHE = CHECKOUT / ".local" / "functions"
-"""Where what functions import is kept from one build to the next; the local AWS takes it from there as well."""
+"""The folder that keeps the functions' dependencies between builds; the local AWS uses it too."""
 
 
 def build(function: str, folder: Path, target: Target, cache: Path = CACHE) -> None:
-    """Put into a folder, which is made anew, what a function is deployed as. Raises DeployError."""
+    """Build a function's package in a folder; an old folder is deleted first. Raises DeployError."""
     if function not in functions():
         raise DeployError(f"there is no function {function}; there are {', '.join(functions())}")
     requirements = requirements_of(function)
@@ -48,7 +48,7 @@ def build(function: str, folder: Path, target: Target, cache: Path = CACHE) -> N
 
 
 def pack(folder: Path) -> Path:
-    """Zip a package that `build` made, beside it; the same package gives the same bytes."""
+    """Zip a package that `build` made; the zip is beside it. The same package gives the same bytes."""
     dependencies = Path((folder / STAMP).read_text())
     (folder / STAMP).unlink()
     file = folder.with_suffix(".zip")

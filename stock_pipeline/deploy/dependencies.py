@@ -1,7 +1,7 @@
-"""What functions import from elsewhere, installed for where they run, and freed of what never runs there.
+"""Installs the functions' dependencies for the platform that they run on, and removes what never runs there.
 
-Each hash-pinned requirement file is installed once for each target and kept. What is removed afterwards is named below:
-tests, headers, sources of extension modules, and the parts of pyarrow, numpy and Powertools that no function can reach.
+Each hash-pinned requirement file is installed once per target and kept. The patterns below are removed afterwards:
+tests, headers, sources of extension modules, and the parts of pyarrow, numpy and Powertools that no function uses.
 pyarrow's libraries for Flight and S3 alone are a fifth of a package.
 """
 
@@ -22,18 +22,18 @@ from pathlib import Path
 from stock_pipeline.errors import DeployError
 
 LAMBDA_PYTHON = "3.13"
-"""The Python of the functions in AWS; a test holds the template's Runtime against it."""
+"""The Python version of the functions in AWS; a test compares it with the template's Runtime."""
 
 STAMP = ".installed"
-"""A file that is there once an installation is whole."""
+"""The file that marks a complete installation."""
 
 _LOG_LINES = 15
-_SAME_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
-_LEVEL = 4  # of compression: a third of the time of the usual 6, and 3 % larger
-# These would lead pip, or the interpreter that it installs for, somewhere else.
+_SAME_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest time in a zip
+_LEVEL = 4  # of compression: takes a third of the time of the usual 6, for 3 % more bytes
+# These variables would make pip, or the target's interpreter, use other settings or folders.
 _NOT_FOR_PIP = {"PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_PYTHON"}
 
-# Anywhere in a package. The metadata of distributions (*.dist-info) stays: versions and licences are in it.
+# Removed anywhere in a package. The metadata (*.dist-info) stays: it has versions and licences.
 _NEVER_RUN = (
     "__pycache__",
     "tests",
@@ -48,13 +48,13 @@ _NEVER_RUN = (
     "*.a",
     "*.f90",
 )
-# Of single packages, each a pattern below its folder.
+# Removed from single packages. Each is a pattern below the package's folder.
 _UNREACHED = {
     "pyarrow": (
-        # Flight, the cloud's file systems, HDFS, ORC: objects are read and written by boto3, as Parquet. (Substrait is
-        # not used either, but the library that everything needs is linked to it.)
+        # Flight, cloud file systems, HDFS, ORC: not used, because boto3 reads and writes the objects, as Parquet.
+        # (Substrait is not used either, but a library that everything needs is linked to it.)
         *("*flight*", "*_s3*", "*_gcsfs*", "*_azurefs*", "*_hdfs*", "*orc*", "*_pyarrow_cpp_tests*", "src"),
-        # A library lies there under three names; the one that others are linked to is libx.so.<version>.
+        # Each library has three names; other libraries are linked to libx.so.<version>.
         *("libarrow*.so", "libparquet*.so", "*.so.*.*.*"),
     ),
     "numpy": ("f2py", "distutils", "_pyinstaller", "_core/lib", "_core/_simd.*"),
@@ -64,7 +64,7 @@ _UNREACHED = {
 
 @dataclass(frozen=True)
 class Target:
-    """Where functions run: the name of a processor (or `host`, this machine), and what pip takes for it."""
+    """The platform that functions run on: the name of a processor (or `host`, this machine), and pip's options."""
 
     name: str
     python: str
@@ -74,16 +74,16 @@ class Target:
     def pip_options(self) -> list[str]:
         if self.machine is None:
             return []
-        # pip would hold the packages' Requires-Python against the interpreter that it runs on.
+        # pip compares the packages' Requires-Python with the interpreter that it runs on, which may be another one.
         options = ["--ignore-requires-python", "--implementation", "cp", "--python-version", self.python]
-        # What Amazon Linux 2023 runs, by the names that wheels are published under; pip derives none from another.
+        # The wheel platforms that Amazon Linux 2023 can run. pip does not derive one from another, so all are listed.
         for tag in ("2_34", "2_28", "2_27", "2_26", "2_24", "2_17"):
             options += ["--platform", f"manylinux_{tag}_{self.machine}"]
         return [*options, "--platform", f"manylinux2014_{self.machine}"]
 
     @property
     def markers(self) -> dict[str, str]:
-        """What the markers of a requirement file are judged by."""
+        """The values for the markers of a requirement file."""
         from packaging.markers import default_environment
 
         here = {name: str(value) for name, value in default_environment().items()}
@@ -102,7 +102,7 @@ TARGETS: Mapping[str, Target] = {
 
 
 def folder_of(requirements: Path, target: Target) -> str:
-    """The name that an installation is kept under: its target, and what its requirement file and Python are."""
+    """The name of an installation's folder: the target, and a hash of the requirement file and the Python version."""
     try:
         content = requirements.read_bytes()
     except OSError as error:
@@ -114,15 +114,15 @@ _RULES = repr((_NEVER_RUN, _UNREACHED)).encode()
 
 
 def is_installed(folder: Path) -> bool:
-    """Whether an installation is whole."""
+    """Whether an installation is complete."""
     return (folder / STAMP).is_file()
 
 
 def install(requirements: Path, target: Target, folder: Path, python: Path | str = sys.executable) -> None:
-    """Install a requirement file for a target into a folder of its own, unless it is there; remove what never runs.
+    """Install a requirement file for a target into its own folder, unless it is there; remove what never runs.
 
-    `python` is an interpreter that has pip, of the target's version if that is the host. Safe to call from several
-    processes at once. Raises DeployError with the end of pip's output.
+    `python` is an interpreter with pip; for the host, it must have the target's version. Safe to call from several
+    processes at once. Raises DeployError, with the end of pip's output.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _alone(folder.with_suffix(".lock")):
@@ -156,14 +156,14 @@ def zipped(folder: Path) -> Path:
 
 
 def add_to_zip(archive: zipfile.ZipFile, name: str, path: Path) -> None:
-    """Add a file as a function's package has it: without its time, and readable for whom Lambda runs functions as."""
+    """Add a file to a function's package: without its time, and readable for the user that Lambda runs functions as."""
     entry = zipfile.ZipInfo(name, _SAME_TIME)
     entry.external_attr = 0o755 << 16
     archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED, _LEVEL)
 
 
 def forget_stale(folder: Path, target: Target, wanted: set[Path]) -> None:
-    """Remove the installations for a target that are not wanted any more."""
+    """Remove the installations for a target that are not needed any more."""
     kept = {path.name for path in wanted}
     for stale in (path for path in folder.glob(f"{target.name}-*") if path.name.split(".")[0] not in kept):
         if stale.is_dir():
@@ -173,7 +173,7 @@ def forget_stale(folder: Path, target: Target, wanted: set[Path]) -> None:
 
 
 def applying(requirements: str, target: Target) -> Iterator[str]:
-    """The requirements of a file that apply to a target: pip judges markers by the interpreter that it runs on."""
+    """The requirements of a file that apply to a target. (pip would use the markers of its own interpreter.)"""
     from packaging.markers import Marker
 
     for requirement in requirements.replace("\\\n", " ").splitlines():
@@ -199,7 +199,7 @@ def prune(folder: Path) -> None:
 
 
 def run(command: list[str]) -> None:
-    """Run a command in an environment that leads pip nowhere else. Raises DeployError with the end of its output."""
+    """Run a command without the user's pip settings. Raises DeployError, with the end of its output."""
     environ = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_PIP}
     done = subprocess.run(  # noqa: S603 - the callers' own commands
         command, env=environ, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

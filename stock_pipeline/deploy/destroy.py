@@ -1,4 +1,4 @@
-"""Taking a stage's stack away again: its buckets and what is in them stay, unless they are to go as well."""
+"""Deletes a stage's stack. Its buckets and their data stay, unless `delete_data` is given."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _PATIENCE = {"Delay": 2, "MaxAttempts": 900}
 def destroy(
     stage: str, *, delete_data: bool = False, report: Say = print, environ: Mapping[str, str] = os.environ
 ) -> None:
-    """Delete a stage's stack and the packages that were uploaded for it; with `delete_data` its buckets as well.
+    """Delete a stage's stack and the packages that were uploaded for it; with `delete_data`, also its buckets.
 
-    Can be run again after it failed half-way. Raises DeployError.
+    If it fails halfway, run it again. Raises DeployError.
     """
     stack, cloudformation = stack_of(stage), client_of("cloudformation", environ)
     if described(stack, cloudformation) is None:
@@ -48,7 +48,7 @@ def _delete_stack(stack: str, cloudformation: Any) -> None:
     except (ClientError, WaiterError) as error:
         found = described(stack, cloudformation) or {}
         why = found.get("StackStatusReason") or str(error)
-        raise DeployError(f"the stack {stack} could not be deleted: {why}; mend that, and run it again") from error
+        raise DeployError(f"the stack {stack} could not be deleted: {why}; fix that and run it again") from error
 
 
 def empty(bucket: str, s3: Any, prefix: str = "") -> int:
@@ -63,7 +63,7 @@ def empty(bucket: str, s3: Any, prefix: str = "") -> int:
 
 
 def _versions(bucket: str, s3: Any, prefix: str) -> Iterator[list[dict[str, str]]]:
-    """What there is, as many at a time as can be deleted at once; asked anew each time, as they go meanwhile."""
+    """The versions that exist, in groups that one call can delete. Lists anew each time, because they get deleted."""
     while True:
         page = s3.list_object_versions(Bucket=bucket, Prefix=prefix, MaxKeys=_AT_ONCE)
         found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]

@@ -1,7 +1,7 @@
 """The code of each Lambda function: its folder and the modules of stock_pipeline that it imports.
 
-What a function imports from elsewhere is in its requirements.txt, which `dependencies` installs; a zip of only our own
-code is a few kilobytes.
+A function's other packages are in its requirements.txt, which `dependencies` installs. A zip of our own code is only a
+few kilobytes.
 """
 
 from __future__ import annotations

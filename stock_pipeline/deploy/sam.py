@@ -1,7 +1,7 @@
-"""The SAM CLI, in an environment of its own (.local/sam, which `make` makes): building and deploying the stack.
+"""Builds and deploys the stack with the SAM CLI, which has its own environment (.local/sam, made by `make sam`).
 
-It pins its own botocore, and neither needs Docker nor sends telemetry here. Which AWS it deploys to is said by the
-variables of AWS itself; AWS_ENDPOINT_URL makes that the local one.
+The SAM CLI pins its own botocore. It needs no Docker here and sends no telemetry. The variables of AWS say which AWS it
+deploys to; AWS_ENDPOINT_URL can name the local one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LOG_LINES = 20
 
 
 def build(target: str, into: Path | None = None) -> Path:
-    """Build and zip every function's package for a target; returns the template that names them. Raises DeployError."""
+    """Build and zip every function's package for a target, and return the built template. Raises DeployError."""
     folder = into or BUILT / target
     machine = "arm64" if target == "arm64" else "x86_64"
     environ = os.environ | {"PYTHON": sys.executable, "TARGET": TARGETS[target].name}
@@ -48,10 +48,10 @@ def build(target: str, into: Path | None = None) -> Path:
 
 
 def deploy(built: Path, stage: str, parameters: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> None:
-    """Create or update a stage's stack from a built template; SAM's own report goes to stdout.
+    """Create or update a stage's stack from a built template. SAM's own output goes to stdout.
 
-    Parameters that are not given keep what the stack has, or their default. Buckets that an earlier stack of the stage
-    left behind are taken over. `environ` says which AWS. Raises DeployError; what was there is then as it was.
+    Parameters that are not given keep the stack's values, or their defaults. The stack takes over buckets that an
+    earlier stack of the stage left behind. `environ` says which AWS. Raises DeployError; then nothing has changed.
     """
     if not built.is_file():
         raise DeployError(f"there is no {built}; run `make build` first")
@@ -74,7 +74,7 @@ def buckets_left(stage: str, environ: Mapping[str, str]) -> list[str]:
 
 
 def _adopt(built: Path, stack: str, parameters: Mapping[str, str], environ: Mapping[str, str]) -> None:
-    """Create a stack that takes over what is there under its names already, which `sam deploy` cannot."""
+    """Create a stack that takes over existing buckets with its names. `sam deploy` cannot do that."""
     packaged = built.with_name("packaged.yaml")
     command = ["package", "--template-file", str(built), "--resolve-s3", "--s3-prefix", stack, "--no-progressbar"]
     _sam([*command, "--output-template-file", str(packaged)], environ, built.parent, quiet=True)
@@ -132,7 +132,7 @@ def parameters_of(text: str) -> dict[str, str]:
 
 
 def _sam(command: list[str], environ: Mapping[str, str], cwd: Path, *, quiet: bool = False) -> None:
-    """Run the SAM CLI; with `quiet` what it says is shown only if it fails."""
+    """Run the SAM CLI. With `quiet`, its output is shown only if it fails."""
     if not SAM.is_file():
         raise DeployError(f"the SAM CLI is not there ({SAM}); `make sam` installs it")
     ours = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(SAM.parents[2] / "sam-home")}
@@ -145,5 +145,5 @@ def _sam(command: list[str], environ: Mapping[str, str], cwd: Path, *, quiet: bo
     except OSError as error:
         raise DeployError(f"cannot run {SAM} ({error.strerror}); delete {SAM.parents[1]} and try again") from error
     if done.returncode:
-        why = "\n" + "\n".join(done.stdout.splitlines()[-_LOG_LINES:]) if quiet else "; what it says above is why"
+        why = "\n" + "\n".join(done.stdout.splitlines()[-_LOG_LINES:]) if quiet else "; its output above says why"
         raise DeployError(f"`sam {command[0]}` failed{why}")

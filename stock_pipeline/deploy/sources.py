@@ -1,4 +1,4 @@
-"""Where the sources of what gets deployed are."""
+"""The paths of the sources that are deployed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A deployed stack, and what its outputs mean.
 
-The outputs are named after the settings that they are the values of: StagingBucket is STOCK_PIPELINE_STAGING_BUCKET.
+Each output has the name of the setting that it is the value of: StagingBucket is STOCK_PIPELINE_STAGING_BUCKET.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from stock_pipeline.errors import DeployError
 from stock_pipeline.settings import Settings, variable
 
 _NEEDED = ("StagingBucket", "LakeBucket")
-_WHOLE = ("CREATE_COMPLETE", "IMPORT_COMPLETE")  # and every state of an update: what was there goes on
+_WHOLE = ("CREATE_COMPLETE", "IMPORT_COMPLETE")  # and every state of an update: the old stack goes on working
 
 
 def settings_of(outputs: Mapping[str, str]) -> dict[str, str]:
-    """The settings that a stack's outputs stand for: {"LakeBucket": …} → {"STOCK_PIPELINE_LAKE_BUCKET": …}."""
+    """A stack's outputs as settings: {"LakeBucket": …} → {"STOCK_PIPELINE_LAKE_BUCKET": …}."""
     names = {re.sub(r"(?:^|_)(.)", lambda m: m[1].upper(), f.name): f.name for f in fields(Settings)}
     return {variable(names[key]): value for key, value in outputs.items() if key in names}
 
 
 def outputs_of(stack: str, cloudformation: Any = None) -> dict[str, str]:
-    """What a stack of this project says about itself; by default one in the AWS that the environment names.
+    """The outputs of a stack of this project; by default in the AWS that the environment names.
 
-    Raises DeployError when there is none, when it may not be read, and when it is not whole or not one of ours.
+    Raises DeployError when there is no such stack, or it may not be read, is not complete or is not of this project.
     """
     found = described(stack, cloudformation)
     if found is None:
@@ -41,28 +41,30 @@ def outputs_of(stack: str, cloudformation: Any = None) -> dict[str, str]:
         )
     status = found["StackStatus"]
     if status not in _WHOLE and not status.startswith("UPDATE_"):
-        raise DeployError(f"the stack {stack} is not whole ({status}); `make deploy` says why when it is run again")
+        raise DeployError(f"the stack {stack} is not complete ({status}); run `make deploy` again, which says why")
     outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
     if missing := [name for name in _NEEDED if name not in outputs]:
-        raise DeployError(f"the stack {stack} has no output {missing[0]}; it is none of this project, or an old one")
+        raise DeployError(
+            f"the stack {stack} has no output {missing[0]}; it is not of this project, or it is old: run `make deploy`"
+        )
     return outputs
 
 
 def described(stack: str, cloudformation: Any = None) -> dict[str, Any] | None:
-    """What CloudFormation says about a stack, or None if there is none. Raises DeployError when it may not be asked."""
+    """CloudFormation's description of a stack, or None if there is none. Raises DeployError when it cannot be read."""
     try:
         client = cloudformation or client_of("cloudformation")
         answer: dict[str, Any] = client.describe_stacks(StackName=stack)["Stacks"][0]
     except NoRegionError:
-        raise DeployError("no region is set; set AWS_REGION to where the stack is, or AWS_PROFILE") from None
+        raise DeployError("no region is set; set AWS_REGION to the region of the stack, or set AWS_PROFILE") from None
     except ClientError as error:
         said = error.response["Error"]
         if said.get("Code") == "ValidationError" and "does not exist" in said.get("Message", ""):
             return None
         if said.get("Code") in {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}:
             raise DeployError(
-                f"reading the stack {stack} is not allowed: {said.get('Message')}; it takes "
-                "cloudformation:DescribeStacks, or set the STOCK_PIPELINE_… variables themselves"
+                f"reading the stack {stack} is not allowed: {said.get('Message')}; allow "
+                "cloudformation:DescribeStacks, or set the STOCK_PIPELINE_… variables instead of --stack"
             ) from error
         raise DeployError(f"the stack {stack} cannot be read: {said.get('Message') or error}") from error
     return answer
@@ -74,7 +76,7 @@ def stack_of(stage: str) -> str:
 
 
 def exists(bucket: str, s3: Any) -> bool:
-    """Whether there is a bucket of this name that may be used."""
+    """Whether there is a bucket of this name that the caller may use."""
     try:
         s3.head_bucket(Bucket=bucket)
     except ClientError:
@@ -83,7 +85,7 @@ def exists(bucket: str, s3: Any) -> bool:
 
 
 def client_of(service: Any, environ: Mapping[str, str] = os.environ) -> Any:
-    """A client of the AWS that an environment names, which is not waited for long."""
+    """A client of the AWS that an environment names, with short timeouts."""
     session = boto3 if environ is os.environ else _session(environ)
     config = Config(connect_timeout=5, retries={"mode": "standard"})
     return session.client(service, endpoint_url=environ.get("AWS_ENDPOINT_URL"), config=config)

@@ -177,6 +177,12 @@ class _Merging:
             found = told(met, self._rows, self._owners, self._agreed, self._table, self._origins)
             for owner, conflicts in found.items():
                 self._group[owner].conflicts = conflicts
+            kept_out = met.at[~met.replaced]
+            for owner in np.unique(self._owners[kept_out]).tolist():
+                mine = kept_out[self._owners[kept_out] == owner]
+                cleaned = self._group[owner].cleaned
+                assert cleaned
+                self._group[owner].disputed = cleaned.lines[mine - self._starts[owner]]
 
     def go_on_after(self, codes: Ints, names: list[str]) -> Ints:
         """Account for the rows that earlier calls have merged, and return the positions of the rows that are left.

@@ -1,8 +1,8 @@
 """One failure policy for all callers that ingest objects together: Dagster's runs, the Lambda functions, `reconcile`.
 
 - The store cannot be reached, a permission is missing, or other writers were always faster: this would fail for every
-object. It is raised at once, after one call, whatever the number of objects. - One object breaks the ingest: only that
-object fails. The others are stored.
+  object. It is raised at once, after one call, whatever the number of objects.
+- One object breaks the ingest: only that object fails. The others are stored.
 
 What does not belong here: where the objects come from (messages, events, runs), and how a failure is reported to it.
 """

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.arrow import Ints
+from stock_pipeline.arrow import Ints, booleans
 from stock_pipeline.clean import Cleaned
 from stock_pipeline.ingest.conflicts import Told
 from stock_pipeline.lake.object_store import ObjectInfo
@@ -26,7 +26,8 @@ class SourceObject:
     `cleaned` is None when the object was refused (`refused` says why) or was gone before it could be read (`info` then
     has no ETag). `held` is how many bytes of text stay in memory with it, for the records of rows that are not stored.
     The merge fills in the rest: how many rows had each outcome, how many rows each partition got, and the report on
-    conflicts and replaced values. `earlier` are records of conflicts from calls that were stopped.
+    conflicts and replaced values. `disputed` are the lines of the rows that met other values and are not stored.
+    `earlier` are records of conflicts from calls that were stopped.
     """
 
     info: ObjectInfo
@@ -37,6 +38,7 @@ class SourceObject:
     outcomes: Ints = field(default_factory=lambda: np.zeros(len(Outcome), np.int64))
     partitions: dict[str, int] = field(default_factory=dict)
     conflicts: Told | None = None
+    disputed: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     earlier: list[pa.Table] = field(default_factory=list)
 
     @property
@@ -45,11 +47,18 @@ class SourceObject:
 
 
 def records_of(source: SourceObject) -> pa.Table:
-    """The records of a source (schema RECORDED): rows that are not stored, and rows stored without a value."""
+    """The records of a source (schema RECORDED): rows that are not stored, and rows stored without a value.
+
+    A row without a value that met other values is not stored: it is a conflict, and its record shows it as it came.
+    """
     if (cleaned := source.cleaned) is None:
         row = {"line": 0, "reason": Reason.FILE_REFUSED.value, "detail": source.refused, "stored": False}
         return pa.Table.from_pylist([row], RECORDED)
-    parts = [as_recorded(cleaned.rejected, stored=False), as_recorded(cleaned.notes, stored=True)]
+    notes = cleaned.notes
+    if notes.num_rows:
+        out = np.concatenate([source.disputed, *(found["line"].to_numpy() for found in source.earlier)])
+        notes = notes.filter(booleans(~np.isin(notes["line"].to_numpy(), out)))
+    parts = [as_recorded(cleaned.rejected, stored=False), as_recorded(notes, stored=True)]
     return pa.concat_tables([*parts, *source.earlier, *([source.conflicts.records] if source.conflicts else [])])
 
 

@@ -24,7 +24,7 @@ from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObje
 from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.lake.partitions import merge_into_partition, read_partition
 from stock_pipeline.lake.transforms import BUCKET_MINUTES, by_bucket
-from stock_pipeline.parse.files import Unpacked, unpack
+from stock_pipeline.parse.files import MAX_BYTES, Unpacked, unpack
 from stock_pipeline.parse.ticks.parser import parse_tick_objects
 from stock_pipeline.progress import Progress
 from stock_pipeline.receipts import Receipt
@@ -32,7 +32,6 @@ from stock_pipeline.schemas import STREAM_PRICES_HISTORY, TRADE_CORRECTIONS
 from stock_pipeline.settings import MIB, Settings
 from stock_pipeline.staging.reader import each_raw_object
 
-MAX_BYTES = 1024 * MIB
 GROUP_BYTES = 128 * MIB
 """Objects are merged together up to this many bytes (unpacked), whatever their number."""
 

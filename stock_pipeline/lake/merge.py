@@ -167,6 +167,8 @@ def _renewals(
     existing: pa.Table, incoming: pa.Table, table: Table, places: _Places, outcome: Outcomes
 ) -> list[Renewal]:
     """The views that rows take from other rows of their key. Rows that gave one have the outcome UPDATED."""
+    if not table.views or (outcome == Outcome.INSERTED).all():
+        return []
     given = any(incoming.column(n).null_count < incoming.num_rows for view in table.views for n in view.columns)
     replaced = outcome == Outcome.REPLACED
     if not given and not replaced.any():

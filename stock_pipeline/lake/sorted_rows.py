@@ -1,4 +1,4 @@
-"""Rows beside the order in which they are meant, taken from them only when they are asked for."""
+"""Rows and their order. A sorted copy is made only on request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stock_pipeline.arrow import Ints
 
 @dataclass(frozen=True)
 class Sorted:
-    """Rows, and the order in which they are meant: a sorted copy of them all is made for those only who ask for it."""
+    """Rows and their order. A sorted copy of all rows is made only on request."""
 
     rows: pa.Table
     order: Ints
@@ -27,16 +27,18 @@ class Sorted:
 
     @property
     def table(self) -> pa.Table:
-        """All of them in their order."""
+        """All rows in their order."""
         return self.rows.take(self.order)
 
     def pieces(self, size: int) -> Iterator[pa.Table]:
-        """All of them in their order, so many at a time."""
+        """All rows in their order, `size` at a time."""
         rows = for_takes(self.rows)
         for start in range(0, len(self.order), size):
             yield rows.take(self.order[start : start + size])
 
 
 def for_takes(rows: pa.Table) -> pa.Table:
-    """The same rows in one chunk: else Arrow looks for the chunk of each row, and joins those of texts at each take."""
+    """The same rows in one chunk. Otherwise Arrow searches the chunk of each row, and joins chunks of texts at each
+    take.
+    """
     return rows.unify_dictionaries().combine_chunks()

@@ -25,7 +25,7 @@ BUCKET_MINUTES = 5
 
 _MINUTE = 60_000_000  # microseconds
 _YEAR = re.compile(r"year=(\d{4})", re.ASCII)
-_BUCKET = re.compile(r"year=(\d{4})/month=(\d\d)/day=(\d\d)/\d{4}", re.ASCII)
+_DAY = re.compile(r"year=(\d{4})/month=(\d\d)/day=(\d\d)(?:/\d{4})?", re.ASCII)
 
 
 def year_partition(year: int) -> str:
@@ -49,8 +49,8 @@ def bucket_partition(start: datetime) -> str:
 
 
 def day_of(partition: str) -> date:
-    """The day of a partition that `bucket_partition` named. Raises ValueError for any other name."""
-    year, month, day = _matched(_BUCKET, partition).groups()
+    """The day of a partition that `day_partition` or `bucket_partition` named. Raises ValueError for any other name."""
+    year, month, day = _matched(_DAY, partition).groups()
     return date(int(year), int(month), int(day))
 
 

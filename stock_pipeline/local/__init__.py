@@ -1,14 +1,15 @@
 """The AWS that runs on a laptop: an emulator in an environment of its own, with the project's stack deployed to it.
 
-    environment   what gets installed under .local/, from hash-pinned requirement files
-    packages      the code of each Lambda function: its folder and the modules of stock_pipeline that it imports
-    stack         lambdas/template.yaml, deployed; its outputs as settings
-    instance      starting, finding, sharing and stopping the emulator
-    emulator      the emulator as a process: what it is started with, when it is ready
-    gateway       its own program: what it answers, and how it ends (runs in the emulator's environment)
+    environment   installs the emulator and the functions' packages under .local/, from hash-pinned requirement files
+    folders       the paths under .local/, and the locks
+    stack         deploys lambdas/template.yaml; its outputs become settings
+    instance      starts, finds, shares and stops the emulator
+    emulator      the emulator as a process: how to start it, and when it is ready
+    gateway       the emulator's program: what it answers, and how it ends (runs in the emulator's environment)
+    dev           what `stock-pipeline dev` runs
 
-Everything lives in `.local/` of one folder, the root: `LocalFolders` names it all. Only S3 objects last; queues,
-streams and the stack itself are made anew at each start.
+Everything is in `.local/` of one folder, the root; `LocalFolders` has all paths. Only S3 objects stay. Queues, streams
+and the stack itself are new at each start.
 """
 
 from stock_pipeline.local.environment import ensure_environment

@@ -1,4 +1,4 @@
-"""`python -m stock_pipeline.local` installs what the local AWS runs on, unless it is there, and says so."""
+"""`python -m stock_pipeline.local` installs the local AWS, unless it is installed, and says so."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The emulator as a process: what it is started with, and when it is ready."""
+"""The emulator as a process: how to start it, and when it is ready."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stock_pipeline.errors import LocalAwsError
 from stock_pipeline.local.folders import LocalFolders
 from stock_pipeline.local.stack import ACCESS_KEY, REGION, SECRET_KEY
 
-# The folder comes last on the path: no module of it may stand in for one that the emulator imports.
+# The folder comes last on the path, so that none of its modules hides one that the emulator imports.
 _PROGRAM = "import sys; sys.path.append(sys.argv.pop(1)); from gateway.__main__ import main; main()"
 _READY = "/_ministack/ready"
 _READY_WITHIN = 30.0  # seconds
@@ -24,16 +24,16 @@ _LOG_LINES = 20
 def spawn(
     folders: LocalFolders, tools: LocalFolders, listening: socket.socket, port: int, *, enforce_iam: bool = False
 ) -> subprocess.Popen[bytes]:
-    """Start the emulator of some folders with what is installed in `tools`, on a listening socket of its own.
+    """Start the emulator for `folders`, with the packages installed in `tools`, on a listening socket of its own.
 
-    It gets a process group of its own, which the functions' processes share. With `enforce_iam` each call is held
-    against the policies of the role that makes it. Raises LocalAwsError.
+    It gets its own process group, which the functions' processes share. With `enforce_iam`, it checks each call against
+    the policies of the caller's role. Raises LocalAwsError.
     """
     command = [str(tools.python), "-P", "-c", _PROGRAM, str(Path(__file__).parent)]
     command += ["--socket", str(listening.fileno())]
     command += ["--instance-lock", str(folders.instance_lock), "--users-lock", str(folders.users_lock)]
     environ = {
-        # A whitelist: the functions inherit it, and must neither see nor need anything of the person's environment.
+        # An allowlist: the functions inherit these variables and must not see or need any other of the user.
         **{name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ},
         "HOME": str(folders.temporary),
         "TMPDIR": str(folders.temporary),
@@ -47,7 +47,7 @@ def spawn(
         "S3_DATA_DIR": str(folders.objects),
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",
-        "DOCKER_HOST": "unix:///nonexistent",  # the emulator would look for containers of its own to remove
+        "DOCKER_HOST": "unix:///nonexistent",  # else the emulator looks for its own containers, to remove them
     }
     if enforce_iam:
         environ |= {"AUTH": "true", "AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
@@ -64,7 +64,7 @@ def spawn(
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], port: int, folders: LocalFolders) -> None:
-    """Return once the emulator answers. Raises LocalAwsError with the end of its log when it ended or is too slow."""
+    """Return once the emulator answers. Raises LocalAwsError, with the end of its log, when it ends or is too slow."""
     deadline = time.monotonic() + _READY_WITHIN
     while time.monotonic() < deadline:
         if process.poll() is not None:

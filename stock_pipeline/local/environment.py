@@ -1,11 +1,11 @@
-"""What the local AWS runs on: the emulator's virtual environment and the packages of each Lambda function.
+"""Installs what the local AWS runs on: the emulator's virtual environment and the packages of each Lambda function.
 
     python -m stock_pipeline.local      installs what is missing and says so
 
 Each is installed once from a hash-pinned requirement file, and again when that file (or the Python version) changes.
-The emulator pins its own botocore and runs the functions on its interpreter, so neither shares anything with the
-environment of the project: a dependency that a function lacks is missed here as it would be in AWS. What the functions
-import is freed of the same parts as the packages that are deployed.
+The emulator pins its own botocore and runs the functions on its interpreter. It shares nothing with the project's
+environment. So a dependency that a function lacks is missing here, as it would be in AWS. The functions' packages are
+pruned like those that are deployed to AWS.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _STAMP = ".installed-from"
 
 
 def ensure_environment(root: Path | None = None, on_progress: Say | None = None) -> LocalFolders:
-    """Install under a root what is not there yet; returns its folders.
+    """Install under a root what is not there yet, and return its folders.
 
-    Takes no time when all is there, else up to a minute; `on_progress` then gets a sentence first. Safe to call from
-    several processes at once. Raises ExtraMissing, and LocalAwsError with the end of pip's output when it fails.
+    It takes no time if everything is there, else up to a minute, and `on_progress` gets a sentence first. Safe to call
+    from several processes at once. Raises ExtraMissing; LocalAwsError, with the end of pip's output, when it fails.
     """
     require("local", "the local AWS")
     folders = LocalFolders(root or default_root())
@@ -54,7 +54,7 @@ def ensure_environment(root: Path | None = None, on_progress: Say | None = None)
 
 
 def dependencies_of(function: str, folders: LocalFolders) -> Path:
-    """The folder with the packages that a function imports; functions with the same requirements share it."""
+    """The folder with the packages that a function imports. Functions with the same requirements share a folder."""
     return folders.dependencies / folder_of(requirements_of(function), HOST)
 
 
@@ -81,5 +81,5 @@ def _is_current(venv: Path) -> bool:
 
 
 def _identity() -> str:
-    """What the emulator's environment is known by: its requirement file and the Python version it is for."""
+    """A hash that identifies the emulator's environment: of its requirement file and the Python version."""
     return hashlib.sha256(REQUIREMENTS.read_bytes() + HOST.python.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Where the local AWS keeps things, and the locks that its processes agree by."""
+"""The paths of the local AWS, and the locks of its processes."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class LocalFolders:
 
     @property
     def dependencies(self) -> Path:
-        """The packages that Lambda functions import, a folder for each distinct requirement file."""
+        """The packages that Lambda functions import, with one folder for each distinct requirement file."""
         return self.home / "functions"
 
     @property
     def objects(self) -> Path:
-        """The S3 objects: the one thing that lasts."""
+        """The S3 objects. Only these stay when the local AWS ends."""
         return self.home / "aws" / "s3"
 
     @property
@@ -59,27 +59,27 @@ class LocalFolders:
 
     @property
     def log(self) -> Path:
-        """What the emulator and the functions in it print, since its last start."""
+        """The output of the emulator and its functions since the last start."""
         return self.home / "aws.log"
 
     @property
     def state(self) -> Path:
-        """What runs, for those who come later: written once the stack is deployed."""
+        """The state of the running emulator, for other commands. Written once the stack is deployed."""
         return self.home / "state.json"
 
     @property
     def start_lock(self) -> Path:
-        """Held while somebody starts, joins or leaves the emulator, so that these follow one another."""
+        """Held while a process starts, joins or leaves the emulator, so that only one does so at a time."""
         return self.home / "start.lock"
 
     @property
     def instance_lock(self) -> Path:
-        """Held by the emulator for as long as it lives; the kernel lets go of it however the process ends."""
+        """Held by the emulator while it lives. The kernel frees the lock, however the process ends."""
         return self.home / "instance.lock"
 
     @property
     def users_lock(self) -> Path:
-        """Shared by everybody who uses the emulator. It waits for the exclusive lock, and ends when it has it."""
+        """Shared by all users of the emulator. The emulator waits for the exclusive lock, and ends when it has it."""
         return self.home / "users.lock"
 
     @property
@@ -88,16 +88,16 @@ class LocalFolders:
 
 
 def locked(path: Path, operation: int) -> int | None:
-    """A descriptor that holds a lock on a file (`fcntl.LOCK_…`), or None if LOCK_NB is asked for and it is taken.
+    """A descriptor that holds a lock on a file (`fcntl.LOCK_…`), or None if LOCK_NB is given and the lock is taken.
 
-    Closing the descriptor gives the lock back, and so does any end of the process. Child processes do not inherit it.
+    Closing the descriptor frees the lock, and so does the end of the process. Child processes do not inherit it.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise LocalAwsError(
-            f"cannot write {path} ({error.strerror}); set STOCK_PIPELINE_HOME to a folder of yours"
+            f"cannot write {path} ({error.strerror}); set STOCK_PIPELINE_HOME to a folder that you can write to"
         ) from error
     try:
         fcntl.flock(descriptor, operation)
@@ -112,7 +112,7 @@ def locked(path: Path, operation: int) -> int | None:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold a file's lock alone for the length of the block, waiting for it as long as it takes."""
+    """Hold a file's exclusive lock for the length of the block. Waits for the lock as long as it takes."""
     descriptor = locked(path, fcntl.LOCK_EX)
     assert descriptor is not None
     try:
@@ -122,7 +122,7 @@ def exclusive(path: Path) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether somebody holds a file's lock alone."""
+    """Whether a process holds a file's exclusive lock."""
     descriptor = locked(path, fcntl.LOCK_SH | fcntl.LOCK_NB)
     if descriptor is None:
         return True

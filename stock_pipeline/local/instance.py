@@ -1,11 +1,11 @@
-"""Starting, finding, sharing and stopping the emulator of one root.
+"""Starts, finds, shares and stops the emulator of one root.
 
-Three locks (see `folders.py`) say what is true, however the processes that take part in it end:
+Three locks (see `folders.py`) hold the state. They stay right however a process ends:
 
-- the emulator lives exactly as long as it holds the instance lock, so no stale file or reused process id misleads;
-- everybody who uses it shares the users' lock, and the emulator ends itself once it gets that lock alone: when the last
-  user has left, or was killed;
-- the start lock makes starting, joining and leaving follow one another.
+- The emulator holds the instance lock exactly as long as it lives. So a stale file or a reused process id does no harm.
+- All users share the users' lock. The emulator ends itself once it gets that lock alone, that is, when the last user
+  has left or was killed.
+- Starting, joining and leaving need the start lock, so only one of them happens at a time.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _HOSTS_HERE = "127.0.0.1,localhost"
 class LocalAws:
     """A running local AWS with the stack deployed to it.
 
-    `endpoint` is its address and `env` the environment variables by which boto3 and the settings find it. `ui` is the
-    address of the Dagster UI that goes with it, if one does.
+    `endpoint` is its address, and `env` has the environment variables by which boto3 and the settings find it. `ui` is
+    the address of its Dagster UI, if there is one.
     """
 
     root: Path
@@ -64,7 +64,7 @@ class LocalAws:
             "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_REGION": REGION,
-            # Nothing of the person's real AWS may leak in: no profile, no role, no address of a service.
+            # Nothing of the user's real AWS may get in: no profile, no role, no address of a service.
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -72,29 +72,29 @@ class LocalAws:
         }
 
     def environ(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """A whole environment for a child process: `base` with this AWS in the place of any other."""
+        """A whole environment for a child process: `base`, with this AWS in place of any other."""
         kept = {name: value for name, value in base.items() if not name.startswith("AWS_")}
         for name in ("NO_PROXY", "no_proxy"):
             kept[name] = ",".join(filter(None, [kept.get(name), _HOSTS_HERE]))
         return kept | self.env
 
     def activate(self) -> None:
-        """Make this process use this AWS: the change that `environ` describes, made to `os.environ`."""
+        """Make this process use this AWS: changes `os.environ` as `environ` does."""
         wanted = self.environ()
         for name in set(os.environ) - set(wanted):
             del os.environ[name]
         os.environ.update(wanted)
 
     def announce(self, ui: str) -> None:
-        """Let those who find this instance know the address of the Dagster UI."""
+        """Record the address of the Dagster UI for processes that find this instance."""
         self.ui = ui
         _write_state(self)
 
     def stop(self) -> None:
-        """End the emulator and every process in it, whoever else uses it. Does nothing when it has ended already."""
+        """End the emulator and every process in it, even if others use it. Does nothing when it has ended already."""
         folders = LocalFolders(self.root)
         if self._is_alive():
-            folders.state.unlink(missing_ok=True)  # first, so that it cannot be the file of a successor
+            folders.state.unlink(missing_ok=True)  # first: later it might be the file of the next emulator
             _signal(os.kill, self.pid, signal.SIGTERM)
             if not _ends(folders):
                 _signal(os.killpg, self.pid, signal.SIGKILL)
@@ -104,7 +104,7 @@ class LocalAws:
         self._let_go()
 
     def leave(self) -> None:
-        """Stop using the emulator; the last one to leave stops it."""
+        """Stop using the emulator. The last user to leave stops it."""
         folders = LocalFolders(self.root)
         with exclusive(folders.start_lock):
             self._let_go()
@@ -128,7 +128,7 @@ class LocalAws:
 
 
 def running(root: Path | None = None) -> LocalAws | None:
-    """The local AWS that runs for a root, or None. It may end at any time; `local_aws` keeps it while it is used."""
+    """The local AWS that runs for a root, or None. It may end at any time; `local_aws` keeps it alive while in use."""
     folders = LocalFolders(root or default_root())
     if not folders.state.is_file() or not is_held(folders.instance_lock):
         return None
@@ -149,14 +149,14 @@ def start(
     enforce_iam: bool = False,
     on_progress: Say | None = None,
 ) -> LocalAws:
-    """Start the local AWS of a root, deploy the stack to it and return it, to be ended with `stop()`.
+    """Start the local AWS of a root, deploy the stack to it and return it. End it with `stop()`.
 
-    It also ends by itself once this process and all others that use it are gone. `processor` is who consumes arrivals
-    (dagster or lambda), `parameters` are more parameters of the template; symbols and seed come from the environment's
-    settings. `installed` is a root whose installed packages are used (by default the same one). With `enforce_iam` a
-    role may do what its policies allow and nothing else, as in AWS; `env` has the credentials of the account's owner.
+    It also ends by itself once this process and all other users are gone. `processor` is who consumes arrivals (dagster
+    or lambda). `parameters` are more parameters of the template; symbols and seed come from the environment's settings.
+    `installed` is a root whose installed packages are used (by default the same one). With `enforce_iam`, a role may do
+    only what its policies allow, as in AWS; `env` has the credentials of the account's owner.
 
-    Raises LocalAwsError when one runs already, or with the end of the log when it does not get ready.
+    Raises LocalAwsError when one runs already, or, with the end of the log, when it does not become ready.
     """
     folders = LocalFolders(root or default_root())
     with exclusive(folders.start_lock):
@@ -179,10 +179,10 @@ def local_aws(
     installed: Path | None = None,
     on_progress: Say | None = None,
 ) -> Iterator[LocalAws]:
-    """The local AWS of a root for the length of a block: the one that runs, or one started for this.
+    """The local AWS of a root for the length of a block: the one that runs, or a new one.
 
-    The last user of one started like this ends it; one started by `start` is left to who started it. Raises
-    LocalAwsError as `start` does, and when one runs with another processor than asked for.
+    A new one ends with its last user. One that `start` started goes on until `stop`. Raises LocalAwsError as `start`
+    does, and when one runs with another processor than `processor`.
     """
     folders = LocalFolders(root or default_root())
     aws = _join(folders)
@@ -191,7 +191,7 @@ def local_aws(
             aws = start(folders.root, processor=processor or "dagster", stage=stage, parameters=parameters,
                         installed=installed, on_progress=on_progress)  # fmt: skip
         except LocalAwsError:
-            aws = _join(folders)  # somebody else started one at the same moment
+            aws = _join(folders)  # another process started one at the same moment
             if aws is None:
                 raise
     try:
@@ -204,7 +204,7 @@ def local_aws(
 
 
 def _join(folders: LocalFolders) -> LocalAws | None:
-    """Become a user of the running emulator, or None if there is none (one that is ending is waited for)."""
+    """Become a user of the running emulator, or return None if none runs. Waits for one that is ending."""
     if not folders.state.is_file():
         return None
     with exclusive(folders.start_lock):
@@ -223,8 +223,8 @@ def _join(folders: LocalFolders) -> LocalAws | None:
 def _launch(
     folders: LocalFolders, tools: LocalFolders, stage: str, parameters: dict[str, str], enforce_iam: bool
 ) -> LocalAws:
-    """Start the emulator and deploy to it; whatever goes wrong, nothing is left running. Needs the start lock."""
-    if not _ends(folders):  # one that was told to end may take its time
+    """Start the emulator and deploy to it. If that fails, nothing is left running. Needs the start lock."""
+    if not _ends(folders):  # an emulator that was told to end may need some time
         raise LocalAwsError(f"a local AWS of {folders.root} runs, but its {folders.state.name} is gone; end the "
                             "programs that use it, and it ends as well")  # fmt: skip
     folders.state.unlink(missing_ok=True)
@@ -249,7 +249,7 @@ def _launch(
 
 
 def _ends(folders: LocalFolders) -> bool:
-    """Whether the emulator ends within the time it has for that."""
+    """Whether the emulator ends in time."""
     deadline = time.monotonic() + _STOP_WITHIN
     while is_held(folders.instance_lock):
         if time.monotonic() > deadline:
@@ -264,7 +264,7 @@ def _signal(send: Any, target: int, number: signal.Signals) -> None:
 
 
 def _write_state(aws: LocalAws) -> None:
-    """Write what others need to know in one step, so that they read all of it or nothing."""
+    """Write the state for other processes in one step, so that they read all of it or nothing."""
     path = LocalFolders(aws.root).state
     shown = ("pid", "endpoint", "processor", "stage", "outputs", "ui")
     draft = path.with_suffix(".new")

@@ -1,4 +1,4 @@
-"""The project's stack on the local AWS: lambdas/template.yaml, deployed as it is but for what `_for_here` changes."""
+"""The project's stack on the local AWS: deploys lambdas/template.yaml with the few changes of `_for_here`."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import ParameterTypeDef
 
 REGION = "us-east-1"
-# Any key does; it must only not be twelve digits, which the emulator takes for an account.
+# Any key works, except twelve digits, which the emulator takes for an account.
 ACCESS_KEY = SECRET_KEY = "local"  # noqa: S105 - opens nothing  # pragma: allowlist secret
 
-# What is worth the wait in AWS, where each object costs, is not worth it here.
+# In AWS each object costs money, so a longer wait is worth it there, but not here.
 _DEFAULTS = {"StreamBufferSeconds": "2"}
 
 _ARTIFACTS = "stock-pipeline-local-artifacts"
@@ -48,9 +48,8 @@ def client(service: Any, endpoint: str) -> Any:
 def deploy(endpoint: str, folders: LocalFolders, *, stage: str, parameters: Mapping[str, str]) -> dict[str, str]:
     """Create or update the stack of a stage and return its outputs.
 
-    `parameters` are the template's; those not given keep their defaults, or those of `_DEFAULTS`. Deploying again what
-    is deployed does nothing.
-    Raises LocalAwsError with the reason of each resource that failed.
+    `parameters` are those of the template. Parameters that are not given have the defaults of `_DEFAULTS` or of the
+    template. Deploying the same again does nothing. Raises LocalAwsError, with the reason of each failed resource.
     """
     from stock_pipeline.deploy.template import load_template
 
@@ -67,11 +66,11 @@ def deploy(endpoint: str, folders: LocalFolders, *, stage: str, parameters: Mapp
 
 
 def _for_here(template: dict[str, Any], endpoint: str, folders: LocalFolders) -> str:
-    """Upload each function's code, and the template with its dependencies taken from where they are installed.
+    """Upload each function's code, and the template, which points to the installed dependencies.
 
-    Returns where the template is: it is too large to be sent as it is (51,200 bytes).
+    Returns the address of the template; with more than 51,200 bytes, it is too large to be sent directly.
 
-    The lake keeps no old versions: the emulator has no lifecycle to remove them, and every merge would add one.
+    The lake keeps no old versions here: every merge would add one, and the emulator has no lifecycle to remove them.
     """
     del template["Resources"]["LakeBucket"]["Properties"]["VersioningConfiguration"]
     s3 = client("s3", endpoint)
@@ -136,7 +135,7 @@ def _failures(cloudformation: CloudFormationClient, stack: str) -> str:
 
 
 def parameters_of_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The template's parameters that the settings in an environment stand for, where they are set."""
+    """The template's parameters that are set in an environment, by the settings of the same meaning."""
     names = {
         "Symbols": "symbols",
         "Seed": "seed",

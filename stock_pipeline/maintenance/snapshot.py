@@ -200,7 +200,7 @@ def _refuse_misplaced(rows: pa.Table, last: dict[str, datetime]) -> None:
 
 def _sessions(lake: ObjectStore, span: Span | None) -> list[date]:
     """The sessions that have cancels or corrections, or those around a span."""
-    days = [day_of(f"{name}/") for name in partitions(lake, TRADE_CORRECTIONS)]
+    days = [day_of(name) for name in partitions(lake, TRADE_CORRECTIONS)]
     return [day for day in days if span is None or span.first - _DAY <= day <= span.last + _DAY]
 
 

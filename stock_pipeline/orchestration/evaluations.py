@@ -1,6 +1,6 @@
-"""What checks find, and the results that Dagster gets of it, each for the materialization that it is about.
+"""The findings of checks as results in Dagster, each for the materialization that it is about.
 
-Dagster fills that in by itself only when a run has a single partition.
+Dagster sets that materialization by itself only when a run has a single partition.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from stock_pipeline.quality.finding import Finding
 __all__ = ["EXAMPLES", "Finding", "Written", "evaluation", "last_written"]
 
 EXAMPLES = 10
-"""So many of the things that a check found are shown with its result."""
+"""The number of rows that the result of a check shows as examples."""
 
 
 def last_written(instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str) -> Written | None:
-    """The materialization that a result is for: without it, the UI takes the result for one of an earlier state."""
+    """The materialization that a result is about. Without it, the UI shows the result as one of an earlier state."""
     only = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition])
     for record in instance.fetch_materializations(only, limit=1).records:
         return Written(storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp)
@@ -37,7 +37,7 @@ def evaluation(
     rows: int,
     written: Written | None,
 ) -> dg.AssetCheckEvaluation:
-    """The result of a check of one partition that has so many rows. `severity` is what a finding usually is."""
+    """The result of a check of one partition with `rows` rows. `severity` is that of a finding without its own."""
     metadata: dict[str, dg.MetadataValue[Any]] = {
         "rows": dg.MetadataValue.int(rows),
         "found": dg.MetadataValue.int(finding.wrong),

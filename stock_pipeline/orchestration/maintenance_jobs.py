@@ -1,7 +1,7 @@
-"""What people start by hand: backfill, rebuild a year, restate from a file, replay rejected records.
+"""The jobs that people start by hand: backfill, rebuild a year, restate from a file, replay rejected records, remove.
 
-Each is a job whose run config says in the Launchpad what it takes. What they compute is in the package; what they show
-is what the assets' own runs show.
+The Launchpad shows each job's run config with its meaning. The computations are in `ingest` and `maintenance`. The jobs
+show the same metadata as the assets' own runs.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ from stock_pipeline.simulate.daily import default_symbols, write_raw_daily_price
 from stock_pipeline.trading_calendar.sessions import last_closed_session, sessions
 
 CRASHES: Mapping[str, str] = {"dagster/max_retries": "2"}
-"""Tags of jobs that nobody would start again by himself: a run whose process was killed is started again."""
+"""Tags of the jobs: Dagster starts a run again if its process was killed, because nothing else would."""
 
 Events = Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]
 
@@ -50,7 +50,7 @@ class BackfillConfig(dg.Config):
 def simulate_sessions(
     context: dg.OpExecutionContext, buckets: Buckets, config: BackfillConfig
 ) -> Iterator[dg.AssetMaterialization]:
-    """Writes the raw object of each session of XNYS in the range; what is there already stays as it is."""
+    """Writes the raw object of each XNYS session in the range. Objects that are there already stay as they are."""
     days = _sessions(config)
     with as_dagster_failures():
         settings, staging = buckets.settings, buckets.staging
@@ -68,8 +68,8 @@ def simulate_sessions(
 @dg.job(
     tags=CRASHES,
     description=(
-        "Simulate the sessions of a range of days. Whoever consumes arrivals (the sensor daily_price_arrivals, or the "
-        "Lambda function) then brings them into price_by_date. Sessions that are there already are left alone."
+        "Simulate the sessions of a range of days. The sensor daily_price_arrivals or the Lambda function then brings "
+        "them into price_by_date. Sessions that are there already do not change."
     ),
 )
 def backfill_daily_prices() -> None:
@@ -85,10 +85,10 @@ class RebuildConfig(dg.Config):
 
 @dg.op(out={}, tags={"layer": "clean"})
 def rebuild_from_raw(context: dg.OpExecutionContext, buckets: Buckets, config: RebuildConfig) -> Events:
-    """Builds years of price_by_date again from nothing but the raw objects, each swapped in when it is complete."""
+    """Builds years of price_by_date again from the raw objects only, and swaps each year in when it is complete."""
     years = range(config.first, (config.last or config.first) + 1)
     if not years:
-        raise dg.Failure(f"{config.last} lies before {config.first}", allow_retries=False)
+        raise dg.Failure(f"{config.last} is before {config.first}", allow_retries=False)
     with as_dagster_failures():
         limit, report = buckets.settings.max_object_bytes, progress(context.log.info, "raw objects")
         for year in years:
@@ -99,8 +99,8 @@ def rebuild_from_raw(context: dg.OpExecutionContext, buckets: Buckets, config: R
 @dg.job(
     tags=CRASHES,
     description=(
-        "Build years of price_by_date again from nothing but the raw objects in staging, and check them. Readers see "
-        "the old year until the new one is complete. It refuses where raw objects are gone whose rows would be lost."
+        "Build years of price_by_date again from the raw objects in staging only, and check them. Readers see the old "
+        "year until the new one is complete. The job refuses if rows would be lost because their raw objects are gone."
     ),
 )
 def rebuild_year() -> None:
@@ -111,16 +111,16 @@ class RestateConfig(SourcesConfig):
     """Which files to restate from."""
 
     sources: list[str] = Field(
-        description="Keys of objects in the staging bucket, in the order in which they replace: "
+        description="Keys of objects in the staging bucket; a later one replaces values of an earlier one: "
         "daily_prices/uploads/AAPL.csv, …"
     )
 
 
 @dg.op(out={}, tags={"layer": "clean"})
 def restate_from_files(context: dg.OpExecutionContext, buckets: Buckets, config: RestateConfig) -> Events:
-    """Lets the values of files take the place of other values stored for the same symbol and session."""
+    """Replaces the stored values of a symbol and session with the values from files."""
     if not config.sources:
-        raise dg.Failure("name the keys to restate from in sources", allow_retries=False)
+        raise dg.Failure("sources is empty; name the keys of the files there", allow_retries=False)
     with as_dagster_failures():
         receipts = ingest_daily_prices(
             config.sources, staging=buckets.staging, lake=buckets.lake, replace=True, symbol=config.symbol,
@@ -133,8 +133,8 @@ def restate_from_files(context: dg.OpExecutionContext, buckets: Buckets, config:
 
 @dg.job(
     description=(
-        "Restate from files: their values take the place of other values stored for the same symbol and session, in "
-        "all the years that they hold. The values that give way are kept in rejected_records, with the reason replaced."
+        "Restate from files: their values replace the values that are stored for the same symbol and session, in all "
+        "years of the files. The old values are kept in rejected_records, with the reason replaced."
     )
 )
 def restate_prices() -> None:
@@ -142,20 +142,20 @@ def restate_prices() -> None:
 
 
 class ReplayConfig(dg.Config):
-    """Which rejected records to bring back. Everything that is left empty is not narrowed."""
+    """Which rejected records to ingest again. An empty field means all."""
 
     tables: list[str] = Field(
-        default=[], description="Only records meant for these tables: price_by_date, stream_prices_history."
+        default=[], description="Only records of these tables: price_by_date, stream_prices_history."
     )
     sources: list[str] = Field(
-        default=[], description="Only records of these sources: their keys, or the end of them such as AAPL.csv."
+        default=[], description="Only records of these sources: their keys, or the ends of their keys (AAPL.csv)."
     )
     reasons: list[str] = Field(default=[], description="Only records with these reason codes: bad_date, …")
 
 
 @dg.op(out={}, tags={"layer": "clean"})
 def replay_sources(context: dg.OpExecutionContext, buckets: Buckets, config: ReplayConfig) -> Events:
-    """Ingests the sources of rejected records again, whole, and shows it as the assets' own runs do."""
+    """Ingests the whole sources of rejected records again, and shows the same events as the assets' own runs."""
     with as_dagster_failures():
         staging, lake = buckets.staging, buckets.lake
         receipts = replay(
@@ -168,9 +168,9 @@ def replay_sources(context: dg.OpExecutionContext, buckets: Buckets, config: Rep
 @dg.job(
     tags=CRASHES,
     description=(
-        "Bring rejected records back after a rule, an alias or a file was fixed: their sources are ingested again, "
-        "whole. What is stored already counts as duplicate, what is still wrong is rejected again, so it is safe at "
-        "any time. `stock-pipeline rejects` lists what there is."
+        "Ingest the sources of rejected records again, after a rule, an alias or a file was fixed. Whole sources are "
+        "ingested. Rows that are stored already count as duplicates, and rows that are still wrong are rejected again, "
+        "so the job is safe at any time. `stock-pipeline rejects` lists the records."
     ),
 )
 def replay_rejects() -> None:
@@ -178,17 +178,17 @@ def replay_rejects() -> None:
 
 
 class RemoveConfig(dg.Config):
-    """Which source was never true."""
+    """Which source to remove."""
 
     source: str = Field(
-        description="Key of the staging object whose rows are taken out, as the column source has it: "
+        description="Key of the staging object whose rows are taken out, as in the column source: "
         "daily_prices/uploads/AAPL.csv, stock_stream/2024/06/03/14/…"
     )
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"layer": "clean"})
 def take_rows_out(context: dg.OpExecutionContext, buckets: Buckets, config: RemoveConfig) -> None:
-    """Takes the rows of a source out of its tables, with a record of each, and builds the latest prices again."""
+    """Takes the rows of a source out of its tables, keeps a record of each, and builds the latest prices again."""
     with as_dagster_failures():
         found = find_source(config.source, buckets.lake, buckets.settings)
         removed = remove(found, buckets.staging, buckets.lake, buckets.settings)
@@ -200,9 +200,9 @@ def take_rows_out(context: dg.OpExecutionContext, buckets: Buckets, config: Remo
 @dg.job(
     tags=CRASHES,
     description=(
-        "Take out the rows of a source that was never true. They stay in rejected_records, with the reason removed; of "
-        "ticks, latest_prices is built again from what is left. Doing it twice removes nothing more. The raw object "
-        "stays in staging, and to ingest it again brings the rows back."
+        "Take out the rows of a wrong source. They stay in rejected_records, with the reason removed. If they are "
+        "ticks, latest_prices is built again from what is left. A second run removes nothing more. The raw object "
+        "stays in staging, and ingesting it again brings the rows back."
     ),
 )
 def remove_source() -> None:
@@ -210,7 +210,7 @@ def remove_source() -> None:
 
 
 def _shown(context: dg.OpExecutionContext, buckets: Buckets, receipts: Sequence[Receipt]) -> Events:
-    """The events of what some ingests touched, with the checks of its years, and a word about them in log and tags."""
+    """The events of the partitions that ingests touched, with the checks of the years. Also writes log and tags."""
     for line in warnings_of(receipts):
         context.log.warning(line)
     stored = sum(receipt.inserted for receipt in receipts)
@@ -229,19 +229,19 @@ def _shown(context: dg.OpExecutionContext, buckets: Buckets, receipts: Sequence[
 
 
 def _fail_where_refused(receipts: Sequence[Receipt]) -> None:
-    """A person who names a file wants to know when it was not taken."""
+    """Fail if a file was refused: the person who named it must notice."""
     if refused := [receipt for receipt in receipts if receipt.refused]:
         raise dg.Failure(f"{refused[0].source} was refused: {refused[0].refused}", allow_retries=False)
 
 
 def _sessions(config: BackfillConfig) -> list[date]:
-    """The sessions of the range; a failure that says what is wrong with it when there is none."""
+    """The sessions of the range. Raises a failure, which says what is wrong, if there is none."""
     last = last_closed_session(datetime.now(UTC))
     try:
         start = date.fromisoformat(config.start)
         end = date.fromisoformat(config.end) if config.end else last
     except ValueError as error:
-        raise dg.Failure(f"start and end are days as YYYY-MM-DD: {error}", allow_retries=False) from error
+        raise dg.Failure(f"write start and end as YYYY-MM-DD: {error}", allow_retries=False) from error
     if end > last:
         raise dg.Failure(f"{end} has not closed yet; the last closed session is {last}", allow_retries=False)
     with as_dagster_failures():

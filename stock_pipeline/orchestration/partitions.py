@@ -1,4 +1,4 @@
-"""How the assets are cut: raw prices by trading session, their table by year, ticks by day."""
+"""The partitions of the assets: raw prices by trading session, their table by year, ticks by day."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import dagster as dg
 from stock_pipeline.trading_calendar.sessions import sessions
 
 EXCHANGE_TIME = "America/New_York"
-"""The zone of XNYS: what happens at some time of its day is scheduled in it, in summer and in winter."""
+"""The time zone of XNYS. Schedules use it, so that they keep the exchange's time in summer and in winter."""
 
 FIRST_SESSION_DAY = date(2022, 1, 1)
 FIRST_YEAR = (
-    1962  # the first year of most vendors' daily prices; older rows are stored too, they just have no partition
+    1962  # the first year of most vendors' daily prices; older rows are stored too, without a partition in Dagster
 )
 
 
@@ -25,10 +25,10 @@ def _holidays(first: date, last: date) -> list[datetime]:
 
 
 def daily_sessions(today: date) -> dg.TimeWindowPartitionsDefinition:
-    """One partition a session of XNYS, from 2022 on; holidays are known to the end of the year after `today`.
+    """One partition per session of XNYS, from 2022 on. Holidays are known to the end of the year after `today`.
 
-    Windows end at midnight UTC, three or four hours after the close: the partition of a session that still trades does
-    not exist, so nobody can materialize half a day.
+    Windows end at midnight UTC, three or four hours after the close. So the partition of a session that is still open
+    does not exist, and nobody can materialize half a day.
     """
     return dg.TimeWindowPartitionsDefinition(
         start=FIRST_SESSION_DAY.isoformat(),
@@ -43,7 +43,7 @@ DAILY = daily_sessions(datetime.now(UTC).date())
 # end_offset: the current year is a partition from its first day on, not only once it is over.
 YEARLY = dg.TimeWindowPartitionsDefinition(start=str(FIRST_YEAR), fmt="%Y", cron_schedule="0 0 1 1 *", end_offset=1)
 
-# Without the allowance no year could be materialized before the last session of it has passed.
+# Without the allowance, a year could not be materialized before its last session is over.
 SESSIONS_OF_YEAR = dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
 
 
@@ -52,9 +52,9 @@ def has_year(year: int) -> bool:
     return FIRST_YEAR <= year <= datetime.now(UTC).year
 
 
-FIRST_TICK_DAY = date(2020, 1, 1)  # older ticks are stored too, they just have no partition
+FIRST_TICK_DAY = date(2020, 1, 1)  # older ticks are stored too, without a partition in Dagster
 
-# Every day of the UTC calendar, as coins trade on all of them. end_offset: today is a partition while its ticks come.
+# Every day of the UTC calendar, because coins trade on all days. end_offset: today is a partition already.
 DAYS = dg.DailyPartitionsDefinition(start_date=FIRST_TICK_DAY.isoformat(), end_offset=1)
 
 

@@ -1,6 +1,6 @@
-"""The table of rejected records as an asset, and what is shown of the ingests that wrote to it.
+"""The table of rejected records as an asset, and the metadata of the ingests that wrote to it.
 
-Dagster does not materialize it on its own. An ingest writes its table and its rejected records together, and reports
+Dagster does not materialize it by itself: an ingest writes its table and its rejected records together, and reports
 both. So this asset depends on the raw objects that its rows come from, not on the tables.
 """
 
@@ -24,30 +24,30 @@ rejected_records = dg.AssetSpec(
     deps=["raw_daily_prices", "daily_price_uploads", "raw_stream_ticks"],
     description=description_of(
         REJECTED_RECORDS,
-        f"{REJECTED_RECORDS.description} One object holds those of one raw object. The ingest that fills price_by_date "
-        "or stream_prices_history writes it, and replaces it whole when the raw object is ingested again.",
+        f"{REJECTED_RECORDS.description} One object has the records of one raw object. The ingest that fills "
+        "price_by_date or stream_prices_history writes it, and replaces it when the raw object is ingested again.",
     ),
     group_name=QUALITY,
     owners=OWNERS,
     kinds={"s3", "parquet", "athena"},
     tags={"layer": "rejected"},
-    # A rejected record has no column of the raw row: it holds that row as it came, and names its object.
+    # A rejected record has no columns of the raw row. It has the row as it came, and the key of its object.
     metadata=described(column_schema(REJECTED_RECORDS), ingest_daily_prices, ingest_ticks, sql, table=REJECTED_RECORDS),
 )
 
 
 def with_rejected(receipts: Iterable[Receipt]) -> list[Receipt]:
-    """The receipts of ingests that put rows on record: rejected ones, conflicts, replaced values, refused files."""
+    """The receipts of ingests that wrote rejected records: rejected rows, conflicts, replaced values, refused files."""
     return [r for r in receipts if r.etag and (r.rejected_rows or r.conflicts or r.replaced or r.refused)]
 
 
 def rejected_report(receipts: Sequence[Receipt], lake: ObjectStore) -> Metadata:
-    """What is shown of some ingests that put rows on record: counts, reasons and sources."""
+    """The metadata of ingests that wrote rejected records: counts, reasons and sources."""
     uri = dg.MetadataValue.text(f"s3://{lake.bucket}/{REJECTED_RECORDS.prefix}")
     return {**receipts_metadata(receipts), "dagster/uri": uri}
 
 
 def report_rejected(context: dg.AssetExecutionContext, receipts: Iterable[Receipt], lake: ObjectStore) -> None:
-    """Report, beside what a run materializes, that its ingests put rows on record, if they did."""
+    """If the ingests of a run wrote rejected records, report that as well."""
     if own := with_rejected(receipts):
         context.log_event(dg.AssetMaterialization(rejected_records.key, metadata=rejected_report(own, lake)))

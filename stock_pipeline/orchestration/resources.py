@@ -1,8 +1,8 @@
-"""The buckets, queues and settings, read from the environment when a run or a tick asks for them, never at load.
+"""The buckets, queues and settings. A run or a sensor tick reads them from the environment; loading does not.
 
-The fields of the resource show in the UI which variables are needed. They have the type Any, so that Dagster passes
-them on unread. Dagster would read a field of type str itself: then one variable that is not set would fail every run
-and every tick, even those that do not need it, with a message that knows no remedy.
+The fields of the resource show in the UI which variables are needed. They have the type Any, so that Dagster does not
+read them. If a field had the type str, Dagster would read its variable, and one missing variable would fail every run
+and every tick, even those that do not need it, with a message that has no remedy.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stock_pipeline.settings import Settings, documented, variable
 
 
 def _from_environment(name: str) -> Any:
-    """A field that is a setting: the value of its variable, unless the definitions give a text or another EnvVar."""
+    """The field of a setting. Its value is that of its variable, unless the definitions give a text or an EnvVar."""
     return Field(default=dg.EnvVar(variable(name)), description=documented()[variable(name)])
 
 
@@ -37,7 +37,7 @@ class Buckets(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def settings(self) -> Settings:
-        """All settings; raises SettingsError that names the variable when one is malformed."""
+        """All settings. Raises SettingsError, which names the variable, when one is malformed."""
         given: dict[str, Any] = {name: _value(getattr(self, name)) for name in type(self).model_fields}
         return replace(Settings.from_env(), **given)
 
@@ -56,7 +56,7 @@ class Buckets(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def tick_arrivals(self) -> Queue:
-        """The queue that tells of raw objects of ticks; raises SettingsError when it is not set."""
+        """The queue with notifications of raw objects of ticks; raises SettingsError when it is not set."""
         return _queue(self._require("stream_queue_url"), _aws())
 
     @property
@@ -87,7 +87,7 @@ def _aws() -> tuple[tuple[str, str], ...]:
     return tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
 
 
-# A client takes a tenth of a second to make, a sensor's tick should take less.
+# Cached: a client takes a tenth of a second to make, and a sensor's tick should take less.
 @lru_cache(maxsize=8)
 def _store(bucket: str, aws: tuple[tuple[str, str], ...]) -> ObjectStore:  # noqa: ARG001 (a change makes a new client)
     return S3Store(bucket)

@@ -15,11 +15,11 @@ WAIT = 5.0  # seconds
 
 @contextmanager
 def as_dagster_failures(*, retries: int = RETRIES) -> Iterator[None]:
-    """Run the work of an asset so that its errors reach the UI as what they are.
+    """Run the work of an asset, and turn its errors into retries or failures of Dagster.
 
-    A store that does not answer and a lost race are tried again, if there are to be retries. Any other error of this
-    package would come back the same, so it fails the run at once, with its message (which names the remedy) in the
-    place of a traceback.
+    If the store does not answer or other writers won, the run is tried again (unless `retries` is 0). A retry would not
+    help with any other error of this package. Such an error fails the run at once, and the UI shows its message, which
+    names the remedy, instead of a traceback.
     """
     try:
         yield

@@ -1,5 +1,5 @@
-"""Raw bytes → rows, by name and with nothing guessed: files, encodings, CSV dialects, vendors' headers, dates, numbers.
+"""Raw bytes → rows, without guessing: files, encodings, CSV dialects, vendors' headers, dates, numbers.
 
-Whether a row is acceptable is not decided here but in `clean`. Nothing in this package reads or writes anything.
-Empty of imports: who reads ticks need not import the reading of daily prices.
+`clean`, not this package, decides whether a row is acceptable. Nothing in this package does any I/O. This file imports
+nothing, so that readers of ticks do not load the parser of daily prices.
 """

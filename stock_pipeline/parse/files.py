@@ -1,6 +1,6 @@
 """A raw object's bytes → its text as UTF-8 bytes: compression, archives, encodings, and the cap on their size.
 
-Nothing here knows what the text means. What a file is, is told by its first bytes, never by its name.
+Nothing here knows what the text means. The first bytes of a file tell its format, never its name.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from stock_pipeline.settings import MIB, Settings
 Bytes = bytes | bytearray
 
 MAX_BYTES = Settings.max_object_mb * MIB
-"""Largest text taken when the caller sets no limit: the default of the setting."""
+"""The largest accepted text when the caller sets no limit: the default of the setting."""
 
 _STEP = 64 * 1024
-# Prices compress 3 to 30 times. A file that yields this much, and so many times its own size, was made to do harm.
+# Prices compress 3 to 30 times. A file with this much text, and this many times its own size, was made to do harm.
 _BOMB_BYTES, _BOMB_RATIO = 64 * MIB, 200
 
 _ACCEPTED = "accepted is plain text, gzipped text (.gz), or one text file in a .zip"
@@ -50,7 +50,7 @@ _BOMS = (  # UTF-32 first: its mark begins with that of UTF-16
 
 @dataclass(frozen=True)
 class Unpacked:
-    """The content of a raw object, the name it had inside an archive, and, of text, the encoding it was read in."""
+    """The content of a raw object, its name inside an archive and, for text, the encoding that it was read in."""
 
     data: Bytes
     member: str | None = None
@@ -60,10 +60,10 @@ class Unpacked:
 def read_text(data: bytes, max_bytes: int = MAX_BYTES) -> Unpacked:
     """Unpack a raw object and decode its text to UTF-8 without a byte order mark.
 
-    UTF-8, UTF-16 and UTF-32 with a mark are read as such; bytes that are not UTF-8 are taken as Windows-1252, which for
-    symbols, dates and numbers is the same.
+    UTF-8, UTF-16 and UTF-32 with a mark are read as such. Bytes that are not UTF-8 are read as Windows-1252, in which
+    symbols, dates and numbers are the same.
 
-    Raises FileRefused as `unpack` does, and for NUL bytes and text in no such encoding.
+    Raises FileRefused as `unpack` does, and for NUL bytes and text in another encoding.
     """
     raw = unpack(data, max_bytes)
     text, encoding = _decoded(raw.data)
@@ -97,7 +97,7 @@ def unpack(data: bytes, max_bytes: int = MAX_BYTES) -> Unpacked:
 
 def _gunzip(data: bytes, max_bytes: int) -> bytearray:
     if int.from_bytes(data[-4:], "little") > max_bytes:
-        # So much text it says to hold. If that is so, it is found here without keeping any of it.
+        # The file says that it holds this much text. If that is true, it is found here without keeping any of it.
         for _ in _gunzipped(data, max_bytes):
             pass
     text = bytearray()
@@ -126,7 +126,7 @@ def _gunzipped(data: bytes, max_bytes: int) -> Iterator[bytes]:
             _check_size(size, at, max_bytes)
             yield piece
         at -= len(member.unused_data)
-        while at < len(source) and source[at] == 0:  # padding, as gzip itself takes it
+        while at < len(source) and source[at] == 0:  # padding, which gzip itself accepts too
             at += 1
 
 
@@ -153,7 +153,7 @@ def _only_member(members: Iterable[zipfile.ZipInfo]) -> zipfile.ZipInfo:
     files = [m for m in members if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
     if any(m.filename == "[Content_Types].xml" for m in files):
         raise FileRefused(f"this is an Office document (.xlsx), not text: save the sheet as CSV; {_ACCEPTED}")
-    # A report beside the one CSV is no second table.
+    # A report beside the one CSV is not a second table.
     kinds = ([m for m in files if m.filename.lower().endswith(ends)] for ends in ((".csv",), (".txt", ".tsv")))
     texts = next(filter(None, kinds), files)
     if len(texts) != 1:
@@ -165,7 +165,7 @@ def _only_member(members: Iterable[zipfile.ZipInfo]) -> zipfile.ZipInfo:
 
 
 def _check_size(size: int, packed: int, max_bytes: int) -> None:
-    """Refuse too much text, and text that came of far too few bytes: `packed` of them so far."""
+    """Refuse too much text, and text that came from far too few bytes: `packed` bytes so far."""
     if size > max_bytes:
         raise _too_large(max_bytes)
     if size > _BOMB_BYTES and size > _BOMB_RATIO * packed:
@@ -189,7 +189,7 @@ def _decoded(text: Bytes) -> tuple[Bytes, str]:
                 raise FileRefused(
                     f"begins like {encoding.upper()} but is not ({error.reason}); save it as UTF-8"
                 ) from error
-    while text[:3] == b"\xef\xbb\xbf":  # several, where marked files were written over with a mark
+    while text[:3] == b"\xef\xbb\xbf":  # several, if marked files were saved again with a mark
         text = text[3:]
     if b"\0" in text:
         line = text.count(b"\n", 0, text.index(b"\0")) + 1

@@ -1,7 +1,7 @@
 """Ticker symbols: the canonical form, the series of a share, and the symbol that a file's name gives.
 
-A symbol is a string and nothing else: `NA`, `TRUE`, `0700` and `1E5` are tickers. Its letters keep their case, as
-`BCpC` is another paper than `BCPC`.
+A symbol is a string and nothing else: `NA`, `TRUE`, `0700` and `1E5` are tickers. Its letters keep their case, because
+`BCpC` is another security than `BCPC`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from stock_pipeline.errors import FileRefused, quoted
 
 GRAMMAR = "1 to 32 of A-Z a-z 0-9 . - ^ = & / : + _ * # $ ! @, beginning with a letter, a digit, ^ or $"
-"""What a symbol may look like, in words."""
+"""The form of a symbol, in words."""
 
 _LONGEST = 32
 _SYMBOL = re.compile(r"[A-Za-z0-9^$][A-Za-z0-9.\-^=&/:+_*#$!@]{0,31}")
@@ -24,7 +24,7 @@ _SHARE_SERIES = frozenset(("", "EQ", "BE", "BZ", "SM", "ST"))
 _SERIES = re.compile(r"[A-Z0-9]{0,2}")
 
 _EXTENSION = re.compile(r"(\.(csv|txt|tsv|gz|zip))+$", re.IGNORECASE)
-_FILE_NAME = re.compile(r"[A-Z0-9^][A-Z0-9.\-^=&]{0,15}")  # narrower: AAPL_DAILY names no symbol
+_FILE_NAME = re.compile(r"[A-Z0-9^][A-Z0-9.\-^=&]{0,15}")  # narrower: AAPL_DAILY is not a symbol
 _LOWER_WITH_EXCHANGE = re.compile(r"[a-z0-9]{1,5}(-[a-z])?\.(us|uk|de|jp|hk|pl|hu)")  # how Stooq names its files
 _DATE_OR_YEAR = re.compile(r"(19|20)\d\d([-.]?\d\d([-.]?\d\d)?)?")
 _WORDS = frozenset(
@@ -35,13 +35,8 @@ _WORDS = frozenset(
 REMEDY = "name the file after its symbol (AAPL.csv), put it into a folder symbol=AAPL/, or give --symbol AAPL"
 
 
-def is_symbol(text: str) -> bool:
-    """Whether this is a symbol as the tables store it: see `canonical`."""
-    return _SYMBOL.fullmatch(text) is not None
-
-
 def cell_text(text: str) -> str:
-    """A cell without blanks around it, and without the formula by which a spreadsheet keeps text (`="0050"`)."""
+    """A cell without blanks around it, and without a spreadsheet's formula for a text (`="0050"`)."""
     text = text.strip(" \t")
     if text.startswith("=") and (formula := _FORMULA.fullmatch(text)):
         return formula[1].strip(" \t")
@@ -49,7 +44,7 @@ def cell_text(text: str) -> str:
 
 
 def is_blank(text: str) -> bool:
-    """Whether a cell of symbols holds none: nothing, or N/A."""
+    """Whether a cell in a column of symbols holds none: it is blank, or N/A."""
     text = cell_text(text)
     return not text.strip() or text.upper() in _NO_SYMBOL
 
@@ -58,10 +53,10 @@ def canonical(text: str) -> str | None:
     """The canonical form of a symbol: trimmed, class shares with a dot (`BRK-B`, `BRK/B`, `BRK B`, `BRK_B` → `BRK.B`).
 
     A text in small letters (`aapl`), or with a capital and two or more small letters (`Aapl`), becomes upper case; any
-    other mixture stays (`BCpC`). Exchange suffixes stay (`VOD.L`, `4063.T`). None when it is no symbol (see `GRAMMAR`),
-    or a path (`A/../B`).
+    other mixture stays (`BCpC`). Exchange suffixes stay (`VOD.L`, `4063.T`). None when it is not a symbol (see
+    `GRAMMAR`), or is a path (`A/../B`).
     """
-    if not text.isascii():  # some other letters are A-Z in upper case, such as the dotless i
+    if not text.isascii():  # some other letters, such as the dotless i, become A-Z in upper case
         return None
     if text.isalnum() and text.isupper() and len(text) <= _LONGEST:  # as most symbols are: no pattern changes it
         return text
@@ -81,7 +76,7 @@ def is_series(text: str) -> bool:
 
 
 def of_series(symbol: str | None, series: str) -> str | None:
-    """The instrument of a symbol and NSE's series: the share itself, or `PQR-D1` for another paper of the company."""
+    """The instrument of a symbol and NSE's series: the share itself, or `PQR-D1` for another security."""
     series = cell_text(series).upper()
     if symbol is None or series in _SHARE_SERIES:
         return symbol
@@ -96,7 +91,7 @@ def is_upper_ticker(text: str) -> bool:
 
 
 def given_symbol(symbol: str) -> str:
-    """The canonical form of a symbol that a person gave; raises FileRefused when it is none."""
+    """The canonical form of a symbol that a person gave. Raises FileRefused when it is not a symbol."""
     found = canonical(symbol)
     if found is None:
         raise FileRefused(f"{quoted(symbol)} is not a symbol: {GRAMMAR}")
@@ -113,7 +108,8 @@ def folder_symbol(key: str) -> str | None:
 
 
 def file_name_symbol(key: str) -> str | None:
-    """The symbol that a file is named after (`AAPL.csv`, `BRK-A.csv.gz`, `aapl.us.txt`), None when it is none for sure.
+    """The symbol that a file is named after (`AAPL.csv`, `BRK-A.csv.gz`, `aapl.us.txt`), None unless it certainly is a
+    symbol.
 
     Names are upper case, except with an exchange suffix as Stooq writes them. Words such as `DATA` and names that read
     as a date or a year are not taken for tickers.

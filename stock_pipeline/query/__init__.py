@@ -8,9 +8,10 @@ tables and in every result.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Literal, overload
 
 import pyarrow as pa
@@ -34,6 +35,7 @@ __all__ = [
 Parameter = str | int | float | bool | date
 _Symbols = Sequence[str] | str | None
 _Columns = Sequence[str] | None
+_Cut = Callable[[pa.Table], pa.Table]
 _PROVENANCE = {"source", "etl_loading_ts"}
 _COMMENTS = re.compile(r"\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/", re.S)
 _EXPLAIN = re.compile(r"explain(\s+analyze)?(\s+verbose)?(\s*\([^()]*\))?\b", re.I)
@@ -152,19 +154,35 @@ def read_ticks(
 
     `start` and `end` are moments, both inclusive: a datetime (in UTC if it names no zone), or a date, which stands for
     the whole of that day in UTC. Without one of them that side has no limit. History only grows, so name both: then
-    only days and row groups that can hold matching rows are read. With `arrow` the rows come as a pyarrow.Table. Raises
-    QueryError for a column that `stream_prices_history` does not have.
+    only days and row groups that can hold matching rows are read. With `arrow` the rows come as a pyarrow.Table.
+
+    Both engines give the same rows: the bounds hold to the microsecond. Athena itself gives `produced_at` to the
+    millisecond, and in that order. Raises QueryError for a column that `stream_prices_history` does not have, and
+    HistoryMisplaced when Athena's row at a bound is not in the history object of its time.
     """
     conditions, parameters = _of_symbols(symbols)
     first = None if start is None else _moment(start, time.min)
     last = None if end is None else _moment(end, time.max)
-    for bound, sign in ((first, ">="), (last, "<=")):
-        if bound is not None:
+    cut: _Cut | None = None
+    asked = [(first, ">="), (last, "<=")]
+    if (first or last) and (athena := _athena(settings)):
+        from stock_pipeline.query.milliseconds import IMPRECISION, shifted, within
+
+        asked = [(first and shifted(first, -IMPRECISION), ">="), (last and shifted(last, IMPRECISION), "<=")]
+        cut = partial(within, first=first, last=last, settings=athena)
+    for exact, (bound, sign) in zip((first, last), asked, strict=True):
+        if exact is not None:
             conditions.append(f"produced_at {sign} ? AND year {sign} ?")
-            parameters.extend((bound, bound.year))
+            parameters.extend((bound or exact, exact.year))  # the partitions are those of the exact times
     if first and last:
         conditions += _calendar(first, last)
-    return _frame(STREAM_PRICES_HISTORY, columns, conditions, parameters, settings, arrow)
+    return _frame(STREAM_PRICES_HISTORY, columns, conditions, parameters, settings, arrow, cut)
+
+
+def _athena(settings: Settings | None) -> Settings | None:
+    """The settings with which Athena answers, or None where DuckDB does; see `_place`."""
+    given = settings or Settings.from_env()
+    return given if given.sql_engine == "athena" and (settings or given.names_buckets) else None
 
 
 # fmt: off
@@ -205,18 +223,23 @@ def _frame(
     parameters: Sequence[Parameter],
     settings: Settings | None,
     arrow: bool,
+    cut: _Cut | None = None,
 ) -> pd.DataFrame | pa.Table:
-    """The chosen columns (by default all but the provenance) of the rows that meet conditions, in the table's order."""
+    """The chosen columns (by default all but the provenance) of the rows that meet conditions, in the table's order.
+
+    `cut` takes the rows, with the columns of the table's order too, and returns those that are wanted.
+    """
     known = table.schema.names
     chosen = list(columns) if columns is not None else [n for n in known if n not in _PROVENANCE]
     if unknown := [c for c in chosen if c not in known]:
         raise QueryError(f"{table.name} has no column {', '.join(unknown)}; it has {', '.join(known)}")
-    names = ", ".join(f'"{c}"' for c in chosen)
-    order = ", ".join(dict.fromkeys((*table.sort, *table.key)))
+    order = list(dict.fromkeys((*table.sort, *table.key)))
+    names = ", ".join(f'"{c}"' for c in (dict.fromkeys((*chosen, *order)) if cut else chosen))
     # Names come from the schema and values go as parameters, so no text from the caller becomes SQL.
     where = " AND ".join(conditions) or "true"
-    statement = f"SELECT {names} FROM {table.name} WHERE {where} ORDER BY {order}"  # noqa: S608
+    statement = f"SELECT {names} FROM {table.name} WHERE {where} ORDER BY {', '.join(order)}"  # noqa: S608
     rows = sql(statement, parameters, settings=settings)
+    rows = cut(rows).select(chosen) if cut else rows
     return rows if arrow else rows.to_pandas(date_as_object=False)
 
 

@@ -15,6 +15,23 @@ from stock_pipeline.settings import Settings
 from stock_pipeline.staging.keys import RAW_TICKS
 
 _DAY = timedelta(days=1)
+_ROUNDED = timedelta(milliseconds=1)
+_DATE = ("year", "month", "day")
+_BOTH = ", ".join((*_DATE, *(f"earlier_{name}" for name in _DATE)))
+_BEFORE = ", ".join(
+    f"lag({name}) OVER (PARTITION BY symbol, event_id ORDER BY produced_at, source) AS earlier_{name}"
+    for name in ("produced_at", "source", *_DATE)
+)
+_REPEATED = f"""
+WITH ticks AS (SELECT symbol, event_id, produced_at, source, year, month, day {{history}}),
+repeated AS (SELECT symbol, event_id FROM ticks GROUP BY symbol, event_id HAVING count(*) > 1),
+pairs AS (SELECT *, {_BEFORE} FROM ticks JOIN repeated USING (symbol, event_id)),
+days AS (
+  SELECT *, count(*) OVER (PARTITION BY {_BOTH}) AS found,
+    row_number() OVER (PARTITION BY {_BOTH} ORDER BY symbol, event_id, produced_at) AS place
+  FROM pairs WHERE earlier_produced_at IS NOT NULL)
+SELECT * FROM days WHERE place <= ? ORDER BY produced_at, symbol, event_id
+"""  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -33,9 +50,12 @@ class Span:
     def condition(self) -> tuple[str, list[Parameter]]:
         """A condition on `stream_prices_history` and its parameters.
 
-        It says the same thing twice: Athena prunes by the partition columns, DuckDB by the times.
+        It says the same thing twice: Athena prunes by the partition columns, DuckDB by the times. Athena rounds times
+        to the millisecond, so the times are given a millisecond more on each side; group by the partition columns to
+        get exact days.
         """
-        begin, end = (datetime.combine(day, time(), UTC) for day in (self.first, self.last + _DAY))
+        begin = datetime.combine(self.first, time(), UTC) - _ROUNDED
+        end = datetime.combine(self.last + _DAY, time(), UTC) + _ROUNDED
         parts = ["produced_at >= ?", "produced_at < ?", "year BETWEEN ? AND ?"]
         parameters: list[Parameter] = [begin, end, self.first.year, self.last.year]
         if self.first.year == self.last.year:
@@ -48,20 +68,38 @@ class Span:
 
 
 def counted(span: Span, settings: Settings) -> dict[date, dict[str, int]]:
-    """For each day with ticks: `rows`, distinct `event_ids`, and rows stored before their own time (`ahead`)."""
+    """For each day with ticks: `rows`, and those of them that were stored before their own time (`ahead`)."""
     condition, parameters = span.condition()
     found = sql(
         'SELECT year, month, day, count(*) AS "rows", '  # noqa: S608
-        "count(DISTINCT concat(symbol, ' ', event_id)) AS event_ids, "
         "count(CASE WHEN produced_at > etl_loading_ts THEN 1 END) AS ahead "
         f"FROM stream_prices_history WHERE {condition} GROUP BY year, month, day",
         parameters,
         settings=settings,
     )
     return {
-        date(row["year"], row["month"], row["day"]): {name: row[name] for name in ("rows", "event_ids", "ahead")}
+        date(row["year"], row["month"], row["day"]): {name: row[name] for name in ("rows", "ahead")}
         for row in found.to_pylist()
     }
+
+
+def repeated_ids(span: Span, settings: Settings, examples: int) -> pa.Table:
+    """Pairs of ticks with the same symbol and event id, on the same day or on neighbouring days.
+
+    One row is a tick and the one before it with this id: `symbol`, `event_id`, then `produced_at`, `source` and `date`
+    (UTC) of the tick, the same of the one before as `earlier_produced_at` and so on, and `found`, the number of pairs
+    of these two dates. Of any two dates at most `examples` pairs are named.
+    """
+    condition, parameters = span.condition()
+    statement = _REPEATED.format(history=f"FROM stream_prices_history WHERE {condition}")
+    found = sql(statement, [*parameters, examples], settings=settings)
+    for kind in ("", "earlier_"):
+        parts = [found[kind + name].to_pylist() for name in _DATE]
+        found = found.append_column(
+            f"{kind}date", pa.array([date(*day) for day in zip(*parts, strict=True)], pa.date32())
+        )
+    pairs = zip(found["earlier_date"].to_pylist(), found["date"].to_pylist(), strict=True)
+    return found.filter(pa.array([later - earlier <= _DAY for earlier, later in pairs], pa.bool_()))
 
 
 def price_ranges(span: Span, settings: Settings) -> dict[date, pa.Table]:

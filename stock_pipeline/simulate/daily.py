@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from stock_pipeline.errors import SimulationError
-from stock_pipeline.parse.symbols import is_symbol
+from stock_pipeline.parse.symbols import GRAMMAR, canonical
 from stock_pipeline.progress import Progress
 from stock_pipeline.settings import DEFAULT_SYMBOLS
 from stock_pipeline.simulate.market import bars_of_year
@@ -177,10 +177,8 @@ def checked_symbols(symbols: Sequence[str]) -> list[str]:
     refuse.
     """
     names = sorted(set(symbols))
-    if wrong := [name for name in names if not is_symbol(name)]:
-        raise SimulationError(
-            f"{wrong[0]!r} is not a symbol; take 1 to 16 of A-Z 0-9 . - ^ = beginning with a letter, a digit or ^"
-        )
+    if wrong := [name for name in names if canonical(name) != name]:
+        raise SimulationError(f"{wrong[0]!r} is not a symbol as it is stored: {GRAMMAR}")
     if not names:
         raise SimulationError("there is no symbol to simulate; name at least one")
     return names

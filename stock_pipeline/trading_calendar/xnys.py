@@ -1,7 +1,7 @@
 """The calendar of the New York Stock Exchange as data, so that its sessions are known without a library.
 
-Written from exchange_calendars by `python -m stock_pipeline_tests.trading_calendar.xnys`; a test compares the two. Each
-line is a year with its days, MMDD. A session opens at 9:30 and closes at 16:00 in New York.
+Written from exchange_calendars by `python -m stock_pipeline_tests.trading_calendar.xnys`; a test checks it. Each line
+is a year with its days, MMDD. A session opens at 9:30 and closes at 16:00 in New York.
 """
 
 CLOSED = """

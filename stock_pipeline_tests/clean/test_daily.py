@@ -45,7 +45,7 @@ def judge(**cells):
         ({"symbol": "../../etc"}, "bad_symbol", "symbol '../../etc'"),
         ({"symbol": "A" * 33}, "bad_symbol", f"symbol '{'A' * 33}'"),
         ({"date": ""}, "missing_date", "date is blank"),
-        ({"date": "2024-02-30"}, "bad_date", "date '2024-02-30' is no date here"),
+        ({"date": "2024-02-30"}, "bad_date", "'2024-02-30' is not a valid date"),
         ({"date": "1899-12-31"}, "date_out_of_range", "date '1899-12-31' is not within 1900-01-01 and 2026-03-03"),
         ({"date": "2026-03-04"}, "date_out_of_range", "date '2026-03-04' is not within 1900-01-01 and 2026-03-03"),
         ({"close": ""}, "missing_price", "close is blank"),

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stock_pipeline.clean import Cleaned
-from stock_pipeline.clean.ticks import LONGEST_EVENT_ID, clean_tick_objects, clean_ticks
+from stock_pipeline.clean.ticks import LONGEST_EVENT_ID, clean_tick_objects
 from stock_pipeline.parse.ticks import columnar
-from stock_pipeline.parse.ticks.parser import parse_tick_objects, parse_ticks
+from stock_pipeline.parse.ticks.parser import parse_tick_objects
 from stock_pipeline.schemas import REJECTED, STREAM_PRICES_HISTORY, Reason
+from stock_pipeline_tests.support.tick_objects import clean_ticks, parse_ticks
 
 NOW = datetime(2024, 1, 2, 15, tzinfo=UTC)
 TICK = {"event_id": "e1", "symbol": "AAPL", "price": 189.5, "size": 100, "produced_at": "2024-01-02 14:30:00.25"}

@@ -106,7 +106,7 @@ def test_a_stack_must_be_whole(status: str, whole: bool) -> None:
 
 def test_a_stack_of_somebody_else_is_refused() -> None:
     client = answering({"StackName": NAME, "CreationTime": 0, "StackStatus": "CREATE_COMPLETE", "Outputs": OURS[1:]})
-    with pytest.raises(DeployError, match="has no output StagingBucket; it is none of this project"):
+    with pytest.raises(DeployError, match="has no output StagingBucket; it is not of this project"):
         outputs_of(NAME, client)
 
 

@@ -62,6 +62,7 @@ def test_simulated_ticks_of_the_symbols_asked_for_are_sent_and_counted(run: Run,
     assert "sent 200 lines in" in done.stdout
     assert "0 retries, 0 failed" in done.stdout
     assert "stock-pipeline watch" in done.stderr
+    assert "stock-pipeline rejects list" in done.stderr
 
 
 def test_faults_are_what_was_asked_for(run: Run, kinesis: Any) -> None:
@@ -96,7 +97,7 @@ def test_a_document_over_several_lines_is_refused_before_anything_is_sent(
     file.write_text(content)
     done = run("stream", "--file", file)
     assert done.exit_code == 1
-    assert "one record a line" in done.stderr
+    assert "one record per line" in done.stderr
     assert lines_of(kinesis) == []
 
 

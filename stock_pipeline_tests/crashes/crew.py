@@ -1,4 +1,4 @@
-"""Workers that are killed at random points and replaced, until so many kills are done."""
+"""Workers that are killed at random points and replaced, until a number of kills is done."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""A proxy before the local AWS that holds chosen requests: whoever sent one waits at that very point.
+"""A proxy before the local AWS that holds chosen requests, so that their sender waits at exactly that point.
 
     with gate.holding("PUT", "/price_by_date/") as held:
         held.reached()      # somebody is about to write a partition
         …                   # kill it; what it sent is dropped at the end of the block, and never reaches S3
 
-With `after=True` the request is done, and only its answer is held and dropped: the sender cannot know.
+With `after=True` the request is done, and only its answer is held and dropped, so the sender does not know the result.
 """
 
 from __future__ import annotations

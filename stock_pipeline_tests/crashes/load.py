@@ -3,8 +3,8 @@
     make load TICKS=10000000 OBJECTS=10000        or: python -m stock_pipeline_tests.crashes.load --ticks … --objects …
 
 A fifth of the ticks are late: they arrive in an object of up to an hour after their own. A fifth of the objects are
-delivered twice. Every tick is a function of its number, so what is stored is compared value by value with what must be,
-without keeping ten million of anything.
+delivered twice. Every tick is a function of its number, so each stored value can be compared with the expected one,
+without ten million of anything in memory.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the tables must hold, worked out from the input in plain Python: no code of the package takes part.
+"""What the tables must hold, computed from the input in plain Python, without any code of the package.
 
-Of two values for one key the one that is stored first stays, and which that is depends on the workers. So the model
-says which values a key may have, and, given the one that is stored, what must be on record for every other line.
+If a key has two values, the one stored first stays, and that depends on the workers. So the model says which values a
+key may have and, given the stored one, what must be on record for every other line.
 """
 
 from __future__ import annotations

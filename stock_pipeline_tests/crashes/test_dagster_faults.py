@@ -1,4 +1,6 @@
-"""Dagster killed in a tick, in a run and as a whole, on SQLite and on PostgreSQL: nothing lost, no other result."""
+"""Dagster killed in a tick, in a run and as a whole, on SQLite and on PostgreSQL: nothing is lost, and the result is
+the same.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Workers killed by SIGKILL at random points, real queues, readers all the while: the tables are exact in the end."""
+"""Workers killed by SIGKILL at random points, with real queues and readers all the time: the tables are exact in the
+end.
+"""
 
 from __future__ import annotations
 

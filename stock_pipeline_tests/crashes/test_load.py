@@ -1,4 +1,4 @@
-"""The load program at a size that CI can bear; `make load` runs it at any size."""
+"""The load program at a size for CI; `make load` runs it at any size."""
 
 from __future__ import annotations
 

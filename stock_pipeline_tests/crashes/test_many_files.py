@@ -1,7 +1,7 @@
-"""A hundred thousand files through the sensor of daily prices, under every mishap of a daemon: none is ever missed.
+"""A hundred thousand files through the sensor of daily prices, under every failure of a daemon: no file is ever missed.
 
-The sensor is the project's own, evaluated tick by tick as the daemon does it: what a tick returns is committed, or lost
-with the daemon; runs are submitted, or lost before that; they succeed, fail, or go on for a while.
+The sensor is the project's own, evaluated tick by tick as the daemon does it. The result of a tick is committed, or
+lost with the daemon. Runs are submitted, or lost before that. They succeed, fail, or go on for a while.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """A consumer as AWS runs one: receives from the queues, hands the events to the functions' handlers, acknowledges.
 
-The handlers are those that are deployed. What AWS does around them is here: the poller of a queue, and Lambda's calling
-again until an event of S3 is done, for which the queue of daily prices stands.
+The handlers are the deployed ones. This module does AWS's part: it polls a queue, and calls again until an event of S3
+is done, as Lambda does. The queue of daily prices stands for Lambda's own queue.
 
 A server process imports this module once and each worker is forked from it, before any of them has a connection, a
-thread or a client. So a worker starts in a tenth of a second, and can be killed often.
+thread or a client. So a worker starts in a tenth of a second, and workers can be killed often.
 """
 
 from __future__ import annotations

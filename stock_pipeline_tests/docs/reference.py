@@ -27,7 +27,7 @@ REFERENCE = DOCS / "reference.md"
 
 HEAD = """# Reference
 
-Written from the code by `python -m stock_pipeline_tests.docs.reference`; a test holds it.
+`python -m stock_pipeline_tests.docs.reference` writes this page from the code, and a test compares the two.
 
 <!-- with: local AWS -->
 """
@@ -51,15 +51,16 @@ printf '{"symbol":"AAPL","price":191.2,"produced_at":"2024-06-28 14:30:00.5"}\\n
 COMMANDS = """## Commands
 
 Results go to stdout, everything else to stderr. Exit status: 0 done, 1 the work failed (the message says what to do),
-2 wrong usage, 130 interrupted with Ctrl-C; `dev`, `demo`, `stream` and `watch` end with 0 on Ctrl-C, as they should.
-`NO_COLOR=1` turns colours off; where there is no terminal there are none, and progress is a line every few seconds.
+2 wrong usage, 130 interrupted with Ctrl-C. `dev`, `demo`, `stream` and `watch` end with 0 on Ctrl-C, because that is
+their normal end. `NO_COLOR=1` turns colours off. Without a terminal there are no colours, and progress is a line every
+few seconds.
 
-A command works on the AWS that the environment names by its buckets. If it names none, that is the local AWS: the one
-that `dev` runs, or one that is started for the command's own duration. The data stays where the next command finds it.
+A command works on the AWS whose buckets the environment names. If it names none, the command works on the local AWS:
+the one that `dev` runs, or one that is started for the command's own duration. The next command finds the same data.
 
-`stock-pipeline --stack NAME …` (or `STOCK_PIPELINE_STACK`) works on a stack that `make deploy` made: what
-CloudFormation says of its outputs takes the place of the settings below, so no other is needed. Region and credentials
-are AWS's own (`AWS_REGION`, `AWS_PROFILE`), and must be allowed `cloudformation:DescribeStacks`.
+`stock-pipeline --stack NAME …` (or `STOCK_PIPELINE_STACK`) works on a stack that `make deploy` made. The stack's
+outputs in CloudFormation replace the settings below, so you need no other setting. Region and credentials are those of
+AWS itself (`AWS_REGION`, `AWS_PROFILE`). They need the permission `cloudformation:DescribeStacks`.
 
 <!-- not run: deploy -->
 ```
@@ -70,33 +71,34 @@ stock-pipeline --stack stock-pipeline-main sql "SELECT count(*) FROM price_by_da
 
 SETTINGS = """## Settings
 
-Environment variables; blank ones count as unset.
+Settings are environment variables. A blank variable counts as unset.
 
 | variable | meaning | default |
 |---|---|---|"""
 
 AWS_SETTINGS = """
-Which AWS it is, and who you are there, is said by the variables of AWS itself: `AWS_PROFILE`, `AWS_REGION`,
-`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_ENDPOINT_URL`, … `stock-pipeline dev` sets them for what it runs.
+The variables of AWS itself say which AWS it is, and who you are there: `AWS_PROFILE`, `AWS_REGION`,
+`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_ENDPOINT_URL`, … `stock-pipeline dev` sets them for its processes.
 """
 
 TABLES_HEAD = """## Tables
 
-In the Glue database `stock_market`, as Parquet in the lake bucket; the same names in Athena and in DuckDB. All times
-are UTC.
+The tables are in the Glue database `stock_market`, as Parquet in the lake bucket. Athena and DuckDB use the same names.
+All times are UTC.
 """
 
 REASONS_HEAD = """## Reasons
 
-Why a row is not in its table; the column `reason` of `rejected_records`.
+The column `reason` of `rejected_records` says why a row is not in its table.
 
 | reason | meaning |
 |---|---|"""
 
 RECEIPTS = """## Receipts
 
-What one ingest did with one source object: a line of JSON from `stock-pipeline ingest --json` and in what the functions
-return. `rows = inserted + duplicates + updated + conflicts + the sum of rejected + skipped`, always.
+A receipt says what one ingest did with one source object. `stock-pipeline ingest --json` prints it as a line of JSON,
+and the functions return it. Always, `rows = inserted + duplicates + updated + conflicts + the sum of rejected +
+skipped`.
 
 | field | meaning |
 |---|---|
@@ -105,16 +107,16 @@ return. `rows = inserted + duplicates + updated + conflicts + the sum of rejecte
 | `bytes` | the object's size as it is stored |
 | `rows` | rows that the object holds |
 | `inserted` | rows that are in the table because of this ingest |
-| `duplicates` | rows that were there with the same values or more, stored or earlier in the same ingest |
-| `updated` | rows that completed one that was there with values that it lacked |
+| `duplicates` | rows whose values were there already, stored or earlier in the same ingest |
+| `updated` | rows that completed a stored row: it lacked some of their values |
 | `conflicts` | rows whose key was there with other values |
 | `rejected` | rows that break a rule, by reason |
 | `skipped` | records that are not rows of this table on purpose |
-| `nulled` | values that may be missing and could not be taken, so that their rows were stored without them, by reason |
+| `nulled` | optional values that were bad, so that their rows were stored without them, by reason |
 | `unread` | columns of the file that nobody reads |
 | `decided` | what could be read in several ways, and the evidence or the hint that decided it |
-| `rescaled` | for each symbol whose conflicts are one thing, such as a split, a line that says so |
-| `replaced` | how many of `inserted` took the place of other values (a restatement) |
+| `rescaled` | one line for each symbol whose conflicts have one cause, such as a split |
+| `replaced` | how many of `inserted` replaced other values (a restatement) |
 | `refused` | why the object was refused whole, or null; every count is then 0 |
 | `partitions` | rows of this source by partition |
 | `started_at`, `seconds` | when it began, and how long it took |
@@ -124,58 +126,67 @@ return. `rows = inserted + duplicates + updated + conflicts + the sum of rejecte
 
 TICKS_HEAD = """## Ticks
 
-What is read as a tick: a JSON object a line, an array of them, or several joined without a newline. Keys are
-case-sensitive. A path leads through keys and places in arrays, `[]` is every trade of a list, and of two names with
-`or` the first that has a value counts. Numbers may be texts. A time is UTC without a zone: `YYYY-MM-DD HH:MM:SS[.f]`
-(also with `T`, a comma, an offset, `Z`, ` UTC`), FIX's `YYYYMMDD-HH:MM:SS[.f]`, `{"seconds", "nanoseconds"}`, or an
-epoch, as a number or a text, with a fraction or without, in the unit that its size tells (below 1e11 seconds, below
-1e14 milliseconds, below 1e17 microseconds, else nanoseconds). Nanoseconds count for the order of trades.
+A tick is a JSON object in a line. A line may also hold an array of such objects, or several objects joined without a
+newline. Keys are case-sensitive. Numbers may be texts.
+
+A time without a zone is UTC. These forms are read: `YYYY-MM-DD HH:MM:SS[.f]` (also with `T`, a comma, an offset, `Z`,
+` UTC`), FIX's `YYYYMMDD-HH:MM:SS[.f]`, `{"seconds", "nanoseconds"}`, and epochs, as a number or a text, with or without
+a fraction. The size of an epoch tells its unit: below 1e11 seconds, below 1e14 milliseconds, below 1e17 microseconds,
+else nanoseconds. Nanoseconds count for the order of trades.
+
+In the table, a path has keys and places in arrays. `[]` means every trade of a list. Of two names with `or`, the first
+that has a value counts.
 
 | form | told by | symbol | price | size | time | id |
 |---|---|---|---|---|---|---|"""
 
 SALE_CONDITIONS = f"""### Which trades set the latest price
 
-The latest price of a symbol is that of its greatest tick: one that may set the last price before one that may not, then
-by time, nanoseconds, the venue's sequence, the number of the trade, line and place in its object. A trade with one of
-these codes sets no last price, and shows only while its symbol has no other; all others do, those without codes too.
+The latest price of a symbol is that of its greatest tick. A tick that may set the last price is greater than one that
+may not. Then the order is by time, nanoseconds, the venue's sequence, the number of the trade, and line and place in
+its object. A trade with one of these codes may not set the last price, and is shown only as long as its symbol has no
+other. All other trades may set it, also those without codes.
 
 - Alpaca: {" ".join(f"`{code}`" for code in sorted(ALPACA))}, and `B` on tapes A and B
 - Massive: {" ".join(f"`{code}`" for code in sorted(MASSIVE, key=int))}
 - Both: a trade that a reporting facility reports more than {LATE_REPORT // 1_000_000} s late
 
-The codes of Finnhub are stored and change nothing, as no source confirms their rules. A cancelled trade stays in
-history and never shows; a corrected one counts at the time of the trade that it corrects
-([decision 16](adr/016-trades-taken-back.md)). Athena keeps milliseconds: of times within one, DuckDB tells the order.
+The codes of Finnhub are stored and change nothing, because no source confirms their rules. A cancelled trade stays in
+history and is never shown. A corrected trade counts at the time of the trade that it corrects
+([decision 16](adr/016-trades-taken-back.md)). Athena keeps milliseconds; use DuckDB for the order within one.
+`read_ticks` gives the same ticks on both engines, up to the microsecond of its bounds.
 """
 
 TICK_IDS = """### What an id promises
 
-The key of a tick is its symbol and its event id; delivered again, it adds nothing.
+The key of a tick is its symbol and its event id. A tick that is delivered again adds nothing.
 
-- The id of this project's own form is taken as it is, and must be unique within its symbol. The same id with other
-  values is a `conflict` as long as both times lie in one object of history (one bucket of event time); with a time in
-  another bucket it is another row.
-- A vendor's id becomes `vendor:…:id`, with what it is unique within: for Alpaca and Massive the exchange, the
-  reporting facility, the session (the date in New York) and the trade's own time in nanoseconds, as their numbers
-  begin anew each session; for Coinbase the product; for tardis and cryptofeed the exchange.
-- An id of 0, or of nothing but zeros, is none. Without an id, one is derived from the object's key, its content and
-  the place in it: the same object adds nothing, delivered again or copied to another bucket, however it was uploaded.
-  A message that a producer sends twice, or that lies in two objects, is two rows.
+- An id of this project's own form is taken as it is. It must be unique within its symbol. The same id with other
+  values is a `conflict` if both times are in one object of history (one bucket of event time). With a time in another
+  bucket it is another row; the check `event_ids_unique` names such pairs.
+- A vendor's id becomes `vendor:…:id`, together with the scope in which it is unique. For Alpaca and Massive that is
+  the exchange, the reporting facility, the session (the date in New York) and the trade's own time in nanoseconds,
+  because their numbers begin anew each session. For Coinbase it is the product, for tardis and cryptofeed the exchange.
+- An id of 0, or of zeros only, counts as none. A tick without an id gets one from its object's key, the object's
+  content and its place in the object. So the same object adds nothing if it is delivered again or copied to another
+  bucket, in whatever way it was uploaded. A message that a producer sends twice, or that is in two objects, is two
+  rows.
 - Alpaca's cancels (`x`) and corrections (`c`) find their trade by symbol, exchange, session, number, price and size.
 
-A one-letter class after a dash or slash gets its dot (`BRK-B` is `BRK.B`, Yahoo's `AGM-A` is `AGM.A`), so a vendor
-who writes preferreds that way cannot be mixed with one who writes classes. Databento's prices without a point are
-billionths.
+A one-letter class after a dash or slash gets a dot (`BRK-B` is `BRK.B`, Yahoo's `AGM-A` is `AGM.A`). So do not mix a
+vendor who writes preferred shares with a dash and one who writes classes with a dash. Databento's prices without a
+point are billionths.
 """
 
 SKIPPED_HEAD = """### What is skipped, and what is not known
 
-These messages hold no trade: they are skipped and counted. A message of no form and on no list is rejected as
-`unknown_message`, once, with the forms that are nearest. Bitfinex, Gemini v1 and Kite name the symbol in their
-subscription only; such a message is rejected once as `missing_symbol`, unless a symbol was put into it. An empty list
-of trades is skipped. `*` stands for any text; without `=` a key is there; messages that are told by keys alone have
-no others, unless `...` says so.
+The messages in this table hold no trade, so they are skipped and counted. A message that has none of the forms above
+and is not in this table is rejected once as `unknown_message`, with the nearest forms. Bitfinex, Gemini v1 and Kite
+name the symbol only in their subscription. Their messages are rejected once as `missing_symbol`, unless you add a
+symbol to them. An empty list of trades is skipped.
+
+In the table, `*` means any text. A key without `=` must be there. A message that is known by its keys alone has no
+other keys, unless `...` is written.
 
 | vendor | messages |
 |---|---|"""

@@ -1,9 +1,9 @@
-"""Faults, by the thousand and by seed: the promise of the design as a property that a machine checks.
+"""Faults, by the thousand and by seed: a machine checks that the design keeps its promise.
 
 The pipeline's own code runs (the Lambda functions' handlers, the ingest, the merge, the lake), unchanged, against a
 bucket in memory and a queue in memory. Every call of the store is a point at which the simulator may switch to another
-worker, answer with an error, lose the reply, or kill the worker; which of these it does is decided by one seeded random
-number generator, so a seed replays a schedule exactly.
+worker, answer with an error, lose the reply, or kill the worker. One seeded random number generator decides which, so a
+seed replays a schedule exactly.
 
     hub.py         tasks that take turns: who runs next is the seed's choice, time is simulated
     wire.py        the store as a worker sees it: requests that meet faults, sent again as S3's client does

@@ -1,4 +1,4 @@
-"""Many schedules in some processes, their progress and their sum; one schedule again."""
+"""Runs many schedules in several processes, with their progress and their sum; or one schedule again."""
 
 from __future__ import annotations
 

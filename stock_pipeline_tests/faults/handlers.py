@@ -1,4 +1,4 @@
-"""The Lambda functions' own handlers, loaded once, and put onto the simulator's buckets while a world lasts."""
+"""The Lambda functions' own handlers, loaded once, and connected to the simulator's buckets while a world exists."""
 
 from __future__ import annotations
 

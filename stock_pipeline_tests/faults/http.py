@@ -1,7 +1,7 @@
-"""The wire spoken by the real S3Store: its requests are answered in this process, faults and all.
+"""The wire for the real S3Store: this process answers its requests, with faults.
 
-So botocore's own part is in the test: how errors are parsed, which of them it sends again and how often, and what
-S3Store makes of what remains.
+So botocore's own part is in the test: how it parses errors, which requests it sends again and how often, and how
+S3Store handles the remaining errors.
 """
 
 from __future__ import annotations

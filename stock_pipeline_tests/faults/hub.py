@@ -1,8 +1,8 @@
 """Tasks that take turns: one runs at a time, until it pauses, and a seed decides who is next. Time is simulated.
 
-A task is a greenlet, so that code which knows nothing of it can be stopped in the middle of a call of the store, and
-`Pool` stands in for ThreadPoolExecutor, so that what the pipeline does in threads takes turns too. A worker that is
-killed runs no further: each of its tasks meets `Killed` where it is paused, and at every later pause.
+A task is a greenlet, so that unchanged code can be stopped in the middle of a call of the store. `Pool` replaces
+ThreadPoolExecutor, so that the pipeline's threads take turns too. A killed worker stops: each of its tasks gets
+`Killed` where it is paused, and at every later pause.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""Objects of daily prices and of ticks whose every record has a known fate: what the oracle goes by.
+"""Objects of daily prices and of ticks in which the fate of every record is known. The oracle uses them.
 
-Records are made from what they mean, and written as text here; nothing of this is read back by the code under test's
-parsers to find out what to expect. Names and values come from small sets, so that records meet: the same key twice in
-an object, in two objects, with the same values and with others.
+Records are made from their meaning, and written as text here. The parsers under test are never used to find out what to
+expect. Names and values come from small sets, so that records meet: the same key twice in an object, in two objects,
+with the same values and with others.
 """
 
 from __future__ import annotations
 
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import quote_plus
@@ -26,7 +26,8 @@ AWKWARD = ("plain", "a b", "50%25 off", "ü+ö", "x&y=z")
 class Record:
     """One record of an object. `reason` is that of its rejection; a record without key or reason is no row on purpose.
 
-    `key` identifies the row in its table (None: only its place does), `values` are what is stored of it.
+    `key` identifies the row in its table (None: only its place does), `values` are what is stored of it. `left_out` is
+    why an optional value is left out of a row that is stored, and `rivals` are the lines that contest an ambiguous one.
     """
 
     line: int
@@ -35,6 +36,8 @@ class Record:
     values: tuple[Any, ...] | None = None
     reason: str | None = None
     cancels: tuple[str, str] | None = None  # the symbol and the reference of the trade that this takes back, and no row
+    left_out: str | None = None
+    rivals: tuple[int, ...] = ()
 
     @property
     def good(self) -> bool:
@@ -65,6 +68,11 @@ class Source:
         return {(record.line, record.reason) for record in self.records if record.reason}
 
     @property
+    def incomplete(self) -> set[tuple[int, str]]:
+        """The lines of rows without one of their values, with the reason why that is left out."""
+        return {(record.line, record.left_out) for record in self.records or () if record.left_out}
+
+    @property
     def firsts(self) -> list[Record]:
         """The good records that are the first of their key."""
         first: dict[object, Record] = {}
@@ -78,7 +86,29 @@ def daily_source(choose: random.Random, key: str, rows: int) -> Source:
     if choose.random() < 0.06:
         return Source(key, b"colour,size\nred,1\n", None)
     records = [_daily_record(choose, line) for line in range(2, rows + 2)]
-    return Source(key, "\n".join([HEADER, *(r.text for r in records), ""]).encode(), tuple(records))
+    return Source(key, "\n".join([HEADER, *(r.text for r in records), ""]).encode(), tuple(as_bars(records)))
+
+
+def as_bars(records: list[Record]) -> list[Record]:
+    """The lines of one file as the bars that they are, where several have the same symbol and date.
+
+    Two values of one field, and none of the lines is to be believed. Else each is the bar, with all that any has.
+    """
+    of: dict[object, list[Record]] = {}
+    for record in records:
+        if record.values is not None:
+            of.setdefault(record.key, []).append(record)
+    return [_as_bar(record, of[record.key]) if record.values is not None else record for record in records]
+
+
+def _as_bar(record: Record, lines: list[Record]) -> Record:
+    told = [
+        {value for value in given if value is not None} for given in zip(*(r.values or () for r in lines), strict=True)
+    ]
+    if any(len(values) > 1 for values in told):
+        rivals = tuple(r.line for r in lines if r.line != record.line)
+        return Record(record.line, record.text, reason="ambiguous", rivals=rivals)
+    return replace(record, values=tuple(next(iter(values), None) for values in told))
 
 
 def _daily_record(choose: random.Random, line: int) -> Record:
@@ -92,11 +122,20 @@ def _daily_record(choose: random.Random, line: int) -> Record:
         "missing_date": f"{symbol},,,,,{close},{line}",
         "missing_symbol": f",{day},,,,{close},{line}",
         "ragged_row": f"{symbol},{day},,{line}",
-        "negative_volume": f"{symbol},{day},,,,{close},-{line}",
     }
-    if choose.random() < 0.2:
+    without = {  # a bar is not lost for an optional value
+        "negative_volume": f"{symbol},{day},,,,{close},-{line}",
+        "not_finite": f"{symbol},{day},,,,{close},{2**53}",
+        "bad_number": f"{symbol},{day},x{line},,,{close},",
+        "non_positive_price": f"{symbol},{day},,0,,{close},",
+    }
+    kind = choose.random()
+    if kind < 0.2:
         reason = choose.choice(sorted(bad))
         return Record(line, bad[reason], reason=reason)
+    if kind < 0.35:
+        why = choose.choice(sorted(without))
+        return Record(line, without[why], (symbol, day), (None, None, None, close, None, None), left_out=why)
     return Record(line, text, (symbol, day), (opened, None, None, close, None, volume))
 
 
@@ -106,7 +145,27 @@ def tick_source(choose: random.Random, key: str, rows: int, serial: int) -> Sour
         return Source(key, b"symbol,price\nAAPL,1\n", None)
     records = [_tick_record(choose, line, serial) for line in range(1, rows)]
     records.append(_good_tick(choose, rows))  # an object without any JSON object would be refused whole
+    if choose.random() < 0.3:
+        records.append(_at_another_price(records[-1], rows + 1))
     return Source(key, "".join(record.text + "\n" for record in records).encode(), tuple(records))
+
+
+def twin(source: Source, key: str) -> Source:
+    """The same content under another key: its ticks without an id are others, and the rest are the same."""
+    return Source(key, source.data, source.records)
+
+
+def with_other_prices(source: Source) -> Source:
+    """The object as it comes again with other prices of its ticks without an id: these are other ticks."""
+    records = []
+    for record in source.records or ():
+        if record.good and record.key is None and record.values:
+            symbol, price, size, at = record.values
+            values = symbol, price + 5000, size, at
+            record = replace(record, text=message(None, *values), values=values)
+        records.append(record)
+    data = "".join(record.text + "\n" for record in records).encode()
+    return Source(source.key, data if records else source.data, source.records and tuple(records))
 
 
 def _tick_record(choose: random.Random, line: int, serial: int) -> Record:
@@ -143,6 +202,13 @@ def _good_tick(choose: random.Random, line: int) -> Record:
     if choose.random() < 0.2:  # another symbol's trade of the same number is another trade
         symbol, price = SYMBOLS[(number + 1) % 3], price + 100
     return Record(line, message(event, symbol, price, size, at), (symbol, event), (symbol, price, size, at))
+
+
+def _at_another_price(record: Record, line: int) -> Record:
+    """The same trade told a second time, with a price that it did not have: the first stays."""
+    symbol, price, size, at = record.values or ()
+    values = symbol, price + 0.125, size, at
+    return Record(line, message(record.key and record.key[1], *values), record.key, values)
 
 
 def _numbered_tick(choose: random.Random, line: int) -> Record:

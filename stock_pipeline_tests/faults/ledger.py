@@ -1,6 +1,6 @@
-"""What every commit did to the tables, judged the moment it happens by a model in plain Python.
+"""What every commit did to the tables. A model in plain Python judges each commit at once.
 
-Nothing here calls the code under test: objects are read with pyarrow alone, and rows are compared as tuples.
+Nothing here calls the code under test: objects are read only with pyarrow, and rows are compared as tuples.
 """
 
 from __future__ import annotations
@@ -177,10 +177,14 @@ class Ledger:
             self.problem(f"{key}: the rejected records of a later version gave way to those of an earlier one")
 
     def _recorded_versions(self, rows: list[Row]) -> list[int]:
-        """The versions of a source, counted in their order, that have exactly these rejected rows."""
+        """The versions of a source, counted in their order, that have exactly these rejected rows.
+
+        Of incomplete rows they may have more: one that met other values is a conflict, and no longer on record as such.
+        """
         versions = self.sources.get(rows[0]["source"], {}).values() if rows else ()
-        bad = {(row["line"], row["reason"]) for row in rows if row["reason"] not in ("replaced", "conflict")}
-        return [at for at, version in enumerate(versions) if version.rejected == bad]
+        told = [row for row in rows if row["reason"] not in ("replaced", "conflict")]
+        bad, incomplete = ({(r["line"], r["reason"]) for r in told if r["stored"] is s} for s in (False, True))
+        return [at for at, v in enumerate(versions) if v.rejected == bad and v.incomplete >= incomplete]
 
 
 def read(data: bytes) -> list[Row]:

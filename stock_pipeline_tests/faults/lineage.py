@@ -1,7 +1,7 @@
-"""The lineage queue: it takes every receipt that a function sends, and notes which contents of which object told of it.
+"""The lineage queue: it takes every receipt that a function sends, and notes for which content of which object it came.
 
-What is sent must have been returned by an ingest, word by word. Whether each object has told of itself in the end is a
-matter of `verdict`: a receipt is sent before its message is acknowledged, so a worker that dies in between tells later.
+An ingest must have returned exactly the receipt that is sent. `verdict` checks whether each object has a receipt in the
+end: a receipt is sent before its message is acknowledged, so a worker that dies in between sends it later.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Every request of each kind of ingest × every fault that it can meet; then pairs of faults.
 
-An ingest is first run without faults, to learn its requests. Then it is run again for each request and each fault, and
-whoever failed or was killed is called again, as in production; whatever happened, the tables must end as they should.
+An ingest is first run without faults, to learn its requests. Then it is run again for each request and each fault. A
+call that failed or was killed is made again, as in production. Whatever happened, the tables must be right in the end.
 
-Of pairs, one fault stands for all that are alike for the pipeline: what the client mends by itself (`RESET`, the
-statuses, `SLOW`) is left to the single faults, a cut-off reply or an outage of a read is `OUTAGE`, 409 is 412, and a
-worker killed after a read is one killed before its next request.
+In pairs, one fault stands for all faults that are the same for the pipeline. Faults that the client repairs by itself
+(`RESET`, the statuses, `SLOW`) are tested alone only. `OUTAGE` stands for a cut-off reply or an outage of a read, 412
+for 409, and a kill before the next request for a kill after a read.
 """
 
 from __future__ import annotations

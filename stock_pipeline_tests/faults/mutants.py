@@ -1,7 +1,7 @@
-"""Planted bugs: each mechanism of the pipeline taken out or bent, which some schedule must notice.
+"""Planted bugs: each mechanism of the pipeline is removed or changed once, and some schedule must notice.
 
-A bug is an edit of the source, made in a copy of the packages, in which schedules then run until one is violated. An
-edit whose text is no longer there, or is there more than once, fails: the mechanism has moved, and its bug must too.
+A bug is an edit of the source in a copy of the packages. Schedules run there until one is violated. An edit fails if
+its text is missing or not unique: then the mechanism has moved, and the bug must move too.
 """
 # ruff: noqa: E501 - the lines of the source are quoted as they are
 
@@ -89,7 +89,7 @@ MUTANTS = (
            "    for _ in attempts(partition_key(table, partition)):  # pragma: no branch - it ends by raising\n        existing, etag = read_version(store, table, partition)\n",
            "    existing, etag = read_version(store, table, partition)\n    for _ in attempts(partition_key(table, partition)):\n"),
     Mutant("an unknown effect is taken for a success", _PARTITIONS,
-           "    except (PreconditionFailed, ObjectNotFound):  # S3 answers 404 to If-Match when the object is gone\n        return False",
+           "    except (PreconditionFailed, ObjectNotFound):  # S3 answers If-Match with 404 when the object is gone\n        return False",
            "    except PreconditionFailed:\n        return False\n    except Exception:\n        return True"),
     Mutant("only what is new is written", _PARTITIONS, "merged = merge(existing, incoming, table, replace=replace)",
            "merged = merge(None, incoming, table, replace=replace)"),
@@ -118,6 +118,8 @@ MUTANTS = (
     Mutant("an id by the time of loading", _TICKS, "(raw.text, raw.info.key)", '(raw.text, f"{raw.info.key}{now.timestamp()}")'),
     Mutant("an id that forgets the object", _PARSER, '    return blake2b(f"{key}\\n{content}".encode(), digest_size=12).hexdigest()',
            '    return "0" * 24'),
+    Mutant("an id that forgets the object's key", _PARSER, 'f"{key}\\n{content}".encode()', "content.encode()"),
+    Mutant("an id that forgets the object's content", _PARSER, 'f"{key}\\n{content}".encode()', "key.encode()"),
     Mutant("an id with the bucket's name", _TICKS, "(raw.text, raw.info.key)", '(raw.text, f"{lake.bucket}/{raw.info.key}")'),
     Mutant("a key without the symbol", _SCHEMAS, 'key=("symbol", "event_id")', 'key=("event_id",)'),
     Mutant("the order of ids as texts", _SCHEMAS,

@@ -1,7 +1,8 @@
-"""A queue that gives messages at least once and in any order, and moves what was tried too often to dead letters.
+"""A queue that gives messages at least once and in any order, and moves messages that were tried too often to dead
+letters.
 
-Both of SQS, which calls the function of the stream with groups of messages, and of Lambda's own queue of events, which
-calls the function of the batch with one.
+It stands for two queues: SQS, which calls the function of the stream with groups of messages, and Lambda's own queue of
+events, which calls the function of the batch with one.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from stock_pipeline_tests.faults.hub import Stuck
-from stock_pipeline_tests.faults.inputs import AWKWARD, Source, daily_source, tick_source
+from stock_pipeline_tests.faults.inputs import AWKWARD, Source, daily_source, tick_source, twin, with_other_prices
 from stock_pipeline_tests.faults.verdict import judge_tables, outlived_records, rejected_rows
 from stock_pipeline_tests.faults.wire import POSSIBLE, Fault
 from stock_pipeline_tests.faults.world import World
@@ -107,7 +107,11 @@ def _restating(world: World, key: str) -> None:
 def _ticks(world: World, choose: random.Random) -> None:
     names = [f"stock_stream/2024/06/03/14/{name}" for name in choose.sample(AWKWARD, choose.randint(2, 4))]
     sources = [tick_source(choose, name, choose.randint(1, 5), n) for n, name in enumerate(names)]
-    _rewrite(world, choose, 0.3, [tick_source(choose, name, 3, n + 10) for n, name in enumerate(names)])
+    if choose.random() < 0.4:
+        sources[-1] = twin(sources[0], names[-1])
+    again = [tick_source(choose, name, 3, n + 10) for n, name in enumerate(names)]
+    again = [with_other_prices(s) if choose.random() < 0.5 else other for s, other in zip(sources, again, strict=True)]
+    _rewrite(world, choose, 0.4, again)
     world.act("firehose", lambda: world.drop(sources, patience=choose.choice(HURRIES)))
     for number in range(choose.choice((1, 2, 4, 4))):
         world.keep(f"stream{number}", world.serve_stream)

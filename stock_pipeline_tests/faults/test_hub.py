@@ -1,4 +1,4 @@
-"""Turns, simulated time, pools, and what death means for a worker's tasks."""
+"""Turns, simulated time, pools, and the effect of a worker's death on its tasks."""
 
 from __future__ import annotations
 

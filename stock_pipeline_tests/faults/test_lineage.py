@@ -1,4 +1,4 @@
-"""The lineage queue of the simulator: it knows a receipt that an ingest returned from any other."""
+"""The lineage queue of the simulator recognizes receipts that an ingest returned."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""The planted bugs: there are enough, each still finds its place, and what is no bug is not taken for one.
+"""The planted bugs: there are enough, each still finds its place in the source, and a harmless edit does not count as a
+bug.
 
-That every one of them is found is shown by `make faults`, which runs schedules on a copy for each.
+`make faults` shows that each of them is found: it runs schedules on a copy for each.
 """
 
 from __future__ import annotations

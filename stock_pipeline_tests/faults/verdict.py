@@ -1,10 +1,11 @@
 """What must be true in the end: `input = stored + exact duplicates + conflicts + rejected`, contents and all.
 
-Receipts are judged when they come, as what they say cannot be changed later.
+Receipts are judged when they come, because they cannot be changed later.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -28,6 +29,9 @@ from stock_pipeline_tests.faults.ledger import (
 )
 from stock_pipeline_tests.support import law
 
+Told = tuple[int, str, bool]
+"""A record of rejects: its line, its reason, and whether the row is stored all the same, without a value."""
+
 
 def judge_receipt(ledger: Ledger, receipt: Receipt, now: datetime, *, once: bool) -> None:
     """A receipt says what the source has and what the tables got from just this ingest.
@@ -42,10 +46,12 @@ def judge_receipt(ledger: Ledger, receipt: Receipt, now: datetime, *, once: bool
     if source is None:
         ledger.problem(f"the receipt of {receipt.source} names an ETag that it never had")
         return
-    said: tuple[object, ...] = (receipt.rows, receipt.skipped, receipt.rejected, receipt.refused is not None)
+    said: tuple[object, ...] = (receipt.rows, receipt.skipped, receipt.rejected, receipt.nulled, bool(receipt.refused))
     records = source.records or ()
     rejected = Counter(record.reason for record in records if record.reason)
-    true = (len(records), sum(record.skipped for record in records), dict(rejected), source.records is None)
+    nulled = Counter(record.left_out for record in records if record.left_out)
+    skipped = sum(record.skipped for record in records)
+    true = (len(records), skipped, dict(rejected), dict(nulled), source.records is None)
     if said != true:
         ledger.problem(f"the receipt of {receipt.source} says {said}, and {true} is true")
     written, claimed = ledger.stored[receipt.source, now], receipt.inserted + receipt.updated
@@ -107,10 +113,11 @@ def _judge_keys(ledger: Ledger) -> None:
         for key in twice:
             ledger.problem(f"{prefix}: {key} is stored more than once")
         stored = {key for key, _ in rows}
-        by_place = Counter(values for _, values in rows)
-        for record in (r for versions in _last(ledger, prefix) for r in versions.good):
-            if record.key is None and by_place[record.values or ()] != 1:
-                ledger.problem(f"{prefix}: {record.text} is stored {by_place[record.values or ()]} times, not once")
+        by_place = Counter((row["source"], values_of(row)) for row in ledger.rows(prefix))
+        for version, record in [(last, r) for last in _last(ledger, prefix) for r in last.good]:
+            times = by_place[version.key, record.values or ()]
+            if record.key is None and times != 1:
+                ledger.problem(f"{prefix}: {record.text} of {version.key} is stored {times} times, not once")
             elif record.key is not None and record.key not in stored:
                 ledger.problem(f"{prefix}: {record.text} is not stored, nor anything else under its key")
 
@@ -119,30 +126,43 @@ def _judge_rejects(ledger: Ledger, versions: list[Source], once: bool) -> None:
     """A source's rejected records are those of its last version, exactly."""
     source = versions[-1].key
     recorded = [row for row in ledger.rows(REJECTS) if row["source"] == source]
-    standing = Counter((row["line"], row["reason"]) for row in recorded if row["reason"] != "replaced")
+    standing = Counter((r["line"], r["reason"], r["stored"]) for r in recorded if r["reason"] != "replaced")
+    _judge_rivals(ledger, versions, recorded)
     for row in recorded:
         if row["reason"] == "replaced" and row["raw"] not in {as_text(values) for values in ledger.once_stored}:
             ledger.problem(f"{source}: {row['raw']} is on record as replaced, and was never stored")
     # A version without rejects leaves no record of itself, so a late worker's record of an older one may stay.
     if once:
         expected = [_expected(ledger, version) for version in versions]
-        allowed = expected if not expected[-1] else expected[-1:]
-        if standing not in allowed:
-            ledger.problem(f"{source}: {dict(standing)} is on record, not {dict(expected[-1])}")
-        return
-    bad = [Counter(version.rejected) for version in versions]
-    if Counter({k: n for k, n in standing.items() if k[1] != "conflict"}) not in (bad if not bad[-1] else bad[-1:]):
-        ledger.problem(f"{source}: {dict(standing)} is on record, not {dict(bad[-1])} and conflicts")
-    for record in versions[-1].good:
-        if _stored_otherwise(ledger, record) and not (standing[record.line, "conflict"] or _replaced(ledger, record)):
+    else:
+        conflicts = {line for line, reason, _ in standing if reason == "conflict"}
+        expected = [_records_of(version, conflicts) for version in versions]
+    if standing not in (expected if not expected[-1] else expected[-1:]):
+        ledger.problem(f"{source}: {dict(standing)} is on record, not {dict(expected[-1])}")
+    for record in versions[-1].good if not once else ():
+        known = standing[record.line, "conflict", False] or _replaced(ledger, record)
+        if _stored_otherwise(ledger, record) and not known:
             ledger.problem(f"{source}: {record.text} is neither stored nor on record")
 
 
-def _expected(ledger: Ledger, version: Source) -> Counter[tuple[int, str]]:
-    if version.records is None:
-        return Counter({(0, "file_refused"): 1})
-    bad = Counter((r.line, r.reason) for r in version.records if r.reason)
-    return bad + Counter((r.line, "conflict") for r in version.good if _stored_otherwise(ledger, r))
+def _judge_rivals(ledger: Ledger, versions: list[Source], recorded: list[Row]) -> None:
+    """The record of a line that others contest names one of them."""
+    for row in recorded:
+        named = re.match(r"line (\d+) ", row["detail"]) if row["reason"] == "ambiguous" else None
+        rivals = {rival for v in versions for r in v.records or () if r.line == row["line"] for rival in r.rivals}
+        if row["reason"] == "ambiguous" and (named is None or int(named[1]) not in rivals):
+            ledger.problem(f"{row['source']}: line {row['line']} is contested by {rivals}, and told: {row['detail']}")
+
+
+def _expected(ledger: Ledger, version: Source) -> Counter[Told]:
+    return _records_of(version, {r.line for r in version.good if _stored_otherwise(ledger, r)})
+
+
+def _records_of(version: Source, conflicts: set[int]) -> Counter[Told]:
+    """What is to be on record of a version of which some lines met other values: one record a line at most."""
+    told = [(line, reason, False) for line, reason in version.rejected]
+    told += [(line, "conflict", False) for line in conflicts]
+    return Counter(told + [(line, reason, True) for line, reason in version.incomplete if line not in conflicts])
 
 
 def _judge_snapshot(ledger: Ledger) -> None:
@@ -151,9 +171,10 @@ def _judge_snapshot(ledger: Ledger) -> None:
     One exception is known: a worker dies between history and snapshot, and its object is rewritten before anybody reads
     it again. What only older contents of an object held may then be missing from the snapshot; nothing else may.
     """
-    said = [record for version in _last(ledger, HISTORY) for record in version.records or ()]
+    last = list(_last(ledger, HISTORY))
+    said = [record for version in last for record in version.records or ()]
     history, corrections = ledger.rows(HISTORY), ledger.rows(CORRECTIONS)
-    still_said = [row for row in history if any(matches(r, _tick_key(row), tick_values(row)) for r in said if r.good)]
+    still_said = [row for row in history if any(_says(version, row) for version in last)]
     still_back = [row for row in corrections if any(_takes_back(record, row) for record in said)]
     greatest, least = law.snapshot(history, still_back), law.snapshot(still_said, corrections)
     shown = {row["symbol"]: row for row in ledger.rows(SNAPSHOT)}
@@ -167,6 +188,12 @@ def _judge_snapshot(ledger: Ledger) -> None:
         for symbol, row in shown.items():
             if symbol in greatest and shown_values(row) != shown_values(greatest[symbol]):
                 ledger.problem(f"the snapshot shows {row}, and {greatest[symbol]} is the latest")
+
+
+def _says(version: Source, row: Row) -> bool:
+    """Whether an object says a tick; one without an id is only its own."""
+    own = row["source"] == version.key
+    return any(matches(r, _tick_key(row), tick_values(row)) for r in version.good if own or r.key is not None)
 
 
 def _takes_back(record: Record, row: Row) -> bool:

@@ -1,8 +1,8 @@
-"""The store as a worker sees it over the network: requests that meet faults, and are sent again as S3's client does.
+"""The store as a worker sees it over the network: requests get faults, and are sent again as S3's client does.
 
 `Wire` is the server's side of one bucket: it takes one request at a time, lets other tasks run before it, and gives it
-the fault that is due. `WireStore` is the client's side, an ObjectStore that sends again what S3Store's client sends
-again; `http` puts the real S3Store in its place.
+the fault that is due. `WireStore` is the client's side, an ObjectStore that repeats the requests that S3Store's client
+repeats. `http` puts the real S3Store in its place.
 """
 
 from __future__ import annotations

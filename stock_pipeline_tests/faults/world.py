@@ -1,7 +1,7 @@
 """Buckets, queues, workers and readers of one schedule.
 
-Workers are the Lambda functions' handlers, called as Lambda calls them; a restatement is the ingest that the command
-line calls. A worker that is killed is started again after a while, and knows nothing of what it did.
+Workers are the Lambda functions' handlers, called as Lambda calls them. A restatement is the ingest that the command
+line calls. A killed worker is started again after a while, and remembers nothing.
 """
 
 from __future__ import annotations

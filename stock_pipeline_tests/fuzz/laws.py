@@ -1,6 +1,6 @@
-"""What must hold of any bytes: refused in our own words, or every line of them accounted for by a row.
+"""What must be true for any bytes: they are refused in our own words, or every line is accounted for by a row.
 
-Lines are counted here in another, simpler way than the package does it, with the standard library alone.
+Lines are counted here in a simpler way than in the package, with the standard library only.
 """
 
 from __future__ import annotations
@@ -21,15 +21,14 @@ from unittest.mock import patch
 
 from stock_pipeline.clean import Cleaned
 from stock_pipeline.clean.daily import clean_daily_prices
-from stock_pipeline.clean.ticks import clean_ticks
 from stock_pipeline.errors import FileRefused
 from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.ingest.ticks import ingest_ticks
 from stock_pipeline.parse.daily.hints import Hints
 from stock_pipeline.parse.daily.parser import parse_daily_prices
-from stock_pipeline.parse.ticks.parser import parse_ticks
 from stock_pipeline.schemas import Reason
 from stock_pipeline_tests.support.memory_store import MemoryStore
+from stock_pipeline_tests.support.tick_objects import clean_ticks, parse_ticks
 
 NOW = datetime(2024, 6, 3, 12, tzinfo=UTC)
 SECONDS = 20.0  # of processor time, for a case of a few KB that may unpack to hundreds of MB

@@ -77,6 +77,24 @@ def test_again_it_is_the_same(desk: Desk) -> None:
     assert desk.lake.objects == objects
 
 
+def test_a_row_without_a_value_that_stays_out_is_a_conflict_alone_and_of_one_cause_no_record_of_its_own(
+    desk: Desk,
+) -> None:
+    one = desk.drop("one.csv", *lines(prices()), "XYZ,2024-03-01,1,1,1,1,5")
+    two = desk.drop("two.csv", *lines(prices(adjusted=True), volume=-1), "XYZ,2024-03-01,3,3,3,3,-5")
+    desk.ingest(one)
+    for _ in range(2):
+        (receipt,) = desk.ingest(two)
+        assert (receipt.conflicts, receipt.nulled) == (SPLIT + 1, {"negative_volume": len(DAYS) + 1})
+        found = [(r["line"], r["reason"], r["stored"]) for r in sorted(records(desk), key=lambda r: r["line"])]
+        kept = [(n + 2, "negative_volume", True) for n in range(SPLIT, len(DAYS))]
+        assert found == [(SPLIT + 1, "conflict", False), *kept, (len(DAYS) + 2, "conflict", False)]
+    (receipt,) = desk.ingest(two, replace=True)
+    assert receipt.replaced == SPLIT + 1
+    stored = [(r["line"], r["reason"]) for r in records(desk) if r["stored"]]
+    assert stored == [(n + 2, "negative_volume") for n in range(len(DAYS) + 1)]  # and now all of them are in the table
+
+
 def test_which_side_is_adjusted_is_told_by_its_step(desk: Desk) -> None:
     desk.ingest(desk.drop("one.csv", *lines(prices(adjusted=True))))
     (receipt,) = desk.ingest(desk.drop("two.csv", *lines(prices())))

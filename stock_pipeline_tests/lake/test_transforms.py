@@ -35,7 +35,7 @@ def test_no_other_text_names_a_year(name: str) -> None:
         year_of(name)
 
 
-@pytest.mark.parametrize("name", ["", "year=2024", "year=2024/month=06/day=03", "year=2024/month=6/day=3/1405"])
+@pytest.mark.parametrize("name", ["", "year=2024", "year=2024/month=06/day=03/", "year=2024/month=6/day=3/1405"])
 def test_no_other_text_names_a_day(name: str) -> None:
     with pytest.raises(ValueError, match="is not named as partitions are"):
         day_of(name)

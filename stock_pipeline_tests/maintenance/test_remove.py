@@ -136,7 +136,7 @@ def test_a_cancel_that_was_never_true_gives_its_trade_back(desk: Desk) -> None:
             r"no row of stream_prices_history comes from stock_stream.*its column `source`",
         ),
         (DAILY + "nobody.csv", "no row of price_by_date comes from"),
-        ("AAPL.csv", "the key of no raw object"),
+        ("AAPL.csv", "not the key of a raw object"),
     ],
 )
 def test_a_key_that_nothing_comes_from_is_refused(desk: Desk, key: str, why: str) -> None:

@@ -108,7 +108,7 @@ def test_a_mark_stands_for_nothing():
         (b"<?xml version='1.0'?>", "this is HTML or XML"),
         (b"Too many requests\n", "has one column only"),
         (b'date,"close\n2024-01-02,1\n', "a quote in the header is not closed"),
-        (b'date,"close"d\n2024-01-02,1\n', "a quote in the header is not closed, or stands inside a cell"),
+        (b'date,"close"d\n2024-01-02,1\n', "a quote in the header is not closed, or is inside a cell"),
     ],
 )
 def test_what_is_no_table_is_refused_with_the_reason(data, says):

@@ -339,7 +339,8 @@ class TestReadTicks:
         assert len(read_ticks([], settings=ticks)) == 0
 
     def test_by_default_there_is_no_provenance(self, ticks: Settings) -> None:
-        assert list(read_ticks(settings=ticks).columns) == ["event_id", "symbol", "price", "size", "produced_at"]
+        provenance = ["source", "etl_loading_ts"]
+        assert [*read_ticks(settings=ticks).columns, *provenance] == HISTORY.schema.names
 
     def test_an_unknown_column_is_named(self, settings: Settings) -> None:
         with pytest.raises(QueryError, match="stream_prices_history has no column close"):

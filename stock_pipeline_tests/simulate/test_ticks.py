@@ -121,7 +121,7 @@ def test_what_cannot_be_simulated_is_refused() -> None:
         simulate_ticks("AAPL", HALF_DAY, 7, 3)
     with pytest.raises(SimulationError, match="not a trading session"):
         simulate_ticks("AAPL", date(2024, 11, 28), 7, 10)
-    with pytest.raises(SimulationError, match="is no symbol"):
+    with pytest.raises(SimulationError, match="is not a symbol"):
         simulate_ticks('A"', HALF_DAY, 7, 10)
 
 

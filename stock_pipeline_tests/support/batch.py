@@ -1,4 +1,4 @@
-"""Files dropped for the batch assets, and what came of them."""
+"""Files dropped for the batch assets, and their results."""
 
 from __future__ import annotations
 

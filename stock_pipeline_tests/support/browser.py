@@ -1,7 +1,7 @@
-"""A headless Chromium at the UI of a `dev` of its own, and the pictures that are taken of it.
+"""A headless Chromium on the UI of its own `dev`, and the pictures that it takes.
 
 With PICTURES=1 in the environment (`make pictures`) each view that a test shows is written to docs/pictures; without it
-the same views are taken, measured and thrown away, so the pictures that are kept show what is so.
+the same views are taken, measured and thrown away, so the stored pictures stay true.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The command line on moto: buckets that the environment names, and a way to run a command and see all it says."""
+"""The command line on moto: buckets that the environment names, and a way to run a command and see all its output."""
 
 from __future__ import annotations
 

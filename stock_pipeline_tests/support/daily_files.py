@@ -1,4 +1,4 @@
-"""Bytes in, judged rows out: what the tests of parsing and cleaning look through."""
+"""Bytes in, cleaned rows out: helpers for the tests of parsing and cleaning."""
 
 from __future__ import annotations
 

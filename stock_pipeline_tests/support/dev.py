@@ -1,4 +1,4 @@
-"""A home of its own for `stock-pipeline dev`, run as a person runs it."""
+"""`stock-pipeline dev` in its own folder, started as a person starts it."""
 
 from __future__ import annotations
 

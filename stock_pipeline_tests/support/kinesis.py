@@ -1,4 +1,4 @@
-"""A Kinesis that answers as it is told to."""
+"""A Kinesis whose answers the test chooses."""
 
 from __future__ import annotations
 

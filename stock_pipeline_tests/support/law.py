@@ -1,8 +1,8 @@
 """The law of the snapshot in plain Python: the greatest of the ticks of history that may set a price and are not taken
 back.
 
-A trade that may not set the last price is greatest only while its symbol has no other. A corrected trade counts in the
-place of the one that it corrects. Nothing here calls the code under test; rows are dictionaries as they are stored.
+A trade that may not set the last price is greatest only while its symbol has no other trade. A corrected trade counts
+instead of the trade that it corrects. Nothing here calls the code under test. Rows are dictionaries, as stored.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A stack whose functions ingest, and a Dagster that hears of it only through the lineage queue."""
+"""A stack whose functions ingest, and a Dagster that learns of it only through the lineage queue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The local AWS for tests: one emulator for each test process, a stack of its own for each test that wants one.
+"""The local AWS for tests: one emulator for each test process, and a separate stack for each test that needs one.
 
 A conftest.py makes these fixtures available by importing them.
 """

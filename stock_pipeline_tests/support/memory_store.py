@@ -1,4 +1,4 @@
-"""The store in memory with what only tests need: it records its calls, and lets others act between them."""
+"""The store in memory with additions for tests: it records its calls, and lets other code act between them."""
 
 from __future__ import annotations
 

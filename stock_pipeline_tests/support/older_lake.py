@@ -1,4 +1,4 @@
-"""Buckets in memory from folders, and back: a lake that another version of the code wrote, or is to read."""
+"""Buckets in memory from folders, and back: a lake that another version of the code wrote, or will read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every object store does, as laws that take an empty one; and writers that race for an object."""
+"""The laws of every object store, as functions that take an empty store; and writers that race for an object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stream without its transport: somebody drops raw objects of ticks and tells the queue of them, as S3 does."""
+"""A stream without its transport: a test drops raw objects of ticks and notifies the queue, as S3 does."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Messages of every form of the table of tick vendors, made up: templates, and what fills them.
+"""Made-up messages of every form in the table of tick vendors: templates, and values for them.
 
-A template is a line with names of values in angle brackets; what stands between « and » is one trade, of which a
-message may hold several. `VALUES` has a plain text for each name, by the number of a trade.
+A template is a line with names of values in angle brackets. The part between « and » is one trade; a message may hold
+several. `VALUES` has a plain text for each name, by the number of a trade.
 """
 
 from __future__ import annotations

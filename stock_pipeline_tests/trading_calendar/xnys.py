@@ -18,9 +18,9 @@ from stock_pipeline.trading_calendar.sessions import FIRST_DAY, LAST_DAY
 MODULE = Path(__file__).resolve().parents[2] / "stock_pipeline" / "trading_calendar" / "xnys.py"
 NEW_YORK = ZoneInfo("America/New_York")
 
-HEAD = '''"""The New York Stock Exchange's calendar as data: what it takes to know its sessions without a library.
+HEAD = '''"""The calendar of the New York Stock Exchange as data, so that its sessions are known without a library.
 
-Written from exchange_calendars by `python -m stock_pipeline_tests.trading_calendar.xnys`; a test holds it. Each line
+Written from exchange_calendars by `python -m stock_pipeline_tests.trading_calendar.xnys`; a test checks it. Each line
 is a year with its days, MMDD. A session opens at 9:30 and closes at 16:00 in New York.
 """
 '''

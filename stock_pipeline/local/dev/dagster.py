@@ -1,4 +1,4 @@
-"""What is asked of Dagster, over the GraphQL API of its UI."""
+"""Questions to Dagster, over the GraphQL API of its UI."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from stock_pipeline.errors import DevError
 LOCATION = "stock_pipeline"
 _REPOSITORY = "__repository__"
 _TIMEOUT = 30.0  # seconds
-_TRIES, _BETWEEN_TRIES = 3, 1.0  # of a question; what changes something is asked for once
-_LAUNCH_TIMEOUT = 300.0  # Dagster notes each partition that a run is going to materialize before it answers
+_TRIES, _BETWEEN_TRIES = 3, 1.0  # for a question; a request that changes something is sent once
+_LAUNCH_TIMEOUT = 300.0  # before it answers, Dagster records each partition that the run will materialize
 _DONE = {"SUCCESS", "FAILURE", "CANCELED"}
 
 _STATE = """{
@@ -48,9 +48,9 @@ _UNFINISHED = """query ($job: String!) { runsOrError(
 
 @dataclass(frozen=True)
 class State:
-    """How Dagster is: whether the definitions are loaded (with the error if they cannot be), and which daemons ail.
+    """The state of Dagster: whether the definitions are loaded (or the error), and which daemons are not healthy.
 
-    `code_server` is the socket that the definitions come from: it tells one Dagster from another on the same port.
+    `code_server` is the socket that the definitions come from. It tells one Dagster from another on the same port.
     """
 
     code_server: str | None
@@ -60,7 +60,7 @@ class State:
 
 
 class Dagster:
-    """The Dagster behind a UI. Every method raises DevError when it does not answer or refuses."""
+    """The Dagster behind a UI. Every method but `answers` raises DevError when Dagster does not answer or refuses."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -114,7 +114,7 @@ class Dagster:
         return str(answer["run"]["runId"])
 
     def is_done(self, run: str) -> bool:
-        """Whether a run has ended; raises DevError with its address when it did not succeed."""
+        """Whether a run has ended. Raises DevError, with the run's address, when it did not succeed."""
         status = self._ask(_RUN, id=run)["runOrError"].get("status", "gone")
         if status in _DONE - {"SUCCESS"} or status == "gone":
             raise DevError(f"the run ended as {status}: {self.url}/runs/{run}")

@@ -1,4 +1,4 @@
-"""A child process of `dev`: a group of its own, tied to its parent, with a log, and ended with all that it started."""
+"""A child process of `dev`: it has its own process group and log, and ends with its parent and all that it started."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOG_LINES = 15
 
 
 class Lifeline:
-    """A pipe whose end tells the children that their parent is gone."""
+    """A pipe that the children read. End of file tells them that their parent is gone."""
 
     def __init__(self) -> None:
         self.read, self._write = os.pipe()
@@ -49,7 +49,7 @@ class Service:
 def spawn(
     name: str, arguments: Sequence[str], *, environ: Mapping[str, str], log: Path, cwd: Path, lifeline: Lifeline
 ) -> Service:
-    """Start `python -m <arguments>` as a leader of a process group."""
+    """Start `python -m <arguments>` as the leader of a process group."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - this interpreter and modules named by this package
@@ -61,7 +61,7 @@ def spawn(
 
 
 def stop(services: Sequence[Service]) -> None:
-    """End the children and everything they started; an interrupt meanwhile ends them at once."""
+    """End the children and everything that they started. Ctrl-C meanwhile kills them at once."""
     try:
         for service in services:
             _signal(service, signal.SIGTERM)
@@ -75,7 +75,7 @@ def stop(services: Sequence[Service]) -> None:
 
 
 def _lives(service: Service) -> bool:
-    """Whether anything of the service's process group is left (the child itself is reaped by asking)."""
+    """Whether any process of the service's group is left. The call also reaps the child."""
     service.process.poll()
     try:
         os.killpg(service.process.pid, 0)

@@ -1,7 +1,7 @@
 """One `dev` of a root: everything it runs, from start to end.
 
-A lock file says whether one runs (the kernel lets go of it however the process ends), and a note beside it where its UI
-is, for those who come later.
+A lock file says whether a `dev` runs; the kernel frees the lock, however the process ends. A note beside it has the
+address of the UI, for other commands.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _POLL = 0.1
 _WATCH = 0.5
 _TAKEN = "address already in use"
 
-# The three services would all create the storages of a new home at once, and break them for good.
+# If the three services create the storages of a new home at the same time, they break them for good.
 _PREPARE = """import dagster
 with dagster.DagsterInstance.get() as instance:
     instance.get_runs(limit=1)
@@ -47,7 +47,7 @@ with dagster.DagsterInstance.get() as instance:
 
 @dataclass(frozen=True)
 class Note:
-    """A running `dev`, as it leaves word of itself."""
+    """The note that a running `dev` leaves for other commands."""
 
     pid: int
     url: str
@@ -56,7 +56,7 @@ class Note:
 
 @dataclass
 class Session:
-    """What runs in this process's `dev`."""
+    """Everything that runs in this process's `dev`."""
 
     url: str
     root: Path
@@ -69,7 +69,7 @@ class Session:
         return Dagster(self.url)
 
     def check(self) -> None:
-        """Raises DevError with the end of its log when a process has ended by itself."""
+        """Raise DevError, with the end of its log, if a process has ended by itself."""
         for service in self.services.values():
             if service.ended:
                 raise DevError(
@@ -80,7 +80,7 @@ class Session:
             raise DevError(f"the local AWS ended by itself; see {LocalFolders(self.root).log}")
 
     def serve(self) -> None:
-        """Keep watch until interrupted; raises DevError when a process ends by itself."""
+        """Keep watch until interrupted. Raises DevError when a process ends by itself."""
         while True:
             time.sleep(_WATCH)
             self.check()
@@ -93,18 +93,18 @@ def found(root: Path | None = None) -> Note | None:
         return None
     try:
         return Note(**json.loads((home / "dev.json").read_text()))
-    except (OSError, ValueError, TypeError):  # it is only starting
+    except (OSError, ValueError, TypeError):  # it is still starting
         return None
 
 
 @contextmanager
 def session(*, port: int | None, processor: str | None, report: Say) -> Iterator[Session]:
-    """Start everything and give it to the block once the UI answers; at its end, however it ends, nothing is left.
+    """Start everything and give it to the block once the UI answers. At the end of the block, everything is stopped.
 
-    On the AWS that the environment names, else on a local one. `processor` is who consumes arrivals (by default the
-    setting). `report` is told what is being waited for. Raises DevError when one runs already, when the port is taken
-    and when a process does not start; ExtraMissing when the extra `local` is not installed; LocalAwsError and
-    SettingsError as the local AWS and the settings do.
+    It works on the AWS that the environment names, else on a local one. `processor` is who consumes arrivals (by
+    default the setting). `report` gets sentences that say what `dev` waits for. Raises DevError when a `dev` runs
+    already, when the port is taken and when a process does not start; ExtraMissing when the extra `local` is not
+    installed; LocalAwsError and SettingsError as the local AWS and the settings do.
     """
     require("local", "`stock-pipeline dev`")
     root = default_root()
@@ -126,7 +126,7 @@ def session(*, port: int | None, processor: str | None, report: Say) -> Iterator
         report("starting Dagster")
         _wait_for(preparing, dagster_home)
         made = Session(_url(chosen), root, Settings.from_env(environ), aws=aws)
-        # A socket's path has about 100 characters at most, so it cannot lie in a home that may be deep.
+        # A socket's path has about 100 characters at most, so it cannot be in the home, whose path may be longer.
         sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stock-pipeline-")))
         lifeline = Lifeline()
         stack.callback(lifeline.close)
@@ -144,7 +144,7 @@ def _only_one(home: Path, stack: ExitStack) -> None:
     lock = locked(home / "dev.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
     if lock is None:
         other = found(home.parent)
-        where = f"at {other.url}, process {other.pid}" if other else "and is only starting"
+        where = f"at {other.url}, process {other.pid}" if other else "and is still starting"
         raise DevError(f"`stock-pipeline dev` runs already ({where}); use that one, or stop it with Ctrl-C there")
     stack.callback(os.close, lock)
     (home / "dev.json").unlink(missing_ok=True)
@@ -152,16 +152,16 @@ def _only_one(home: Path, stack: ExitStack) -> None:
 
 
 def _free_port(wanted: int | None) -> int:
-    """The port asked for, else 3000, else any that is free. Raises DevError when the one asked for is taken."""
+    """The wanted port; without one, 3000 or a free port. Raises DevError when the wanted port is taken."""
     for port in (wanted,) if wanted else (PORT, 0):
         with contextlib.suppress(OSError), socket.create_server((HOST, port)) as server:
             free: int = server.getsockname()[1]
             return free
-    raise DevError(f"port {wanted} is taken; choose another with --port, or leave it out for any that is free")
+    raise DevError(f"port {wanted} is taken; choose another one with --port, or leave out --port")
 
 
 def _prepare(dagster_home: Path, stack: ExitStack) -> subprocess.Popen[str] | None:
-    """Put the instance's configuration in place; begin to create its storages if they are not there yet."""
+    """Copy the instance's configuration, and start to create its storages if they are not there yet."""
     dagster_home.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(
         Path(stock_pipeline.__file__).parent / "orchestration" / "dagster.yaml", dagster_home / "dagster.yaml"
@@ -195,7 +195,7 @@ def _environ(base: Mapping[str, str], dagster_home: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Dagster:
-    """What the three processes of Dagster have in common, and how each is started."""
+    """Starts the three processes of Dagster."""
 
     environ: Mapping[str, str]
     home: Path
@@ -204,7 +204,7 @@ class _Dagster:
     lifeline: Lifeline
 
     def start(self, port: int) -> dict[str, Service]:
-        """All three at once: the other two find the code server when it is ready."""
+        """Start all three at once. The other two find the code server when it is ready."""
         return {service.name: service for service in (self.code_server(), self.webserver(port), self.daemon())}
 
     def code_server(self) -> Service:
@@ -234,7 +234,7 @@ class _Dagster:
 def _start(made: Session, processes: _Dagster, port: int | None) -> None:
     """Start Dagster and wait until the UI answers and the definitions are loaded.
 
-    A port that was free a moment ago may be taken when the UI gets to it; unless it was asked for, it gets another.
+    A free port may be taken by the time the UI opens it. The UI then gets another one, unless the user chose the port.
     """
     made.services = processes.start(_port_of(made.url))
     deadline = time.monotonic() + _READY_WITHIN
@@ -259,7 +259,7 @@ def _problem(made: Session, processes: _Dagster) -> str | None:
     except DevError as error:
         return str(error)
     if state.code_server != str(processes.code_socket):
-        return f"another Dagster answers at {made.url}"  # ours is about to find its port taken
+        return f"another Dagster answers at {made.url}"  # our UI will find that its port is taken
     return None if state.loaded else f"its definitions do not load: {state.error or 'the code server does not answer'}"
 
 

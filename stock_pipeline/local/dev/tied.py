@@ -1,9 +1,9 @@
-"""Runs a Python module and ends its process group when the process that started it is gone, however that ended.
+"""Runs a Python module, and ends its process group when the process that started it is gone.
 
     python -P tied.py LIFELINE MODULE [ARGUMENT …]
 
-LIFELINE is the reading end of a pipe that the parent keeps open: end of file means that there is no parent any more.
-Runs as a program of its own and imports nothing of this package.
+LIFELINE is the reading end of a pipe that the parent keeps open: end of file means that the parent is gone, however it
+ended. This file runs as a program of its own and imports nothing of this package.
 """
 
 import os

@@ -2,6 +2,6 @@
 
 __main__     what it answers and refuses, how it starts and ends
 delivery     how Firehose gathers records into objects
-nearer_aws   where the emulator is made to behave more like AWS
-roles        what the services' roles must allow, where IAM is enforced
+nearer_aws   changes that make the emulator behave more like AWS
+roles        checks what the services' roles allow, if IAM is enforced
 """

@@ -1,11 +1,11 @@
 """The emulator's program: what it answers, and how it ends.
 
-Runs in the emulator's own environment, so this folder imports nothing of the package that it is in. The process that
-starts it passes it a listening socket and two lock files; see `folders.py` for what the locks mean.
+It runs in the emulator's own environment, so this folder imports nothing from stock_pipeline. The process that starts
+it passes a listening socket and two lock files; `folders.py` says what the locks mean.
 
-The emulator has no authentication, answers every origin and executes code. So that no web page can reach it through the
-browser of the person who runs it, what a browser sends is refused: any request with an `Origin` or `Sec-Fetch-Site`
-header, and any for a host that is not this machine (a name that an attacker had resolve to 127.0.0.1).
+The emulator has no authentication, answers every origin and executes code. No web page may reach it through the
+browser of the person who runs it. So it refuses what browsers send: any request with an `Origin` or `Sec-Fetch-Site`
+header, and any request for a host that is not this machine (an attacker's name that resolves to 127.0.0.1).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _PATIENCE = 10.0  # seconds for an orderly end
 
 
 async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
-    """The ASGI application: the emulator behind a check of who asks."""
+    """The ASGI application: checks a request, then passes it to the emulator."""
     if scope["type"] in {"http", "websocket"} and (reason := refusal(scope["headers"])):
         await _refuse(scope, send, reason)
     else:
@@ -49,7 +49,7 @@ async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def refusal(headers: list[tuple[bytes, bytes]]) -> str | None:
-    """Why a request with these headers is not answered, or None when it may pass."""
+    """Why a request with these headers is refused, or None if it may pass."""
     for name, _ in headers:
         if name.lower() in _OF_A_BROWSER:
             return "the local AWS does not answer browsers"
@@ -73,9 +73,9 @@ async def _refuse(scope: Scope, send: Send, reason: str) -> None:
 
 
 async def run(descriptor: int, users_lock: str) -> None:
-    """Serve on a listening socket until SIGTERM, or until nobody holds the users' lock any more.
+    """Serve on a listening socket until SIGTERM, or until no process holds the users' lock any more.
 
-    What Firehose has gathered by then is written, so that it outlasts this process with the other objects.
+    At the end it writes what Firehose has gathered, so that no records are lost.
     """
     config = Config()
     config.bind = [f"fd://{descriptor}"]
@@ -86,10 +86,12 @@ async def run(descriptor: int, users_lock: str) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this, and they stop it
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C goes to the process that started this one, which then stops it
 
     def wait_for_users() -> None:
-        # Blocks until every user has gone, however they went; the kernel gives the lock of a killed process back.
+        # Blocks until all users are gone, however they ended: the kernel frees the lock of a killed process.
         fcntl.flock(os.open(users_lock, os.O_RDWR), fcntl.LOCK_EX)
         loop.call_soon_threadsafe(ended.set)
         time.sleep(_PATIENCE)
@@ -124,4 +126,4 @@ def main() -> None:
         asyncio.run(run(given.socket, given.users_lock))
     finally:
         lambda_runtime.reset()  # ends the processes that functions run in
-        os._exit(0)  # threads that still wait must not keep this process
+        os._exit(0)  # threads that still wait must not keep this process alive

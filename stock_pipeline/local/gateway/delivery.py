@@ -1,4 +1,4 @@
-"""Firehose's way into S3: what it gathers, and when it writes an object."""
+"""Firehose's delivery to S3: what it gathers, and when it writes an object."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger("gateway")
 
 @dataclass
 class Buffer:
-    """What Firehose has gathered for one object: the records as they came, and since when."""
+    """The records that Firehose has gathered for one object, as they came, and the time of the first."""
 
     stream: dict[str, Any]
     config: dict[str, Any]
@@ -34,9 +34,9 @@ class Buffer:
 
 
 class Delivery:
-    """Firehose's way into S3: records are joined as they are until they are large or old enough, whichever is first.
+    """Firehose's delivery to S3: joins records until they are large enough or old enough, whichever comes first.
 
-    The emulator would write an object for each. Everything happens on the event loop, which S3 is served from as well.
+    The emulator itself would write one object per record. Everything happens on the event loop, as S3 does.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -51,11 +51,11 @@ class Delivery:
         self, stream: dict[str, Any], destination: dict[str, Any], records: Sequence[tuple[str, bytes]]
     ) -> None:
         """Take records; callable from any thread."""
-        destination["records"].clear()  # the emulator would keep every record here for good
+        destination["records"].clear()  # the emulator would keep every record here for ever
         self._loop.call_soon_threadsafe(self._add, stream, destination["config"], [data for _, data in records])
 
     async def drain(self) -> None:
-        """Write what is gathered, and wait for it."""
+        """Write what is gathered, and wait until it is written."""
         for buffer in list(self._buffers.values()):
             buffer.context.run(self._write, buffer)
         await asyncio.gather(*self._writing)

@@ -1,4 +1,4 @@
-"""Where the emulator is made to behave more like AWS: each function here changes one thing in it."""
+"""Changes that make the emulator behave more like AWS. Each function here changes one thing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STREAM_KEEPS = 300.0  # seconds
 
 
 def adopt_stored_buckets() -> None:
-    """Let a stack take the buckets whose objects lasted from an earlier run, instead of failing on their names."""
+    """Let a stack take over the buckets of an earlier run with their objects, instead of failing on their names."""
     handlers = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
     create = handlers["create"]
 
@@ -36,9 +36,9 @@ def adopt_stored_buckets() -> None:
 
 
 def queue_invocations(at_once: int) -> None:
-    """Run so many functions at once and let the others wait, as AWS does with asynchronous invocations.
+    """Run at most `at_once` functions at the same time and let the others wait, as AWS does with asynchronous calls.
 
-    The emulator would start a process for each of a thousand S3 events, or count the ones over its limit as failed.
+    The emulator itself starts a process for each of a thousand S3 events, or counts those over its limit as failed.
     """
     slots = threading.BoundedSemaphore(at_once)
     dispatch = lambda_svc._execute_function_dispatch
@@ -51,7 +51,7 @@ def queue_invocations(at_once: int) -> None:
 
 
 def take_numbers_as_text() -> None:
-    """Let a template's parameter be the bound of a queue's function: CloudFormation hands numbers over as text."""
+    """Let a template's parameter set the concurrency of a queue's function. CloudFormation passes numbers as text."""
     concurrency = lambda_svc._sqs_esm_concurrency
 
     def as_number(mapping: dict[str, Any], *arguments: Any) -> Any:
@@ -62,9 +62,9 @@ def take_numbers_as_text() -> None:
 
 
 def forget_old_records() -> None:
-    """Keep minutes of a Kinesis stream and not a day: Firehose has read a record before its sender has an answer.
+    """Keep the records of a Kinesis stream for minutes, not for a day. Firehose reads them before the sender's answer.
 
-    The emulator holds them in memory, and goes through all of them at each call.
+    The emulator keeps all records in memory and goes through all of them at each call.
     """
 
     def expire(stream: dict[str, Any]) -> None:
@@ -77,9 +77,9 @@ def forget_old_records() -> None:
 
 
 def keep_alarms_on_expressions() -> None:
-    """Let a template have alarms on metric math. The emulator keeps them as alarms on the first of their metrics.
+    """Let a template have alarms on metric math. The emulator stores them as alarms on the first of their metrics.
 
-    Nothing rings here: the functions' own metrics are lines in their log, which nobody reads.
+    No alarm is ever raised here: the functions' own metrics are lines in their log, which nothing evaluates.
     """
     record = provisioners._cw_metric_alarm_record
 
@@ -95,14 +95,14 @@ def keep_alarms_on_expressions() -> None:
 
 
 def look_at_schedules_each_second() -> None:
-    """Run what is due within a second, not ten."""
+    """Run a schedule within a second of its time, not ten."""
     scheduler._SCHEDULE_TICK_INTERVAL = 1
 
 
 def unpack_each_package_once(folder: Path) -> None:
-    """Keep functions' packages unpacked in a folder, compiled modules too, for all processes that run them.
+    """Keep functions' packages unpacked in a folder, with compiled modules, for all processes that run them.
 
-    The emulator would unpack a package for each process that it starts, and start one after each failed invocation.
+    The emulator itself unpacks a package for each process, and starts a process after each failed invocation.
     """
     unpacking = threading.Lock()
 

@@ -1,8 +1,9 @@
-"""What the roles of a stack must allow where AWS itself acts in their name.
+"""Checks of the roles that the services of AWS act with.
 
-With AUTH=true the emulator holds each call of a function against the policies of its role. What AWS does for a
-function, a delivery stream or a schedule in the name of its role is done inside the emulator, which does not ask. Here
-it is asked: each service needs what its documentation lists, and does nothing without it.
+With AUTH=true, the emulator checks each call of a function against the policies of its role. But it does not check what
+a service does with a role: reading a queue for a function, writing to S3 for a delivery stream, starting a schedule's
+target. This module adds these checks: each service needs the permissions that its documentation lists, and does
+nothing without them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ log = logging.getLogger("gateway")
 
 
 def lacking(role: str, needs: Sequence[Need]) -> list[Need]:
-    """Which of some needs the policies of a role (the ARN of the role, or of its session) do not allow."""
+    """The needs that the policies of a role do not allow. `role` is the ARN of the role or of its session."""
     _, _, _, _, account, path = role.split(":", 5)
     name = path.split("/")[1] if path.startswith("assumed-role/") else path.rpartition("/")[2]
     policies = _gather_role_policies(name, account)
@@ -45,9 +46,10 @@ def lacking(role: str, needs: Sequence[Need]) -> list[Need]:
 
 
 def enforce() -> None:
-    """Let the services ask their roles, and take this machine's connections for encrypted ones.
+    """Make the services check their roles, and treat connections of this machine as encrypted.
 
-    The buckets and queues refuse whatever is not sent over TLS, which nothing here is: it does not leave the machine.
+    The policies of the buckets and queues refuse requests without TLS. Requests here have none, as they do not leave
+    the machine.
     """
     app.pin_request_origin = lambda address, _secure: pin_request_origin(address, True)
     _name_batches_as_iam_does()
@@ -60,7 +62,7 @@ def enforce() -> None:
 
 
 def _name_batches_as_iam_does() -> None:
-    """A batch of messages takes the permission of the single call: `sqs:SendMessageBatch` is no action of IAM."""
+    """A batch of messages needs the permission of the single call: IAM has no action `sqs:SendMessageBatch`."""
     named = iam_actions.extract_iam_action
 
     def without_batch(*request: Any) -> str | None:
@@ -71,7 +73,7 @@ def _name_batches_as_iam_does() -> None:
 
 
 def _tell_nothing_missing_to_who_may_not_list() -> None:
-    """S3 answers 403 for an object that is not there, unless the role may list the bucket."""
+    """If an object does not exist and the role may not list the bucket, S3 answers 403, not 404."""
     handle = s3_service.handle_request
 
     async def asked(method: str, path: str, headers: dict[str, str], *rest: Any, **named: Any) -> Any:
@@ -93,7 +95,7 @@ def _ask_before_reading_queues() -> None:
     def asked(mapping: dict[str, Any], function: dict[str, Any], config: dict[str, Any], *rest: Any) -> Any:
         actions = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
         queue = mapping["EventSourceArn"]
-        # A queue that may not be read is not: no invocation of it is begun.
+        # Without the permission the queue is not read, and no invocation starts.
         return 0 if _refused(config["Role"], [(a, queue) for a in actions]) else concurrency(
             mapping, function, config, *rest
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The assets of the batch path. What they compute lives in `simulate` and `ingest`."""
+"""The assets of the batch path. The computations are in `simulate` and `ingest`."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -55,12 +55,12 @@ from stock_pipeline.simulate.daily import (
 from stock_pipeline.staging.keys import raw_keys_of_year
 
 CHARTED_SESSIONS = 25
-# A cron knows no holidays: on the nine or so weekdays a year without a session the policy fails, until the prices of
-# the next session are there. The check symbols_current knows them.
+# A cron does not know holidays. On the nine or so weekdays per year without a session, the policy fails until the
+# prices of the next session are there. The check symbols_current knows the holidays.
 AFTER_THE_CLOSE = dg.FreshnessPolicy.cron(
     deadline_cron="0 22 * * 1-5", lower_bound_delta=timedelta(hours=6), timezone=EXCHANGE_TIME
 )
-"""Each session's prices are there by ten in the evening, six hours after the close."""
+"""The prices of each session must be there by 22:00 of the exchange's time, six hours after the close."""
 
 RAW_COLUMNS = raw_columns(PRICE_BY_DATE, SCHEMA.names)
 PRICE_COLUMNS = column_schema(PRICE_BY_DATE)
@@ -78,9 +78,9 @@ PRICE_COLUMNS = column_schema(PRICE_BY_DATE)
     code_version="1",
 )
 def raw_daily_prices(context: dg.AssetExecutionContext, buckets: Buckets) -> None:
-    """Simulated OHLCV bars as a vendor would deliver them: one CSV object a session, one row a symbol.
+    """Simulated OHLCV bars as a vendor would deliver them: one CSV object per session, one row per symbol.
 
-    The same symbol and session always give the same bar. An object that is there with the same content is left alone.
+    The same symbol and session always give the same bar. An object that is there with the same content does not change.
     """
     sessions = [date.fromisoformat(key) for key in context.partition_keys]
     with as_dagster_failures():
@@ -99,9 +99,9 @@ def raw_daily_prices(context: dg.AssetExecutionContext, buckets: Buckets) -> Non
 def session_reports(
     written: Sequence[RawObject], symbols: Sequence[str], seed: int, bucket: str
 ) -> dict[date, Metadata]:
-    """What is shown of each raw object that was written to a bucket.
+    """The metadata of each raw object that was written to a bucket.
 
-    A drawing takes a simulation of its session, so of a long backfill only the last sessions have one.
+    A chart needs a second simulation of its session. So in a long backfill only the last sessions have one.
     """
     drawn = [raw.session for raw in written[-CHARTED_SESSIONS:]]
     bars = simulate_daily_prices(symbols, min(drawn), max(drawn), seed) if drawn else None
@@ -118,7 +118,7 @@ def session_reports(
 
 
 def _moves(bars: pa.Table) -> Metadata:
-    """How the symbols moved in a session, and a few of its bars."""
+    """A chart of how the symbols moved in a session, and a few of its bars."""
     changes = pc.subtract(pc.divide(bars["close"], bars["open"]), 1.0).to_numpy()
     return {
         **chart("chart_moves", charts.moves, bars["symbol"].to_pylist(), changes),
@@ -129,9 +129,9 @@ def _moves(bars: pa.Table) -> Metadata:
 daily_price_uploads = dg.AssetSpec(
     "daily_price_uploads",
     description=(
-        "Files of daily prices that people and vendors drop under `daily_prices/uploads/` in the staging bucket: any "
-        "supported layout, any years. One row is one symbol's bar of one session. The sensor `daily_price_arrivals` "
-        "takes them from there."
+        "Files of daily prices that people and vendors upload to `daily_prices/uploads/` in the staging bucket, in any "
+        "supported layout, for any years. One row is one symbol's bar of one session. The sensor "
+        "`daily_price_arrivals` sees them and starts the ingest."
     ),
     group_name=BATCH,
     owners=OWNERS,
@@ -148,9 +148,9 @@ daily_price_uploads = dg.AssetSpec(
     backfill_policy=dg.BackfillPolicy.single_run(),
     description=description_of(
         PRICE_BY_DATE,
-        "Clean daily prices: one row is one symbol's OHLCV bar of one trading session, one Parquet object a year. "
-        "Materializing a year brings it in line with all raw objects that hold it. Rows that are there already are "
-        "counted as duplicates, so it is safe at any time. Rows that break a rule are in rejected_records with their "
+        "Clean daily prices: one row is one symbol's OHLCV bar of one trading session, one Parquet object per year. "
+        "Materializing a year ingests all raw objects that have rows of it. Rows that are stored already count as "
+        "duplicates, so it is safe at any time. Rows that break a rule are in rejected_records with their "
         "reason.",
     ),
     group_name=BATCH,
@@ -168,7 +168,7 @@ daily_price_uploads = dg.AssetSpec(
     code_version="1",
 )
 def price_by_date(context: dg.AssetExecutionContext, buckets: Buckets, config: IngestConfig) -> None:
-    """Ingest the raw objects of the run's years, or those that the config names, and report each year they touched."""
+    """Ingest the raw objects of the run's years, or those in the config, and report each year that they changed."""
     years = [int(key) for key in context.partition_keys]
     now = datetime.now(UTC)
     with as_dagster_failures():
@@ -178,13 +178,13 @@ def price_by_date(context: dg.AssetExecutionContext, buckets: Buckets, config: I
         touched = sorted({year_of(name) for receipt in receipts for name in receipt.partitions})
         for year in sorted({*years, *touched}):
             metadata = year_metadata(buckets.lake, year, receipts)
-            if year in years and not ingested.failed:  # a run that fails has no output, and shows years by events only
+            if year in years and not ingested.failed:  # a run that fails has no output; it reports its years by events
                 context.add_asset_metadata(metadata, partition_key=str(year))
             elif has_year(year):
                 context.log_event(dg.AssetMaterialization(context.asset_key, partition=str(year), metadata=metadata))
             else:
                 context.log.warning(
-                    f"{year} was stored, but is no partition in Dagster: {metadata['inserted'].value} new rows"
+                    f"{year} was stored, but Dagster has no partition for it: {metadata['inserted'].value} new rows"
                 )
         if ingested.failed:
             raise ingested.failure()
@@ -193,19 +193,20 @@ def price_by_date(context: dg.AssetExecutionContext, buckets: Buckets, config: I
 def _ingest(
     context: dg.AssetExecutionContext, buckets: Buckets, config: IngestConfig, years: Sequence[int], now: datetime
 ) -> Ingested:
-    """Do what the config asks for, and log what became of each source that is worth a line.
+    """Do what the config asks for, and log each source that was refused or has rejected rows.
 
-    A source that breaks the ingest fails alone. Not so in a restatement or a rebuild, where the order counts.
+    If one source fails, only that one fails. But in a restatement or a rebuild, where the order of the sources matters,
+    one failed source stops the others.
     """
     hints = config.hints
     if config.rebuild and (config.sources or config.replace or config.symbol or hints != Hints()):
         raise dg.Failure(
-            "rebuild takes every raw object of the year as it was ingested; leave sources, replace, symbol and hints "
-            "out, or leave rebuild out",
+            "rebuild takes all raw objects of the year with their own options; leave out rebuild, or leave out "
+            "sources, replace, symbol and hints",
             allow_retries=False,
         )
     if config.replace and not config.sources:
-        raise dg.Failure("replace needs the sources to restate from; name them in sources", allow_retries=False)
+        raise dg.Failure("replace needs the files to restate from; name their keys in sources", allow_retries=False)
     staging, lake, report = buckets.staging, buckets.lake, progress(context.log.info, "raw objects")
     limit = buckets.settings.max_object_bytes
 
@@ -233,9 +234,9 @@ def _ingest(
 
 
 def year_metadata(lake: ObjectStore, year: int, receipts: Sequence[Receipt]) -> Metadata:
-    """What some ingests did to a year, whoever ran them, and how the year looks now.
+    """What ingests (of Dagster or Lambda) did to a year, and how the year looks now.
 
-    A refused file has no year: it is shown with each year that is asked for.
+    A refused file has no year, so each year that is asked for shows it.
     """
     partition = year_partition(year)
     own = [receipt for receipt in receipts if partition in receipt.partitions or not receipt.partitions]

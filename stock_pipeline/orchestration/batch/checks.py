@@ -1,4 +1,4 @@
-"""Checks of `price_by_date`: which there are, how bad a finding is, and their results in Dagster."""
+"""The checks of `price_by_date`: the list, the severity of each, and their results in Dagster."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ from stock_pipeline.settings import Settings
 
 @dataclass(frozen=True)
 class Check:
-    """A check of one year's rows: what it looks for, how bad a finding is, and how to find it."""
+    """A check of one year's rows: its name, its severity, and the function that finds."""
 
     name: str
     find: Callable[[Year], Finding]
@@ -68,7 +68,7 @@ def price_by_date_checks(
 ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
     """Evaluate the selected checks for each year of the run, or for every stored year when the run names none.
 
-    Evaluations are written out one a year: an AssetCheckResult names its partition only when the run has a single one.
+    Each year gets an evaluation event of its own: an AssetCheckResult has a partition only if the run has just one.
     """
     asked = sorted(key.name for key in context.selected_asset_check_keys)
     with as_dagster_failures():
@@ -85,7 +85,7 @@ class YearsConfig(dg.Config):
     years: list[int] = Field(default=[], description="The years to check. Empty: every stored year.")
 
 
-@dg.op(out={}, description="Evaluates the checks of price_by_date for years that somebody else wrote.")
+@dg.op(out={}, description="Evaluates the checks of price_by_date for years that another process wrote.")
 def check_years(
     context: dg.OpExecutionContext, buckets: Buckets, config: YearsConfig
 ) -> Iterator[dg.AssetCheckEvaluation]:
@@ -105,7 +105,7 @@ def evaluate_year(
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """The results of checks for a stored year, each for the year's latest materialization.
 
-    Who evaluates many years gives one `rejects` to them all, so that rejected records are read once.
+    To evaluate many years, give the same `rejects` to each call, so that rejected records are read once.
     """
     written = last_written(instance, price_by_date.key, str(year))
     stored = Year(year, lake, Settings.from_env(), rejects or _rejects(lake))

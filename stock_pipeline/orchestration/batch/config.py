@@ -1,4 +1,4 @@
-"""What the Launchpad takes for an ingest of daily prices: the sources, how they are taken, and what is said of them."""
+"""The run config of an ingest of daily prices, as the Launchpad shows it: the sources and the options for them."""
 
 from typing import Any
 
@@ -9,27 +9,27 @@ from stock_pipeline.parse.daily.hints import Hints
 
 
 class SourcesConfig(dg.Config):
-    """What is said of the sources that a run names, as the options of `stock-pipeline ingest` say it."""
+    """The options for the sources of a run. They are the options of `stock-pipeline ingest`."""
 
     symbol: str | None = Field(
-        default=None, description="The symbol of sources that name none, neither inside nor in their file name."
+        default=None, description="The symbol of a source that has none, neither in its rows nor in its file name."
     )
     timezone: str | None = Field(
-        default=None, description="The exchange's zone, for times that lie in another one: Asia/Kolkata."
+        default=None, description="The time zone of the exchange, if the file has times in another zone: Asia/Kolkata."
     )
     dates: str | None = Field(
-        default=None, description="How dates are written that can be read in two ways: dmy, mdy or ymd."
+        default=None, description="The order of ambiguous dates such as 03-04-2024: dmy, mdy or ymd."
     )
     decimal: str | None = Field(
-        default=None, description="The decimal mark of numbers that can be read in two ways: point or comma."
+        default=None, description="The decimal mark of ambiguous numbers such as 1,234: point or comma."
     )
     unit: int | None = Field(
-        default=None, description="How many shares one unit of the volume column is: 100 where it counts lots."
+        default=None, description="Shares per unit of the volume column: 100 if it counts lots of 100 shares."
     )
 
     @property
     def hints(self) -> Hints:
-        """Raises FileRefused for what is no zone, order of dates, decimal mark or unit."""
+        """Raises FileRefused for a zone, order of dates, decimal mark or unit that is not valid."""
         told: dict[str, Any] = {name: getattr(self, name) for name in ("timezone", "dates", "decimal", "unit")}
         return Hints(**told)
 
@@ -39,15 +39,15 @@ class IngestConfig(SourcesConfig):
 
     sources: list[str] = Field(
         default=[],
-        description="Ingest only these objects of the staging bucket (daily_prices/uploads/AAPL.csv, …), with all the "
-        "years they hold. Empty: every raw object that may hold the years being materialized.",
+        description="Ingest only these objects of the staging bucket (daily_prices/uploads/AAPL.csv, …), with all "
+        "their years. Empty: all raw objects that may have rows of the years being materialized.",
     )
     replace: bool = Field(
         default=False,
-        description="Restatement: let the values of the named sources take the place of other values stored for the "
-        "same symbol and session. Those that give way are kept in rejected_records.",
+        description="Restatement: the values of the named sources replace the values that are stored for the same "
+        "symbol and session. The old values are kept in rejected_records.",
     )
     rebuild: bool = Field(
         default=False,
-        description="Build the years again from nothing but the raw objects, and swap each in when it is complete.",
+        description="Build the years again from the raw objects only, and swap each in when it is complete.",
     )

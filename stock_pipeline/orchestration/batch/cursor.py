@@ -1,15 +1,15 @@
-"""The objects of a bucket that runs have been requested for: a memory of fixed size that misses nothing.
+"""The objects of a bucket that runs have been requested for. The cursor has a fixed size and misses no object.
 
-S3 cannot list by time, and a time alone would not do: many objects arrive in one second, an object is rewritten under
-its old key, and a slow multipart upload appears with the time at which it began. So each tick lists everything and asks
-the cursor which (key, ETag) are new. Remembering each of them would make a cursor of megabytes, which Dagster stores
-with every tick; so the cursor remembers
+S3 cannot list by time, and a time alone is not enough: many objects arrive in one second, an object can be rewritten
+under its old key, and a slow multipart upload appears with the time at which it began. So each tick of the sensor lists
+everything and asks the cursor which (key, ETag) pairs are new. Dagster stores the cursor with every tick, and a list of
+all pairs would take megabytes. So the cursor remembers
     the newest objects one by one (`RECENT` of them), and
-    of the older ones, in each of `BUCKETS` buckets, the sum of their 64-bit hashes.
-In a bucket, the listed objects that are not remembered one by one are put in the order of their time. If the older ones
-of them add up to the remembered sum, those are known and the rest is new. If no such split exists (an old object was
-rewritten or deleted, or one with an old time appeared), all of them count as new. That costs a few duplicates, which
-merges ignore, and never an object.
+    for the older objects, which are spread over `BUCKETS` buckets, the sum of the 64-bit hashes in each bucket.
+To find the new objects of a bucket, the cursor sorts its listed objects by time, without those that it remembers one by
+one. If the first n of them add up to the remembered sum, these n are known and the rest is new. If there is no such n
+(an old object was rewritten or deleted, or one with an old time appeared), all of them count as new. Merges ignore the
+duplicates, and no object is missed.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _MODULUS = 2**64
 
 
 def identity(info: ObjectInfo) -> int:
-    """The 64-bit identity of an object's content under its key."""
+    """The 64-bit hash of an object's key and ETag."""
     return int.from_bytes(blake2b(f"{info.etag}\n{info.key}".encode(), digest_size=8).digest(), "big")
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Objects that were handed to one run, until that run has succeeded.
+    """The objects of one run. The cursor keeps the batch until the run has succeeded.
 
-    `first` and `last` are the years the run was asked for, `attempt` counts from 1, and `due` (seconds since the epoch)
-    is when to try again once it has failed.
+    `first` and `last` are the years of the run. `attempt` counts from 1. If the run has failed, `due` (seconds since
+    the epoch) is the time of the next attempt.
     """
 
     run_key: str
@@ -52,7 +52,7 @@ class Batch:
 
 @dataclass
 class Cursor:
-    """The objects that runs have been requested for. `born` sets apart the run keys of a cursor that began anew."""
+    """The objects that runs have been requested for. `born` makes the run keys of a reset cursor different."""
 
     born: int
     recent: frozenset[int] = frozenset()
@@ -60,7 +60,7 @@ class Cursor:
     batches: list[Batch] = field(default_factory=list)
 
     def new(self, listed: Iterable[ObjectInfo]) -> list[ObjectInfo]:
-        """The listed objects that no run was requested for, or have other content since; in the order of their time."""
+        """The listed objects, by time, that no run was requested for, or whose content has changed since then."""
         handed = self.recent.union(*(batch.objects for batch in self.batches))
         unknown: list[list[ObjectInfo]] = [[] for _ in range(BUCKETS)]
         for info in sorted(listed, key=_by_time):
@@ -70,7 +70,7 @@ class Cursor:
         return sorted(found, key=_by_time)
 
     def remember(self, listed: Iterable[ObjectInfo], new: Iterable[ObjectInfo]) -> None:
-        """Take everything listed as requested, except what is new or belongs to a batch that is not done."""
+        """Remember all listed objects as requested, except the new ones and those of batches that are not done."""
         left = {identity(info) for info in new}.union(*(batch.objects for batch in self.batches))
         known = [number for info in sorted(listed, key=_by_time) if (number := identity(info)) not in left]
         sums = [0] * BUCKETS
@@ -80,16 +80,16 @@ class Cursor:
         self.sums = tuple(sums)
 
     def to_text(self) -> str:
-        """The cursor as a string of at most a few KB, and 11 bytes for each object in a batch."""
+        """The cursor as a string of a few KB at most, plus 11 bytes for each object in a batch."""
         batches = [asdict(batch) | {"objects": _packed(batch.objects)} for batch in self.batches]
         state = {"recent": _packed(sorted(self.recent)), "sums": _packed(self.sums)}
         return json.dumps({"born": self.born, **state, "batches": batches}, separators=(",", ":"))
 
     @classmethod
     def from_text(cls, cursor: str | None, now: float) -> Cursor:
-        """The cursor that `to_text` wrote, or an empty one born `now` when there is none that can be read.
+        """The cursor that `to_text` wrote, or an empty one, born `now`, if there is none or it cannot be read.
 
-        An empty one hands everything over again, which is safe.
+        An empty cursor requests all objects again, which is safe.
         """
         try:
             state = json.loads(cursor or "{}")
@@ -107,7 +107,7 @@ def _by_time(info: ObjectInfo) -> tuple[float, str]:
 
 
 def _beyond(objects: Sequence[ObjectInfo], known: int) -> Sequence[ObjectInfo]:
-    """The objects that come after those whose identities add up to `known`; all when none do."""
+    """The objects after the first n whose hashes add up to `known`; all objects if there is no such n."""
     sums = [total % _MODULUS for total in accumulate(map(identity, objects), initial=0)]
     return objects[sums.index(known) :] if known in sums else objects
 

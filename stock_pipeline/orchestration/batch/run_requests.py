@@ -1,8 +1,8 @@
-"""Which runs the new objects in staging ask for. No Dagster here: the sensor turns these requests into runs.
+"""Plans the runs for new objects in staging. No Dagster here: the sensor turns these requests into runs.
 
-New objects are grouped so that one run brings in everything that came for a year. An object stays in its batch until
-the run of that batch has succeeded; when the run fails, or is gone, the batch is asked for again, later and later,
-`ATTEMPTS` times in all.
+New objects are grouped by year, so that one run ingests all new objects of a year. An object stays in its batch until
+the run of that batch has succeeded. If the run fails or is gone, the batch is requested again, up to `ATTEMPTS` times
+in all, with longer and longer waits.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from stock_pipeline.staging.keys import session_of
 
 ATTEMPTS = 5
 FIRST_WAIT = 30.0  # seconds before the second attempt, doubled before each further one
-REQUESTED_AT_ONCE = 2_000  # objects in runs that are not done; the rest waits in staging
+REQUESTED_AT_ONCE = 2_000  # objects in runs that are not done; the others wait in staging
 PEEK_BYTES = 16 * MIB
 PEEK_SECONDS = 15.0  # a tick must end within 60
 
@@ -38,7 +38,7 @@ Years = tuple[int, int]
 
 @dataclass(frozen=True)
 class Request:
-    """A run to ask for: these objects, for these years."""
+    """A run to request: these objects, for these years."""
 
     batch: Batch
     keys: tuple[str, ...]
@@ -52,10 +52,10 @@ def plan_runs(
     now: float,
     log: Callable[[str], object],
 ) -> list[Request]:
-    """The runs to ask for now, entered in the cursor.
+    """The runs to request now. Also records them in the cursor.
 
-    `listed` is everything in staging, `state_of` tells what became of the run with a run key, `now` is in seconds since
-    the epoch. Raises StoreUnavailable when an upload cannot be read to see its years.
+    `listed` is everything in staging, `state_of` gives the state of the run with a run key, `now` is in seconds since
+    the epoch. Raises StoreUnavailable when an upload cannot be read to find its years.
     """
     new = cursor.new(listed)
     requests = _settle(cursor, listed, state_of, now, log)
@@ -74,7 +74,7 @@ def _settle(
     now: float,
     log: Callable[[str], object],
 ) -> list[Request]:
-    """Let go of the batches that are done, and ask again for those whose run failed, once they are due."""
+    """Forget the batches that are done, and request those again whose run failed, once they are due."""
     batches, cursor.batches = cursor.batches, []
     there = {identity(info): info for info in listed} if batches else {}
     requests = []
@@ -91,7 +91,7 @@ def _settle(
                 f"{batch.run_key}; once its cause is gone, materialize {batch.first} to {batch.last}")  # fmt: skip
         elif due > now:
             cursor.batches.append(replace(batch, due=due))
-        elif objects:  # what was deleted or rewritten meanwhile is no longer this batch's
+        elif objects:  # objects that were deleted or rewritten meanwhile no longer belong to this batch
             requests.append(_request(cursor, (batch.first, batch.last), objects, batch.attempt + 1))
     return requests
 
@@ -106,7 +106,7 @@ def _request(cursor: Cursor, years: Years, objects: Sequence[ObjectInfo], attemp
 
 
 def _with_years(objects: Iterable[ObjectInfo], staging: ObjectStore, today: date) -> list[tuple[Years, ObjectInfo]]:
-    """As many of the new objects as there is time to look into, each with the years it is for."""
+    """The new objects with their years, as many as there is time to read."""
     until = time.monotonic() + PEEK_SECONDS
     found: list[tuple[Years, ObjectInfo]] = []
     for info in objects:
@@ -117,10 +117,10 @@ def _with_years(objects: Iterable[ObjectInfo], staging: ObjectStore, today: date
 
 
 def _years(info: ObjectInfo, staging: ObjectStore, today: date) -> list[int]:
-    """The years an object says or is seen to hold; none when only its run can tell.
+    """The years of an object, from its key or its rows; none if only the run can find them.
 
-    This decides under which years the run is shown, not what it stores, so nothing that an odd file does to the parser
-    may stop the sensor: the run meets the same file and its receipt says what is wrong with it.
+    They decide which years the run is shown for, not what it stores. So no error of the parser may stop the sensor: the
+    run parses the same file, and its receipt says what is wrong with it.
     """
     if session := session_of(info.key):
         return [int(session[:4])]
@@ -136,9 +136,9 @@ def _years(info: ObjectInfo, staging: ObjectStore, today: date) -> list[int]:
 
 
 def _block(years: Sequence[int], current: int) -> Years:
-    """The latest unbroken block of the years that are partitions; the current year when there is none.
+    """The latest unbroken range of the years that are partitions; the current year if there is none.
 
-    A run can only be asked for an unbroken range. What it stores in other years it reports by itself.
+    Dagster can only request a run for an unbroken range. The run itself reports what it stores in other years.
     """
     known = np.array([year for year in years if has_year(year)] or [current])
     block = np.split(known, np.flatnonzero(np.diff(known) > 1) + 1)[-1]
@@ -146,7 +146,7 @@ def _block(years: Sequence[int], current: int) -> Years:
 
 
 def _grouped(objects: Iterable[tuple[Years, ObjectInfo]]) -> list[tuple[Years, list[ObjectInfo]]]:
-    """The objects by the years they are for; ranges that overlap become one, so no year is in two groups."""
+    """The objects grouped by their years. Ranges that overlap become one, so no year is in two groups."""
     groups: list[tuple[Years, list[ObjectInfo]]] = []
     for (first, last), info in sorted(objects, key=lambda found: found[0]):
         if groups and first <= groups[-1][0][1]:

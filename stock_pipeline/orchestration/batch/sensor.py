@@ -1,4 +1,4 @@
-"""The sensor over `daily_prices/` in staging: it misses nothing and asks for one run a year."""
+"""The sensor over `daily_prices/` in staging: it misses no object and requests one run per year."""
 
 import time
 from os.path import commonprefix
@@ -21,14 +21,14 @@ INTERVAL = 10  # seconds
     minimum_interval_seconds=INTERVAL,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
-        "Sees every object that is new or rewritten under daily_prices/ in staging and asks for one run of "
-        "price_by_date a year (or a range of years, for files that hold several). The objects of a failed run come "
-        "back. Resetting the cursor requests runs of all objects again, which adds nothing twice."
+        "Finds every new or rewritten object under daily_prices/ in staging, and requests one run of price_by_date per "
+        "year (or per range of years, for files that have several). It requests the objects of a failed run again. "
+        "Resetting the cursor requests runs for all objects again, which adds nothing twice."
     ),
 )
 def daily_price_arrivals(context: dg.SensorEvaluationContext, buckets: Buckets) -> dg.SensorResult | dg.SkipReason:
     if buckets.settings.processor == "lambda":
-        return dg.SkipReason("STOCK_PIPELINE_PROCESSOR is lambda: the Lambda triggers consume the arrivals")
+        return dg.SkipReason("STOCK_PIPELINE_PROCESSOR is lambda: the Lambda functions consume the arrivals")
     staging, now = buckets.staging, time.time()
     cursor = Cursor.from_text(context.cursor, now)
     listed = [info for info in staging.list(RAW_DAILY_PRICES) if not info.key.endswith("/")]

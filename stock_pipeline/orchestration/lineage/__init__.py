@@ -1,7 +1,7 @@
-"""What Dagster's own asset runs did not write, as events of its assets: lineage of the Lambda functions, and reconcile.
+"""Events of the assets for what Dagster's asset runs did not write: the Lambda functions' work, and reconcile.
 
 events      receipts → materializations of raw and clean partitions, as the assets' own runs show them
-messages    receipts out of the messages of the lineage queue, and which messages may be acknowledged. No Dagster here
-sensor      lambda_receipts: from the queue into events
+messages    reads receipts from the messages of the lineage queue, and knows which to acknowledge. No Dagster here
+sensor      lambda_receipts: turns the receipts in the queue into events
 reconcile   the job that ingests what no table has seen, and its schedule
 """

@@ -1,6 +1,7 @@
-"""Receipts as materializations: which assets and partitions an ingest touched, and what is shown of each.
+"""Receipts as materializations: which assets and partitions an ingest changed, and the metadata of each.
 
-What is shown comes from the functions that the assets' own runs use, so that a year looks the same whoever wrote it.
+The metadata come from the functions that the assets' own runs use. So a year looks the same, whether Dagster or Lambda
+wrote it.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ from stock_pipeline.staging.keys import session_of as session_named
 Named = TypeVar("Named", int, date)
 
 RECEIPT_IDS = "receipt_ids"
-"""Under this name a materialization holds which receipts it shows: one that is delivered again is known by it."""
+"""The metadata entry with the ids of the receipts that a materialization shows. It reveals a second delivery."""
 
-_CLOCKS = 3600.0  # seconds that the clocks of Lambda and Dagster may be apart
+_CLOCKS = 3600.0  # seconds that the clocks of Lambda and Dagster may differ by
 _LOOKED_AT = 200  # materializations
 
-# Raw before clean, history before the snapshot, rejected rows last: the order in which the events are shown.
+# The order of the events: raw before clean, history before the snapshot, rejected rows last.
 _ORDER = [
     spec.key
     for spec in (
@@ -51,7 +52,7 @@ _ORDER = [
 
 @dataclass(frozen=True)
 class Target:
-    """An asset, or a partition of one, that an ingest touched."""
+    """An asset, or a partition of one, that an ingest changed."""
 
     asset: dg.AssetKey
     partition: str | None = None
@@ -61,19 +62,19 @@ class Target:
 
     @property
     def years(self) -> list[int]:
-        """The year of `price_by_date` that this is, if it is one: what wants its checks."""
+        """The year, if this is a partition of `price_by_date`: it needs its checks."""
         return [int(self.partition)] if self.asset == price_by_date.key and self.partition else []
 
     @property
     def order(self) -> tuple[int, str]:
-        """Sorts targets as `_ORDER` has the assets."""
+        """Sorts targets in the order of `_ORDER`."""
         return _ORDER.index(self.asset), self.partition or ""
 
 
 def targets_of(receipt: Receipt) -> list[Target]:
-    """What a receipt tells of, without what is no partition in Dagster (`without_partition` has that).
+    """The targets of a receipt that are partitions in Dagster (`without_partition` has the others).
 
-    Raises ValueError when its table or one of its partitions is none of this pipeline's.
+    Raises ValueError when its table or one of its partitions is not one of this pipeline.
     """
     rejected = [Target(rejected_records.key)] if with_rejected([receipt]) else []
     if receipt.table == PRICE_BY_DATE.name:
@@ -85,7 +86,7 @@ def targets_of(receipt: Receipt) -> list[Target]:
 
 
 def without_partition(receipt: Receipt) -> list[str]:
-    """What of a receipt is stored but is no partition in Dagster, in words."""
+    """The stored parts of a receipt that Dagster has no partitions for, in words."""
     if receipt.table != PRICE_BY_DATE.name:
         return [day.isoformat() for day in _days(receipt) if not has_day(day)]
     session = session_of(receipt)
@@ -102,13 +103,13 @@ def warnings_of(receipts: Sequence[Receipt]) -> Iterator[str]:
 
 
 def session_of(receipt: Receipt) -> Target | None:
-    """The partition of `raw_daily_prices` that a generated object is, which may not exist yet or at all."""
+    """The partition of `raw_daily_prices` for a generated object. It may not exist yet, or never."""
     found = session_named(receipt.source) if receipt.table == PRICE_BY_DATE.name else None
     return Target(raw_daily_prices.key, found) if found else None
 
 
 def is_to_come(receipt: Receipt) -> bool:
-    """Whether a receipt is of a session that is no partition before midnight UTC, hours after its close."""
+    """Whether the session of a receipt becomes a partition later: at midnight UTC, hours after its close."""
     session = session_of(receipt)
     return bool(session and not _exists(session) and session.partition == f"{datetime.now(UTC):%Y-%m-%d}")
 
@@ -118,7 +119,7 @@ def _exists(session: Target) -> bool:
 
 
 def by_target(receipts: Iterable[Receipt]) -> dict[Target, list[Receipt]]:
-    """The receipts that touched each asset or partition, in the order in which these are to be shown."""
+    """The receipts of each asset or partition that they changed, in the order of the events."""
     found: dict[Target, list[Receipt]] = {}
     for receipt in receipts:
         for target in targets_of(receipt):
@@ -129,20 +130,20 @@ def by_target(receipts: Iterable[Receipt]) -> dict[Target, list[Receipt]]:
 def materialization(
     target: Target, receipts: Sequence[Receipt], staging: ObjectStore, lake: ObjectStore
 ) -> dg.AssetMaterialization:
-    """The event of a target that some ingests touched, with what the assets' own runs show, read from the lake now."""
+    """The event of a target that ingests changed, with the metadata of the assets' own runs, read from the lake now."""
     metadata: dict[str, Any] = dict(_metadata(target, receipts, staging, lake))
     metadata[RECEIPT_IDS] = dg.MetadataValue.json(sorted(receipt.id for receipt in receipts))
     return dg.AssetMaterialization(target.asset, partition=target.partition, metadata=metadata)
 
 
 def shown(instance: dg.DagsterInstance, target: Target, receipts: Sequence[Receipt]) -> set[str]:
-    """The ids of those receipts that a materialization of the target shows already."""
+    """The ids of the receipts that a materialization of the target shows already."""
     found: set[str] = set()
     since = min(receipt.started_at.timestamp() for receipt in receipts) - _CLOCKS
     for metadata in _recent(instance, target, since):
         found.update(ids if isinstance(ids := metadata.get(RECEIPT_IDS), list) else ())
     if target.asset == raw_daily_prices.key:
-        # A session that Dagster simulated itself is shown by its own run, whoever ingests it.
+        # If Dagster simulated the session, its own run shows it, also when a Lambda function ingests it.
         known = [_identity(metadata) for metadata in _recent(instance, target, None)]
         found.update(r.id for r in receipts if _identity(_plain(_session(r, ""))) in known)
     return found & {receipt.id for receipt in receipts}
@@ -161,7 +162,7 @@ def _plain(metadata: Metadata) -> Mapping[str, Any]:
 
 
 def _identity(metadata: Mapping[str, Any]) -> tuple[str, int, int]:
-    """Key, size and rows of the raw object that a materialization of a session is of."""
+    """Key, size and rows of the raw object of a session's materialization."""
     key = str(metadata.get("dagster/uri", "")).partition("://")[2].partition("/")[2]
     return key, int(metadata.get("bytes", -1)), int(metadata.get("dagster/row_count", -1))
 
@@ -187,7 +188,7 @@ def _metadata(target: Target, receipts: Sequence[Receipt], staging: ObjectStore,
 
 
 def _session(receipt: Receipt, bucket: str) -> Metadata:
-    """What `raw_daily_prices` shows of a session's object."""
+    """The metadata that `raw_daily_prices` shows for a session's object."""
     return {
         "dagster/row_count": dg.MetadataValue.int(receipt.rows),
         "dagster/uri": dg.MetadataValue.text(f"s3://{bucket}/{receipt.source}"),
@@ -196,7 +197,7 @@ def _session(receipt: Receipt, bucket: str) -> Metadata:
 
 
 def _of_day(receipt: Receipt, day: date) -> Receipt:
-    """The receipt with the partitions of one day: its counts stay those of the whole source."""
+    """The receipt with the partitions of one day. Its counts stay those of the whole source."""
     return replace(receipt, partitions={name: n for name, n in receipt.partitions.items() if day_of(name) == day})
 
 
@@ -208,7 +209,7 @@ def _raw_prices(receipt: Receipt) -> list[Target]:
 
 
 def _years(receipt: Receipt) -> list[int]:
-    """The years of a receipt; of a session's object without a good row, the year of the session."""
+    """The years of a receipt. If a session's object has no good row, it is the year of the session."""
     years = _partitions(receipt, year_of)
     if not years and (session := session_named(receipt.source)):
         return [int(session[:4])]
@@ -217,12 +218,12 @@ def _years(receipt: Receipt) -> list[int]:
 
 def _days(receipt: Receipt) -> list[date]:
     if receipt.table != STREAM_PRICES_HISTORY.name:
-        raise ValueError(f"the receipt of {receipt.source} is of a table that is unknown here")
+        raise ValueError(f"the receipt of {receipt.source} names an unknown table")
     return _partitions(receipt, day_of)
 
 
 def _partitions(receipt: Receipt, named: Callable[[str], Named]) -> list[Named]:
-    """What the partitions of a receipt are named by, in order."""
+    """The years or days in the names of a receipt's partitions, sorted."""
     try:
         return sorted({named(partition) for partition in receipt.partitions})
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Receipts out of the messages of the lineage queue, and what is remembered from one tick to the next. No Dagster."""
+"""Reads receipts from the messages of the lineage queue, and keeps state between the sensor's ticks. No Dagster."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stock_pipeline.receipts import Receipt
 
 @dataclass(frozen=True)
 class Received:
-    """The receipts that some messages hold, each once, and why each of the other messages is none, by its id."""
+    """The receipts in some messages, each once. For each other message, by its id, why it is not a receipt."""
 
     messages: Sequence[Message]
     receipts: list[Receipt]
@@ -24,7 +24,7 @@ class Received:
     malformed: dict[str, str]
 
     def settled(self, undone: Iterable[str]) -> tuple[list[Message], list[Message]]:
-        """The messages whose receipts are done, and those of the receipts with the ids `undone`."""
+        """The messages whose receipts are done, and the messages of the receipts with the ids `undone`."""
         left = set(undone)
         held = [message for message in self.messages if message.id in self.held]
         done = [message for message in held if self.held[message.id] not in left]
@@ -50,22 +50,22 @@ def opened(messages: Sequence[Message], check: Callable[[Receipt], object]) -> R
 
 @dataclass
 class Memory:
-    """What a tick leaves to the next: the handles of messages whose events are committed by then, years that want their
-    checks, and receipts of sessions that are no partition yet."""
+    """What a tick leaves to the next one: the handles of messages whose events are committed by then, years that need
+    their checks, and receipts of sessions that are not partitions yet."""
 
     handles: list[str] = field(default_factory=list)
     years: list[int] = field(default_factory=list)
     sessions: list[Receipt] = field(default_factory=list)
 
     def to_cursor(self) -> str:
-        """As a string; a handle takes some 300 bytes of it."""
+        """As a string. A handle takes about 300 bytes of it."""
         sessions = [receipt.to_json() for receipt in self.sessions]
         raw = json.dumps({"handles": self.handles, "years": self.years, "sessions": sessions}).encode()
         return base64.b64encode(zlib.compress(raw)).decode()
 
     @classmethod
     def from_cursor(cls, cursor: str | None) -> Memory:
-        """What `to_cursor` wrote; nothing when there is none that can be read, which is safe: messages come again."""
+        """What `to_cursor` wrote, or empty if it cannot be read. Empty is safe: the messages come again."""
         try:
             record = json.loads(zlib.decompress(base64.b64decode(cursor or "")))
             handles = [str(handle) for handle in record["handles"]]
@@ -75,5 +75,5 @@ class Memory:
             return cls()
 
     def messages(self) -> list[Message]:
-        """The messages to delete, as far as deleting needs to know them."""
+        """The messages to delete, with only what deleting needs."""
         return [Message("", handle, "", 0) for handle in self.handles]

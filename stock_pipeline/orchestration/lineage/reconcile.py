@@ -13,25 +13,25 @@ from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.retries import as_dagster_failures
 from stock_pipeline.orchestration.ui.metadata import progress
 
-_LISTED = 50  # objects that are named in the log
+_LISTED = 50  # objects named in the log
 
 
 class ReconcileConfig(dg.Config):
-    """Which raw objects are asked about."""
+    """Which raw objects are looked up in the tables."""
 
-    since_days: float = Field(
-        default=SINCE / timedelta(days=1), ge=0, description="Look at objects that appeared in so many days."
-    )
-    everything: bool = Field(default=False, description="Look at every object there is, however old.")
+    since_days: float = Field(default=SINCE / timedelta(days=1), ge=0, description="Only objects from the last N days.")
+    everything: bool = Field(default=False, description="All objects, however old they are.")
     age_minutes: float = Field(
         default=AGE / timedelta(minutes=1),
         ge=0,
-        description="Leave out objects younger than so many minutes: they are on their way.",
+        description="Leave out objects of the last N minutes: they are on their way.",
     )
-    dry_run: bool = Field(default=False, description="Only say what no table has seen.")
+    dry_run: bool = Field(default=False, description="Only list what no table has seen; ingest nothing.")
 
 
-@dg.op(out={}, description="Ingests the raw objects that no table has seen, and shows it as the assets' own runs do.")
+@dg.op(
+    out={}, description="Ingests the raw objects that no table has seen, and shows the same events as the assets' runs."
+)
 def ingest_unseen(
     context: dg.OpExecutionContext, buckets: Buckets, config: ReconcileConfig
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
@@ -56,8 +56,8 @@ def ingest_unseen(
 
 @dg.job(
     description=(
-        "Find the raw objects in staging that no table has seen, and ingest them: how lost events are repaired, "
-        "whoever consumes arrivals. What the tables hold decides, so it is safe at any time."
+        "Find the raw objects in staging that no table has seen, and ingest them. This repairs lost notifications, for "
+        "Dagster and for the Lambda functions. It compares staging with the tables, so it is safe at any time."
     )
 )
 def reconcile() -> None:

@@ -1,8 +1,9 @@
-"""The sensor over the lineage queue: what the Lambda functions wrote becomes events of the assets.
+"""The sensor over the lineage queue: it shows what the Lambda functions wrote as events of the assets.
 
-Dagster commits the events of a tick when the tick has returned, and its cursor after them. So nothing is deleted in the
-tick that receives it: the cursor keeps the messages' handles, and the next tick deletes what a stored cursor names. If
-the daemon ends between events and cursor, the messages come again, and each event says of which receipts it is.
+Dagster commits the events of a tick after the tick has returned, and then the cursor. So a tick does not delete the
+messages that it receives. The cursor keeps their handles, and the next tick deletes the messages that the stored cursor
+names. If the daemon ends between events and cursor, the messages come again. Each event has the ids of its receipts, so
+none is shown twice.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ from stock_pipeline.settings import variable
 
 INTERVAL = 10  # seconds
 MESSAGES = 500
-"""A tick takes so many messages at most; the next one follows at once after the interval."""
+"""The most messages that one tick takes; the next tick follows after the interval."""
 
 REPORTING = 35.0
-"""Seconds from a tick's beginning until it begins no further event: it must end within 60."""
+"""Seconds after which a tick starts no further event: it must end within 60."""
 
 
 @dg.sensor(
@@ -46,16 +47,16 @@ REPORTING = 35.0
     minimum_interval_seconds=INTERVAL,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
-        "Takes the receipts that the Lambda functions send, and shows what they wrote: raw objects, years of "
+        "Reads the receipts that the Lambda functions send, and shows what they wrote: raw objects, years of "
         "price_by_date with their checks, days of stream_prices_history and the latest prices. A message is deleted "
-        "once its events are committed. One that is no receipt is left, and ends in the lineage dead-letter queue."
+        "once its events are committed. A message that is not a receipt ends in the lineage dead-letter queue."
     ),
 )
 def lambda_receipts(context: dg.SensorEvaluationContext, buckets: Buckets) -> dg.SensorResult | dg.SkipReason:
     if not buckets.settings.lineage_queue_url:
         return dg.SkipReason(
-            f"{variable('lineage_queue_url')} is not set: no Lambda function tells what it wrote; set it to the URL of "
-            "your stack's LineageQueueUrl"
+            f"{variable('lineage_queue_url')} is not set, so the Lambda functions' work is not shown; set it to the "
+            "output LineageQueueUrl of your stack"
         )
     begun, queue, memory = time.monotonic(), buckets.receipts, Memory.from_cursor(context.cursor)
     if not_deleted := queue.delete(memory.messages()):
@@ -77,11 +78,11 @@ def lambda_receipts(context: dg.SensorEvaluationContext, buckets: Buckets) -> dg
 
 @dataclass
 class TickEvents:
-    """The events of a tick, one for each asset or partition that its receipts touched.
+    """The events of a tick, one for each asset or partition that its receipts changed.
 
-    `years` are those that want their checks, also where the events were committed by a tick that left no cursor. `late`
-    has the ids of receipts there was no time for, `failed` those of receipts with a partition that cannot be read. What
-    was begun with such a receipt is not lost: when it comes again, its other events are found to be there.
+    `years` need their checks; that includes years whose events were committed by a tick that left no cursor. `late` has
+    the ids of receipts that there was no time for, `failed` the ids of receipts with a partition that cannot be read.
+    When such a receipt comes again, only its missing events are added.
     """
 
     context: dg.SensorEvaluationContext
@@ -93,7 +94,7 @@ class TickEvents:
     failed: set[str] = field(default_factory=set)
 
     def receipts(self, receipts: Sequence[Receipt]) -> None:
-        """Show receipts wherever they are not shown yet."""
+        """Show receipts on all their targets that do not show them yet."""
         for target, touched in by_target(receipts).items():
             if self.events and time.monotonic() > self.until:
                 self.late.update(receipt.id for receipt in touched)
@@ -101,7 +102,7 @@ class TickEvents:
                 self._show(target, touched)
 
     def sessions(self, waiting: Sequence[Receipt]) -> list[Receipt]:
-        """Show the raw objects of sessions that have become partitions; returns the receipts of the others."""
+        """Show the raw objects of sessions that are partitions by now; returns the receipts of the others."""
         for receipt in waiting:
             if (session := session_of(receipt)) and session in targets_of(receipt):
                 self._show(session, [receipt])
@@ -114,16 +115,16 @@ class TickEvents:
             if new:
                 self.events.append(materialization(target, new, self.buckets.staging, self.buckets.lake))
             self.years.update(target.years)
-        except Exception as error:  # a partition that cannot be read must not keep the others from being shown
+        except Exception as error:  # one partition that cannot be read must not stop the others
             self.failed.update(receipt.id for receipt in new)
             said = str(error) if isinstance(error, StockPipelineError) else type(error).__name__
             self.context.log.error(f"{target} cannot be shown now, its messages come again: {said}")
 
 
 def _checks(instance: dg.DagsterInstance, years: Sequence[int]) -> tuple[list[dg.RunRequest], list[int]]:
-    """The run that checks years whose events are committed; and the years that wait as another one is not done.
+    """The run that checks years whose events are committed, and the years that wait because such a run is not done.
 
-    A run, as Dagster keeps but one result of a partition's check beside its runs and fails on the second.
+    It takes a run: outside of runs, Dagster keeps only one result of a partition's check and fails on the second.
     """
     unfinished = dg.RunsFilter(job_name=check_prices.name, statuses=UNFINISHED)
     if not years or instance.get_runs(unfinished, limit=1):
@@ -139,13 +140,11 @@ def _result(
         run_requests=requests,
         asset_events=events,
         cursor=memory.to_cursor(),
-        # Dagster shows a tick that asks for no run as skipped; the reason is the place to say what it did.
+        # Dagster shows a tick without run requests as skipped. So the skip reason says what the tick did.
         skip_reason=None
         if requests
         else dg.SkipReason(
-            f"{len(events)} materializations of what Lambda functions wrote"
-            if events
-            else "no receipts wait in the lineage queue"
+            f"{len(events)} materializations by Lambda functions" if events else "no receipts wait in the lineage queue"
         ),
     )
 

@@ -1,8 +1,8 @@
-"""The assets of the streaming path. What they compute lives in `ingest_ticks` and in the modules beside this one.
+"""The assets of the streaming path. The computations are in `ingest.ticks` and `maintenance.snapshot`.
 
-History and the snapshot are one multi-asset, as one ingest writes both. A run takes its messages from the queue itself:
-they are received when the work begins, kept hidden while it lasts, and deleted when all else is done. So a run that
-waits, fails or dies holds no message that anybody would have to give back.
+History and the snapshot are one multi-asset, because one ingest writes both. A run takes its messages from the queue
+itself: it receives them when the work begins, keeps them hidden while it works, and deletes them at the very end. So if
+a run waits, fails or dies, its messages come back by themselves.
 """
 
 from collections.abc import Iterator, Sequence
@@ -48,7 +48,7 @@ from stock_pipeline.staging.keys import RAW_TICKS
 
 _RAW_COLUMNS = raw_columns(STREAM_PRICES_HISTORY, RAW_TICK_COLUMNS)
 MESSAGES = 1_000
-"""A run takes so many messages at most; what is left is for the next one."""
+"""The most messages that one run takes; the next run takes the others."""
 
 Results = Iterator[dg.MaterializeResult[None]]
 
@@ -57,8 +57,8 @@ tick_stream = dg.AssetSpec(
     "tick_stream",
     description=(
         "Ticks on their way: producers put them into a Kinesis stream, and Firehose gathers them into objects, by size "
-        "or by time. One row is one message of a producer; a record of Kinesis packs up to 25 KB of them. "
-        "`stock-pipeline stream` produces some."
+        "or by time. One row is one message of a producer; a Kinesis record packs up to 25 KB of them. "
+        "`stock-pipeline stream` produces ticks."
     ),
     group_name=STREAM,
     owners=OWNERS,
@@ -73,7 +73,7 @@ raw_stream_ticks = dg.AssetSpec(
     description=(
         "Ticks as Firehose delivers them from Kinesis: objects of JSON lines under `stock_stream/YYYY/MM/DD/HH/` (UTC "
         "time of arrival) in the staging bucket. One row is one message of a producer: a tick, possibly repeated, "
-        "late or broken. S3 tells the arrivals queue of each object."
+        "late or broken. S3 sends a notification of each object to the arrivals queue."
     ),
     group_name=STREAM,
     owners=OWNERS,
@@ -87,9 +87,9 @@ stream_prices_history = dg.AssetSpec(
     deps=[raw_stream_ticks],
     description=description_of(
         STREAM_PRICES_HISTORY,
-        "History of ticks: one row is one tick, one trade of one symbol, stored once however often it was delivered; "
-        "Parquet objects of a few minutes each, by the time of the trade. Days are those of UTC, weekends too. "
-        "Materializing a day brings it in line with the raw objects that arrived for it, and adds nothing twice.",
+        "History of ticks: one row is one tick (one trade of one symbol). A tick that was delivered twice is stored "
+        "once. Each Parquet object has a few minutes, by the time of the trade. Days are UTC days, weekends too. "
+        "Materializing a day ingests the raw objects that arrived for it, and adds nothing twice.",
     ),
     group_name=STREAM,
     owners=OWNERS,
@@ -104,7 +104,7 @@ stream_prices_history = dg.AssetSpec(
     ),
     partitions_def=DAYS,
     skippable=True,
-    # The exchange's longest pause is 89.5 hours: a weekend with a holiday before or after it.
+    # The exchange closes for 89.5 hours at most: a weekend with a holiday before or after it.
     freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=96), warn_window=timedelta(hours=92)),
     code_version="1",
 )
@@ -115,8 +115,8 @@ latest_prices = dg.AssetSpec(
     description=description_of(
         LATEST_PRICES,
         "The latest prices: one row is one symbol's latest tick, by the producer's time. Each ingest of ticks updates "
-        "it, and it never goes backwards. Materialized by hand it is recomputed from all of history and merged in; the "
-        "two must not differ, and the run tells whether they did.",
+        "it, and it never goes backwards. Materializing it by hand recomputes it from all of history and merges the "
+        "result in. The two must be equal, and the run says whether they were.",
     ),
     group_name=STREAM,
     owners=OWNERS,
@@ -131,7 +131,7 @@ latest_prices = dg.AssetSpec(
         table=LATEST_PRICES,
     ),
     skippable=True,
-    # On every full hour while XNYS trades, the last ticks are at most half an hour old.
+    # At every full hour while XNYS is open, the last ticks must be at most half an hour old.
     freshness_policy=dg.FreshnessPolicy.cron(
         deadline_cron="0 10-16 * * 1-5", lower_bound_delta=timedelta(minutes=30), timezone=EXCHANGE_TIME
     ),
@@ -145,14 +145,14 @@ latest_prices = dg.AssetSpec(
     can_subset=True,
     # One run for all its days: a raw object that holds ticks of several is read once.
     backfill_policy=dg.BackfillPolicy.single_run(),
-    # The snapshot is one object: runs take turns at it, as years do by the tag of their partition (dagster.yaml).
+    # The snapshot is one object, so only one run at a time may write it (the pools in dagster.yaml).
     pool="latest_prices",
 )
 def stream_prices(context: dg.AssetExecutionContext, buckets: Buckets, config: TicksConfig) -> Results:
-    """Ingest ticks into history and the snapshot, or, for the snapshot alone, recompute it from history."""
+    """Ingest ticks into history and the snapshot. If only the snapshot is materialized, recompute it from history."""
     history = stream_prices_history.key in context.selected_asset_keys
     _refuse_contradictions(config, history)
-    # A retry within the run would find the queue empty while the messages of the first try are hidden.
+    # No retry within the run: the messages of the first try are still hidden, so it would find the queue empty.
     with as_dagster_failures(retries=0 if config.arrivals else RETRIES):
         if not history:
             yield from _recompute(context, buckets, config)
@@ -166,7 +166,9 @@ def _refuse_contradictions(config: TicksConfig, history: bool) -> None:
     if config.rebuild and history:
         raise dg.Failure("rebuild is for latest_prices alone; materialize only that", allow_retries=False)
     if config.arrivals and config.sources:
-        raise dg.Failure("arrivals takes what the queue tells of; leave sources or arrivals out", allow_retries=False)
+        raise dg.Failure(
+            "with arrivals, the queue names the objects; leave out sources or arrivals", allow_retries=False
+        )
     if (config.arrivals or config.sources) and not history:
         raise dg.Failure(
             "latest_prices alone is recomputed from history; to ingest, materialize stream_prices_history too",
@@ -177,8 +179,8 @@ def _refuse_contradictions(config: TicksConfig, history: bool) -> None:
 def _take_arrivals(context: dg.AssetExecutionContext, buckets: Buckets) -> Results:
     """Ingest the objects that waiting messages name, and acknowledge the messages that are done.
 
-    Fails when something broke the ingest of every object. Otherwise the run is a success, and tells of the messages
-    that it leaves: these come back, and end in the dead-letter queue.
+    Fails when the ingest of every object failed. Otherwise the run succeeds and logs the messages that are not done.
+    They come back, and end in the dead-letter queue.
     """
     queue, bucket = buckets.tick_arrivals, buckets.staging.bucket
     received = queue.receive(MESSAGES)
@@ -192,7 +194,7 @@ def _take_arrivals(context: dg.AssetExecutionContext, buckets: Buckets) -> Resul
             if message.id in left:
                 context.log.warning(f"message {message.id} is left at try {message.tries}: {left[message.id]}")
         yield from _results(context, buckets, ingested.receipts, [])
-        # Last of all: should anything before this fail, the messages come back, and what they name is there already.
+        # At the very end: if anything before this fails, the messages come back, and a second ingest adds nothing.
         if not_deleted := queue.delete([message for message in received if message.id not in left]):
             context.log.warning(f"{not_deleted} messages were not deleted and come again, which adds nothing twice")
     if ingested.failed and not ingested.receipts:
@@ -200,7 +202,7 @@ def _take_arrivals(context: dg.AssetExecutionContext, buckets: Buckets) -> Resul
 
 
 def _converge(context: dg.AssetExecutionContext, buckets: Buckets, config: TicksConfig) -> Results:
-    """Bring the days of the run in line with their raw objects, or ingest the objects that the config names."""
+    """Ingest the raw objects that arrived for the days of the run, or the objects that the config names."""
     days = [date.fromisoformat(key) for key in context.partition_keys]
     ingested = _ingest(context, buckets, config.sources or raw_keys(days, config.later_days, buckets.staging))
     if missing := [receipt.source for receipt in ingested.gone]:
@@ -243,10 +245,9 @@ def _results(
     receipts: Sequence[Receipt],
     days: Sequence[date],
 ) -> Results:
-    """Report each day that was touched, or that a person asked for (`days`), and the snapshot, if ticks came.
+    """Report each day that changed or that a person asked for (`days`), and the snapshot if it has new ticks.
 
-    The days that the run is for are its output, if all of them were touched. Other days, those of late ticks, are
-    reported beside it.
+    The days of the run are its output, if all of them changed. Other days (of late ticks) are reported by events.
     """
     lake = buckets.lake
     report_rejected(context, receipts, lake)
@@ -266,7 +267,7 @@ def _results(
                 dg.AssetMaterialization(stream_prices_history.key, partition=day.isoformat(), metadata=metadata)
             )
         else:
-            context.log.warning(f"ticks of {day} were stored, but that day is no partition in Dagster")
+            context.log.warning(f"ticks of {day} were stored, but Dagster has no partition for that day")
     if own:
         yield dg.MaterializeResult(asset_key=stream_prices_history.key)
     if not (reports or days):
@@ -279,7 +280,7 @@ def _results(
 
 
 def _tag(context: dg.AssetExecutionContext, messages: Sequence[Message], keys: Sequence[str], bucket: str) -> None:
-    """Let the run be found by what it took, and lead back to it."""
+    """Tag the run with its messages and objects, so that people find the run by them."""
     tags = {"stock_pipeline/messages": str(len(messages)), "stock_pipeline/objects": str(len(keys))}
     if keys:
         tags["stock_pipeline/prefix"] = f"s3://{bucket}/{commonprefix(keys)}"  # noqa: RUF071 (as in the batch sensor)

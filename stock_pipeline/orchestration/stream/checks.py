@@ -1,7 +1,7 @@
 """Checks of the stream: history by day, the snapshot against history, the dead-letter queue.
 
-None of them is in the job of the sensor, which has to be quick. The job check_stream runs them every quarter of an
-hour, and materializing an asset by hand runs those of that asset.
+The sensor's job has no checks, because it must be quick. The job check_stream runs them every 15 minutes, and
+materializing an asset by hand runs the checks of that asset.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,24 +25,25 @@ from stock_pipeline.orchestration.stream.assets import latest_prices, raw_stream
 from stock_pipeline.orchestration.ui.metadata import records
 from stock_pipeline.quality.finding import Finding
 from stock_pipeline.quality.rejected_share import Share, counted_reasons
-from stock_pipeline.query.history import Span, arrival_day, counted, price_ranges
+from stock_pipeline.query.history import Span, arrival_day, counted, price_ranges, repeated_ids
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY, TIMESTAMP
 from stock_pipeline.settings import Settings, variable
 from stock_pipeline.trading_calendar.sessions import last_closed_session, session_times
 
 _HUNDREDFOLD = 80.0
-"""A ratio of prices from which on a factor of a hundred is likelier than a move of the market."""
+"""From this ratio of prices on, a wrong factor of 100 (cents for dollars) is likelier than a move of the market."""
 
 SETTLING = timedelta(minutes=15)
-"""A tick is in history before it is in the snapshot: so long a worker, or the one after it, may take in between."""
+"""A tick is in history before it is in the snapshot. A worker, or the next one, may take this long in between."""
 
 _DAY = timedelta(days=1)
+_PAIR = ["symbol", "event_id", "earlier_produced_at", "earlier_source", "produced_at", "source"]
 Findings = Callable[["Days"], dict[date, Finding]]
 
 
 @dataclass(frozen=True)
 class Days:
-    """Some days of history, with what their checks need to know; each question is asked once for all of them."""
+    """Days of history with the data for their checks. Each query runs once for all days."""
 
     days: Sequence[date]
     lake: ObjectStore
@@ -57,18 +58,29 @@ class Days:
 
 
 def repeated_events(days: Days) -> dict[date, Finding]:
-    """Ticks of one day that bear the same event id, in whichever history objects of the day."""
-    return {day: Finding(days.count(day, "rows") - days.count(day, "event_ids")) for day in days.days}
+    """Pairs of ticks with the same symbol and event id, in two buckets of the day or of two neighbouring days. An id
+    holds within its bucket of event time, so both are stored. The examples name both times and both sources.
+    """
+    pairs = repeated_ids(Span.of([min(days.days) - _DAY, max(days.days) + _DAY]), days.settings, EXAMPLES)
+    found = {}
+    for day in days.days:
+        mine = pairs.filter(pc.or_(*(pc.equal(pairs[name], pa.scalar(day)) for name in ("earlier_date", "date"))))
+        of_two_days = mine.group_by(["earlier_date", "date"]).aggregate([("found", "max")])
+        count = pc.sum(of_two_days["found_max"]).as_py() or 0
+        found[day] = Finding(
+            count, mine.select(_PAIR), said=f"{count:,} pairs of ticks have one symbol and one event id"
+        )
+    return found
 
 
 def ticks_ahead(days: Days) -> dict[date, Finding]:
-    """Ticks that were stored before the time that they bear: a producer's clock is ahead."""
+    """Ticks that were stored before their own time: a producer's clock is ahead."""
     return {day: Finding(days.count(day, "ahead")) for day in days.days}
 
 
 def price_steps(days: Days) -> dict[date, Finding]:
-    """Symbols whose highest price of the day is more than STOCK_PIPELINE_PRICE_STEP_PERCENT above the lowest. From
-    about a hundredfold on it is a producer's error, and a failure.
+    """Symbols whose highest price of the day is more than STOCK_PIPELINE_PRICE_STEP_PERCENT above the lowest. If it is
+    about 100 times the lowest or more, that is a producer's error, and the check fails.
     """
     limit = 1 + days.settings.price_step_percent / 100
     found = {}
@@ -81,9 +93,9 @@ def price_steps(days: Days) -> dict[date, Finding]:
 
 
 def rejected_share(days: Days) -> dict[date, Finding]:
-    """The share of rejected messages in the objects that arrived on the day, against the ticks stored of it; conflicts
-    are left out. Above STOCK_PIPELINE_REJECTED_WARN_PERCENT it is a warning, above STOCK_PIPELINE_REJECTED_FAIL_PERCENT
-    a failure; an object that was refused whole is at least a warning.
+    """The rejected messages in the objects that arrived on the day, as a share of these and the stored ticks of the
+    day; conflicts do not count. Above STOCK_PIPELINE_REJECTED_WARN_PERCENT the check warns, and above
+    STOCK_PIPELINE_REJECTED_FAIL_PERCENT it fails. If a whole object was refused, it warns at least.
     """
     since = datetime.combine(min(days.days), time(), UTC)
     rejects = read_rejects(days.lake, STREAM_PRICES_HISTORY, since=since)
@@ -133,7 +145,7 @@ def stream_prices_history_checks(
     asset=latest_prices.key,
     description=(
         "The snapshot has the latest tick of each symbol in history: each row is a tick of history, and no tick of "
-        "yesterday or today is later. Materialize latest_prices to hold it against all of history."
+        "yesterday or today is later. To compare it with all of history, materialize latest_prices."
     ),
 )
 def snapshot_equals_history(buckets: Buckets) -> dg.AssetCheckResult:
@@ -141,12 +153,12 @@ def snapshot_equals_history(buckets: Buckets) -> dg.AssetCheckResult:
     today = now.date()
     with as_dagster_failures():
         settings, lake = buckets.settings, buckets.lake
-        # In this order: history is written first, so what the snapshot has must be found in a history read after it.
+        # In this order: history is written first. So a history that is read later must have all ticks of the snapshot.
         stored = stored_snapshot(lake)
         recent = recompute(settings, lake, Span(today - _DAY, today + _DAY))
         suspects = compare(stored, recent).suspects
         true = in_history(suspects.values(), settings, lake)
-        # And read again: what came into history meanwhile is by now in the snapshot too.
+        # Read the snapshot again: ticks that came into history meanwhile are in it by now.
         missing = compare(stored_snapshot(lake), _settled(recent, now))
     foreign = {symbol: row for symbol, row in suspects.items() if row not in true}
     behind = missing.only_recomputed | {
@@ -171,8 +183,8 @@ def snapshot_equals_history(buckets: Buckets) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset=latest_prices.key,
     description=(
-        "Symbols without a tick since the exchange opened for the session that closed last: they were delisted or "
-        "renamed, or nobody produces their ticks any more, and what the snapshot shows for them is old."
+        "Symbols without a tick since the last closed session opened. They were delisted or renamed, or nobody "
+        "produces their ticks any more. So their prices in the snapshot are old."
     ),
 )
 def symbols_current(buckets: Buckets) -> dg.AssetCheckResult:
@@ -197,20 +209,20 @@ def symbols_current(buckets: Buckets) -> dg.AssetCheckResult:
 
 @dg.asset_check(
     asset=raw_stream_ticks.key,
-    description="No message is in the dead-letter queue: every raw object that S3 told of was worked on.",
+    description="The dead-letter queue has no messages: every raw object in a notification of S3 was ingested.",
 )
 def dead_letters_none(buckets: Buckets) -> dg.AssetCheckResult:
     if not buckets.settings.stream_dlq_url:
         return dg.AssetCheckResult(
             passed=False,
             severity=dg.AssetCheckSeverity.WARN,
-            description=f"{variable('stream_dlq_url')} is not set; set it to the URL of your stack's StreamDlqUrl",
+            description=f"{variable('stream_dlq_url')} is not set; set it to the output StreamDlqUrl of your stack",
         )
     with as_dagster_failures():
         count = buckets.dead_letters.waiting()
     return dg.AssetCheckResult(
         passed=not count,
-        description=f"{count} messages failed at every try; mend the cause, then redrive the queue" if count else None,
+        description=f"{count} messages failed at every try; fix the cause, then redrive the queue" if count else None,
         metadata={"messages": count},
     )
 
@@ -227,5 +239,5 @@ def _settled(rows: pa.Table, now: datetime) -> pa.Table:
 
 
 def _later(new: tuple[Any, ...], old: tuple[Any, ...]) -> bool:
-    """Whether a row of the snapshot would give way to another, by the order of `latest_prices`."""
+    """Whether a new row would replace an old one in the snapshot, by the order of `latest_prices`."""
     return order_of(new) > order_of(old)

@@ -1,4 +1,4 @@
-"""What the Launchpad takes for an ingest of ticks: which raw objects, and whether the snapshot is built again."""
+"""The run config of an ingest of ticks, as the Launchpad shows it: the raw objects, and how to treat the snapshot."""
 
 import dagster as dg
 from pydantic import Field
@@ -9,19 +9,17 @@ class TicksConfig(dg.Config):
 
     arrivals: bool = Field(
         default=False,
-        description="Take what the queue STOCK_PIPELINE_STREAM_QUEUE_URL tells of, whatever days that is for, and "
-        "acknowledge it. The sensor tick_arrivals asks for this.",
+        description="Ingest the objects that the messages in the queue STOCK_PIPELINE_STREAM_QUEUE_URL name, whatever "
+        "their days, and acknowledge the messages. The sensor tick_arrivals requests this.",
     )
     sources: list[str] = Field(
         default=[],
-        description="Ingest only these objects of the staging bucket (stock_stream/2024/06/03/14/…), with all the days "
-        "they hold. Empty: every raw object that arrived on the days being materialized, and on later_days after them.",
+        description="Ingest only these objects of the staging bucket (stock_stream/2024/06/03/14/…), with all their "
+        "days. Empty: all raw objects that arrived on the days being materialized, and on later_days after them.",
     )
-    later_days: int = Field(
-        default=1, ge=0, description="How many days after its own a late tick of a day may have arrived."
-    )
+    later_days: int = Field(default=1, ge=0, description="How many days late a tick may have arrived.")
     rebuild: bool = Field(
         default=False,
-        description="For latest_prices alone: also take out rows that are not in history, such as one with a "
-        "wrong, too late time. Without it nothing newer ever gives way.",
+        description="For latest_prices alone: also take out rows that are not in history, for example a row whose time "
+        "is in the future. Without this option, an older tick never replaces a newer one.",
     )

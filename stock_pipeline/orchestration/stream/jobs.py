@@ -1,4 +1,4 @@
-"""What sensors, schedules and people start: ingest what the queue tells of, refresh the snapshot, check both."""
+"""The jobs and schedules of the streaming path: ingest from the queue, refresh the snapshot, check both."""
 
 import dagster as dg
 
@@ -18,9 +18,9 @@ ingest_ticks = dg.define_asset_job(
     selection=dg.AssetSelection.assets(stream_prices_history.key, latest_prices.key).without_checks(),
     config=dg.RunConfig(ops={stream_prices.op.name: TicksConfig(arrivals=True)}),
     description=(
-        "Take what the arrivals queue tells of: store its ticks in stream_prices_history, update latest_prices, "
-        "acknowledge the messages. The events name the days that the ticks belong to, whichever day the run is for. "
-        "It has no checks, to be quick; check_stream has them."
+        "Ingest the objects that the messages in the arrivals queue name: store the ticks in stream_prices_history, "
+        "update latest_prices, acknowledge the messages. The run reports the days of the ticks, which may differ from "
+        "its own partition. It has no checks, so that it is quick; check_stream has them."
     ),
 )
 
@@ -28,8 +28,8 @@ refresh_latest_prices = dg.define_asset_job(
     "refresh_latest_prices",
     selection=dg.AssetSelection.assets(latest_prices.key),
     description=(
-        "Recompute latest_prices from all of history through SQL, merge it in, and tell whether the two "
-        "differed. With rebuild: true in its config, rows that history does not have are taken out."
+        "Recompute latest_prices from all of history through SQL, merge it in, and report whether the two "
+        "differed. With rebuild: true in its config, it also takes out rows that are not in history."
     ),
 )
 
@@ -45,7 +45,7 @@ check_stream = dg.define_asset_job(
     cron_schedule="*/15 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every quarter of an hour: the checks of the stream, whoever consumes it, Dagster or Lambda.",
+    description="Every 15 minutes: check the stream, whether Dagster or Lambda consumes it.",
 )
 def check_stream_every_15_minutes(buckets: Buckets) -> dg.RunRequest | dg.SkipReason:
     if not buckets.settings.lake_bucket:

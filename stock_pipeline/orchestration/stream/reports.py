@@ -1,4 +1,4 @@
-"""What a run shows of the days that it touched, and of the snapshot."""
+"""The metadata that a run shows for the days that it changed, and for the snapshot."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ class _Written:
 
 
 def day_reports(lake: ObjectStore, receipts: Sequence[Receipt]) -> dict[date, Metadata]:
-    """What some ingests, whoever ran them, did with the ticks of each day that they touched.
+    """What ingests (of Dagster or Lambda) did with the ticks of each day that they changed.
 
-    Only the history objects that were merged into are read, so this costs by the ingest and not by the day. Counts of
-    receipts are over whole sources, whichever days these hold; a source without a stored tick is shown with each day.
+    This reads only the history objects that the ingests wrote, so its cost depends on the ingests and not on the day.
+    Counts of receipts are over whole sources, with all their days. Each day shows the sources without a stored tick.
     """
     buckets: dict[date, set[str]] = defaultdict(set)
     for receipt in receipts:
@@ -72,12 +72,12 @@ def day_reports(lake: ObjectStore, receipts: Sequence[Receipt]) -> dict[date, Me
 
 
 def empty_day(lake: ObjectStore, day: date) -> Metadata:
-    """The report of a day for which the run found nothing."""
+    """The report of a day without raw objects."""
     return _day_report(lake, day, [], [])
 
 
 def snapshot_report(rows: pa.Table, lake: ObjectStore, receipts: Sequence[Receipt]) -> Metadata:
-    """The snapshot as it is, newest ticks first, and how many symbols have a tick of some ingests in it."""
+    """The snapshot as it is, newest ticks first, and how many of its ticks are from the given ingests."""
     span = pc.min_max(rows["produced_at"]).as_py()
     times = {
         name: dg.MetadataValue.timestamp(at)
@@ -98,7 +98,7 @@ def snapshot_report(rows: pa.Table, lake: ObjectStore, receipts: Sequence[Receip
 
 
 def comparison_report(difference: Comparison) -> Metadata:
-    """How the stored snapshot and the one recomputed from history differed, before they were merged."""
+    """How the stored snapshot and the recomputed one differed before the merge."""
     counts: Mapping[str, int] = {
         "only_in_snapshot": len(difference.only_stored),
         "only_in_history": len(difference.only_recomputed),

@@ -1,8 +1,8 @@
-"""The sensor over the queue of arrivals. It takes nothing from the queue: it asks for the run that does.
+"""The sensor over the arrivals queue. It receives no messages: it requests a run, and the run receives them.
 
-A message received here would be hidden while its run waits for a place, could be received again before that run has
-begun, and would count as tried each time. So the sensor only asks how many messages wait; the run receives them when
-it works (`assets`). Nothing is lost and nothing need be remembered when the daemon, the run or this tick ends midway.
+If the sensor received a message, the message would be hidden while its run waits in Dagster's queue. It could appear
+again before the run begins, and each time would count as a try. So the sensor only asks how many messages wait, and the
+run receives them when it works (`assets`). If the daemon, the run or this tick ends midway, nothing is lost.
 """
 
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from stock_pipeline.settings import variable
 
 INTERVAL = 5  # seconds
 LONGEST_RUN = 2 * 3600  # seconds; SQS keeps a message hidden for 12 hours at most
-"""A run that takes longer hangs: it is ended, and its messages come back."""
+"""A run that takes longer hangs. Dagster ends it, and its messages come back."""
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -31,9 +31,9 @@ UNFINISHED = [
     minimum_interval_seconds=INTERVAL,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
-        "Asks for a run of ingest_ticks when messages wait in the arrivals queue of the stream; one run takes all of "
-        "them, a thousand at most. A message is deleted by the run that stored its objects. The messages of a failed "
-        "run come back when they are no longer hidden, and after five tries they are in the dead-letter queue."
+        "Requests a run of ingest_ticks when messages wait in the arrivals queue of the stream. One run takes all of "
+        "them, but 1,000 at most. A run deletes a message when its objects are stored. The messages of a failed run "
+        "come back when they are no longer hidden, and after five tries they are in the dead-letter queue."
     ),
 )
 def tick_arrivals(context: dg.SensorEvaluationContext, buckets: Buckets) -> dg.RunRequest | dg.SkipReason:
@@ -42,12 +42,12 @@ def tick_arrivals(context: dg.SensorEvaluationContext, buckets: Buckets) -> dg.R
         return dg.SkipReason(f"{variable('processor')} is lambda: the Lambda function consumes the arrivals")
     if not settings.stream_queue_url:
         return dg.SkipReason(
-            f"{variable('stream_queue_url')} is not set: there is no stream; set it to the URL of your stack's "
+            f"{variable('stream_queue_url')} is not set, so no ticks are ingested; set it to the URL of your stack's "
             "StreamQueueUrl"
         )
     unfinished = dg.RunsFilter(job_name=ingest_ticks.name, statuses=UNFINISHED)
     if running := context.instance.get_runs(unfinished, limit=1):
-        return dg.SkipReason(f"the run {running[0].run_id} is not done; the next one takes what has come meanwhile")
+        return dg.SkipReason(f"the run {running[0].run_id} is not done; the next run takes the new messages")
     waiting = buckets.tick_arrivals.waiting()
     if not waiting:
         return dg.SkipReason("no messages wait in the arrivals queue of the stream")

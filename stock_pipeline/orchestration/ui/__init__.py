@@ -1,1 +1,1 @@
-"""What the Dagster UI shows beside names and descriptions: metadata, charts, tables, columns and their origin."""
+"""What the Dagster UI shows besides names and descriptions: metadata, charts, tables, columns and their origin."""

@@ -1,5 +1,4 @@
-"""What the asset graph says of each asset beside its description: who owns it, its columns and where they come from,
-the code that computes it."""
+"""The metadata of the asset graph: the owners of each asset, its columns, where they come from, and the code."""
 
 from __future__ import annotations
 
@@ -21,16 +20,16 @@ from stock_pipeline.schemas import (
 OWNERS = ["team:market-data"]
 
 BATCH, STREAM, QUALITY = "batch", "stream", "quality"
-"""The groups of the asset graph: the two ways in, and what was rejected on them."""
+"""The groups of the asset graph: the two paths, and the rejected records of both."""
 
 _HINTS = {
-    PRICE_BY_DATE.name: "Give a condition on `year`, so that only the objects of those years are read.",
-    STREAM_PRICES_HISTORY.name: "Give conditions on `year`, `month` and `day`, so that only those days are read.",
-    LATEST_PRICES.name: "It is one object, read whole.",
-    REJECTED_RECORDS.name: "`reason` is one of a closed list, and `raw` is the row as it came.",
+    PRICE_BY_DATE.name: "Give a condition on `year`, so that a query reads only the objects of those years.",
+    STREAM_PRICES_HISTORY.name: "Give conditions on `year`, `month` and `day`, so that a query reads only those days.",
+    LATEST_PRICES.name: "It is one object.",
+    REJECTED_RECORDS.name: "`reason` is one of a fixed list, and `raw` is the row as it came.",
 }
 
-# A vendor's file may name its symbol in its file name and leave out what it does not know; no raw row has provenance.
+# A vendor's file may have its symbol in its file name only, and may lack columns. Raw rows have no provenance columns.
 _PROVENANCE = {"source", "etl_loading_ts"}
 RAW_BAR_COLUMNS = [name for name in PRICE_BY_DATE.schema.names if name not in _PROVENANCE]
 RAW_TICK_COLUMNS = [name for name in STREAM_PRICES_HISTORY.schema.names if name not in _PROVENANCE]
@@ -46,8 +45,8 @@ def described(
 ) -> dict[str, Any]:
     """The metadata of an asset's definition.
 
-    `code` are the functions that compute it, and `derived_from` has the columns of each asset upstream (by its name,
-    with slashes) that are the columns of the same names here. `table` is what it is called in SQL.
+    `code` are the functions that compute it. `derived_from` has, for each asset upstream (by its name, with slashes),
+    the columns that are copied here under the same names. `table` is its table in SQL.
     """
     metadata: dict[str, Any] = {"dagster/column_schema": columns}
     if derived_from:
@@ -63,15 +62,15 @@ def described(
 
 
 def description_of(table: Table, text: str) -> str:
-    """The description of the asset that is a table: what it is, its name in SQL, where its objects are, how to ask."""
+    """The description of a table's asset: what it is, its name in SQL, where its objects are, how to query it."""
     return (
-        f"{text} In SQL it is `{DATABASE}.{table.name}`, which Athena runs in AWS and DuckDB locally, over the objects "
-        f"under `{table.prefix}` in the lake bucket. {_HINTS[table.name]}"
+        f"{text} In SQL it is `{DATABASE}.{table.name}` (Athena in AWS, DuckDB locally). Its objects are under "
+        f"`{table.prefix}` in the lake bucket. {_HINTS[table.name]}"
     )
 
 
 def column_lineage(columns: Collection[str], derived_from: Mapping[str, Collection[str]]) -> dg.TableColumnLineage:
-    """Which columns of the assets upstream each of some columns is made of: those of the same name."""
+    """For each column, the columns upstream that it comes from: those of the same name."""
     return dg.TableColumnLineage(
         {
             column: [
@@ -86,13 +85,13 @@ def column_lineage(columns: Collection[str], derived_from: Mapping[str, Collecti
 
 
 def raw_columns(table: Table, names: Collection[str]) -> dg.TableSchema:
-    """The columns of raw rows that are meant for a table: anything may be missing, and nothing is unique."""
+    """The columns of raw rows for a table: any value may be missing, and no key is unique."""
     of_table = column_schema(table, only=names)
     return dg.TableSchema([dg.TableColumn(c.name, c.type, c.description) for c in of_table.columns])
 
 
 def _with_origins(columns: dg.TableSchema, lineage: dg.TableColumnLineage) -> dg.TableSchema:
-    """Columns tagged with where they come from, as the open-source UI does not draw column lineage."""
+    """Columns with tags that say where they come from, because the open-source UI does not draw column lineage."""
 
     def tagged(column: dg.TableColumn) -> dg.TableColumn:
         deps = lineage.deps_by_column.get(column.name, [])

@@ -1,10 +1,10 @@
 """Small charts for the metadata of runs: prices, rejected rows by reason, lags. Drawn as SVG, shown as markdown.
 
-The UI shows markdown of fewer than 1,000 characters at once and hides anything longer behind a button. So that a chart
-is seen without asking for it, it must be a drawing of some 700 bytes, which no plotting library makes: hence these few
-paths. Colours are mid-tones on no background, legible in the light theme and in the dark one. An SVG that stands in an
-image runs no scripts and loads nothing; every text in it is escaped, and the whole is percent-encoded, so that nothing
-in it can end the image and go on as markdown.
+The UI shows markdown of fewer than 1,000 characters at once and hides longer markdown behind a button. To be visible, a
+chart must be an SVG of about 700 bytes. No plotting library makes such small ones, so this module writes the paths
+itself. The colours are mid-tones without a background, readable in the light and the dark theme. An SVG in an image
+runs no scripts and loads nothing. Every text in it is escaped and the whole is percent-encoded, so that no content can
+end the image and go on as markdown.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 INLINE = 1_000
-"""Markdown of so many characters or more is hidden behind a button."""
+"""The UI hides markdown of this many characters or more behind a button."""
 
 Numbers = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _TEXT, _LINE, _NEW, _BAD = "#808a97", "#4c8dd6", "#2f9e63", "#d9604c"
 _WIDTH, _HEIGHT = 400, 106
-_TOP, _BOTTOM = 22, 86  # of the drawing between its captions
-_PLOT = 340  # width of the drawing; what is right of it is for values
+_TOP, _BOTTOM = 22, 86  # y of the drawing between its captions
+_PLOT = 340  # width of the drawing; the values are to the right of it
 _BINS = (120, 90, 75, 60, 50, 40, 30, 20, 12)
-"""Points in time of a line of prices: as many as there is room for."""
+"""The numbers of points that a line of prices is tried with, until the chart is small enough."""
 
 _LAGS = (1, 2, 5, 10, 30, 60, 300, 3_600, 86_400)
 _LAG_NAMES = ("<1 s", "1 s", "2 s", "5 s", "10 s", "30 s", "1 min", "5 min", "1 h", "1 d")
-_REASONS = 5  # that are drawn; the sixth is all others
+_REASONS = 5  # reasons that have a bar; a sixth bar is for all others
 _SAFE = (
-    " ='/:,;+!*@$-._~"  # beside letters and digits; all else may mean something to markdown, to addresses or to both
+    " ='/:,;+!*@$-._~"  # besides letters and digits; other characters may have a meaning in markdown or in addresses
 )
 
 
 def prices(rows: pa.Table, time: str, price: str, new: pa.Table | None = None) -> str | None:
-    """The course of prices: of one symbol as it is; of several rebased to 100, their median and nine tenths of them.
+    """A line of prices over time. For several symbols: rebased to 100, their median and a band with 90 % of them.
 
-    `rows` has `symbol`, a date or time and a price, in any order; `new` has those of them that were just written, whose
-    times are underlined. None when there is nothing to draw.
+    `rows` has `symbol`, a date or time, and a price, in any order. `new` has the rows that were just written; the chart
+    underlines their times. None when there is nothing to draw.
     """
     values = rows[price].to_numpy()
     good = np.isfinite(values) & (values > 0)
@@ -63,7 +63,7 @@ def prices(rows: pa.Table, time: str, price: str, new: pa.Table | None = None) -
 
 
 def rejected(counts: Mapping[str, int]) -> str | None:
-    """How many rows were rejected for which reason, the most frequent ones first; None when none were."""
+    """The number of rejected rows by reason, the most frequent first. None when no rows were rejected."""
     ordered = sorted(((n, reason) for reason, n in counts.items() if n), reverse=True)
     if not ordered:
         return None
@@ -77,7 +77,7 @@ def rejected(counts: Mapping[str, int]) -> str | None:
 
 
 def lags(seconds: Numbers, title: str) -> str | None:
-    """How many of some lags are how long, in steps from under a second to over a day; None when there are none."""
+    """The distribution of lags, in steps from under a second to over a day. None when there are no lags."""
     if not len(seconds):
         return None
     counts = np.bincount(np.searchsorted(_LAGS, seconds, "right"), minlength=len(_LAG_NAMES))
@@ -138,8 +138,8 @@ def _first_of_each(codes: Ints, times: Ints, values: Numbers) -> Numbers:
 
 
 def _course(times: Ints, values: Numbers, written: Ints, bins: int, *, band: bool) -> list[str]:
-    """The line of the medians, the band around it, the mark of what is new, and the highest and lowest value."""
-    wide = bins // 3  # so that weekends tear no holes
+    """The line of the medians, the band around it, the mark of the new rows, and the highest and lowest value."""
+    wide = bins // 3  # so that weekends leave no gaps
     x, (middle,) = _quantiles(times, values, bins, (0.5,))
     around, (low, high) = _quantiles(times, values, wide, (0.05, 0.95)) if band else (x, (middle, middle))
     bottom, top = float(min(low.min(), middle.min())), float(max(high.max(), middle.max()))
@@ -160,7 +160,7 @@ def _course(times: Ints, values: Numbers, written: Ints, bins: int, *, band: boo
 
 
 def _quantiles(times: Ints, values: Numbers, bins: int, wanted: Sequence[float]) -> tuple[Ints, list[Numbers]]:
-    """Where in the drawing there are values, and their quantiles there."""
+    """The bins of the drawing that have values, and the quantiles in each."""
     at = _bin_of(times, times, bins)
     order = np.argsort(at, kind="stable")
     used, starts = np.unique(at[order], return_index=True)
@@ -169,7 +169,7 @@ def _quantiles(times: Ints, values: Numbers, bins: int, wanted: Sequence[float])
 
 
 def _bin_of(moments: Ints, times: Ints, bins: int) -> Ints:
-    """In which of so many equal parts of the span of all times some moments are."""
+    """For each of `moments`, in which of `bins` equal parts of the span of all times it is."""
     first, last = int(times.min()), int(times.max())
     return np.clip((moments - first) * bins // max(last - first, 1), 0, bins - 1)
 
@@ -179,14 +179,14 @@ def _x(at: Ints, bins: int) -> Ints:
 
 
 def _stretches(at: Ints, bins: int) -> list[tuple[int, int]]:
-    """Where unbroken stretches of bins begin and end in the drawing; one bin is still to be seen."""
+    """Where unbroken stretches of bins begin and end in the drawing. A stretch of one bin is still visible."""
     used = np.unique(at)
     groups = np.split(used, np.flatnonzero(np.diff(used) > 1) + 1) if len(used) else []
     return [(int(_x(group[:1], bins)[0]), int(_x(group[-1:], bins)[0]) + 3) for group in groups]
 
 
 def _path(points: Sequence[tuple[int, int]]) -> str:
-    """A line through points as an SVG path of relative steps, in as few characters as they take."""
+    """A line through points as an SVG path of relative steps, in as few characters as possible."""
     (x, y), steps = points[0], []
     for to_x, to_y in points[1:]:
         steps.append(f"{to_x - x}{'' if to_y < y else ' '}{to_y - y}")
@@ -196,7 +196,7 @@ def _path(points: Sequence[tuple[int, int]]) -> str:
 
 
 def _ends(times: Ints, *, dates: bool) -> list[str]:
-    """The first and the last of some times below the drawing."""
+    """The first and the last time, below the drawing."""
     first, last = int(times.min()), int(times.max())
     start, end = (datetime.fromtimestamp(moment / 1e6, UTC) for moment in (first, last))
     short = "%Y-%m-%d" if dates else "%H:%M:%S"
@@ -219,7 +219,7 @@ def _span(seconds: float) -> str:
 
 
 def _fitting(name: str, drawings: Iterable[Sequence[str]]) -> str:
-    """The first of some drawings, each coarser than the one before, that the UI shows at once."""
+    """The first drawing that is small enough for the UI to show at once; each is coarser than the one before."""
     for drawing in drawings:
         if len(found := _markdown(name, drawing)) < INLINE:
             return found
@@ -227,7 +227,7 @@ def _fitting(name: str, drawings: Iterable[Sequence[str]]) -> str:
 
 
 def _markdown(name: str, drawing: Sequence[str], height: int = _HEIGHT) -> str:
-    """A drawing as an image in markdown. Spaces may stay, as the address stands in angle brackets."""
+    """A drawing as an image in markdown. Spaces may stay, because the address is in angle brackets."""
     svg = (
         f"<svg xmlns='http://www.w3.org/2000/svg' width='{_WIDTH}' height='{height}' font-size='12' "
         f"font-family='sans-serif' fill='{_TEXT}'>{''.join(drawing)}</svg>"

@@ -1,4 +1,4 @@
-"""What runs show in the UI: column schemas, previews, the sums of receipts, progress in the log."""
+"""The metadata that runs show in the UI: column schemas, previews, sums of receipts; and progress in the log."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def column_schema(table: Table, only: Collection[str] = ()) -> dg.TableSchema:
 
 
 def preview(rows: pa.Table, schema: dg.TableSchema, by: str = "date") -> dg.TableMetadataValue:
-    """The last rows of a table of prices by a column of dates or times, newest first."""
+    """The last rows of a table of prices, newest first by a column of dates or times."""
     times = rows[by].cast(pa.int32() if pa.types.is_date32(rows[by].type) else pa.int64()).to_numpy()
     return records(rows.take(np.argsort(-times, kind="stable")[:PREVIEW_ROWS]), schema)
 
@@ -70,7 +70,7 @@ def _plain(value: object) -> str | int | float | bool | None:
 def chart(name: str, draw: Callable[..., str | None], *arguments: object) -> Metadata:
     """A chart under a name; nothing when there is nothing to draw.
 
-    Whatever goes wrong in a drawing is told in its place and fails no run: the rows that it is about are stored.
+    If a drawing fails, a message takes its place. The run does not fail, because its rows are stored.
     """
     try:
         drawn = draw(*arguments)
@@ -115,8 +115,8 @@ def receipts_metadata(receipts: Sequence[Receipt]) -> Metadata:
 
 
 def _understood(receipts: Sequence[Receipt]) -> Metadata:
-    """How sources were read: columns that nobody reads, what was decided by which evidence, and conflicts that are one
-    thing. Sources that were read alike share a row.
+    """How sources were read: unread columns, what was decided by which evidence, and conflicts with one common cause.
+    Sources that were read alike share a row.
     """
     told: dict[str, Callable[[Receipt], list[str]]] = {
         "unread": lambda r: [", ".join(r.unread)] if r.unread else [],
@@ -140,10 +140,10 @@ def _first_and_number(sources: Sequence[str]) -> str:
 
 
 def stored_by(receipts: Sequence[Receipt], rows: pa.Table) -> pa.Table:
-    """The rows of a table that some ingests stored, whoever ran them.
+    """The rows of a table that ingests (of Dagster or Lambda) stored.
 
-    Each receipt says when its rows were stored, and from what source. Where a table has no sources (the snapshot), the
-    rows of another object that the same function stored at the same moment are among them.
+    Each receipt says when its rows were stored, and from what source. If a table has no sources (the snapshot), the
+    result may include rows of another object that the same function stored at the same moment.
     """
     sources: dict[datetime, list[str]] = defaultdict(list)
     for receipt in receipts:
@@ -161,14 +161,14 @@ def stored_by(receipts: Sequence[Receipt], rows: pa.Table) -> pa.Table:
 
 
 def seconds_of(receipts: Sequence[Receipt]) -> dg.FloatMetadataValue:
-    """From the beginning of the first of some ingests to the end of the last."""
+    """Seconds from the beginning of the first ingest to the end of the last."""
     ends = [receipt.started_at.timestamp() + receipt.seconds for receipt in receipts]
     begins = [receipt.started_at.timestamp() for receipt in receipts]
     return dg.MetadataValue.float(round(max(ends, default=0.0) - min(begins, default=0.0), 3))
 
 
 def noteworthy(receipts: Sequence[Receipt]) -> Iterator[str]:
-    """A line for the log about each source that was refused, or of which not every row is stored."""
+    """A line for the log about each source that was refused or has rows that were not stored."""
     for receipt in receipts:
         if receipt.refused:
             yield f"{receipt.source} was refused: {without_contents(receipt.refused)}"

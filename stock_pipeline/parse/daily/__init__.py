@@ -1,1 +1,1 @@
-"""Files of daily prices → rows. Empty of imports: who reads ticks need not import this."""
+"""Files of daily prices → rows. This file imports nothing, so that readers of ticks do not load it."""

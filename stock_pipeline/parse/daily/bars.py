@@ -1,6 +1,6 @@
-"""Whether the rows are daily bars: what the dates of each symbol say of the file's period.
+"""Whether the rows are daily bars: what the dates of each symbol say about the file's period.
 
-Looked at are the keys (symbol and date) of all rows, which are also what tells `clean` where rows contest each other.
+It looks at the keys (symbol and date) of all rows. `clean` uses the same keys to find rows that contest each other.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from stock_pipeline.errors import FileRefused, quoted
 
 _FEWEST_BARS = 6
 _LONG_GAP = 5
-"""Bars that are mostly so many days apart, or more, are no daily ones."""
+"""Bars that are mostly this many days apart, or more, are not daily bars."""
 
-_DENSE_SLACK = 16  # a table of all symbols and days may be so many times longer than the rows
+_DENSE_SLACK = 16  # a table of all symbols and days may be this many times longer than the rows
 
 
 class Bars:
     """The rows of a file by symbol and date.
 
-    `forms` are the canonical symbols of the texts that `symbols` (codes, block by block) point at, None where one is no
-    symbol; `days` (from 1970) are those of the texts that `dates` point at, where they are `known`. `repeated` are the
-    rows, counted over all blocks, whose symbol and date come more than once.
+    `forms` are the canonical symbols of the texts that `symbols` (codes, block by block) point at, None where a text is
+    not a symbol. `days` (from 1970) are those of the texts that `dates` point at, where they are `known`. `repeated`
+    are the rows, counted over all blocks, whose symbol and date come more than once.
     """
 
     def __init__(
@@ -63,14 +63,14 @@ class Bars:
         if self._counts is None:
             return np.flatnonzero(np.isin(self._keys, keys))
         wanted = np.zeros(len(self._counts) + 1, bool)
-        wanted[keys] = True  # the last place is that of rows without a key
+        wanted[keys] = True  # rows without a key use the last place
         return np.flatnonzero(wanted[np.maximum(self._keys, -1)])
 
     def refuse_intraday(self, moments: Ints, texts: Sequence[str], codes: Codes) -> Ints:
         """Refuse several bars a day, told apart by their times (`moments`, any number for each of the rows).
 
-        On a single day, or a tenth of the days and less, they do not make the file intraday: a vendor's live row does
-        that. Returns the rows of such days. `texts` at `codes` are the dates as they came.
+        If this is so on a single day only, or on at most a tenth of the days, the file is not intraday: a vendor's live
+        row looks like this. Returns the rows of such days. `texts` at `codes` are the dates as they came.
         """
         rows = self.repeated
         order = rows[np.lexsort((moments[rows], self._keys[rows]))]
@@ -89,8 +89,8 @@ class Bars:
     def refuse_long_periods(self) -> None:
         """Refuse weekly and monthly bars: symbols of which four fifths of the gaps are five days or longer.
 
-        A share that is seldom traded has gaps, too: in a file of daily bars of others it is taken for weekly or monthly
-        only where its gaps are of one length.
+        A share that is seldom traded has gaps too. In a file with daily bars of other shares it counts as weekly or
+        monthly only if all its gaps have one length.
         """
         sparse = []
         for symbol, days in self._few_and_far():
@@ -109,7 +109,7 @@ class Bars:
                 )
 
     def _few_and_far(self) -> list[tuple[int, Ints]]:
-        """The symbols of six bars and more that lie so far apart on the whole that they may be no daily ones."""
+        """The symbols with six bars or more whose bars are so far apart on the whole that they may not be daily."""
         if self._counts is None:
             keys = self._distinct
             symbols, starts = np.unique(keys // len(self._days), return_index=True)
@@ -140,5 +140,5 @@ class Bars:
 
 
 def _is_far(bars: Ints | int, span: Ints | int) -> Bools:
-    """Whether four fifths of the gaps can be long: the gaps add up to `span` days."""
+    """Whether four fifths of the gaps can be long, given that the gaps add up to `span` days."""
     return np.asarray(5 * span >= (4 * _LONG_GAP + 1) * (np.asarray(bars) - 1))

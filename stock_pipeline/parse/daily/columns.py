@@ -1,4 +1,4 @@
-"""The names of columns: what vendors call the fields of a daily bar, and what else of a header means something here.
+"""The names of columns: what vendors call the fields of a daily bar, and which other headers have a meaning here.
 
 A new vendor's name for a column is one word in `ALIASES`. Headers are compared without case, accents, spaces, quotes
 and the characters `_ . < > *`.
@@ -18,10 +18,10 @@ from stock_pipeline.schemas import PRICE_BY_DATE
 NUMBERS = tuple(column.name for column in PRICE_BY_DATE.columns if pa.types.is_floating(column.type))
 PRICES = tuple(name for name in NUMBERS if PRICE_BY_DATE.column(name).price)
 REQUIRED = ("symbol", "date", "close")
-"""Fields of which two columns cannot be told apart without a guess: such a file is refused."""
+"""A file with two columns for one of these fields is refused: which one is meant would be a guess."""
 
 ALIASES: dict[str, tuple[tuple[str, ...], ...]] = {
-    # Within a field the first group that a header has anything of is taken, and two columns of one group are refused:
+    # For each field the first group with a column in the header counts. Two columns of one group are refused:
     # `close, last` is the official close beside the last trade, but `last, price` could be either.
     "symbol": (
         ("symbol", "ticker", "sym", "tckrsymb", "tscode", "secid"),
@@ -84,25 +84,27 @@ TIME_OF_DAY = ("time", "datetime", "timestamp", "epoch", "windowstart")
 UNNAMED = ("", "unnamed:0", "index")
 
 SERIES = ("series", "sctysrs")
-"""NSE's series: which paper of a company a line is of."""
+"""NSE's series: which of a company's securities a line is about."""
 
 SEGMENT_SOURCE = ("src",)
-"""UDiFF's exchange: the column of series means NSE's only where this says NSE or is not there."""
+"""UDiFF's exchange. The column of series is NSE's only if this column says NSE or is missing."""
 
 CONTRACTS = frozenset(
     "expiry expirydate expirydt expiration expirationdate expdate xprydt fininstrmactlxprydt maturity maturitydate "
     "contractmonth deliverymonth deliverydate strike strikeprice strikepr strkpric optiontype optiontyp optntp putcall "
     "put/call callput call/put cpflag".split()
 )
-"""Columns that tell contracts of one underlying apart: with values in them, a row is no bar of the symbol alone."""
+"""Columns that distinguish the contracts of one underlying. A row with a value in one of them is not a bar of the
+symbol itself.
+"""
 
 TELLING_APART = frozenset(
     "exchange exch market mic venue board boardid currency ccy primaryexchange listing src".split()
 )
-"""Columns that can tell two listings under one symbol apart."""
+"""Columns that can distinguish two listings under one symbol."""
 
 LOTS = {("tscode", "vol"): 100}
-"""Columns that a layout is known by, and how many shares one unit of its volume is (tushare counts lots)."""
+"""Columns by which a layout is recognized, and how many shares one unit of its volume is (tushare counts lots)."""
 
 _DROPPED = re.compile(r"[\s_.<>*\"']")
 _EXPLAINED = re.compile(r"(?:  |\n|\t)\s*\S")
@@ -117,8 +119,8 @@ def _fields_of_names() -> dict[str, str]:
 def normalized(header: str) -> str:
     """A header in the form in which `ALIASES` are compared: `<CLOSE>`, `Adj Close`, `Último` → `close`, `adjclose`, …
 
-    Of a header that carries its explanation behind two blanks (`Close  Close price adjusted for splits.`) it is the
-    part before them, where that is a name.
+    A header may hold its explanation after two blanks (`Close  Close price adjusted for splits.`). Then the part before
+    them counts, if it is a name.
     """
     name = _plain(header)
     if name not in _fields_of_names() and (explained := _EXPLAINED.search(header.strip())):
@@ -137,7 +139,7 @@ def _combining(character: str) -> bool:
 
 
 def known_columns(header: Sequence[str]) -> int:
-    """How many of these headers are names of a field: what tells the right separator from a wrong one."""
+    """How many of these headers are names of a field. The right separator gives more than a wrong one."""
     return sum(normalized(name) in _fields_of_names() for name in header)
 
 

@@ -1,11 +1,12 @@
-"""CSV as it comes: separators, header rows, quoting, and the cutting of a text into blocks of whole records.
+"""CSV in the forms that vendors write: separators, header rows, quoting; and cutting a text into blocks of whole
+records.
 
 The grammar is RFC 4180's: a cell that begins with a quote ends at the next single quote, which a separator, a line
-break or the end must follow; inside, two quotes stand for one, and separators and line breaks are text. A quote
+break or the end must follow; inside, two quotes mean one quote, and separators and line breaks are text. A quote
 anywhere else is malformed.
 
-When the whole file keeps to this, line breaks inside quotes are part of their cell. When it does not, no one can say
-which quote was meant to close which, so every line is judged alone: malformed lines are rejected, the others are rows.
+When the whole file follows this, line breaks inside quotes are part of their cell. Otherwise nobody can say which quote
+was meant to close which, so every line is judged by itself: malformed lines are rejected, the others are rows.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from stock_pipeline.parse.files import Bytes
 from stock_pipeline.settings import MIB
 
 BLOCK = 4 * MIB
-"""Bytes that are parsed in one go, and so the longest record that is taken."""
+"""Bytes that are parsed at once, and so the longest accepted record."""
 
 FORMULA = b"\x1f"
-"""Stands in a text that is parsed where a formula's equals sign was; in no other text."""
+"""Marks in a text where a formula's equals sign was. No text contains it otherwise."""
 
 MAX_PREAMBLE = 20
-"""So many lines may be looked at for the header."""
+"""How many lines are searched for the header."""
 
 SEPARATORS = (",", ";", "\t", "|")
 _QUOTE, _NEWLINE = ord('"'), ord("\n")
@@ -41,7 +42,7 @@ _QUOTE, _NEWLINE = ord('"'), ord("\n")
 class Quoting:
     """How a file is quoted.
 
-    `multiline`: some cells hold line breaks. `malformed`: ranges of offsets, a row each, whose lines are no rows.
+    `multiline`: some cells hold line breaks. `malformed`: one range of offsets a row; the lines in it are not rows.
     """
 
     multiline: bool = False
@@ -50,9 +51,9 @@ class Quoting:
 
 @dataclass(frozen=True)
 class Head:
-    """The beginning of a file: its header, and the lines that may stand before it.
+    """The beginning of a file: its header, and the lines before it.
 
-    `start` is the offset behind the header's rows and `lines` the number of lines up to there. `preamble` numbers the
+    `start` is the offset after the header's rows and `lines` the number of lines up to there. `preamble` numbers the
     lines before the header that are not blank.
     """
 
@@ -65,7 +66,7 @@ class Head:
 
 @dataclass(frozen=True)
 class _Line:
-    """A line at the beginning of a file, with the offset behind it and its number."""
+    """A line at the beginning of a file, with its number and the offset after it."""
 
     text: str
     end: int
@@ -82,12 +83,12 @@ def one_kind_of_line_break(text: Bytes) -> Bytes:
 def read_head(text: Bytes) -> Head:
     """The header of a file, and its separator.
 
-    The header is the first of `MAX_PREAMBLE` lines that names a date and a closing price. The separator is the one
-    under which most of its cells are names of a known column, and comma before the others. A line `sep=;`, which Excel
+    The header is the first of `MAX_PREAMBLE` lines that names a date and a closing price. The separator is the one that
+    makes most of its cells names of known columns; if several do, comma is preferred. A line `sep=;`, which Excel
     writes for itself, decides and is skipped.
 
-    Raises FileRefused for what is not a table at all: nothing, JSON, HTML or XML, an unclosed quote in the header; for
-    one without a header of daily prices; and for rows of data before the header.
+    Raises FileRefused for a text that is not a table (an empty one, JSON, HTML or XML, an unclosed quote in the
+    header), for a table without a header of daily prices, and for rows of data before the header.
     """
     lines, forced = _first_lines(text)
     if not lines:
@@ -110,7 +111,7 @@ def read_head(text: Bytes) -> Head:
 
 
 def _no_header(line: str, forced: str | None) -> FileRefused:
-    """Why the first line is no header, where no other is one."""
+    """Why the first line is not a header, when no other line is one."""
     separators = (forced,) if forced else [s for s in SEPARATORS if s in line]
     if not separators:
         return FileRefused(
@@ -119,7 +120,7 @@ def _no_header(line: str, forced: str | None) -> FileRefused:
         )
     cells = split_cells(line, max(separators, key=lambda s: known_columns(split_cells(line, s) or ())))
     if cells is None:
-        return FileRefused(f"a quote in the header is not closed, or stands inside a cell: {quoted(line)}")
+        return FileRefused(f"a quote in the header is not closed, or is inside a cell: {quoted(line)}")
     return refusal(cells)
 
 
@@ -133,7 +134,7 @@ def _refuse_data_before(lines: Sequence[_Line], separator: str, layout: Layout) 
 
 
 def _first_lines(text: Bytes) -> tuple[list[_Line], str | None]:
-    """The lines at the beginning that are not blank, as far as a header may stand in them, and a forced separator."""
+    """The first lines that are not blank, as many as are searched for a header; and the separator of a `sep=` line."""
     lines: list[_Line] = []
     at, number, forced = 0, 0, None
     while at < len(text) and number < MAX_PREAMBLE + 2:
@@ -170,12 +171,13 @@ def split_cells(line: str, separator: str) -> list[str] | None:
 def too_long(line: int) -> FileRefused:
     """The refusal of a file with a line longer than a block."""
     return FileRefused(
-        f"line {line} is longer than {BLOCK // MIB} MiB: no row of prices is; is a quote left open, or is it one line?"
+        f"line {line} is longer than {BLOCK // MIB} MiB, but no row of prices is; is a quote left open, or is the "
+        "whole file one line?"
     )
 
 
 def quoting(text: Bytes, start: int, separator: str) -> Quoting:
-    """How the text from `start`, where a record begins, is quoted."""
+    """How the text is quoted from `start`, the beginning of a record."""
     if text.find(b'"', start) < 0:
         return Quoting()
     data = np.frombuffer(text, np.uint8)
@@ -196,9 +198,9 @@ def quoting(text: Bytes, start: int, separator: str) -> Quoting:
 
 
 def _neighbours(separator: str) -> tuple[Bools, Bools]:
-    """What may stand before an opening quote and after a closing one, as tables by byte.
+    """The bytes that may come before an opening quote and after a closing one, as tables by byte.
 
-    The other quote of an escaped pair counts: the first of the two is taken as closing, the second as opening.
+    A quote is one of them, for escaped pairs: the first of the two counts as closing, the second as opening.
     """
     before, after = np.zeros(256, bool), np.zeros(256, bool)
     before[[ord(separator), _NEWLINE, _QUOTE]] = True
@@ -207,10 +209,10 @@ def _neighbours(separator: str) -> tuple[Bools, Bools]:
 
 
 def _malformed(text: Bytes, start: int, separator: str) -> Ints:
-    """The ranges of offsets (begin, end) whose lines are no rows, every line judged alone; ascending.
+    """The ranges of offsets (begin, end) whose lines are not rows, ascending. Every line is judged by itself.
 
-    Where a line leaves a quote open and the next such line could close it, the lines between may be text: they are
-    within the range too.
+    If one line leaves a quote open and a later line could close it, the lines between may be text. They are in the
+    range too.
     """
     data = np.frombuffer(text, np.uint8)
     before, after = _neighbours(separator)
@@ -236,12 +238,12 @@ def _malformed(text: Bytes, start: int, separator: str) -> Ints:
 
 
 def line_starts(data: npt.NDArray[np.uint8]) -> Ints:
-    """The offsets at which the lines of a piece of text begin; a line break at its end begins none."""
+    """The offsets at which the lines of a piece of text begin. A line break at its end does not begin a line."""
     return np.concatenate([[0], np.flatnonzero(data[:-1] == _NEWLINE) + 1])
 
 
 def record_ends(data: npt.NDArray[np.uint8], multiline: bool) -> Ints:
-    """The offsets behind each record of a piece of text that begins with one; the last may be open-ended."""
+    """The offsets after each record of a piece of text that begins with a record. The last record may be incomplete."""
     breaks = np.flatnonzero(data == _NEWLINE)
     if multiline:
         breaks = breaks[np.searchsorted(np.flatnonzero(data == _QUOTE), breaks) % 2 == 0]
@@ -270,9 +272,9 @@ def blocks(text: Bytes, start: int, multiline: bool, stop: int | None = None) ->
 
 
 def without_formulas(text: Bytes, start: int, separator: str) -> tuple[Bytes, Quoting]:
-    """The text with a spreadsheet's formulas (`="0050"`) as quoted cells that begin with `FORMULA`; how it is quoted.
+    """The text with a spreadsheet's formulas (`="0050"`) as quoted cells that begin with `FORMULA`, and its quoting.
 
-    No byte moves to another line or record. The text stays as it is where this leaves it quoted no better.
+    No byte moves to another line or record. If the text is not quoted better afterwards, it stays as it is.
     """
     found = quoting(text, start, separator)
     if found.malformed is None or b'="' not in text or FORMULA in text:

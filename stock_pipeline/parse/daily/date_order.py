@@ -1,10 +1,9 @@
-"""The order of day, month and year in dates of three numbers, decided once for a whole column; nothing is a default.
+"""The order of day, month and year in dates of three numbers, decided once for a whole column. There is no default.
 
-A text that can be read in one order only decides: a part above 12, or above 31, or no such day (proof). Otherwise the
-spacing of the dates does: the one reading that gives trading days in a row, none of them on a weekend, where every
-other reading gives weekends or dates weeks apart; two dates are enough. The order of the rows says nothing. Where
-neither decides, and wherever the column has one date only, the file is refused unless the hint `dates` says the
-order.
+A text that can be read in only one order decides (proof): one number is above 12 or 31, or the other order gives no
+real day. Otherwise the spacing of the dates decides: one reading gives trading days in a row without weekends, and
+every other reading gives weekends or dates weeks apart. Two dates are enough for this. The order of the rows does not
+count. If neither decides, or the column has only one date, the file is refused unless the hint `dates` says the order.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from stock_pipeline.parse.daily.hints import DATE_ORDERS, DateOrder, Hints
 
 _WORDS: dict[DateOrder, str] = {"dmy": "the day first", "mdy": "the month first", "ymd": "the year first"}
 _REMEDY = "give --dates dmy, mdy or ymd (or put the file into a folder dates=dmy/), or write them as 2024-01-31"
-_LONG_GAP = 5  # days; from here on two dates are no neighbours in a series of trading days
+_LONG_GAP = 5  # days; dates this far apart are not neighbours in a series of trading days
 
 Readings = dict[DateOrder, dict[int, int]]
 """By order: the days of the texts that can be read in it, by their positions."""
@@ -29,8 +28,8 @@ Readings = dict[DateOrder, dict[int, int]]
 def settle_order(stamps: Stamps, texts: Sequence[str], hints: Hints) -> str | None:
     """Decide the order of all dates of three numbers in a column, and say which days they are.
 
-    Returns the evidence: `proof`, `spacing` or `hint`; None where no date is open. Raises FileRefused where dates of
-    two orders are mixed, where nothing decides, and where the hint contradicts what does.
+    Returns the evidence: `proof`, `spacing` or `hint`; None if every date is clear. Raises FileRefused if dates of two
+    orders are mixed, if nothing decides, and if the hint contradicts the evidence.
     """
     readings = _readings(stamps.numeric)
     real = {at for days in readings.values() for at in days}
@@ -43,16 +42,14 @@ def settle_order(stamps: Stamps, texts: Sequence[str], hints: Hints) -> str | No
     told = hints.dates
     if told and told not in allowed:
         against = next(at for at in sorted(real) if at not in readings[told])
-        raise FileRefused(
-            f"the dates were said to have {_WORDS[told]} ({told}), but {quoted(texts[against])} cannot be read so"
-        )
+        raise FileRefused(f"the hint says {_WORDS[told]} ({told}), but {quoted(texts[against])} cannot have this order")
     by_spacing = _by_spacing({order: readings[order] for order in DATE_ORDERS}, open_)
     if len(allowed) == 1:
         if by_spacing not in (None, allowed[0]) and not told:
             raise _contested(allowed[0], by_spacing, open_, readings, texts)
         order, evidence = allowed[0], "proof"
     elif not {at for at in open_ if len({readings[order][at] for order in allowed}) > 1}:
-        order, evidence = allowed[0], None  # each date is the same day in every order, as 2/2/2024 is
+        order, evidence = allowed[0], None  # each date is the same day in every order, such as 2/2/2024
     else:
         spaced = _by_spacing({order: readings[order] for order in allowed}, open_)
         if told and spaced not in (None, told):
@@ -83,7 +80,7 @@ def _readings(numeric: Sequence[Numeric]) -> Readings:
 
 
 def _by_spacing(readings: Readings, open_: set[int]) -> DateOrder | None:
-    """The one order under which the open dates are a series of trading days, where no other could be one."""
+    """The only order in which the open dates can be a series of trading days, if there is one."""
     days = {order: _distinct(found[at] for at in open_ if at in found) for order, found in readings.items()}
     days = {order: found for order, found in days.items() if len(found) > 1}
     daily = [order for order, found in days.items() if _is_daily(found)]
@@ -111,7 +108,7 @@ def _is_sparse(days: Ints) -> bool:
 
 def _mixed(readings: Readings, real: set[int], texts: Sequence[str]) -> FileRefused:
     def shown(order: DateOrder) -> str | None:
-        """The first text that can be read in this order and no other."""
+        """The first text that can be read only in this order."""
         alone = (at for at in sorted(real) if [o for o in DATE_ORDERS if at in readings[o]] == [order])
         return next((f"{_WORDS[order]} ({quoted(texts[at])})" for at in alone), None)
 
@@ -136,6 +133,6 @@ def _contested(
 def _contradicted(told: DateOrder, spaced: DateOrder | None, open_: set[int], texts: Sequence[str]) -> FileRefused:
     assert spaced
     return FileRefused(
-        f"the dates were said to have {_WORDS[told]} ({told}), but dates such as {quoted(texts[min(open_)])} are days "
+        f"the hint says {_WORDS[told]} ({told}), but dates such as {quoted(texts[min(open_)])} are days "
         f"in a row, without weekends, only with {_WORDS[spaced]} ({spaced})"
     )

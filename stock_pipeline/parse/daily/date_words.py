@@ -30,7 +30,7 @@ _WEEKDAYS = (
     "sun sunday dom domingo dim dimanche so sonntag domenica zo zondag son sondag niedz niedziela paz",
 )
 
-_STROKES = str.maketrans("łøı", "loi")  # letters with strokes and without dots, which are no accents
+_STROKES = str.maketrans("łøı", "loi")  # letters with a stroke or without a dot: these are not accents
 
 
 @cache
@@ -51,6 +51,6 @@ def _table(names: tuple[str, ...]) -> dict[str, int]:
 
 
 def _plain(word: str) -> str:
-    """A word in small letters, without accents and a point behind it."""
+    """A word in small letters, without accents and without a point at its end."""
     spread = unicodedata.normalize("NFKD", word.lower().rstrip("."))
     return "".join(c for c in spread if not unicodedata.combining(c)).translate(_STROKES)

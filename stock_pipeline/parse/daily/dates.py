@@ -1,13 +1,14 @@
-"""Dates: every form that vendors write, each text read as far as it goes alone; what it leaves open the column decides.
+"""Dates in every form that vendors write. Each text is read by itself; if it leaves something open, the column decides.
 
-Forms whose meaning is plain are taken wherever they stand: year first (`2024-01-02`, `2024/01/02`, `20240102`), with
-the month's name in one of the languages of `date_words` (`3-Jan-22`, `Jan 1 2000`, `02 ene 2024`), each with or without
-a time and the name of the weekday, which must be the right one. A time without an offset is no instant: the text is its
-date. So is midnight with an offset of its own. Two-digit years follow POSIX: 69-99 are 19xx, 00-68 are 20xx.
+Forms with only one meaning are always accepted: year first (`2024-01-02`, `2024/01/02`, `20240102`), with the month's
+name in one of the languages of `date_words` (`3-Jan-22`, `Jan 1 2000`, `02 ene 2024`), each with or without a time and
+the name of the weekday, which must be the right one. A time without an offset is not an instant: the date in the text
+counts. The same is true of midnight with an offset. Two-digit years follow POSIX: 69-99 are 19xx, 00-68 are 20xx.
 
-Open are, for the whole column: numbers with the year last or with two digits (`date_order`), and instants, which are
-epochs and texts with an offset (`instants`). Whole numbers that are not `20240102` are epochs when most of the column
-is: seconds, milli-, micro- or nanoseconds by their median magnitude, so that a stray number changes nothing.
+Two kinds are decided by the whole column: numbers with the year last or with two digits (`date_order`), and instants,
+which are epochs and texts with an offset (`instants`). Whole numbers that are not like `20240102` are epochs when most
+of the column is. Their median magnitude says whether they are seconds, milli-, micro- or nanoseconds, so that a single
+odd number changes nothing.
 """
 
 from __future__ import annotations
@@ -53,16 +54,16 @@ _SHIFT = re.compile(r"([+-])([0-9]{1,2}):?([0-9]{2})?$")
 _BEFORE = re.compile(r"([^\W\d_]{2,12}\.?),? +(?=\S)")
 _BEHIND = re.compile(r"(?<=\S),? +\(?([^\W\d_]{2,12}\.?)\)?$")
 
-_SMALLEST_EPOCH = 10**8  # 1973 in seconds; a column of smaller numbers is row numbers or a spreadsheet's serial dates
+_SMALLEST_EPOCH = 10**8  # 1973 in seconds; smaller numbers are row numbers or a spreadsheet's serial dates
 _LARGEST_EPOCH_US = date.max.toordinal() * DAY_US
 
 
 @dataclass(frozen=True)
 class Dates:
-    """Distinct texts of a date column, read.
+    """The distinct texts of a date column, and what they mean.
 
-    `days` (int32, from 1970-01-01) holds where `known`; `missing` are blank cells. `moments` (int64) is the time of day
-    in microseconds, 0 where there is none.
+    `days` (int32, from 1970-01-01) is valid where `known`; `missing` are blank cells. `moments` (int64) is the time of
+    day in microseconds, 0 where there is none.
     """
 
     days: Codes
@@ -95,7 +96,7 @@ class Instant:
 
 @dataclass
 class Stamps:
-    """What the texts of a column say, each alone; positions are those of the distinct texts.
+    """What the texts of a column say, each by itself. Positions are those of the distinct texts.
 
     `own_midnights` maps the offsets (minutes) that midnights show, other than UTC's, to the position of one of these.
     """
@@ -113,14 +114,14 @@ class Stamps:
         return Dates(self.days, self.known, self.missing, self.moments)
 
     def settle(self, at: int, day: int, moment: int | None = None) -> None:
-        """Say which day the text at a position is."""
+        """Set the day of the text at a position."""
         self.days[at], self.known[at] = day, True
         if moment is not None:
             self.moments[at] = moment
 
 
 def read_stamps(texts: Sequence[str]) -> Stamps:
-    """Read the distinct texts of a date column, each as far as it goes alone.
+    """Read the distinct texts of a date column, each by itself.
 
     Raises FileRefused for a column of a spreadsheet's serial dates.
     """
@@ -149,7 +150,7 @@ def read_stamps(texts: Sequence[str]) -> Stamps:
 
 
 def looks_like_date(text: str) -> bool:
-    """Whether a single cell is a date in one of the forms (an epoch is not: it could be any number)."""
+    """Whether a single cell is a date in one of the forms. An epoch does not count: it could be any number."""
     stamps = read_stamps([text]) if not _SERIAL.fullmatch(cell_text(text)) else None
     return stamps is not None and bool(stamps.known[0] or stamps.numeric or (stamps.instants and not _is_integer(text)))
 
@@ -159,7 +160,9 @@ def _is_integer(text: str) -> bool:
 
 
 def _read(stamps: Stamps, at: int, text: str) -> bool:
-    """Read a text that is a date in one of the forms; whether it is one, however impossible."""
+    """Read a text that is a date in one of the forms. Returns whether it has such a form, even if the day is
+    impossible.
+    """
     name, rest = _without_weekday(text)
     for form in _PLAIN:
         if found := form.fullmatch(rest):
@@ -173,7 +176,7 @@ def _read(stamps: Stamps, at: int, text: str) -> bool:
             return True
     if (found := _NUMERIC.fullmatch(rest)) and (moment := _moment(found)) is not None:
         parts = (int(found["a"]), int(found["b"]), int(found["y"]))
-        if found["z"] is None or moment == 0:  # with an offset and a time its day would be open twice
+        if found["z"] is None or moment == 0:  # with an offset and a time, its day would be open for two reasons
             stamps.moments[at] = moment
             stamps.numeric.append(Numeric(at, parts, len(found["y"]), name))
         return True
@@ -190,12 +193,12 @@ def _without_weekday(text: str) -> tuple[int | None, str]:
 
 
 def _is_weekday(text: str, end: int) -> bool:
-    """Whether the word before `end` is no month: `mar` is March in `mar 2, 2024` and Tuesday in `mar 2 ene 2024`."""
+    """Whether the word before `end` is not a month: `mar` is March in `mar 2, 2024` and Tuesday in `mar 2 ene 2024`."""
     return not text[end].isdigit() or not _PLAIN[3].fullmatch(text)
 
 
 def _note(stamps: Stamps, at: int, day: int, found: re.Match[str]) -> None:
-    """Note a day with its time: a date, or an instant where it has an offset and is no midnight of its own."""
+    """Note a day with its time: as an instant if it has an offset and is not midnight there, else as a date."""
     moment = _moment(found)
     if moment is None:
         return
@@ -221,7 +224,7 @@ def _read_epochs(stamps: Stamps, integers: Sequence[tuple[int, int]]) -> None:
 
 
 def ordinal(year: int, month: int, day: int) -> int | None:
-    """A day as its number from 1970-01-01; None where the calendar has no such day."""
+    """The number of a day from 1970-01-01; None if the calendar has no such day."""
     try:
         return date(year, month, day).toordinal() - EPOCH
     except ValueError:
@@ -246,7 +249,7 @@ def _offset(text: str | None) -> int | None:
 
 
 def _moment(found: re.Match[str]) -> int | None:
-    """The time of day in microseconds, 0 where there is none, None where it is no time."""
+    """The time of day in microseconds: 0 if there is none, None if it is not a valid time."""
     if found["h"] is None:
         return 0
     hour, minute, second = int(found["h"]), int(found["m"]), int(found["s"] or 0)

@@ -1,12 +1,13 @@
 """The decimal mark of a file's prices, decided once for all of them by what their texts prove.
 
-A number proves its mark where it can be read in one way only: `1,0931` and `0,125` have a decimal comma, as no group of
-thousands is like that; `1,234.50`, `1,234,567` and the Indian `12,34,567` a decimal point. `1,234` proves nothing.
+A number proves its mark when it can be read in one way only. `1,0931` and `0,125` have a decimal comma, because no
+group of thousands looks like that. `1,234.50`, `1,234,567` and the Indian `12,34,567` have a decimal point. `1,234`
+proves nothing.
 
-In a file whose columns are separated by commas the point is the decimal mark, unless commas in quotes prove another.
-In other files point and comma start equal. Proofs of both, and a price that could be either where nothing is proven,
-refuse the file unless the hint `decimal` says the mark. A volume follows the mark of the prices; without any it is a
-whole number, and its marks separate thousands.
+In a file whose columns are separated by commas the point is the decimal mark, unless commas in quotes prove another. In
+other files both marks are equally likely. The file is refused if its prices prove both marks. It is also refused if a
+price could have either mark and nothing is proven, unless the hint `decimal` says the mark. Volumes have the mark of
+the prices. If prices have no mark, a volume is a whole number, and its marks separate thousands.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ _REMEDY = "give --decimal point or comma, or put the file into a folder decimal=
 _SIGN = r"^[+-]?"
 # In these, D is the decimal mark and T the mark of thousands.
 _PROOFS = (
-    _SIGN + r"[0-9]*D([0-9]{0,2}|[0-9]{4,})$",  # not three digits behind it
-    _SIGN + r"(0[0-9]*|[0-9]{4,})?D[0-9]{3}$",  # no group of thousands before it
+    _SIGN + r"[0-9]*D([0-9]{0,2}|[0-9]{4,})$",  # not three digits after it
+    _SIGN + r"(0[0-9]*|[0-9]{4,})?D[0-9]{3}$",  # not a group of thousands before it
     _SIGN + r"[0-9]*D[0-9]+[eE][+-]?[0-9]+$",
     _SIGN + r"[0-9]{1,3}(T[0-9]{3})+D[0-9]*$",
     _SIGN + r"[0-9]{1,3}(T[0-9]{3}){2,}$",
@@ -39,7 +40,7 @@ _OPEN = _SIGN + r"[1-9][0-9]{0,2}[.,][0-9]{3}$"
 
 
 class Mark(Enum):
-    """What is the decimal mark in a column."""
+    """The decimal mark of a column."""
 
     POINT = "point"
     COMMA = "comma"
@@ -48,10 +49,10 @@ class Mark(Enum):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the texts of some numbers prove, each by an example; None where none does.
+    """What the texts of some numbers prove, with an example each; None without an example.
 
-    `point` and `comma` can only be read with that decimal mark (an example with thousands goes first). `open_comma` and
-    `open_point` have one group of three digits behind a comma or a point.
+    `point` and `comma` can only be read with that decimal mark (an example with thousands is preferred). `open_comma`
+    and `open_point` have one group of three digits after a comma or a point.
     """
 
     point: str | None = None
@@ -85,7 +86,7 @@ _POINT, _COMMA = _pattern(".", ","), _pattern(",", ".")
 
 
 def evidence(texts: pa.StringArray) -> Evidence:
-    """What numbers prove (see `numbers.tidy`; what is no number proves nothing)."""
+    """What numbers prove (see `numbers.tidy`). Texts that are not numbers prove nothing."""
     marked = texts.filter(pc.match_substring_regex(texts, "[0-9][.,]|[.,][0-9]"))
     if not len(marked):
         return NOTHING
@@ -104,7 +105,7 @@ def _first(texts: pa.StringArray, pattern: str) -> str | None:
 
 @dataclass(frozen=True)
 class Marks:
-    """The decimal marks of a file's prices and volumes, and by what they are known: `proof`, `hint` or nothing."""
+    """The decimal marks of a file's prices and volumes, and the evidence: `proof`, `hint` or None."""
 
     prices: Mark
     volumes: Mark
@@ -114,8 +115,8 @@ class Marks:
 def decide(separator: str, prices: Evidence, volumes: Evidence, hints: Hints) -> Marks:
     """The decimal marks of a file with this column separator.
 
-    Raises FileRefused where prices prove both marks, where a price could be read with either and nothing decides, and
-    where the hint contradicts a proof.
+    Raises FileRefused if prices prove both marks, if a price could be read with either and nothing decides, and if the
+    hint contradicts a proof.
     """
     if prices.point and prices.comma:
         raise FileRefused(
@@ -126,7 +127,7 @@ def decide(separator: str, prices: Evidence, volumes: Evidence, hints: Hints) ->
     proven = Mark.POINT if prices.point else Mark.COMMA if prices.comma else None
     if told and proven and told is not proven:
         shown = quoted(prices.point or prices.comma or "")
-        raise FileRefused(f"the decimal mark was said to be the {told.value}, but {shown} can only have the other one")
+        raise FileRefused(f"the hint says that the decimal mark is the {told.value}, but {shown} has the other one")
     if told:
         return Marks(told, told, "hint")
     if separator == "," and prices.comma and "." not in prices.comma and prices.open_point:

@@ -61,10 +61,10 @@ _BY_SUFFIX = {suffix: zone for zone, suffixes in SUFFIXES.items() for suffix in 
 SUNDAY_SESSIONS = frozenset(
     ("Africa/Cairo", "Asia/Jerusalem", "Asia/Riyadh", "Asia/Qatar", "Asia/Kuwait", "Asia/Dubai", "Asia/Bahrain")
 )
-"""Zones of exchanges that trade on Sundays, or did: a weekday is no evidence there."""
+"""Zones of exchanges that trade, or traded, on Sundays. There a weekday is not evidence."""
 
 
 def zone_of(symbol: str) -> str | None:
-    """The zone that a symbol's exchange suffix names, None where it has none that is known."""
+    """The zone of a symbol's exchange suffix; None without a known suffix."""
     name, mark, suffix = symbol.strip(" \t").rpartition(".")
     return _BY_SUFFIX.get(suffix.upper()) if mark and name else None

@@ -1,4 +1,4 @@
-"""Headers → which column holds what, and the layouts whose header is no single row.
+"""Headers → the meaning of each column, and the layouts whose header has several rows.
 
 The names themselves are in `columns`.
 """
@@ -43,11 +43,11 @@ ACCEPTED = (
 class Layout:
     """What a file's header says.
 
-    `columns` maps fields to positions in a row of `width` cells: those of `ALIASES`, `time` for a time of day beside
-    the date, `series` and `source` for NSE's series and who says so, and `contract 0`, … for the columns of contracts.
-    `symbol_may_be_name`: the symbol column could also hold names of companies. `date_unnamed`: the date column has no
-    name, so its values must prove it. `names` are the headers as they came, `header_rows` how many rows they take.
-    `unit` is how many shares one unit of the volume is, where the layout is known for it.
+    `columns` maps fields to positions in a row of `width` cells. The fields are those of `ALIASES`, `time` for a time
+    of day beside the date, `series` and `source` for NSE's series and its exchange, and `contract 0`, … for the columns
+    of contracts. `symbol_may_be_name`: the symbol column could also hold names of companies. `date_unnamed`: the date
+    column has no name, so its values must prove it. `names` are the headers as they came, `header_rows` how many rows
+    they take. `unit` is how many shares one unit of the volume is, where the layout is known for it.
     """
 
     columns: dict[str, int]
@@ -63,26 +63,27 @@ class Layout:
         return len(self.names)
 
     def name(self, field: str) -> str:
-        """How the file itself calls a field's column."""
+        """The file's own name for a field's column."""
         return self.names[self.columns[field]].strip() or "the first column, which has no name,"
 
     @cached_property
     def unread(self) -> tuple[str, ...]:
-        """The names of the columns that nobody reads, without outer blanks, each once."""
+        """The names of the columns that nobody reads, trimmed, each once."""
         read = set(self.columns.values())
         others = (name.strip() for i, name in enumerate(self.names) if i not in read)
         return tuple(dict.fromkeys(name for name in others if normalized(name) not in UNNAMED))
 
     @cached_property
     def telling_apart(self) -> tuple[str, ...]:
-        """The names of the columns that can tell two listings under one symbol apart."""
+        """The names of the columns that can distinguish two listings under one symbol."""
         return tuple(name.strip() for name in self.names if normalized(name) in TELLING_APART)
 
 
 def recognize(rows: Sequence[Sequence[str]]) -> Layout | None:
-    """The layout that begins with the first of these rows (up to three); None when that is no header of daily prices.
+    """The layout that begins with the first of these rows (up to three); None when that is not a header of daily
+    prices.
 
-    Raises FileRefused where it is one that cannot be used: two columns for the symbol, the date or the close, several
+    Raises FileRefused for a header that cannot be used: two columns for the symbol, the date or the close, or several
     symbols side by side.
     """
     return _levels(rows) or _flat(rows[0])
@@ -168,7 +169,7 @@ def _levels(rows: Sequence[Sequence[str]]) -> Layout | None:
 
 
 def _is_ticker(text: str, indexed: bool) -> bool:
-    """Whether a cell of the second row is a ticker; without a row for the index it could be data, so NA is none."""
+    """Whether a cell of the second row is a ticker. Without an index row it could be data, so NA does not count."""
     if _NUMBER.fullmatch(text) or known_columns([text]):
         return False
     return is_upper_ticker(text) and (indexed or text not in ("NA", "NAN", "NULL", "NONE", "INF"))
@@ -183,7 +184,7 @@ def _is_index_row(row: Sequence[str]) -> bool:
 
 
 def refusal(header: Sequence[str]) -> FileRefused:
-    """What is wrong with a row that should be a header, and is none."""
+    """The error for a row that should be a header, and is not one."""
     cells = [cell.strip() for cell in header]
     names = [normalized(cell) for cell in cells]
     columns = {f: [i for i, n in enumerate(names) if any(n in g for g in ALIASES[f])] for f in ("date", "close")}

@@ -1,11 +1,11 @@
-"""Hints: what a person, or the folders of an object's key, say of a file that the file itself may leave open.
+"""Hints: facts about a file from a person, or from the folders of its key, that the file itself may leave open.
 
     timezone   the exchange's zone, in which an instant is a session's date      timezone=Asia-Kolkata/
     dates      the order of day, month and year in numeric dates                  dates=dmy/
     decimal    the decimal mark of prices and volumes                             decimal=comma/
     unit       how many shares one unit of the volume column stands for           unit=100/
 
-A hint decides where the file gives no evidence. It never overrules evidence: what contradicts it refuses the file.
+A hint decides when the file gives no evidence. It never overrules evidence: if the two disagree, the file is refused.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MOST_HYPHENS = 4  # of a zone's name in a folder: America-Argentina-Buenos_Aire
 
 @dataclass(frozen=True)
 class Hints:
-    """What is said of a file from outside; None where nothing is said.
+    """What is known about a file from outside. None means that nothing is said.
 
     Raises FileRefused, with what would be accepted, for a zone that is not in the IANA database (`Asia/Kolkata`), an
     order or mark of another name, or a unit that is not a whole number from 1 to `MAX_UNIT`.
@@ -45,16 +45,16 @@ class Hints:
     def __post_init__(self) -> None:
         if self.timezone is not None and _zone(self.timezone) is None:
             raise FileRefused(
-                f"timezone {quoted(str(self.timezone))} is no zone; give a name such as Asia/Kolkata or Europe/Berlin "
-                "(in a folder timezone=Asia-Kolkata/)"
+                f"timezone {quoted(str(self.timezone))} is not a zone; give a name such as Asia/Kolkata or "
+                "Europe/Berlin (in a folder timezone=Asia-Kolkata/)"
             )
         if self.dates is not None and self.dates not in DATE_ORDERS:
-            raise FileRefused(f"dates {quoted(str(self.dates))} is no order of dates; give one of dmy, mdy, ymd")
+            raise FileRefused(f"dates {quoted(str(self.dates))} is not an order of dates; give one of dmy, mdy, ymd")
         if self.decimal is not None and self.decimal not in DECIMAL_MARKS:
-            raise FileRefused(f"decimal {quoted(str(self.decimal))} is no decimal mark; give point or comma")
+            raise FileRefused(f"decimal {quoted(str(self.decimal))} is not a decimal mark; give point or comma")
         if self.unit is not None and (type(self.unit) is not int or not 1 <= self.unit <= MAX_UNIT):
             raise FileRefused(
-                f"unit {quoted(str(self.unit))} is no number of shares; give a whole number from 1 to {MAX_UNIT:,}"
+                f"unit {quoted(str(self.unit))} is not a number of shares; give a whole number from 1 to {MAX_UNIT:,}"
             )
 
     @property
@@ -66,8 +66,8 @@ class Hints:
     def of_key(cls, key: str) -> Hints:
         """The hints in the folders of a staging key: `…/timezone=Asia-Kolkata/dates=dmy/decimal=comma/unit=100/x.csv`.
 
-        The slash of a zone's name is written as a hyphen, or percent-encoded. Raises FileRefused for a folder whose
-        value is no such hint, and for two folders that contradict each other.
+        The slash of a zone's name is written as a hyphen, or percent-encoded. Raises FileRefused for a folder with an
+        invalid value, and for two folders that contradict each other.
         """
         found: dict[str, Any] = {}
         for folder in key.split("/")[:-1]:
@@ -82,14 +82,14 @@ class Hints:
 
     @property
     def folders(self) -> str:
-        """These hints as folders of a key, from which `of_key` reads them: `timezone=Asia-Kolkata/unit=100/`."""
+        """These hints as folders of a key, in the form that `of_key` reads: `timezone=Asia-Kolkata/unit=100/`."""
         told = ((name, getattr(self, name)) for name in _NAMES)
         return "".join(f"{name}={_as_folder(name, value)}/" for name, value in told if value is not None)
 
     def joined(self, others: Hints) -> Hints:
-        """These hints and others, each as far as it says something.
+        """These hints together with others.
 
-        Raises FileRefused where both say something and not the same.
+        Raises FileRefused if the two disagree.
         """
         for name in _NAMES:
             mine, other = getattr(self, name), getattr(others, name)
@@ -118,7 +118,7 @@ def _as_folder(name: str, value: str | int) -> str:
 
 
 def _spellings(folder: str) -> Iterator[str]:
-    """The names that a folder's text could stand for: each of its hyphens may be a slash."""
+    """The names that a folder's text could mean: each of its hyphens may be a slash."""
     parts = folder.split("-")
     if len(parts) > _MOST_HYPHENS + 1:
         yield folder
@@ -128,7 +128,7 @@ def _spellings(folder: str) -> Iterator[str]:
 
 
 def _zone(name: str) -> ZoneInfo | None:
-    # A name is a path below the database's folder: what is no such path, or leads elsewhere, is no zone.
+    # A name is a path below the folder of the database. Any other path is not a zone.
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, LookupError, TypeError):

@@ -1,12 +1,13 @@
-"""Instants → dates of sessions: an epoch, or a time with an offset, is no date until the exchange's zone is known.
+"""Instants → dates of sessions. An epoch, or a time with an offset, has no date until the exchange's zone is known.
 
-- Instants that all lie at 00:00 UTC are those dates. Up to a tenth of a column may be of another kind, and are no
-  dates.
-- A few times with an offset, where all others are midnights of that offset, are the dates that they show: a vendor's
-  live rows.
-- Otherwise the zone decides: that of the hint `timezone`, else that of the symbol's suffix, else New York's, if all
-  instants lie at 00:00, 09:30 or 16:00 there. Else the file is refused.
-- A reading in a zone that puts sessions on a weekend, where the reading a day later or earlier would not, is a day off.
+- If all instants are at 00:00 UTC, they are those dates. Up to a tenth of a column may be of another kind; these are
+  not dates.
+- A few times with an offset are the dates that they show, if all others are midnights of that offset: a vendor's live
+  rows.
+- Otherwise the zone decides: that of the hint `timezone`, else of the symbol's suffix, else New York's, if all instants
+  are at 00:00, 09:30 or 16:00 there. Without a zone the file is refused.
+- If a zone puts sessions on a weekend, and a reading a day later or earlier would not, the dates would be a day off.
+  Then the file is refused.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _REMEDY = (
 
 @dataclass(frozen=True)
 class Group:
-    """The instants of the rows whose symbols have one zone (None: no suffix says it)."""
+    """The instants of the rows whose symbols have one zone (None: no suffix names it)."""
 
     zone: str | None
     instants: list[Instant]
@@ -45,7 +46,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Column:
-    """A date column that may have to be read in several zones: its texts, and their codes block by block."""
+    """A date column that may have to be read in several zones: its texts, and their codes, block by block."""
 
     texts: list[str]
     codes: list[Codes]
@@ -54,13 +55,13 @@ class Column:
 def settle_instants(
     stamps: Stamps, column: Column, symbols: Sequence[str], symbol_codes: Sequence[Codes], hints: Hints
 ) -> tuple[Stamps, Column, str | None]:
-    """Say which sessions the instants of a date column are.
+    """Find the sessions of the instants of a date column.
 
     `symbols` are the distinct texts of the symbol column and `symbol_codes` its codes, block by block as those of
-    `column`. Where symbols of several zones share a text, the column that is returned has it once a zone.
+    `column`. If symbols of several zones share a text, the returned column has it once for each zone.
 
     The third value is the evidence: `midnights`, `hint`, `suffix` or `session times`; None without instants. Raises
-    FileRefused, naming the hint, where nothing says the zone, and where the weekdays show that it is the wrong one.
+    FileRefused, naming the hint, if nothing says the zone, and if the weekdays show that the zone is wrong.
     """
     _refuse_other_midnights(stamps, column.texts, hints)
     if not stamps.instants:
@@ -90,18 +91,20 @@ def settle_instants(
 
 
 def _refuse_other_midnights(stamps: Stamps, texts: Sequence[str], hints: Hints) -> None:
-    """Refuse a hint for a zone whose midnights are not those that the file shows."""
+    """Refuse a hint for a zone whose midnights are not the midnights in the file."""
     for offset, at in stamps.own_midnights.items() if hints.zone else ():
         day = datetime.fromordinal(int(stamps.days[at]) + EPOCH)
         if hints.zone and hints.zone.utcoffset(day) != timedelta(minutes=offset):
             raise FileRefused(
-                f"the timezone was said to be {hints.timezone}, but {quoted(texts[at])} is no midnight there; leave "
+                f"the hint says timezone {hints.timezone}, but {quoted(texts[at])} is not midnight there; leave "
                 "the hint out, and such dates are read as they stand"
             )
 
 
 def _live(stamps: Stamps, elsewhere: list[Instant]) -> list[Instant]:
-    """The instants away from 00:00 UTC, if all of them are a vendor's live rows: few, and of offsets of midnights."""
+    """The instants that are not at 00:00 UTC, if all of them are a vendor's live rows: few, and with offsets of the
+    file's midnights.
+    """
     midnights: set[int | None] = {i.offset for i in stamps.instants if i.micros % DAY_US == 0 and i.offset is not None}
     midnights |= stamps.own_midnights.keys()
     others = len(stamps.instants) - len(elsewhere) + int(stamps.known.sum())
@@ -111,9 +114,10 @@ def _live(stamps: Stamps, elsewhere: list[Instant]) -> list[Instant]:
 
 
 def _is_live(instant: Instant, midnights: set[int | None]) -> bool:
-    """Whether an instant has the offset of these midnights, or that of the other half of the year, and is none itself.
+    """Whether an instant has the offset of these midnights, or that of the other half of the year, and is not midnight
+    itself.
 
-    An hour or two before or after midnight to the second is midnight in summer, written with the offset of winter.
+    A time exactly one or two hours from midnight is midnight in summer, written with the offset of winter.
     """
     if instant.offset is None or all(m is None or abs(instant.offset - m) > 60 for m in midnights):
         return False
@@ -123,7 +127,7 @@ def _is_live(instant: Instant, midnights: set[int | None]) -> bool:
 def _spread(
     stamps: Stamps, column: Column, zone_of_symbol: list[int], symbol_codes: Sequence[Codes], zones: int
 ) -> tuple[Stamps, Column]:
-    """The column with each text once a zone, and every row pointing at the text of its symbol's zone."""
+    """The column with each text once for each zone. Every row points at the text for its symbol's zone."""
     n = len(column.texts)
     numbers = np.array(zone_of_symbol, np.int32) * n
     codes = [dates + numbers[symbols] for dates, symbols in zip(column.codes, symbol_codes, strict=True)]
@@ -154,7 +158,9 @@ def _settle_group(stamps: Stamps, group: Group, texts: Sequence[str], hints: Hin
         _settle(stamps, group.instants, None)
         return "midnights"
     if group.zone is None:
-        if len(elsewhere) * 10 <= len(group.instants):  # stray numbers: not read, and no reason to doubt the others
+        if len(elsewhere) * 10 <= len(
+            group.instants
+        ):  # a few odd numbers: they are not read, and the others are not doubted
             _settle(stamps, [i for i in group.instants if i.micros % DAY_US == 0], None)
             return "midnights"
         new_york = _zone(EXCHANGE_ZONE)
@@ -198,9 +204,9 @@ def _refuse_a_day_off(
         if not ((days + 3 + shift) % 7 > 4).any():
             shown = [i for i in instants if stamps.known[i.at]][int(weekend[0])]
             raise FileRefused(
-                f"in the timezone {zone} ({'as was said' if evidence == 'hint' else f'by its {evidence}'}) "
-                f"{quoted(texts[shown.at])} is on a weekend, where a day {words} no date would be: the dates would be "
-                f"a day off; {_REMEDY}"
+                f"in the timezone {zone} ({'by the hint' if evidence == 'hint' else f'by its {evidence}'}) "
+                f"{quoted(texts[shown.at])} is on a weekend; a day {words} no date is on one, so the dates would be a "
+                f"day off; {_REMEDY}"
             )
 
 

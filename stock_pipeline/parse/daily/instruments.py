@@ -1,4 +1,4 @@
-"""Whose rows these are: the instrument of each row, from columns, folders, hints and the file's name; never a guess."""
+"""The instrument of each row, from columns, folders, hints and the file's name; never a guess."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NO_CONTRACT = frozenset(("", "-", "--", "null", "none", "nan", "nat", "n/a", "n
 
 @dataclass(frozen=True)
 class Coded:
-    """A column of repeating texts, block by block: `texts[codes[b][i]]` is the cell of row i of block b, as it came."""
+    """A column whose texts repeat, block by block: `texts[codes[b][i]]` is the cell of row i of block b, as it came."""
 
     codes: list[Codes]
     texts: list[str]
@@ -35,10 +35,10 @@ class Coded:
 
 @dataclass(frozen=True)
 class Instruments:
-    """The instrument of each row: the text of its symbol's cell, and the canonical form of it (None: it is none).
+    """The instrument of each row: the text of its symbol's cell, and its canonical form (None: it is not a symbol).
 
-    `forms` has one entry for each of `column.texts`. `unused` are columns that could have told instruments apart and
-    were not used.
+    `forms` has one entry for each of `column.texts`. `unused` are columns that could have distinguished instruments,
+    and were not used.
     """
 
     column: Coded
@@ -52,7 +52,7 @@ def read_instruments(
     """The instruments of a file: `coded` are its columns of texts, `names` its key and its name inside an archive.
 
     `given` is the symbol that a person gave, `sizes` the number of rows of each block. Raises FileRefused for rows that
-    are contracts on an underlying, where nothing names the symbol, and where two sources of it contradict each other.
+    are contracts on an underlying, if nothing names the symbol, and if two sources of it contradict each other.
     """
     _refuse_contracts(coded, layout)
     told = _told(layout, names, given)
@@ -67,7 +67,7 @@ def read_instruments(
             raise _nameless(layout, names)
         column = Coded([np.zeros(size, np.int32) for size in sizes], [found])
     forms = [canonical(text) for text in column.texts]
-    if "symbol" in coded and layout.symbol_may_be_name:  # where it holds tickers, other names are none
+    if "symbol" in coded and layout.symbol_may_be_name:  # if it holds tickers, other names are not symbols
         forms = [form if is_upper_ticker(text) else None for form, text in zip(forms, column.texts, strict=True)]
     series = coded.get("series")
     if series is None:
@@ -128,7 +128,7 @@ def _refuse_contracts(coded: Mapping[str, Coded], layout: Layout) -> None:
 
 
 def _is_nse_series(series: Coded, source: Coded | None, layout: Layout) -> bool:
-    """Whether a column of series is NSE's; refuses one of which only some rows are."""
+    """Whether a column of series is NSE's. Refuses a column where only some rows are."""
     exchanges = {text.strip().upper() for text in source.texts if text.strip()} if source else set()
     filled = [text for text in series.texts if text.strip()]
     known = [text for text in filled if is_series(text)]
@@ -142,7 +142,7 @@ def _is_nse_series(series: Coded, source: Coded | None, layout: Layout) -> bool:
 
 
 def _with_series(column: Coded, forms: Sequence[str | None], series: Coded) -> Instruments:
-    """The instruments of symbols and NSE's series, each pair of them that there is once."""
+    """The instruments of symbols and NSE's series, one for each pair that occurs."""
     count = max(len(series.texts), 1)
     used = np.zeros(len(column.texts) * count, bool)
     pairs = []

@@ -1,4 +1,4 @@
-"""Where a file's records are: the line on which each begins and its text, found only when somebody asks."""
+"""Where a file's records are: the line on which each begins, and its text. Both are found only on request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stock_pipeline.parse.files import Bytes
 class Lines:
     """The records of a text from the offset `start`, which is the beginning of line `first_line` (from 1).
 
-    Records are counted from 0, blank lines included. A record is one line unless `multiline`: then cells in quotes may
+    Records are counted from 0, blank lines included. A record is one line unless `multiline`. Then cells in quotes may
     hold line breaks, and the record's line is the one on which it begins.
     """
 
@@ -34,7 +34,9 @@ class Lines:
         return records + self.first_line
 
     def texts(self, lines: Sequence[int] | Ints) -> list[str]:
-        """The text of the records that begin on these lines, without their line breaks; empty where none begins."""
+        """The text of the records that begin on these lines, without their line breaks; empty if no record begins
+        there.
+        """
         wanted = np.asarray(lines, np.int64)
         records = np.searchsorted(self._numbers, wanted) if self.multiline else wanted - self.first_line
         there = (records >= 0) & (records < len(self._bounds) - 1)
@@ -46,7 +48,7 @@ class Lines:
         return [self.text[begin:end].decode().rstrip("\r\n") for begin, end in pieces]
 
     def offset(self, record: int) -> int:
-        """Where in the text a record begins; the end of the text where there is no such record."""
+        """The offset at which a record begins; the end of the text if there is no such record."""
         return int(self._bounds[min(record, len(self._bounds) - 1)])
 
     @cached_property

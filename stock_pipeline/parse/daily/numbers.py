@@ -42,7 +42,7 @@ _DIGITS[list(b"0123456789.")] = True
 
 @dataclass(frozen=True)
 class Cells:
-    """A column of one block after the cast: `values` (float64), and rows (`odd`) whose text it did not take."""
+    """A column of one block after the cast: `values` (float64), and the rows (`odd`) whose text could not be cast."""
 
     values: Floats
     odd: Ints
@@ -64,7 +64,7 @@ class Numbers:
 
 
 def read_cells(column: pa.StringArray, *, cast: bool = True) -> Cells:
-    """Cast a block's column as far as plain numbers go; `cast=False` leaves every cell to its pattern."""
+    """Cast the plain numbers of a block's column. With `cast=False` every cell is read by its pattern."""
     if cast:
         try:
             values = as_numpy(column.cast(pa.float64()), np.float64)
@@ -77,7 +77,7 @@ def read_cells(column: pa.StringArray, *, cast: bool = True) -> Cells:
 
 
 def _cast_digits(column: pa.StringArray) -> tuple[Floats, Ints]:
-    """Cast the cells that consist of digits and a point; the other rows are odd, and NaN."""
+    """Cast the cells that consist of digits and a point. The other rows are odd, and NaN."""
     ends = offsets(column)
     data = np.frombuffer(column.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]]
     strange = np.flatnonzero(~_DIGITS[data]) + ends[0]
@@ -100,7 +100,8 @@ def _cast_where(column: pa.StringArray, wanted: Bools) -> Floats:
 
 
 def tidy(texts: pa.StringArray, *, price: bool) -> pa.StringArray:
-    """Numbers without what may stand around them and between their digits; point, comma and sign stay.
+    """Numbers without blanks, signs of currency and other characters around and between their digits. Point, comma and
+    sign stay.
 
     Currency signs belong to prices: a volume with one is an amount of money. A size belongs to volumes, and becomes an
     exponent.
@@ -125,7 +126,7 @@ def tidy(texts: pa.StringArray, *, price: bool) -> pa.StringArray:
 
 
 def proofs(texts: pa.StringArray, *, price: bool) -> Evidence:
-    """What cells prove of the decimal mark."""
+    """What cells prove about the decimal mark."""
     marked = matches(texts, "[0-9][.,]|[.,][0-9]")
     return evidence(tidy(texts.filter(booleans(marked)), price=price)) if marked.any() else NOTHING
 
@@ -155,7 +156,7 @@ def read_numbers(cells: Cells, mark: Mark, *, price: bool = True, unit: int = 1)
 
 
 def _in_units(values: Floats, unit: int) -> Floats:
-    """The values times a unit; what is whole but for the last digits of a double is whole."""
+    """The values times a unit. A result that is whole except for the rounding of doubles is made whole."""
     if unit == 1:
         return values
     with np.errstate(all="ignore"):  # infinite times anything stays infinite
@@ -165,7 +166,9 @@ def _in_units(values: Floats, unit: int) -> Floats:
 
 
 def _with_a_point(texts: pa.StringArray, mark: Mark) -> pa.StringArray:
-    """Numbers with their thousands joined and a point as the decimal mark; what is no such number stays no number."""
+    """Numbers with their thousands joined and a point as the decimal mark. A text that is not such a number does not
+    become one.
+    """
     if mark is Mark.NONE:
         for thousands in (",", "."):
             texts = _joined(texts, thousands, decimal=None)
@@ -174,7 +177,7 @@ def _with_a_point(texts: pa.StringArray, mark: Mark) -> pa.StringArray:
         return _joined(texts, ",", decimal=".")
     with_point = matches(texts, r"\.")
     texts = _joined(texts, ".", decimal=",")
-    # A point that separated no thousands is none: with the comma as the decimal mark, 10.5 is no number.
+    # A point must separate thousands: with the comma as the decimal mark, 10.5 is not a number.
     strange = with_point & matches(texts, r"\.")
     texts = pc.replace_substring(texts, pattern=",", replacement=".", max_replacements=1)
     return (

@@ -32,17 +32,17 @@ _DAILY = frozenset(("d", "daily", "1d", "day", "1day"))
 
 @dataclass(frozen=True)
 class DailyRows:
-    """The rows of one file of daily prices, read but not judged, in the blocks in which they were parsed.
+    """The rows of one file of daily prices, read but not cleaned, in the blocks in which they were parsed.
 
     Row i of block b has the symbol text `symbols.texts[symbols.codes[b][i]]`, whose canonical form is at the same place
-    of `forms` (None: it is no symbol), the date `dates` at `date_texts.codes[b][i]` and, for each field that the file
-    has, the values i of `numbers[b]`. `records[b]` numbers the rows among the records of `lines`, and so does `ragged`
-    those that are no rows. `names` maps fields to the file's own headers.
+    of `forms` (None: it is not a symbol), the date `dates` at `date_texts.codes[b][i]` and, for each field that the
+    file has, the values i of `numbers[b]`. `records[b]` has the number of each row among the records of `lines`;
+    `ragged` has the same for records that are not rows. `names` maps fields to the file's own headers.
 
     `repeated` are the records whose symbol and date come more than once, `times` those of days that have rows of
-    several times, and a number for each time. `skipped` counts lines that are no rows on purpose: those before the
+    several times, and a number for each time. `skipped` counts lines that are not meant as rows: those before the
     header, and headers in the middle. `unread` are the names of columns that nobody reads, `telling_apart` those of
-    columns that can tell listings apart, and `decided` says by which evidence a reading was chosen.
+    columns that can distinguish listings, and `decided` says by which evidence a reading was chosen.
     """
 
     symbols: Coded
@@ -67,7 +67,7 @@ class DailyRows:
 
 @dataclass(frozen=True)
 class _File:
-    """A file on its way: where it came from, what is said of it, and its sections."""
+    """A file while it is read: where it came from, what is known about it, and its sections."""
 
     names: tuple[str, str]
     symbol: str | None
@@ -95,10 +95,10 @@ def parse_daily_prices(
     key, or that of the file's name. `hints`, and those that folders of the key give, decide what the file leaves open.
     `max_bytes` caps the unpacked text.
 
-    Raises FileRefused, with what was found and what would be accepted, when the object is not a table of daily prices,
-    when something in it could be read in two ways, and when a hint contradicts it: see the modules of this package for
-    their parts. Besides: bars of another period (`PER` other than D), more than a million rows of another width than
-    the header, a record of more than 4 MiB.
+    Raises FileRefused, with what was found and what would be accepted, in these cases: the object is not a table of
+    daily prices, something in it could be read in two ways, a hint contradicts it (the modules of this package say
+    more), its bars have another period (`PER` other than D), more than a million rows have another width than the
+    header, or a record has more than 4 MiB.
     """
     hints = hints.joined(Hints.of_key(key))
     raw = read_text(data, max_bytes)
@@ -115,7 +115,7 @@ def parse_daily_prices(
     parsed, quoting = without_formulas(text, head.start, head.separator)
     lines = Lines(text, head.start, head.lines + 1, quoting.multiline)
     source = Source(parsed, lines, quoting, head.separator, head.layout.width, head.start, formulas=parsed is not text)
-    # Where a comma may be the decimal mark, no cell is cast before all are seen: 1.234 could be a thousand.
+    # If a comma may be the decimal mark, all cells are looked at before any is cast: 1.234 could be a thousand.
     cast = hints.decimal != "comma" and (source.separator == "," or text.find(b",", head.start) < 0)
     sections = read_sections(source, head.layout, cast=cast)
     read = _File((key, raw.member or ""), symbol, hints, head, lines, sections)
@@ -170,7 +170,7 @@ def _source(read: _File) -> Source:
 
 
 def _marks(read: _File, parts: Sequence[Part], *, cast: bool) -> Marks:
-    """The decimal marks of the file; what was cast is looked at again where the odd cells do not decide."""
+    """The decimal marks of the file. If the odd cells do not decide, the cast cells are looked at again."""
     prices, volumes = joined(part.prices for part in parts), joined(part.volumes for part in parts)
     comma = prices.comma or prices.open_comma
     if cast and not read.hints.decimal and not prices.point and (comma or read.head.separator != ","):
@@ -189,11 +189,11 @@ def _numbers(part: Part, marks: Marks, unit: int) -> dict[str, Numbers]:
 
 
 def _unit(read: _File) -> tuple[int, str | None]:
-    """How many shares one unit of the volume is, and who says it."""
+    """How many shares one unit of the volume is, and where that is known from."""
     own, told = read.layout.unit, read.hints.unit
     if own and told and own != told:
         raise FileRefused(
-            f"the unit was said to be {told}, but this layout counts its volume in {own} shares; leave the hint out"
+            f"the hint says unit {told}, but this layout counts its volume in {own} shares; leave the hint out"
         )
     return told or own or 1, "hint" if told else "layout" if own else None
 

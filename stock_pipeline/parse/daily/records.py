@@ -1,8 +1,9 @@
-"""A text → its records, as columns of text: pyarrow's CSV parser on blocks of whole records, none unaccounted for.
+"""A text → its records, as columns of text. pyarrow's CSV parser reads blocks of whole records, and every record is
+accounted for.
 
-Nothing is converted here, so nothing can be lost: `NA` stays `NA`. pyarrow tokenizes, but it is given only what it and
-RFC 4180 agree on (see `csv_dialect`), and one block at a time: an error, a rejected line and a line's number are then
-local to a block, and the text of a million rows need not be held beside the numbers made of it.
+Nothing is converted here, so nothing can be lost: `NA` stays `NA`. pyarrow tokenizes, but it gets only texts on which
+it agrees with RFC 4180 (see `csv_dialect`), and one block at a time. So errors, rejected lines and line numbers are
+local to a block, and the text of a million rows is not in memory together with their numbers.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from stock_pipeline.parse.files import Bytes
 Result = TypeVar("Result")
 
 MAX_RAGGED = 1_000_000
-"""So many rows with another number of cells than the header has, and the file is refused: it is not this table."""
+"""A file with more rows than this whose number of cells is not the header's is refused: it is not this table."""
 
 REPEATING = pa.dictionary(pa.int32(), pa.string())
-"""The type for columns whose texts repeat: each distinct text is then looked at once."""
+"""The type for columns whose texts repeat, so that each distinct text is read once."""
 
 _WORKERS = min(4, os.cpu_count() or 1)
 _BLANK, _BAD_QUOTING = -1, 0
@@ -39,7 +40,7 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True)
 class RaggedRows:
-    """Records that are no rows: how many cells each has in the place of the header's, 0 where the quoting is bad.
+    """Records that are not rows: how many cells each has instead of the header's number, 0 if the quoting is bad.
 
     `width` is how many cells the header of each has.
     """
@@ -49,7 +50,7 @@ class RaggedRows:
     width: Ints
 
     def without(self, records: Ints) -> RaggedRows:
-        """The others than these records."""
+        """Without these records."""
         others = ~np.isin(self.records, records)
         return RaggedRows(self.records[others], self.cells[others], self.width[others])
 
@@ -62,7 +63,7 @@ class Wide:
     columns: list[pa.StringArray]
 
     def without(self, records: Ints) -> Wide | None:
-        """The others than these records, None when there are none."""
+        """Without these records; None when no row is left."""
         keep = ~np.isin(self.records, records)
         if not keep.any():
             return None
@@ -71,7 +72,7 @@ class Wide:
 
 @dataclass(frozen=True)
 class Block:
-    """A block of records. `count` of them, blank lines and ragged included; the others are `rows`.
+    """A block of records. `count` includes blank lines and ragged records; the others are `rows`.
 
     Records are counted from 0, the block's first. `columns` maps positions in the header to texts. `ragged` include
     the records of `wide`.
@@ -86,7 +87,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Source:
-    """What is to be parsed: a text with its quoting and separator, and how many cells a row has (at least 2).
+    """A text to parse: with its quoting and separator, and how many cells a row has (at least 2).
 
     `text` is that of `lines`, but for `formulas` if it has any (see `csv_dialect.without_formulas`); it is parsed from
     `start` to `stop`, which is its end when None.
@@ -131,7 +132,7 @@ class _Budget:
         """A row handler that notes record and cells of the rows that do not fit."""
 
         def collect(row: pa.csv.InvalidRow) -> str:
-            if row.actual_columns != self.width + 1:  # a cell more may be an undeclared column: see `undeclared`
+            if row.actual_columns != self.width + 1:  # one more cell may be an undeclared column: see `undeclared`
                 self.left -= 1
             is_blank = row.actual_columns == 1 and not row.text.strip()  # spaces alone
             found.append((row.number - 1, _BLANK if is_blank else row.actual_columns))
@@ -178,7 +179,7 @@ def _read_csv(
     budget: _Budget,
     handler: Callable[[pa.csv.InvalidRow], str] | None = None,
 ) -> pa.Table:
-    if block[: len(_BOM)].to_pybytes() == _BOM:  # in a file's middle it is text, but pyarrow would drop it
+    if block[: len(_BOM)].to_pybytes() == _BOM:  # in the middle of a file it is text, but pyarrow would drop it
         block = pa.py_buffer(_BOM + block.to_pybytes())
     try:
         return pa.csv.read_csv(
@@ -206,9 +207,9 @@ def _read_csv(
 
 
 def _wide(source: Source, begin: int, end: int, records: Ints, budget: _Budget) -> Wide | None:
-    """The rows of one cell more than the header among a block's records, parsed for themselves.
+    """The rows of a block with one cell more than the header, parsed separately.
 
-    A row of several lines is none of them: the cell with the line breaks may have swallowed rows.
+    A row of several lines does not count: the cell with the line breaks may have swallowed rows.
     """
     data = np.frombuffer(source.text, np.uint8)[begin:end]
     bounds = np.concatenate([[0], record_ends(data, source.quoting.multiline), [len(data)]])
@@ -224,7 +225,7 @@ def _wide(source: Source, begin: int, end: int, records: Ints, budget: _Budget) 
 
 
 def _column(table: pa.Table, at: int, source: Source) -> pa.Array:
-    """A column as one array; what is one already is not copied."""
+    """A column as one array. A column that is one array already is not copied."""
     column = table.column(str(at))
     whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     if not source.formulas:
@@ -246,7 +247,7 @@ def _malformed_lines(source: Source, begin: int, end: int) -> tuple[Ints, Bools]
 
 
 def _without(block: bytes | bytearray, starts: Ints, malformed: Bools) -> bytes:
-    """The block with one cell in the place of each malformed line, so that it counts but fits no header."""
+    """The block with one cell instead of each malformed line, so that the line counts but does not fit the header."""
     ends = np.append(starts[1:] - 1, len(block))
     kept, at = [], 0
     for start, end in zip(starts[malformed].tolist(), ends[malformed].tolist(), strict=True):

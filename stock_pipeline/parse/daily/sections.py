@@ -1,4 +1,4 @@
-"""A text → its sections: the rows below one header, which may stand again in the middle of a file.
+"""A text → its sections. A section is the rows below one header; a file may have further headers in its middle.
 
 Files that were joined repeat their headers. The same header again is skipped. One in another order begins a section
 whose rows are read in that order.
@@ -23,18 +23,18 @@ from stock_pipeline.parse.daily.numbers import Cells, proofs, read_cells
 from stock_pipeline.parse.daily.records import REPEATING, Block, RaggedRows, Source, Wide, parse_blocks
 
 MAX_SECTIONS = 100
-"""So many headers in different orders, and the file is refused: each costs a look at all that follows."""
+"""A file with more headers in different orders than this is refused: each costs a look at all later rows."""
 
-_FIRST_LOOK = 100  # rows of a block in which a price mostly shows its decimal mark
+_FIRST_LOOK = 100  # within this many rows of a block, a price mostly shows its decimal mark
 _DIGIT = re.compile("[0-9]")
 _NUMERIC_DATE = re.compile(r"[0-9][-0-9/.:+TZ ]*")  # as most dates are written, and no name of a column
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one block of records gives: its rows by their records (from the file's first), columns of texts and cells.
+    """The content of one block: its rows by their record numbers (from the file's first), columns of texts and cells.
 
-    `prices` and `volumes` are what the cells that no cast took prove of the decimal mark.
+    `prices` and `volumes` are what the cells that could not be cast prove about the decimal mark.
     """
 
     rows: Ints
@@ -46,7 +46,7 @@ class Part:
     volumes: Evidence = NOTHING
 
     def without(self, records: Ints) -> Part:
-        """The part without the rows and ragged that are these records."""
+        """The part without these records, among its rows and its ragged records."""
         keep = ~np.isin(self.rows, records)
         wide = self.wide and self.wide.without(records)
         ragged = self.ragged.without(records)
@@ -68,10 +68,10 @@ class Section:
 
 
 def read_sections(source: Source, layout: Layout, *, cast: bool) -> list[Section]:
-    """Parse a text, section by section; `cast` says whether plain numbers may be read before the mark is known.
+    """Parse a text, section by section. `cast` says whether plain numbers may be read before the decimal mark is known.
 
-    Raises FileRefused for a header in the middle that cannot be read, that has other columns than numbers more or less
-    than the first, and for more than `MAX_SECTIONS` sections.
+    Raises FileRefused for a header in the middle that cannot be read, or that differs from the first in other columns
+    than numbers; and for more than `MAX_SECTIONS` sections.
     """
     sections: list[Section] = []
     first, own = 0, 0
@@ -114,7 +114,7 @@ def read_parts(source: Source, layout: Layout, first: int, *, cast: bool) -> lis
 
 
 def all_evidence(sections: Sequence[Section]) -> tuple[Evidence, Evidence]:
-    """What all prices and all volumes of a file prove, those that a cast has taken included."""
+    """What all prices and all volumes of a file prove, including the cells that were cast."""
 
     def look(section: Section, fields: Sequence[str]) -> Evidence:
         columns = {f: at for f, at in section.layout.columns.items() if f in fields}
@@ -123,7 +123,7 @@ def all_evidence(sections: Sequence[Section]) -> tuple[Evidence, Evidence]:
             return joined(proofs(block.columns[at], price=f in PRICES) for f, at in columns.items())
 
         types = dict.fromkeys(columns.values(), pa.string())
-        date = {section.layout.columns["date"]: REPEATING}  # by which blank lines are known
+        date = {section.layout.columns["date"]: REPEATING}  # it shows which lines are blank
         return joined(parse_blocks(section.source, types | date, convert))
 
     return joined(look(s, PRICES) for s in sections), joined(look(s, ("volume",)) for s in sections)
@@ -149,7 +149,7 @@ def _kept(cells: Cells, keep: Bools) -> Cells:
 
 
 def _headers(parts: Sequence[Part], layout: Layout, source: Source) -> Iterator[tuple[int, Layout | None]]:
-    """The records that are headers, ascending, each with its layout, None where that is the section's own."""
+    """The records that are headers, ascending, each with its layout; None for the section's own layout."""
     suspects = np.sort(np.concatenate([np.zeros(0, np.int64), *(_suspects(part) for part in parts)]))
     if not len(suspects):
         return

@@ -1,10 +1,10 @@
 """Rows of one cell more than the header has: which of their columns the header lacks.
 
-A cell that is blank at the end of all of them is a trailing separator. Otherwise the column that nobody declared could
-stand in any place. A place fits where it leaves every row a symbol, a date and a consistent bar. The rows are taken
-only where all places that fit give the same symbols, dates and prices; where they differ in the volume, that is left
-out. Nothing is shifted by a guess: in a file with commas between its columns the extra cell may also be the second half
-of a price with a decimal comma, and where that fits as well the rows are rejected.
+If the last cell is blank in all of these rows, it is a trailing separator. Otherwise the undeclared column could be in
+any place. A place fits if every row then has a symbol, a date and a consistent bar. The rows are accepted only if all
+places that fit give the same symbols, dates and prices; if they differ in the volume, the volume is left out. Nothing
+is shifted by a guess. In a file with commas between its columns, the extra cell may also be the second half of a price
+with a decimal comma; if that fits too, the rows are rejected.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from stock_pipeline.parse.symbols import canonical, is_blank, is_upper_ticker
 from stock_pipeline.schemas import PRICE_BY_DATE
 
 _FIRST_LOOK = 500
-"""So many rows rule most places out, before all rows are looked at."""
+"""How many rows are looked at first; they rule out most places."""
 
 OHLC_TOLERANCE = 1e-9
-"""How far, relative to the price, a high may lie below another price: as far as doubles are written differently."""
+"""How far, relative to the price, a high may be below another price: the rounding of doubles."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the undeclared column stands among the cells of a row.
+    """The position of the undeclared column among the cells of a row.
 
     `volume`: the volume is the same in all readings. `blank`: the column is a trailing separator.
     """
@@ -48,13 +48,13 @@ class Place:
     blank: bool = False
 
     def position(self, declared: int) -> int:
-        """Where a column of the header stands in these rows."""
+        """The position of a column of the header in these rows."""
         return declared if declared < self.at else declared + 1
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """The rows as they are with the undeclared column in one place: texts and numbers by field."""
+    """The rows as read with the undeclared column in one place: texts and numbers by field."""
 
     texts: dict[str, pa.StringArray]
     prices: dict[str, Floats]
@@ -72,9 +72,9 @@ class _Reading:
 
 @dataclass(frozen=True)
 class Declared:
-    """A section's parts, with the rows of one cell more among them as far as they can be read.
+    """A section's parts, including the rows with one cell more, as far as they can be read.
 
-    `unread` are the names of columns that were left out of these, and `evidence` says how the place was found.
+    `unread` are the names of columns that were left out of these rows, and `evidence` says how the place was found.
     """
 
     parts: list[Part]
@@ -83,7 +83,7 @@ class Declared:
 
 
 def declared(section: Section, hints: Hints) -> Declared:
-    """A section's parts, with those rows of one cell more than the header that can be read in one way only."""
+    """A section's parts, including rows with one cell more than the header if they can be read in one way only."""
     wide = [part.wide for part in section.parts if part.wide]
     if not wide:
         return Declared(section.parts)
@@ -105,7 +105,7 @@ def declared(section: Section, hints: Hints) -> Declared:
 
 
 def _as_part(wide: Wide, texts: dict[str, pa.StringArray], place: Place) -> Part:
-    """Rows of one cell more as a part of its own."""
+    """Rows with one cell more, as a part of their own."""
     numbers = {f for f in NUMBERS if f in texts and (f != "volume" or place.volume)}
     cells = {f: read_cells(texts[f], cast=False) for f in numbers}
     none = np.zeros(0, np.int64)
@@ -122,7 +122,7 @@ def _as_part(wide: Wide, texts: dict[str, pa.StringArray], place: Place) -> Part
 def place_of_undeclared(
     columns: Sequence[pa.StringArray], layout: Layout, separator: str, hints: Hints
 ) -> Place | None:
-    """Where the column stands that the header of these rows lacks; None where more than one reading fits, or none does.
+    """The place of the column that the header of these rows lacks; None if several readings fit, or none does.
 
     `columns` are all their cells, one column more than the layout has.
     """
@@ -143,7 +143,7 @@ def place_of_undeclared(
 
 
 def _read(columns: Sequence[pa.StringArray], layout: Layout, at: int, separator: str, hints: Hints) -> _Reading | None:
-    """The rows with the undeclared column at a place; None where that leaves a row without a date or a sound bar."""
+    """The rows with the undeclared column at a place; None if a row then lacks a date or a sound bar."""
     place = Place(at)
     cells = {field: columns[place.position(i)] for field, i in layout.columns.items()}
     texts: dict[str, pa.StringArray] = {f: cells[f] for f in ("symbol", "date") if f in cells}
@@ -168,7 +168,7 @@ def _read(columns: Sequence[pa.StringArray], layout: Layout, at: int, separator:
 
 
 def _readable(texts: dict[str, pa.StringArray]) -> bool:
-    """Whether each row has a date and, where there is such a column, a symbol."""
+    """Whether each row has a date and, if there is a symbol column, a symbol."""
     try:
         stamps = read_stamps(pc.unique(texts["date"]).to_pylist())
     except FileRefused:
@@ -190,14 +190,14 @@ def _consistent(prices: dict[str, Floats]) -> Bools:
 
 
 def ordered_prices(fields: Container[str]) -> Iterator[tuple[str, str]]:
-    """The pairs of prices of a bar of which the first is at least the second, as far as these fields are there."""
+    """The pairs of prices of a bar where the first must be at least the second, for the fields that the file has."""
     for higher, lower in PRICE_BY_DATE.bounds:
         if higher in fields and lower in fields:
             yield higher, lower
 
 
 def is_below(above: Floats, below: Floats) -> Bools:
-    """Where a price that bounds another lies beyond it, by more than the last digits of a double."""
+    """Where a price breaks its bound by more than the rounding of doubles."""
     broken: Bools = above < below
     if broken.any():
         broken &= below - above > OHLC_TOLERANCE * np.abs(below)
@@ -210,7 +210,7 @@ def _fits_with_commas(columns: Sequence[pa.StringArray], layout: Layout) -> bool
     fitting = np.zeros(len(columns[0]), bool)
     for field in (field for field in PRICES if field in layout.columns):
         at = layout.columns[field]
-        place = Place(at + 1)  # the cell behind it is the other half
+        place = Place(at + 1)  # the cell after it is the other half
         halves = whole[at] & whole[at + 1]
         if not halves.any():
             continue
@@ -224,7 +224,7 @@ def _fits_with_commas(columns: Sequence[pa.StringArray], layout: Layout) -> bool
 
 
 def _are_tickers(texts: pa.StringArray) -> bool:
-    """Whether all cells look like symbols: a column of them that nobody declared may say whose rows these are."""
+    """Whether all cells look like symbols: an undeclared column of symbols may name the rows' instruments."""
     return all(is_upper_ticker(text) and text.upper() != text.lower() for text in pc.unique(texts).to_pylist())
 
 

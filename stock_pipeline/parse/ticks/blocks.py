@@ -1,4 +1,4 @@
-"""Blocks of lines: small objects joined, large ones cut, and each block read by columns as far as that goes."""
+"""Blocks of lines: small objects are joined, large ones cut, and each block is read by columns as far as possible."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stock_pipeline.parse.ticks.rowwise import LineReader
 from stock_pipeline.settings import MIB
 
 BLOCK = 4 * MIB
-"""Bytes of a block: long enough for a layout's pattern to pay, short enough for the processor's cache."""
+"""Bytes of a block: long enough to be worth compiling a layout's pattern, short enough for the processor's cache."""
 
 _SPACE = np.zeros(256, bool)
 _SPACE[list(b" \t\n\r\x0b\x0c")] = True
@@ -28,7 +28,7 @@ _SPACE[list(b" \t\n\r\x0b\x0c")] = True
 
 @dataclass(frozen=True)
 class Cut:
-    """A block before it is read: whole lines of one or several objects, each of these beginning once.
+    """A block before it is read: whole lines of one or several objects.
 
     Object `objects[i]` begins (or goes on) at byte `starts[i]`. Every line ends in a newline.
     """
@@ -40,9 +40,9 @@ class Cut:
 
 @dataclass(frozen=True)
 class Part:
-    """Ticks that were read in one way, in the order of their lines (numbered from 0 in the block).
+    """Ticks that were read in the same way, in the order of their lines (numbered from 0 in the block).
 
-    `places` is the number of each tick in its line; None when all are the first.
+    `places` is the number of each tick in its line; None when every tick is the first of its line.
     """
 
     lines: Ints
@@ -52,7 +52,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Block:
-    """What was read from a cut: `first_lines[i]` is the line at which its i-th object begins, of `line_count`.
+    """What was read from a cut: `first_lines[i]` is the line at which its i-th object begins, of `line_count` lines.
 
     `rejected` are tables of `schemas.REJECTED`, `corrections` of `columns.CORRECTIONS`, and `skipped` has a line for
     each message that is known and holds no tick.
@@ -85,7 +85,7 @@ def joined(pieces: Sequence[tuple[int, memoryview]]) -> Cut:
 
 
 def read_block(cut: Cut, layouts: Layouts) -> Block:
-    """Read the lines of a cut: by layouts what is written alike, one by one what is left."""
+    """Read the lines of a cut: lines of the same form by layouts, the others one by one."""
     data = np.frombuffer(cut.data, np.uint8)
     newlines = np.flatnonzero(data == ord("\n"))
     ends = np.zeros(len(newlines) + 1, np.int32)
@@ -117,7 +117,7 @@ def read_block(cut: Cut, layouts: Layouts) -> Block:
 
 
 def _blank(lines: pa.BinaryArray) -> Bools:
-    """Which lines hold nothing but white space: a decoder needs microseconds to say so of each of millions."""
+    """Which lines hold only white space. A decoder would need microseconds for each of millions of lines."""
     data, starts = np.frombuffer(lines.buffers()[2] or b"", np.uint8), offsets(lines)[:-1]
     blank: Bools = np.logical_and.reduceat(_SPACE[data], starts)
     return blank

@@ -1,6 +1,6 @@
-"""The kinds of values that are read by the column: the pattern (RE2) of each, and what reads a column of its texts.
+"""The kinds of values that are read by column: for each its pattern (RE2), and the reader of a column of its texts.
 
-A pattern admits only texts that values.py reads to the same value; everything else is left to the slow grammar.
+A pattern accepts only texts that values.py reads to the same value. Everything else is left to the slow grammar.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from stock_pipeline.parse.ticks.shapes import Shape
 from stock_pipeline.parse.ticks.values import read_codes
 from stock_pipeline.schemas import TIMESTAMP
 
-_LETTER = r"!#-\[\]-~"  # printable ASCII but quote and backslash; a blank where it is added
+_LETTER = r"!#-\[\]-~"  # printable ASCII except quote and backslash; a blank where it is added
 _LETTER_NO_COMMA = r"!#-+\--\[\]-~"
 TEXT = rf"[{_LETTER}]+"
 FREE_TEXT = rf"[ {_LETTER}]*"
@@ -47,7 +47,9 @@ Reader = Callable[[pa.StringArray], pa.Array]
 
 
 class Kind(NamedTuple):
-    """The pattern of a value, what reads a column of them (None: nobody wants it), and what always ends it."""
+    """The pattern of a value, the reader of a column of them (None: nobody needs the value), and the text that always
+    ends it.
+    """
 
     pattern: str
     reader: Reader | None = None
@@ -55,24 +57,24 @@ class Kind(NamedTuple):
 
 
 def without_commas(pattern: str) -> str:
-    """The pattern of texts in which no comma is."""
+    """The pattern of texts without a comma."""
     return pattern.replace(_LETTER, _LETTER_NO_COMMA)
 
 
 def unread(value: str, quoted: bool) -> Kind:
-    """The kind of a value that nobody wants."""
+    """The kind of a value that nobody needs."""
     if quoted:
         return Kind(FREE_TEXT)
     return Kind("(?:true|false)" if value in ("true", "false") else _ANY_NUMBER + _exponent(value))
 
 
 def _exponent(value: str) -> str:
-    """The pattern of an exponent, where the number of the line that is learned from has one."""
+    """The pattern of an exponent, if the number in the learned line has one."""
     return _EXPONENT if "e" in value.lower() else ""
 
 
 def kind_of_value(role: str, value: str, quoted: bool, shape: Shape) -> Kind | None:
-    """The kind of a wanted value as it is written in a line; None when no column of such is read."""
+    """The kind of a needed value in the form of a line; None when such values are not read by column."""
     if role == "time":
         return _kind_of_time(value, quoted)
     if role in ("price", "size"):
@@ -101,7 +103,7 @@ def _kind_of_time(value: str, quoted: bool) -> Kind | None:
         most = _UNITS[digits][1] if quoted else _UNITS[digits][1] - 3
         if not most:
             return None
-        # A double tells so many digits apart up to 4e9 seconds.
+        # Up to 4e9 seconds a double has this many exact digits.
         first = "[1-9]" if quoted else "[1-3]"
         return Kind(rf"{first}[0-9]{{{digits - 1}}}(?:\.[0-9]{{1,{most}}})?", _fraction(digits))
     if not quoted or value.isdigit():
@@ -121,7 +123,7 @@ def _text(texts: pa.StringArray) -> pa.Array:
 
 
 def codes(texts: pa.StringArray) -> pa.DictionaryArray:
-    """What stands in the brackets of lists of codes, as the slow grammar joins it."""
+    """The codes in the brackets of lists, joined as the slow grammar joins them."""
     found = texts.dictionary_encode()
     joined = strings(read_codes(orjson.loads(f"[{inner}]")) for inner in found.dictionary.to_pylist())
     return pa.DictionaryArray.from_arrays(found.indices, joined, safe=False)
@@ -192,7 +194,7 @@ def _moments(micros: Ints, nanos: Ints, coarse: Bools) -> pa.Array:
 
 
 def time_and_nanos(moments: pa.Array) -> tuple[pa.TimestampArray, pa.Int32Array]:
-    """The two parts of what a reader of times gives."""
+    """The two parts of the result of a reader of times."""
     if pa.types.is_struct(moments.type):
         return moments.field("time"), moments.field("nanos")
     return moments, nothing(pa.int32(), len(moments))

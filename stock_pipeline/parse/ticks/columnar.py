@@ -1,8 +1,9 @@
-"""The fast grammar of ticks: lines that all look alike are matched and cut by whole columns.
+"""The fast grammar of ticks: lines of the same form are matched and cut by whole columns.
 
-Producers write every line the same way: the same keys in the same order with the same spaces. That way, a layout
-(layout.py), is learned from a line (learning.py). Here, lines are read by the layouts that they have, and what is cut
-out of them is put together to ticks as trades.py does it one by one. What no layout has is left, line by line.
+Producers write every line the same way: the same keys in the same order with the same spaces. This form is called a
+layout (layout.py), and is learned from a line (learning.py). Here lines are read by their layouts, and their values
+become ticks, with the same result as in trades.py, which works one by one. Lines without a layout are left for the slow
+grammar.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from stock_pipeline.parse.ticks.shapes import Shape
 from stock_pipeline.trading_calendar.exchange_time import session_days
 
 WORTH = 500
-"""A kernel compiles a layout's pattern anew for each block; from about so many lines on that is won back."""
+"""A kernel compiles a layout's pattern again for each block. That pays from about this many lines on."""
 
 MOST_LAYOUTS = 16
 
-_SAMPLE, _SHARE = 32, 4  # a layout is kept if it is that of at least 4 of 32 lines of a block
+_SAMPLE, _SHARE = 32, 4  # a layout is kept if at least 4 of 32 lines of a block have it
 
 
 class Read(NamedTuple):
@@ -40,16 +41,16 @@ class Read(NamedTuple):
 
 
 class Layouts:
-    """The layouts that were seen so far; blocks of one call share it, in threads."""
+    """The layouts that were seen so far. The blocks of one call share it, in threads."""
 
     def __init__(self) -> None:
         self._known: dict[str, Layout] = {}
         self._lock = threading.Lock()
 
     def read(self, lines: pa.BinaryArray) -> tuple[list[Read], Ints]:
-        """What can be read by layouts, and the positions of all other lines.
+        """The ticks that can be read by layouts, and the positions of all other lines.
 
-        Layouts that many of the lines have are learned on the way.
+        New layouts that many of the lines have are learned at the same time.
         """
         read: list[Read] = []
         left = np.arange(len(lines))
@@ -92,9 +93,9 @@ class Layouts:
 
 
 def read_lines(layout: Layout, lines: pa.BinaryArray, numbers: Ints, so: Bools) -> Read:
-    """The ticks of those of the lines (with their numbers) that are written so."""
+    """The ticks of the lines (given with their numbers) that have this layout."""
     count = int(so.sum())
-    if layout.seam or 2 * count <= len(so):  # else the text is not copied to be without the few others
+    if layout.seam or 2 * count <= len(so):  # otherwise the text is not copied just to drop the few other lines
         lines, numbers, so = lines.filter(booleans(so)), numbers[so], np.ones(count, bool)
     pieces, values = layout.values(lines, so)
     numbers = numbers[so]
@@ -106,7 +107,7 @@ def read_lines(layout: Layout, lines: pa.BinaryArray, numbers: Ints, so: Bools) 
 
 
 def ticks_of(shape: Shape, values: dict[str, pa.Array], count: int) -> Columns:
-    """Ticks of this form, of the values that its messages have by role; see `trades.read_trade`."""
+    """Ticks of this form, from the values of its messages by role; see `trades.read_trade`."""
 
     def given(role: str, name: str) -> pa.Array:
         return values[role] if role in values else nothing(TYPES[name], count)
@@ -141,7 +142,9 @@ def ticks_of(shape: Shape, values: dict[str, pa.Array], count: int) -> Columns:
 
 
 def _ids(texts: pa.StringArray) -> tuple[pa.StringArray, pa.Int64Array]:
-    """Ids, null where zeros say that there is none, and those that are whole numbers of up to 18 digits as numbers."""
+    """Ids, null for zeros, which mean that there is none; and as numbers those that are whole numbers of up to 18
+    digits.
+    """
     if texts.null_count == len(texts):
         return texts, nothing(pa.int64(), len(texts))
     bounds, null = offsets(texts), nothing(pa.string(), len(texts))

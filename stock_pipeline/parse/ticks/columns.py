@@ -1,6 +1,7 @@
-"""Ticks and corrections by column: their schemas, and what makes columns of what was read one by one.
+"""Ticks and corrections by column: their schemas, and functions that make columns from values that were read one by
+one.
 
-A column that no message of a block has takes neither time nor memory (`arrow.nothing`).
+A column that no message of a block has costs neither time nor memory (`arrow.nothing`).
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ CORRECTIONS = pa.schema(
         pa.field("vendor", pa.string()),
     ]
 )
-"""Messages that take a trade back: the trade is found by symbol (as it came), exchange, session (New York),
-trade_number, price and size. With `new_price` the trade is corrected, without it is cancelled. `produced_at` is the
-message's own time.
+"""Messages that take a trade back: the trade is found by symbol (unchanged), exchange, session (New York),
+trade_number, price and size. With `new_price` the trade is corrected, without it the trade is cancelled. `produced_at`
+is the message's own time.
 """
 
 
@@ -45,10 +46,10 @@ message's own time.
 class Columns:
     """Ticks by column.
 
-    `event_id` is null where the message has none, `symbol` is as it came. `nanos` (0 to 999) are nanoseconds beyond
-    `produced_at`, null where the vendor's time is not that fine. `sequence` is the venue's, `trade_number` the vendor's
-    id as a number. `conditions` are the codes as they came, joined with commas, which the table `vendor` judges.
-    `report_delay` is by how many microseconds a trade was reported later than it was made.
+    `event_id` is null if the message has none. `symbol` is unchanged. `nanos` (0 to 999) are nanoseconds beyond
+    `produced_at`, null if the vendor's time is not that fine. `sequence` is the venue's, `trade_number` the vendor's id
+    as a number. `conditions` are the unchanged codes, joined with commas; the table of `vendor` gives their meaning.
+    `report_delay` is how many microseconds after the trade it was reported.
     """
 
     event_id: pa.StringArray
@@ -92,7 +93,7 @@ REQUIRED = ("event_id", "symbol", "price", "produced_at")
 
 
 def constant(text: str, count: int) -> pa.DictionaryArray:
-    """One text again and again; nothing where it is empty."""
+    """A column that repeats one text; nothing if the text is empty."""
     if not text:
         return nothing(SYMBOL, count)
     codes = as_arrow(np.zeros(count, np.int32), pa.int32())
@@ -100,7 +101,7 @@ def constant(text: str, count: int) -> pa.DictionaryArray:
 
 
 def columns_of(ticks: Sequence[Sequence[Any]]) -> Columns:
-    """Columns of values, given as one list a column in the order of `NAMES`."""
+    """Columns of values, given as one list for each column, in the order of `NAMES`."""
     return Columns(*(_column(TYPES[name], values) for name, values in zip(NAMES, ticks, strict=True)))
 
 
@@ -112,7 +113,7 @@ def _column(type_: pa.DataType, values: Sequence[Any]) -> pa.Array:
     if pa.types.is_dictionary(type_):
         return strings(values).dictionary_encode()
     if pa.types.is_floating(type_):
-        numbers = np.array(values, np.float64)  # None becomes NaN, which no price and no size is
+        numbers = np.array(values, np.float64)  # None becomes NaN, which is never a price or a size
         return as_arrow(numbers, type_, np.isnan(numbers))
     missing = np.array([value is None for value in values])
     filled = [0 if value is None else value for value in values] if missing.any() else values

@@ -1,7 +1,7 @@
-"""Messages that take a trade back, a vendor each: cancelled or corrected. Alpaca's `x` and `c` are the ones there are.
+"""Messages that cancel or correct a trade, by vendor. At present these are Alpaca's `x` and `c`.
 
-Others than these have no such message that names the trade by its number: Tradier marks a repeated sale (`cancel`,
-`correction`), Tiingo sends a break (`B`), Gemini `trade_break`; those are skipped (others.py) and change nothing.
+Other vendors' messages do not name the trade by its number: Tradier marks a repeated sale (`cancel`, `correction`),
+Tiingo sends a break (`B`), Gemini `trade_break`. Those are skipped (others.py) and change nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from stock_pipeline.parse.ticks.values import (
 from stock_pipeline.schemas import Reason
 
 Correction = tuple[Any, ...]
-"""A correction's values in the order of `columns.CORRECTIONS`, without line and place; times as they lie in Arrow."""
+"""A correction's values in the order of `columns.CORRECTIONS`, without line and place; times are integers, as in Arrow.
+"""
 
 _DATE_0 = 719_163  # the day 1970-01-01 as Python numbers days
 
@@ -32,7 +33,7 @@ def is_correction(message: Any) -> bool:
 
 
 def read_correction(message: dict[str, Any]) -> Correction | Problem:
-    """What a message of Alpaca takes back; a problem where the trade cannot be found by what it says."""
+    """The correction in a message of Alpaca; a problem if the message does not identify the trade."""
     corrected = message["T"] == "c"
     number_key, price_key, size_key = ("oi", "op", "os") if corrected else ("i", "p", "s")
     symbol = message.get("S")

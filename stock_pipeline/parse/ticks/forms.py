@@ -1,4 +1,4 @@
-"""All known forms of messages together: which one a message has, and which ones an unknown message is near to."""
+"""All known forms of messages: which one a message has, and which ones are nearest to an unknown message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stock_pipeline.parse.ticks.shapes import Other, Path, Shape, Text
 
 
 class Forms:
-    """All known forms, in the order in which they are tried; which can be, is looked up by a message's keys."""
+    """All known forms, in the order in which they are tried. A lookup by a message's keys gives the possible ones."""
 
     def __init__(self, shapes: Sequence[Shape], others: Sequence[Other]) -> None:
         self.shapes, self.others = tuple(shapes), tuple(others)
@@ -22,17 +22,16 @@ class Forms:
         return next((shape for shape in possible if shape.of(message)), None)
 
     def other_of(self, message: Any) -> Other | None:
-        """What a message is that holds no trade on purpose, None when it is not known either."""
+        """The kind of a known message that is not meant to hold a trade; None when the message is unknown."""
         possible = _possible(self.others, self._others_by_keys, message)
         return next((other for other in possible if other.of(message)), None)
 
     def knows(self, message: Any) -> bool:
-        """Whether a message is of a form, or another message that is known."""
+        """Whether a message has a known form, or is another known message."""
         return self.shape_of(message) is not None or self.other_of(message) is not None
 
     def asked(self, message: Any, shape: Shape) -> dict[Path, list[Text]]:
-        """The paths at which a text decides that a message with these keys is of this form, and all the texts that
-        do."""
+        """The paths where a text decides that a message with these keys has this form, and all such texts."""
         texts: dict[Path, list[Text]] = {}
         for form in _possible(self.shapes, self._shapes_by_keys, message):
             for sign in (*form.signs, *form.unless):
@@ -43,7 +42,7 @@ class Forms:
         return texts
 
     def nearest(self, message: Any, most: int = 3) -> list[str]:
-        """The names of the forms that have most in common with a message, with what it lacks of them."""
+        """The names of the forms that have most in common with a message, with what the message lacks."""
         keys = set(_keys(message, 4))
 
         def alike(shape: Shape) -> float:
@@ -55,7 +54,7 @@ class Forms:
         return [f"{shape.name} ({_lacks(shape, keys)})" for shape in near]
 
 
-_MOST_KEYS = 4096  # messages with other keys than all before: beyond so many, the lookup begins anew
+_MOST_KEYS = 4096  # distinct sets of keys; after this many the lookup starts again
 
 
 _Form = TypeVar("_Form", Shape, Other)

@@ -1,6 +1,6 @@
-"""Where one tick's record ends and the next begins, in objects that are not plainly one record a line.
+"""Where one tick's record ends and the next begins, in objects that are not simply one record a line.
 
-Also the way back: the text of a line as it came, for the record of what was rejected.
+Also the way back: the unchanged text of a line, for the rejected record.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ MAX_RECORD = MIB
 """Longest record in bytes; a line may be longer when it joins several."""
 
 MAX_DOCUMENT = 16 * MIB
-"""Longest JSON value over several lines; it is decoded at once, which takes many times its size in memory."""
+"""Longest JSON value over several lines. It is decoded at once, which takes many times its size in memory."""
 
 MAX_RAW = 8192
-"""So many characters of a rejected record are kept."""
+"""How many characters of a rejected record are kept."""
 
 _SEAM = re.compile(rb"\}\s*\{")
 _DECODER = json.JSONDecoder()
-_SEARCHES = 100  # broken messages of one line whose end is searched for beyond the next seam
+_SEARCHES = 100  # for this many broken messages of a line, the end is searched for beyond the next seam
 
 
 def split_records(line: bytes) -> Iterator[bytes]:
     """The records of a line, cut where an object ends and the next begins.
 
-    `}{` is such a seam unless it is inside a text. A piece that is valid JSON is the next record for certain, as no
-    JSON object is the beginning of another; of any other piece the decoder tells where it ends, if it does.
+    `}{` is such a seam unless it is inside a text. A piece that is valid JSON is certainly the next record, because no
+    JSON object is the beginning of another. For any other piece the decoder finds the end, if there is one.
     """
     start = end = searches = 0
     for seam in _SEAM.finditer(line):
@@ -72,7 +72,9 @@ def _end_of_record(line: bytes, start: int) -> int:
 
 
 def one_record_a_line(text: Bytes) -> Bytes:
-    """A JSON array or objects spread over lines, written one a line; anything else as it is, without its mark."""
+    """A JSON array, or objects spread over lines, written as one object a line. Anything else stays as it is, without
+    its mark.
+    """
     if text[:3] == b"\xef\xbb\xbf":  # (removeprefix would copy a bytearray, mark or no mark)
         text = text[3:]
     if not like_a_document(text) or len(text) > MAX_DOCUMENT:
@@ -87,7 +89,9 @@ def one_record_a_line(text: Bytes) -> Bytes:
 
 
 def like_a_document(text: Bytes) -> bool:
-    """Whether the first line is only the beginning of a JSON value, or the only line an array too long for a record."""
+    """Whether the first line is only the beginning of a JSON value, or the only line is an array that is too long for a
+    record.
+    """
     begin = text[:4096].lstrip()
     first = begin.split(b"\n", 1)[0].strip()
     return first in (b"{", b"[", b"[{") or (begin[:1] == b"[" and len(text) > MAX_RECORD and b"\n" not in text.strip())
@@ -110,11 +114,13 @@ def text_of_lines(text: Bytes, lines: Sequence[int]) -> list[str]:
 
 
 def _newlines(text: Bytes, numbers: Ints) -> Ints:
-    """Where the newlines of these numbers (ascending, from 0) are: -1 is before the text, a missing one at its end."""
+    """The offsets of the newlines with these numbers (ascending, from 0). Number -1 is before the text; a missing
+    newline is at its end.
+    """
     data = np.frombuffer(text, np.uint8)
     places = np.where(numbers < 0, -1, len(data))
     seen = 0
-    # In steps: the comparison takes as much memory as the text, and the places of all newlines up to eight times that.
+    # In steps: the comparison takes as much memory as the text, all offsets of newlines up to eight times as much.
     for at in range(0, len(data), MIB):
         found = np.flatnonzero(data[at : at + MIB] == ord("\n"))
         first, last = np.searchsorted(numbers, [seen, seen + len(found)])

@@ -1,11 +1,11 @@
-"""One way of writing a line of ticks: what matches it, and what cuts its values out by whole columns.
+"""One way of writing a line of ticks: the pattern that matches it, and the positions that cut out its values by column.
 
-A line has a head, an item a trade, and a tail: `{"data":[` `{"p":1}` `,{"p":2}` `],"type":"trade"}`. Of a line that
-holds one trade all of it is the item. The lines are cut at the seams between items; the pieces are matched by a pattern
-(RE2, in Arrow's kernel, outside Python's lock) that says all of what a piece may be, so that a cut in a text matches
-nothing. As the number of marks (quotes, or quotes and commas) in a head, an item and a tail is fixed, the positions of
-the marks give the positions of all values at once. An item may have one part with any number of marks, a list of codes:
-what comes before it is counted from the item's begin and what comes behind it from the item's end.
+A line has a head, an item for each trade, and a tail: `{"data":[` `{"p":1}` `,{"p":2}` `],"type":"trade"}`. In a line
+with one trade, the item is the whole line. The lines are cut at the seams between items. A pattern (RE2, in Arrow's
+kernel, outside Python's lock) describes each piece completely, so that a cut inside a text does not match. The number
+of marks (quotes, or quotes and commas) in a head, an item and a tail is fixed, so the positions of the marks give the
+positions of all values at once. An item may have one part with any number of marks, a list of codes. Marks before it
+are counted from the item's begin, marks after it from the item's end.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Bound:
 
 @dataclass(frozen=True)
 class Cell:
-    """A value that is read: where it is in a message, what reads it, and where it begins and ends in a line."""
+    """A value that is read: its place in a message, its reader, and where it begins and ends in a line."""
 
     path: Path
     read: Reader
@@ -45,7 +45,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Part:
-    """The pattern of a head, an item or a tail, and how many marks it has before and behind a list of codes."""
+    """The pattern of a head, an item or a tail, and how many marks it has before and after a list of codes."""
 
     pattern: str = ""
     marks: int = 0
@@ -74,7 +74,7 @@ class Pieces:
 
 @dataclass(frozen=True)
 class Layout:
-    """One way of writing; two with the same pattern are the same."""
+    """One way of writing. Two with the same pattern are equal."""
 
     shape: Shape
     head: Part
@@ -90,7 +90,7 @@ class Layout:
 
     @cached_property
     def pattern(self) -> str:
-        """Of a line that holds one trade."""
+        """The layout of lines with one trade."""
         return f"^{self.head.pattern}{self.item.pattern}{self.tail.pattern}$"
 
     @cached_property
@@ -99,7 +99,7 @@ class Layout:
         return f"^(?:{self.head.pattern}|{between}){self.item.pattern}(?:{self.tail.pattern})?$"
 
     def matches(self, lines: pa.BinaryArray) -> Bools:
-        """Which of the lines (each with its newline) are written so."""
+        """Which of the lines (each with its newline) have this layout."""
         good = _matching(lines, self.pattern)
         if self.seam and not good.all():
             left = np.flatnonzero(~good)
@@ -107,19 +107,19 @@ class Layout:
         return good
 
     def _match_by_piece(self, lines: pa.BinaryArray) -> Bools:
-        """Which of the lines are written so, piece by piece."""
+        """Which of the lines have this layout, checked piece by piece."""
         pieces = cut(lines, self.seam)
         data = lines.buffers()[2]
         array = pa.Array.from_buffers(pa.binary(), len(pieces.bounds) - 1, [None, pa.py_buffer(pieces.bounds), data])
         good = _matching(array, self._piece_pattern)
-        # A line that begins as if it went on: its first piece must have the head.
+        # The line begins like a later piece, but its first piece must have the head.
         begins = np.frombuffer(data, np.uint8)[pieces.bounds[pieces.firsts]]
         good[pieces.firsts[begins == ord(",")]] = False
         flags: Bools = np.logical_and.reduceat(good, pieces.firsts)
         return flags
 
     def values(self, lines: pa.BinaryArray, so: Bools) -> tuple[Pieces, dict[str, pa.Array]]:
-        """The values of each role in those lines that are written so, a row a trade; with a seam, all lines must be."""
+        """The values of each role in the lines with this layout, one row a trade. With a seam, all must have it."""
         marked = _Marked(self, lines, so)
         read = {cell.path: cell.read(marked.texts(cell)) for cell in self.cells}
         return marked.pieces, {role: read[path] for role, path in self.names}
@@ -132,7 +132,7 @@ def _matching(texts: pa.BinaryArray, pattern: str) -> Bools:
 
 
 def cut(lines: pa.BinaryArray, seam: bytes) -> Pieces:
-    """The lines cut behind the first byte of each seam."""
+    """The lines, cut after the first byte of each seam."""
     ends = offsets(lines)
     data = np.frombuffer(lines.buffers()[2], np.uint8)[: ends[-1]]
     at = np.flatnonzero(data[ends[0] : len(data) - len(seam)] == seam[0]) + ends[0]
@@ -172,7 +172,7 @@ class _Marked:
             self._count()
 
     def _count(self) -> None:
-        """Number the first mark of each part, and the one behind its last."""
+        """Number the first mark of each part, and the one after its last."""
         layout, pieces = self._layout, self.pieces
         first, last = (np.searchsorted(self._marks, edges) for edges in (self._starts, self._stops))
         ends = np.append(pieces.firsts[1:], len(first)) - 1

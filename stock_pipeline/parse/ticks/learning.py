@@ -1,8 +1,9 @@
-"""Learning a layout from a line: what stays the same in all lines that are written like it, and what may differ.
+"""Learns a layout from a line: what is the same in all lines of its form, and what may differ.
 
-A pattern admits only what the slow grammar (trades.py, values.py) reads to the same value: printable ASCII without
-escapes, plain numbers, times that exist. Keys, brackets and spaces are part of it as they are, and so is what decides
-the form of a message, what is absent, and what stands where an earlier choice of a field would be.
+A pattern accepts only texts that the slow grammar (trades.py, values.py) reads to the same value: printable ASCII
+without escapes, plain numbers, times that exist. Keys, brackets and spaces are fixed parts of it. Three kinds of values
+are fixed as well: those that decide the form of a message, those that mean a missing value, and those at a path that
+would be preferred for a field.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _MARKS = ('"', '",')
 
 
 def learn(line: bytes) -> Layout | None:
-    """The layout of a line (with its newline) that holds ticks only; None when it is not written simply enough."""
+    """The layout of a line (with its newline) that holds only ticks; None when the line is not simple enough."""
     try:
         message = orjson.loads(line)
         text = line.decode("ascii")
@@ -71,7 +72,7 @@ class _Learner:
         if shape.lists:
             list_path = tuple(key for path in shape.lists for key in (*path, 0))[:-1]
         if list_path is not None and "," in marks:
-            raise Unlearnable  # the commas between items are no marks
+            raise Unlearnable  # the commas between items are not marks
         self._list_path = list_path
         self._trade: Path = (*list_path, 0) if list_path is not None else ()
         self._sections = {name: Section(name, marks) for name in (HEAD, ITEM, TAIL)}
@@ -84,7 +85,7 @@ class _Learner:
         self._fields()
 
     def _fields(self) -> None:
-        """Find out which values are wanted, and which are part of the layout as they are."""
+        """Find the values that are needed, and the values that are fixed parts of the layout."""
         shape = self._shape
         whole = [self._message] if self._framed else self._message
         fields = [(role, shape.field_of(role)) for role in ROLES]
@@ -204,7 +205,7 @@ class _Learner:
             mark = self._literal(",]")
 
     def _items(self, path: Path) -> None:
-        """A list of trades: the first is learned, the others are taken to be alike; then the tail begins."""
+        """A list of trades. The first one is learned, and the others are assumed to be alike. Then the tail begins."""
         self._literal("[")
         self._section = self._sections[ITEM]
         begin = self._peek()

@@ -1,11 +1,11 @@
 """The known messages of tick vendors that hold no trade: quotes, books, bars, subscriptions, heartbeats,
 acknowledgements.
 
-Closed lists, a vendor each: such messages are skipped and counted. What is on no list and of no form in vendors.py is
-rejected as `unknown_message`. An empty list of trades counts as such a message, too.
+There is a closed list for each vendor. Messages on it are skipped and counted. A message that is on no list, and has no
+form of vendors.py, is rejected as `unknown_message`. An empty list of trades is skipped too.
 
-Signs are written as in shapes.py and joined with `&`. Signs that ask for no text tell little: so a message must have
-just those keys, except where `...` says that there may be others.
+Signs are written as in shapes.py and joined with `&`. Signs without a text are weak evidence, so a message must have
+exactly those keys, unless `...` allows others.
 """
 
 from __future__ import annotations
@@ -125,4 +125,4 @@ def _other(vendor: str, text: str) -> Other:
 
 
 OTHERS = tuple(_other(vendor, text) for vendor, texts in _LISTS.items() for text in texts)
-"""In the order of the list; which of two that fit is named makes no difference, both are skipped."""
+"""In the order of the list. If two fit, it does not matter which is named: both are skipped."""

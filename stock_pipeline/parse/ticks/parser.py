@@ -1,8 +1,9 @@
-"""Tick objects → rows: NDJSON and its kin, of this project and of vendors (vendors.py), by columns where possible.
+"""Tick objects → rows: NDJSON and similar forms, of this project and of vendors (vendors.py), by columns where
+possible.
 
 Objects are read together: small ones are joined to blocks, large ones are cut into blocks (blocks.py), and blocks are
-read in threads. In a block, lines that are written alike are read by whole columns (columnar.py) and all others one by
-one (rowwise.py); both give the same values, so which way a line went shows in nothing but time.
+read in threads. In a block, lines of the same form are read by whole columns (columnar.py) and all others one by one
+(rowwise.py). Both give the same values; only the time differs.
 """
 
 from __future__ import annotations
@@ -46,11 +47,11 @@ class TickRows:
     """The ticks of some source objects, as they were sent.
 
     `table` has the schema `SCHEMA`. Its chunks are in the order of the objects and of their lines, as are the rows of a
-    chunk; but chunks may overlap, where lines were read in several ways. `objects` (int32) and `lines` (int64, from 1)
-    tell where each row came from; `rejected` (schema `schemas.REJECTED`) and `rejected_objects` the same of what could
-    not be read, `corrections` (schema `columns.CORRECTIONS`) and `corrections_objects` of what takes a trade back.
-    `skipped` counts, for each object, the known messages that hold no tick; `refused` says of refused objects why.
-    `raw` gives the text of lines of one object.
+    chunk; but chunks may overlap if lines were read in several ways. `objects` (int32) and `lines` (int64, from 1) tell
+    where each row came from. `rejected` (schema `schemas.REJECTED`) and `rejected_objects` hold the records that could
+    not be read, `corrections` (schema `columns.CORRECTIONS`) and `corrections_objects` the cancels and corrections.
+    `skipped` counts, for each object, the known messages without a tick. `refused` has the reason of each refused
+    object. `raw` gives the text of lines of one object.
     """
 
     table: pa.Table
@@ -65,24 +66,16 @@ class TickRows:
     raw: Callable[[int, Sequence[int]], list[str]]
 
 
-def parse_ticks(data: bytes, source: str, *, max_bytes: int = MAX_BYTES) -> TickRows:
-    """The ticks of one object; see `parse_tick_objects`. Raises FileRefused when it is refused whole."""
-    rows = parse_tick_objects([(data, source)], max_bytes=max_bytes)
-    if rows.refused:
-        raise FileRefused(rows.refused[0])
-    return rows
-
-
 def parse_tick_objects(objects: Sequence[tuple[bytes | Unpacked, str]], *, max_bytes: int = MAX_BYTES) -> TickRows:
     """The ticks of several objects, each given as its bytes and its key.
 
-    What is given as `Unpacked` is taken as it is: who reads objects side by side unpacks them there.
+    An object given as `Unpacked` is not unpacked again: callers that read objects side by side unpack them there.
 
     A record without an id of its own gets one from the identity of its object and its position in it: the line and,
     from the second on, the number of the tick in the line. Key and content are the identity of an object, so a copy in
-    another bucket has the same, however it was uploaded. An object with a JSON array or with objects over several
-    lines is taken as one record a line. Objects are refused that hold no JSON object at all, are larger than
-    `max_bytes` unpacked, or consist mostly of broken records; the others are not affected.
+    another bucket has the same identity, however it was uploaded. An object with a JSON array, or with objects over
+    several lines, is read as one record a line. An object is refused if it holds no JSON object at all, is larger than
+    `max_bytes` unpacked, or consists mostly of broken records; the other objects are not affected.
     """
     reading, layouts = _Reading(objects, max_bytes), Layouts()
     for block in in_threads(lambda cut: read_block(cut, layouts), reading.cuts()):
@@ -104,7 +97,7 @@ class _Rows:
         self.lines.append(lines)
 
     def without(self, gone: Bools, schema: pa.Schema) -> tuple[pa.Table, Codes, Ints]:
-        """All of them, except the rows of objects that are gone."""
+        """All tables, without the rows of refused objects."""
         table = pa.concat_tables([pa.Table.from_batches([], schema), *self.tables])
         objects = np.concatenate([np.zeros(0, np.int32), *self.objects])
         lines = np.concatenate([np.zeros(0, np.int64), *self.lines])
@@ -126,7 +119,7 @@ class _Reading:
         self._lines_read, self._good, self._bad, self._skipped = np.zeros((4, len(objects)), np.int64)
 
     def cuts(self) -> Iterator[Cut]:
-        """The objects' lines in cuts of one block, large objects in several and small ones together."""
+        """The objects' lines in cuts of one block: large objects in several cuts, small ones together."""
         pieces: list[tuple[int, memoryview]] = []
         size = 0
         for index, (data, _) in enumerate(self._objects):
@@ -200,13 +193,13 @@ class _Reading:
         return pa.Table.from_arrays([ids, *ticks.arrays[1:], places], schema=SCHEMA)
 
     def _digest(self, index: int) -> str:
-        """What begins the derived event ids of an object; its content is hashed only where there is such an id."""
+        """The beginning of an object's derived event ids. Its content is hashed only if there is such an id."""
         if index not in self._digests:
             self._digests[index] = identity_digest(self._objects[index][1], self._texts[index])
         return self._digests[index]
 
     def finish(self) -> TickRows:
-        """Everything that was read, without the objects that turned out to be no ticks at all."""
+        """Everything that was read, without the objects that turned out not to hold ticks."""
         for index in np.flatnonzero((self._bad > 0) & (self._good == 0) & (self._skipped == 0)).tolist():
             text = self._texts[index]
             if like_a_document(text) or text[:4096].lstrip()[:1] not in (b"{", b"["):
@@ -231,6 +224,6 @@ class _Reading:
 
 
 def identity_digest(key: str, text: Bytes) -> str:
-    """24 hexadecimal digits of an object's identity: its key and its content, not the bucket that it lies in."""
+    """24 hexadecimal digits of an object's identity: its key and its content, but not its bucket."""
     content = blake2b(text, digest_size=32).hexdigest()
     return blake2b(f"{key}\n{content}".encode(), digest_size=12).hexdigest()

@@ -1,9 +1,9 @@
-"""The slow way of reading ticks: one line at a time, whatever is in it.
+"""The slow way to read ticks: one line at a time, whatever is in it.
 
-A line holds a message, an array of messages, or several of these without a newline between them, as a delivery stream
-joins records that end in none; each with a byte order mark or without. A message holds one trade or several. What
-cannot be read is rejected with its reason and its place in the line; a broken message among joined ones costs only
-itself.
+A line holds a message, an array of messages, or several of these without a newline between them (a delivery stream
+joins records this way when they do not end in newlines). Each may have a byte order mark. A message holds one trade or
+several. A message that cannot be read is rejected with its reason and its place in the line. If one of several joined
+messages is broken, only that one is rejected.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from stock_pipeline.parse.ticks.values import Problem
 from stock_pipeline.parse.ticks.vendors import FORMS
 from stock_pipeline.schemas import REJECTED, Reason
 
-_FLUSH = 32 * 1024  # Python objects are held for so many rows only
+_FLUSH = 32 * 1024  # Python objects are held for at most this many rows
 _MARK = b"\xef\xbb\xbf"
 
 
@@ -32,8 +32,8 @@ class LineReader:
     """Reads lines one by one and gathers their ticks as columns.
 
     `read` holds, in the order of the lines, (number of the line, place in it, ticks); `rejected` the tables of
-    `schemas.REJECTED`, `corrections` those of `columns.CORRECTIONS`, and `skipped` the lines of messages that are known
-    and hold no trade, once for each. A place numbers the trades of a line, from 0; a message without one has a place,
+    `schemas.REJECTED`, `corrections` those of `columns.CORRECTIONS`, and `skipped` the lines of known messages without
+    a trade, once for each. A place is the number of a trade in its line, from 0; a message without a trade has a place
     too.
     """
 
@@ -46,11 +46,11 @@ class LineReader:
         self._corrections: list[tuple[Any, ...]] = []
         self._lines: list[int] = []
         self._places: list[int] = []
-        # All values in one list, tick by tick: a list of tuples is what the garbage collector walks over and over.
+        # All values in one list, tick by tick: the garbage collector would walk over a list of tuples again and again.
         self._values: list[Any] = []
 
     def add(self, lines: Iterable[tuple[int, bytes]]) -> None:
-        """Read (number, text) of each line; blank ones count as nothing."""
+        """Read (number, text) of each line. Blank lines are ignored."""
         for number, line in lines:
             text = line.strip()
             if text.startswith(_MARK):  # files with marks that were joined
@@ -69,7 +69,7 @@ class LineReader:
         self.flush()
 
     def flush(self) -> None:
-        """Turn what was gathered into columns."""
+        """Turn the gathered values into columns."""
         if self._lines:
             columns = columns_of([self._values[n :: len(NAMES)] for n in range(len(NAMES))])
             self.read.append((np.array(self._lines), np.array(self._places, np.int32), columns))
@@ -83,9 +83,10 @@ class LineReader:
             self._corrections.clear()
 
     def _joined(self, number: int, text: bytes, broken_whole: orjson.JSONDecodeError | None = None) -> None:
-        """A line that is no JSON value, for the reason `broken_whole` if it was read: blank, several joined, or broken.
+        """Read a line that is not one JSON value: it is blank, several joined values, or broken. `broken_whole` is the
+        decoder's error.
 
-        A broken one has a place too: so those behind it keep theirs, and with it their ids, when it is read one day.
+        A broken value has a place too, so that the values after it keep their places and ids if it can be read one day.
         """
         place = 0
         for piece in split_records(text) if text else ():
@@ -95,10 +96,10 @@ class LineReader:
                     place = self._refuse(number, place, Problem(Reason.LINE_TOO_LONG, problem), piece)
                     continue
                 if broken_whole and len(piece) == len(text):
-                    raise broken_whole  # nothing is joined: it need not be read again
+                    raise broken_whole  # no values are joined: the line need not be read again
                 message = orjson.loads(piece)
             except orjson.JSONDecodeError as broken:
-                too_large = "infinity" in broken.msg  # 1e999 is JSON, but no number that a computer has
+                too_large = "infinity" in broken.msg  # 1e999 is valid JSON, but too large for a double
                 reason = Reason.NOT_FINITE if too_large else Reason.MALFORMED_JSON
                 place = self._refuse(number, place, Problem(reason, broken.msg), piece)
             else:
@@ -107,7 +108,7 @@ class LineReader:
     def _value(self, number: int, place: int, value: Any, text: bytes) -> int:
         """Read a JSON value, whose first trade is the `place`-th of its line; returns the next place.
 
-        An array of objects or of arrays holds messages, unless it is a message itself; so is any other array.
+        An array of objects or of arrays holds messages, unless it is a message itself. Any other array is a message.
         """
         if type(value) is not list:
             return self._message(number, place, value, text)

@@ -1,4 +1,4 @@
-"""A head, an item or a tail of a layout while it is put together: its pattern, and where its values begin and end."""
+"""A head, an item or a tail of a layout while it is built: its pattern, and where its values begin and end."""
 
 from __future__ import annotations
 
@@ -9,33 +9,35 @@ from stock_pipeline.parse.ticks.layout import TAIL, Bound, Cell, Part
 from stock_pipeline.parse.ticks.shapes import Path
 
 _Place = tuple[int | None, int, bool]
-"""Where a value begins or ends: bytes from a mark of its section, or from its edge; whether behind a list of codes."""
+"""Where a value begins or ends: bytes from a mark of its section, or from its edge; and whether it is after a list of
+codes.
+"""
 
 
 class Unlearnable(Exception):
-    """The line is not written simply enough."""
+    """The line is not simple enough."""
 
 
 class Section:
-    """A head, an item or a tail while it is put together, from left to right."""
+    """A head, an item or a tail while it is built, from left to right."""
 
     def __init__(self, name: str, marks: str) -> None:
         self._name, self._kinds = name, marks
         self._pattern = ""
-        self._counts = [0]  # marks; a second number for those behind a list of codes
-        self._literal = ""  # text since the last value, the same in every line
+        self._counts = [0]  # marks; a second number counts those after a list of codes
+        self._literal = ""  # the text since the last value, which is the same in every line
         self._open: tuple[Path, Reader, _Place] | None = None
         self._cells: list[tuple[Path, Reader, _Place, _Place]] = []
-        self.since: int | None = 0  # bytes since the last mark, or the section's begin; None where they differ by line
-        self.before: int | None = None  # bytes before the first mark, where they are the same in every line
+        self.since: int | None = 0  # bytes since the last mark, or the section's begin; None if lines differ
+        self.before: int | None = None  # bytes before the first mark, if they are the same in every line
         self._fixed = True  # so far
 
     def text(self, literal: str) -> None:
-        """Take text that is the same in every line."""
+        """Add text that is the same in every line."""
         self._literal += literal
 
     def value(self, path: Path, kind: Kind, listed: bool = False) -> None:
-        """Take a value, which is read if it has a reader. One that is `listed` may hold any number of marks."""
+        """Add a value. It is read if it has a reader. A `listed` value may hold any number of marks."""
         self._flush()
         self._pattern += kind.pattern
         if kind.reader:
@@ -50,7 +52,7 @@ class Section:
         self.since, self._fixed = None, False
 
     def _flush(self, at_end: bool = False) -> None:
-        """Put the text since the last value into the pattern: its first mark, or the section's end, ends the value."""
+        """Add the text since the last value to the pattern. Its first mark, or the section's end, ends the value."""
         literal, self._literal = self._literal, ""
         places = [n for n, letter in enumerate(literal) if letter in self._kinds]
         if self._open:

@@ -1,13 +1,12 @@
-"""What a form of message is: how it is told from others, and where its fields are. The forms themselves are in
-vendors.py.
+"""The definition of a form of message: how it is recognized, and where its fields are. The forms are in vendors.py.
 
 A path is written with dots, `data.price`: keys of objects, and numbers for places in arrays. `a|b` is the first of two
-that has a value. A path that begins with `/` starts at the message, any other one at the trade; where a message holds
-one trade, both are the same.
+that has a value. A path that begins with `/` starts at the message, any other path at the trade. In a message with one
+trade both are the same.
 
 A sign is a condition on a message: `key` is there (it may be null), or `key=text|text`. A `*` in such a text stands for
-any other text, a whole number or a truth value is the text that JSON has for it. `a.*.b=text` holds when one of the
-elements of `a` has it.
+any text. A whole number or a truth value is compared in its JSON form. `a.*.b=text` holds when one of the elements of
+`a` has it.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ Key = str | int
 Path = tuple[Key, ...]
 EACH = "*"
 MISSING = object()
-"""In the place of a value that is not there; null is a value."""
+"""Stands for a missing value. Null is not missing."""
 
 
 def path_of(text: str) -> Path:
@@ -31,7 +30,7 @@ def path_of(text: str) -> Path:
 
 
 def found_at(value: Any, path: Path, missing: Any = None) -> Any:
-    """The value at a path, `missing` where there is none."""
+    """The value at a path; `missing` if there is none."""
     for key in path:
         if type(value) is dict:
             value = value.get(key, missing)
@@ -43,7 +42,7 @@ def found_at(value: Any, path: Path, missing: Any = None) -> Any:
 
 
 def every_at(value: Any, path: Path) -> Iterator[Any]:
-    """The values at a path that may lead through every element of arrays; MISSING where there is none."""
+    """The values at a path that may go through every element of arrays; MISSING if there is none."""
     if EACH not in path:
         yield found_at(value, path, MISSING)
         return
@@ -54,7 +53,7 @@ def every_at(value: Any, path: Path) -> Iterator[Any]:
 
 
 class Text:
-    """A text that a sign asks for: `trade`, or with stars for what may stand there, `market.*.trade.detail`."""
+    """A text that a sign asks for: `trade`, or with stars for any text, `market.*.trade.detail`."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -70,13 +69,13 @@ class Text:
         return text == self.text if self.whole else self._pattern.fullmatch(text) is not None
 
     def inside(self, text: str) -> str | None:
-        """What stands in the place of the star, None for another text."""
+        """The part of a text that the star stands for; None if the text does not match."""
         found = self._pattern.fullmatch(text)
         return found[1] if found else None
 
 
 def as_text(value: Any) -> str | None:
-    """A value as signs see it: a text, a whole number or a truth value as JSON writes it."""
+    """A value as signs compare it: a text, or a whole number or a truth value in its JSON form."""
     if type(value) is str:
         return value
     if type(value) is bool:
@@ -86,7 +85,7 @@ def as_text(value: Any) -> str | None:
 
 @dataclass(frozen=True)
 class Sign:
-    """A condition on a message: something is at a path, one of some texts if there are any."""
+    """A condition on a message: there is a value at a path, and if the sign has texts, it is one of them."""
 
     path: Path
     texts: tuple[Text, ...] = ()
@@ -99,7 +98,7 @@ class Sign:
         return cls(path_of(path), tuple(map(Text, texts.split("|"))) if texts else (), text)
 
     def holds(self, message: Any) -> bool:
-        """Whether the message has it."""
+        """Whether the message fulfils it."""
         for value in every_at(message, self.path):
             if self.texts:
                 text = as_text(value)
@@ -117,7 +116,7 @@ def signs(*texts: str) -> tuple[Sign, ...]:
 
 @dataclass(frozen=True)
 class Field:
-    """Where a value is: in the message or in the trade, at the first of some paths that has one."""
+    """Where a value is: in the message or in the trade, at the first of some paths that has a value."""
 
     name: str
     in_message: bool
@@ -130,7 +129,7 @@ class Field:
 
     @cached_property
     def key(self) -> Key | None:
-        """The key, where the field is one key of the trade: the common case, which is to be quick."""
+        """The key, if the field is one key of the trade. This is the common case, and must be fast."""
         return self.paths[0][0] if len(self.paths) == 1 == len(self.paths[0]) and not self.in_message else None
 
     def of_trade(self, trade: Any, message: Any) -> Any:
@@ -149,12 +148,12 @@ class Field:
 class Shape:
     """One form of message that holds trades: its name, its signs, and where the fields are.
 
-    `vendor` begins the ids, with `scope` (what they are unique within) behind it; an empty one leaves an id as it is.
-    With `session`, the exchange's date and the trade's own time belong to the id too. `trades` is where a list of
-    trades is, in which `only` is the sign of those that are meant; without it the message itself is the trade. `inside`
-    is a template: the symbol stands in it at the star, in small letters. `alone` is false where messages name no symbol
-    by themselves, so that such a one is rejected once. `fixed` prices may be whole numbers of 1e-9. `codes` names the
-    table of sale conditions that judges this form's.
+    Event ids begin with `vendor` and `scope` (the values within which the ids are unique). With an empty `vendor` an id
+    stays as it is. With `session`, the exchange's date and the trade's own time belong to the id too. `trades` is the
+    path of a list of trades, and `only` is the sign of the trades in it that count; without `trades` the message itself
+    is the trade. `inside` is a template with the symbol at the star, in small letters. `alone` is false if the messages
+    do not name their symbol; such a message is rejected once. `fixed` prices may be whole numbers of 1e-9. `codes`
+    names the table of sale conditions for this form.
     """
 
     name: str
@@ -180,7 +179,7 @@ class Shape:
     codes: str = ""
     unless: tuple[Sign, ...] = ()
     lists: tuple[Path, ...] = field(init=False)
-    """The way to the trades: a list, and in each of its elements the next one."""
+    """The path to the trades: a list, and in each of its elements the next list."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lists", tuple(map(path_of, self.trades.split(".*."))) if self.trades else ())
@@ -208,17 +207,17 @@ class Shape:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """The keys that a message of this form has, for telling which forms a message is near to."""
+        """The keys of a message of this form, used to find the forms nearest to an unknown message."""
         paths = [sign.path for sign in self.signs] + list(self.lists)
         paths += [path for each in self._fields.values() for path in each.paths[:1]]
         return frozenset(key for path in paths for key in path if type(key) is str and key != EACH)
 
     def of(self, message: Any) -> bool:
-        """Whether a message is of this form."""
+        """Whether a message has this form."""
         return all(sign.holds(message) for sign in self.signs) and not any(s.holds(message) for s in self.unless)
 
     def trades_of(self, message: Any) -> list[Any] | None:
-        """The trades of a message; None where something else stands in the place of a list."""
+        """The trades of a message; None if there is something else instead of a list."""
         if not self.lists:
             return [message]
         found = [message]
@@ -236,9 +235,9 @@ class Shape:
 
 @dataclass(frozen=True)
 class Other:
-    """Messages of a vendor that are known and hold no trade; `what` is how its signs were written.
+    """Known messages of a vendor without a trade. `what` is the written form of the signs.
 
-    With `whole`, a message has the first keys of the signs and no others.
+    With `whole`, a message must have the first keys of the signs and no others.
     """
 
     vendor: str
@@ -247,7 +246,7 @@ class Other:
     whole: bool = False
 
     def of(self, message: Any) -> bool:
-        """Whether a message is such a one."""
+        """Whether a message is one of these."""
         if self.whole and len(message) != len({sign.path[0] for sign in self.signs}):
             return False
         return all(sign.holds(message) for sign in self.signs)

@@ -1,11 +1,10 @@
-"""A decoded message → its ticks, by the form that it has. This alone decides what a message means.
+"""A decoded message → its ticks, by the form of the message. Only this module decides what a message means.
 
-The fast grammar (columnar.py) takes a part of the same messages and gives the same values for them.
+The fast grammar (columnar.py) reads some of the same messages, and gives the same values for them.
 
-A vendor's trade id becomes the event id together with everything that its number is unique within: the vendor, what the
-form names as its scope, and for numbers that begin again each session the exchange's date and the trade's own time. The
-symbol is no part of it, as the key of history is (symbol, event_id). Where there is no id, the parser derives one from
-the place.
+A vendor's trade id becomes the event id, together with everything within which it is unique: the vendor, the scope of
+the form and, for numbers that begin again each session, the exchange's date and the trade's own time. The symbol is not
+part of it, because the key of history is (symbol, event_id). If there is no id, the parser derives one from the place.
 """
 
 from __future__ import annotations
@@ -36,11 +35,12 @@ Tick = tuple[
     str | None, str, float, float | None, int, int | None, int | None, int | None, str | None, str | None, str | None,
     str | None, int | None,
 ]  # fmt: skip
-"""A tick's values in the order of `columns.NAMES`. A plain tuple: anything better costs as much as decoding the
-message."""
+"""A tick's values in the order of `columns.NAMES`. It is a plain tuple: anything else costs as much time as decoding
+the message.
+"""
 
 _EPOCH = date(1970, 1, 1)
-_FIRST = 631_152_000_000_000  # 1990 in microseconds: what lies before is no time of a tick
+_FIRST = 631_152_000_000_000  # 1990 in microseconds: no tick has an earlier time
 _TRADE_KEYS = frozenset({"symbol", "price", "size", "event_id"})
 _HOUR = 3_600_000_000
 
@@ -48,8 +48,8 @@ _HOUR = 3_600_000_000
 def form_of(message: Any) -> Shape | None:
     """The form of a message that holds trades, None for any other.
 
-    A record with a symbol and a price is one of this project that lacks its time, unless another of its values is a
-    time: then it is a record of somebody else.
+    A record with a symbol and a price, but without a time, is one of this project. If another of its values is a time,
+    the record is somebody else's.
     """
     shape = FORMS.shape_of(message)
     return None if shape is OWN_UNTIMED and _has_a_time(message) else shape
@@ -61,7 +61,7 @@ def _has_a_time(message: dict[str, Any]) -> bool:
 
 
 def unknown(message: Any) -> Problem:
-    """Why a message of no known form is rejected: with the names of the forms that are nearest."""
+    """Why a message without a known form is rejected, with the names of the nearest forms."""
     near = "; ".join(FORMS.nearest(message))
     return Problem(
         Reason.UNKNOWN_MESSAGE, f"no known form; nearest: {near}" if near else "no known form, and none near"
@@ -69,7 +69,7 @@ def unknown(message: Any) -> Problem:
 
 
 def read_trades(message: Any, shape: Shape) -> list[Tick | Problem] | None:
-    """The ticks of a message of this form, each as its values or what is wrong with it; None when it has no list."""
+    """The ticks of a message of this form, each as its values or its problem; None when the list is missing."""
     trades = shape.trades_of(message)
     if trades is None:
         return None
@@ -80,7 +80,7 @@ def read_trades(message: Any, shape: Shape) -> list[Tick | Problem] | None:
 
 
 def read_trade(trade: Any, message: Any, shape: Shape) -> Tick | Problem:
-    """A trade's values; of several problems the first in the order symbol, price, size, time, event id."""
+    """A trade's values, or its first problem in the order symbol, price, size, time, event id."""
     if trade is not message and type(trade) is not dict and type(trade) is not list:
         return Problem(Reason.MALFORMED_JSON, f"a JSON {kind_of(trade)} where a trade is expected")
     place = shape.field_of
@@ -148,5 +148,5 @@ def _session_of_hour(hour: int) -> date:
 
 
 def kind_of(value: Any) -> str:
-    """What JSON calls a value."""
+    """JSON's name for the type of a value."""
     return {type(None): "null", bool: "boolean", list: "array", str: "text", dict: "object"}.get(type(value), "number")

@@ -1,7 +1,7 @@
-"""How one value of a message is read: numbers, times, ids, codes. The slow grammar; columnar.py reads the same by
-column.
+"""Reads one value of a message: numbers, times, ids, codes. This is the slow grammar; columnar.py reads the same values
+by column.
 
-No vendor's names belong here, they are in vendors.py.
+What does not belong here: the names of vendors (vendors.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from stock_pipeline.schemas import Reason
 
 
 class Problem(NamedTuple):
-    """Why a message is no tick."""
+    """Why a message is not a tick."""
 
     reason: Reason
     detail: str
@@ -26,7 +26,7 @@ UNDEFINED_PRICE = 2**63 - 1
 """How Databento writes that there is no price."""
 
 LARGEST = 10**18
-"""Trade numbers and sequences are below it, so that each has a place in 64 bits and in the fast grammar."""
+"""Trade numbers and sequences are below this, so that each fits into 64 bits and into the fast grammar."""
 
 _DAY = 86_400_000_000  # microseconds
 _EPOCH = date(1970, 1, 1)
@@ -46,7 +46,7 @@ Moment = tuple[int, int | None]
 
 
 def read_number(value: Any, name: str) -> float | Problem | None:
-    """A JSON number or a text that holds a decimal number; None where there is no value (null, blank)."""
+    """A JSON number, or a text that holds a decimal number; None if there is no value (null, blank)."""
     kind = type(value)
     if kind is float or kind is int:
         return float(value)
@@ -64,7 +64,7 @@ def read_number(value: Any, name: str) -> float | Problem | None:
 
 
 def read_fixed(value: Any, name: str) -> float | Problem | None:
-    """A price of Databento: a decimal number, or a whole one in units of 1e-9; None where it is the undefined price."""
+    """A price of Databento: a decimal number, or a whole number in units of 1e-9; None for the undefined price."""
     text = str(value) if type(value) in (int, str) else ""
     if not (text.isascii() and text.removeprefix("-").isdigit()):
         return read_number(value, name)
@@ -74,8 +74,8 @@ def read_fixed(value: Any, name: str) -> float | Problem | None:
 def read_time(value: Any, name: str) -> Moment | Problem:
     """The moment of `YYYY-MM-DD HH:MM:SS[.f]` (or with T) in UTC or with its offset, of an epoch, or of FIX.
 
-    A comma may stand for the point, ` UTC` for Z, `+00` for `+00:00`. FIX writes `YYYYMMDD-HH:MM:SS[.f]`. Digits
-    beyond the nanosecond are no time. An epoch, as a number or a text, is in the unit that its size tells: below 1e11
+    A comma may stand for the point, ` UTC` for Z, `+00` for `+00:00`. FIX writes `YYYYMMDD-HH:MM:SS[.f]`. A time with
+    digits beyond the nanosecond is rejected. The size of an epoch, a number or a text, tells its unit: below 1e11
     seconds, below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds; no unit overlaps another between 1990
     and 5138. `{"seconds": …, "nanoseconds": …}` (or `nanos`) is an epoch in two numbers.
     """
@@ -89,7 +89,7 @@ def read_time(value: Any, name: str) -> Moment | Problem:
     elif kind is int:
         moment = _epoch(value)
     elif kind is float:
-        # A double has no nanoseconds of our days; its shortest decimal has the digits that were sent.
+        # A double is too short for today's nanoseconds, but its shortest decimal form has the digits that were sent.
         moment = _epoch(int(value)) if value.is_integer() else _epoch_text(repr(value))
         moment = (moment[0], None) if moment else None
     elif kind is dict:
@@ -109,7 +109,7 @@ def _epoch(number: int) -> Moment:
 
 
 def _epoch_text(text: str) -> Moment | None:
-    """An epoch with or without a fraction; what a fraction has beyond the nanosecond is cut off."""
+    """An epoch with or without a fraction. Digits beyond the nanosecond are cut off."""
     if not (found := _EPOCH_TEXT.fullmatch(text)):
         return None
     whole, fraction = int(found[1]), found[2] or ""
@@ -162,7 +162,7 @@ def _start_of_second(text: str) -> int | None:
 
 
 def read_id(value: Any, name: str) -> str | Problem | None:
-    """An id as text; None where there is none: null, blank, 0, or zeros only, as some vendors write for none."""
+    """An id as text; None if there is none: null, blank, 0, or only zeros, which some vendors write."""
     if value is None or value == "":
         return None
     if type(value) is int:
@@ -173,23 +173,23 @@ def read_id(value: Any, name: str) -> str | Problem | None:
 
 
 def read_whole(value: Any) -> int | None:
-    """A whole number of up to 18 digits, or a text of one; None for everything else."""
+    """A whole number of up to 18 digits, as a number or a text; None for everything else."""
     if type(value) is int:
         return value if 0 <= value < LARGEST else None
     return int(value) if type(value) is str and _WHOLE.fullmatch(value) else None
 
 
 def read_text(value: Any) -> str | None:
-    """A short code as text: a text or a whole number as it came; None for everything else."""
+    """A short code as text: an unchanged text or whole number; None for everything else."""
     return str(value) if type(value) is int or (type(value) is str and value) else None
 
 
 def read_codes(value: Any) -> str | None:
-    """Sale conditions: a list's codes joined with commas, a single code as it came; None where none were sent."""
+    """Sale conditions: a list's codes joined with commas, or a single code unchanged; None if none were sent."""
     return ",".join(map(str, value)) if type(value) is list else read_text(value)
 
 
 def shown_value(value: Any) -> str:
-    """A value in a message for people: short, whatever was sent."""
+    """A value for a message to people, shortened if it is long."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:80]}…"

@@ -1,7 +1,7 @@
 """The table of tick vendors: their forms of a trade, and their other messages. A new form starts here.
 
-Facts as the vendors' public documentation has them. A message of none of these forms is rejected as `unknown_message`.
-docs/reference.md shows the table (section Ticks); the words used in it are explained in shapes.py.
+The facts are from the vendors' public documentation. A message with none of these forms is rejected as
+`unknown_message`. docs/reference.md shows the table (section Ticks); the words used in it are explained in shapes.py.
 """
 
 from __future__ import annotations
@@ -181,4 +181,4 @@ _COINS = (
 )  # fmt: skip
 
 FORMS = Forms((OWN, *_SHARES, *_COINS, OWN_UNTIMED), OTHERS)
-"""All that is known, in the order in which a message is held against it."""
+"""Everything that is known, in the order in which a message is compared with it."""

@@ -157,7 +157,7 @@ class TestTheWayOfTicks:
         monkeypatch.setenv("STOCK_PIPELINE_STAGING_BUCKET", stack.lake.bucket)
         done = run("doctor")
         assert states(done.stdout)["Firehose"] == "broken"
-        assert f"looked for under s3://{stack.lake.bucket}/stock_stream/" in done.stdout
+        assert f"looks for ticks under s3://{stack.lake.bucket}/stock_stream/" in done.stdout
 
     def test_a_stream_without_a_firehose_of_its_name_is_a_note(
         self, run: Run, stack: Stack, monkeypatch: pytest.MonkeyPatch

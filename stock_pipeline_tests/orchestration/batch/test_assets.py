@@ -133,8 +133,8 @@ def failure_of(result: dg.ExecuteInProcessResult) -> str:
 @pytest.mark.parametrize(
     ("config", "remedy"),
     [
-        ({"rebuild": True, "replace": True, "sources": ["daily_prices/x.csv"]}, "leave rebuild out"),
-        ({"replace": True}, "name them in sources"),
+        ({"rebuild": True, "replace": True, "sources": ["daily_prices/x.csv"]}, "leave out rebuild"),
+        ({"replace": True}, "name their keys in sources"),
     ],
 )
 def test_contradictory_config_is_refused_with_its_remedy(

@@ -97,7 +97,7 @@ def test_ticks_of_days_before_the_first_partition_are_stored(stream: Stream) -> 
     ("assets", "config", "remedy"),
     [
         ([HISTORY], {"rebuild": True}, "materialize only that"),
-        ([HISTORY], {"arrivals": True, "sources": ["stock_stream/a"]}, "leave sources or arrivals out"),
+        ([HISTORY], {"arrivals": True, "sources": ["stock_stream/a"]}, "leave out sources or arrivals"),
         ([LATEST], {"sources": ["stock_stream/a"]}, "materialize stream_prices_history too"),
         ([LATEST], {"arrivals": True}, "materialize stream_prices_history too"),
     ],
@@ -228,7 +228,8 @@ def test_milliseconds_are_enough_of_the_engine(stream: Stream, monkeypatch: pyte
 
     monkeypatch.setattr(snapshot, "sql", rounding)
     (row,) = recompute(stream.settings, stream.pipeline.lake).to_pylist()
-    assert (row["event_id"], row["produced_at"]) == ("e2", OPEN + timedelta(seconds=299, microseconds=999950))
+    # Of two ticks of one moment the later line counts, whatever its id.
+    assert (row["event_id"], row["produced_at"]) == ("e0", OPEN + timedelta(seconds=299, microseconds=999950))
 
 
 ticks = st.lists(

@@ -83,13 +83,53 @@ def test_empty_tables_pass_every_check(stream: Stream) -> None:
     assert failed(check(stream)) == set()
 
 
-def test_an_event_id_that_is_in_two_buckets_of_a_day_is_found(stream: Stream) -> None:
-    for minutes in (0, 30):
-        at = NOW.replace(minute=0) + timedelta(minutes=minutes)
-        put_history(stream, {"event_id": "e1", "produced_at": at}, {"event_id": f"{minutes}", "produced_at": at})
+NOON = NOW.replace(minute=0, second=0, microsecond=0)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "days"),
+    [
+        (NOON, NOON + HOUR, {TODAY}),
+        (NOON - DAY, NOON + 2 * HOUR, {YESTERDAY, TODAY}),
+        (NOON - 2 * DAY, NOON - DAY, {YESTERDAY}),  # beside the days that are checked
+        (NOON, NOON + DAY, {TODAY}),
+        (NOON.replace(hour=0) - timedelta(microseconds=1), NOON.replace(hour=0), {YESTERDAY, TODAY}),
+        (NOON - 2 * DAY, NOON, set()),
+        (NOON - 3 * DAY, NOON - 2 * DAY, set()),
+    ],
+)
+def test_an_event_id_in_two_buckets_of_a_day_or_of_neighbouring_days_is_found_with_both_its_ticks(
+    stream: Stream, earlier: datetime, later: datetime, days: set[str]
+) -> None:
+    for n, at in enumerate((earlier, later)):
+        twice = {"event_id": "e1", "produced_at": at, "source": f"object {n}"}
+        only = [{"event_id": f"of {at}", "produced_at": at}, {"event_id": "e1", "produced_at": at, "symbol": f"S{n}"}]
+        put_history(stream, twice, *only)
+    found = check(stream)
+    assert {day for day, name in failed(found) if name == "event_ids_unique"} == days
+    for day in days:
+        result = found[day, "event_ids_unique"]
+        assert (result.metadata["found"].value, result.severity) == (1, dg.AssetCheckSeverity.ERROR)
+        (pair,) = result.metadata["examples"].records
+        assert pair.data == {
+            "symbol": "AAPL",
+            "event_id": "e1",
+            "earlier_produced_at": str(earlier),
+            "earlier_source": "object 0",
+            "produced_at": str(later),
+            "source": "object 1",
+        }
+
+
+def test_every_pair_of_ids_counts_and_a_few_are_named(stream: Stream) -> None:
+    """A producer that begins to count anew each hour."""
+    for hour in range(3):
+        put_history(stream, *({"event_id": f"{n}", "produced_at": NOON + hour * HOUR} for n in range(40)))
     found = check(stream)[TODAY, "event_ids_unique"]
-    assert (found.passed, found.metadata["found"].value, found.metadata["rows"].value) == (False, 1, 4)
-    assert found.severity == dg.AssetCheckSeverity.ERROR
+    assert (found.metadata["found"].value, found.metadata["rows"].value) == (80, 120)
+    assert len(found.metadata["examples"].records) == 10
+    assert "80 pairs" in str(found.description)
 
 
 def test_ticks_stored_before_they_were_made_are_told(stream: Stream) -> None:

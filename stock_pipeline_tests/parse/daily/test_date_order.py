@@ -103,8 +103,8 @@ def test_evidence_for_both_refuses_the_file(texts, says):
 @pytest.mark.parametrize(
     ("texts", "order", "says"),
     [
-        (["13/01/2024"], "mdy", "said to have the month first (mdy), but '13/01/2024' cannot be read so"),
-        (["13/01/2024"], "ymd", "said to have the year first (ymd)"),
+        (["13/01/2024"], "mdy", "the hint says the month first (mdy), but '13/01/2024' cannot have this order"),
+        (["13/01/2024"], "ymd", "the hint says the year first (ymd)"),
         (["02/01/2024", "03/01/2024"], "mdy", "are days in a row, without weekends, only with the day first (dmy)"),
     ],
 )

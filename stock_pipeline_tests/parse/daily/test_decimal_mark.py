@@ -86,7 +86,7 @@ def test_between_commas_a_point_is_the_decimal_mark():
 @pytest.mark.parametrize("separator", [",", ";"])
 def test_a_hint_that_a_price_contradicts_refuses_the_file(price, hint, separator):
     message = refusal(file([price, "1"], separator), hints=Hints(decimal=hint))
-    assert message == f"the decimal mark was said to be the {hint}, but '{price}' can only have the other one"
+    assert message == f"the hint says that the decimal mark is the {hint}, but '{price}' has the other one"
 
 
 @pytest.mark.parametrize(

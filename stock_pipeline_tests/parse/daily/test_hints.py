@@ -51,11 +51,11 @@ def test_each_hint_is_a_folder():
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("timezone", "Asia/Nowhere", "is no zone; give a name such as Asia/Kolkata"),
-        ("timezone", "../../etc/passwd", "is no zone"),
-        ("timezone", "/etc/localtime", "is no zone"),
-        ("timezone", "", "is no zone"),
-        ("timezone", "a\0b", "is no zone"),
+        ("timezone", "Asia/Nowhere", "is not a zone; give a name such as Asia/Kolkata"),
+        ("timezone", "../../etc/passwd", "is not a zone"),
+        ("timezone", "/etc/localtime", "is not a zone"),
+        ("timezone", "", "is not a zone"),
+        ("timezone", "a\0b", "is not a zone"),
         ("dates", "ydm", "give one of dmy, mdy, ymd"),
         ("decimal", ".", "give point or comma"),
         ("unit", 0, "give a whole number from 1"),

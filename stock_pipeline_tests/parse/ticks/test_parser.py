@@ -12,8 +12,9 @@ import pytest
 from stock_pipeline.errors import FileRefused
 from stock_pipeline.parse.ticks import parser as parsing
 from stock_pipeline.parse.ticks.framing import MAX_RAW, MAX_RECORD
-from stock_pipeline.parse.ticks.parser import TickRows, identity_digest, parse_tick_objects, parse_ticks
+from stock_pipeline.parse.ticks.parser import TickRows, identity_digest, parse_tick_objects
 from stock_pipeline.schemas import Reason
+from stock_pipeline_tests.support.tick_objects import parse_ticks
 
 MiB = 1024 * 1024
 TICK = {"event_id": "e1", "symbol": "AAPL", "price": 189.5, "size": 100, "produced_at": "2024-01-02 14:30:00.25"}

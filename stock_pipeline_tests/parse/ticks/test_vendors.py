@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from stock_pipeline.parse.ticks.others import OTHERS
-from stock_pipeline.parse.ticks.parser import TickRows, parse_ticks
+from stock_pipeline.parse.ticks.parser import TickRows
 from stock_pipeline.parse.ticks.trades import form_of
 from stock_pipeline.parse.ticks.vendors import FORMS
+from stock_pipeline_tests.support.tick_objects import parse_ticks
 from stock_pipeline_tests.support.vendor_messages import MESSAGES, VALUES, holds_several, message
 
 N = 77
