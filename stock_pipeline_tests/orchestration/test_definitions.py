@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.workspace.autodiscovery import loadable_targets_from_python_module
 
 from stock_pipeline.definitions import defs
 from stock_pipeline.orchestration.batch.assets import PRICE_COLUMNS, price_by_date, raw_daily_prices
@@ -332,6 +333,8 @@ def test_the_instance_that_dev_runs_on_is_valid(tmp_path: Path) -> None:
         assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 3
 
 
-def test_the_workspace_names_the_definitions() -> None:
+def test_dagster_finds_the_definitions_in_the_module_that_the_workspace_names() -> None:
     workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text())
-    assert workspace["load_from"][0]["python_module"]["module_name"] == "stock_pipeline.definitions"
+    module = workspace["load_from"][0]["python_module"]["module_name"]
+    (found,) = loadable_targets_from_python_module(module, working_directory=None)
+    assert found.target_definition is defs
