@@ -40,6 +40,7 @@ from stock_pipeline.orchestration.stream.jobs import (
     refresh_latest_prices,
 )
 from stock_pipeline.orchestration.stream.sensor import tick_arrivals
+from stock_pipeline.orchestration.stream.trade_corrections import trade_corrections
 from stock_pipeline.orchestration.user_definitions import with_user_definitions
 
 
@@ -54,6 +55,7 @@ def pipeline() -> dg.Definitions:
                 tick_stream,
                 raw_stream_ticks,
                 stream_prices,
+                trade_corrections,
                 rejected_records,
             ]
         ),

@@ -40,6 +40,7 @@ def test_everything_is_there_and_loads() -> None:
         "tick_stream": [],
         "raw_stream_ticks": ["tick_stream"],
         "stream_prices_history": ["raw_stream_ticks"],
+        "trade_corrections": ["raw_stream_ticks"],
         "latest_prices": ["stream_prices_history"],
         "rejected_records": ["daily_price_uploads", "raw_daily_prices", "raw_stream_ticks"],
     }
@@ -80,12 +81,13 @@ JOBS = {
     "backfill_daily_prices",
     "rebuild_year",
     "restate_prices",
+    "remove_source",
     "replay_rejects",
     "reconcile",
 }
 GROUPS = {
     "batch": {"daily_price_uploads", "raw_daily_prices", "price_by_date"},
-    "stream": {"tick_stream", "raw_stream_ticks", "stream_prices_history", "latest_prices"},
+    "stream": {"tick_stream", "raw_stream_ticks", "stream_prices_history", "trade_corrections", "latest_prices"},
     "quality": {"rejected_records"},
 }
 ICONS = {"s3", "aws", "athena", "csv", "parquet", "table", "file"}
@@ -99,7 +101,7 @@ def test_every_asset_says_what_it_is() -> None:
         node = graph.get(key)
         groups.setdefault(node.group_name, set()).add(key.to_user_string())
         description = str(node.description)
-        assert "row is" in description or "one row a" in description, key
+        assert "row is" in description or "one row per" in description, key
         assert (bool(node.owners), bool(node.kinds), set(node.tags)) == (True, True, {"layer"} | kind_tags(node)), key
         assert node.kinds <= ICONS, key
     assert groups == GROUPS
@@ -191,7 +193,13 @@ def test_runs_take_turns_at_the_snapshot_and_killed_ones_are_started_again() -> 
         assert defs.resolve_job_def(job).graph.node_named("stream_prices").definition.pool == "latest_prices"
     assert instance["run_retries"] == {"enabled": True, "max_retries": 0, "retry_on_asset_or_op_failure": False}
     again = {job.name for job in map(defs.resolve_job_def, JOBS) if job.tags.get("dagster/max_retries") == "2"}
-    assert again == {"simulate_daily_prices", "backfill_daily_prices", "rebuild_year", "replay_rejects"}
+    assert again == {
+        "simulate_daily_prices",
+        "backfill_daily_prices",
+        "rebuild_year",
+        "replay_rejects",
+        "remove_source",
+    }
 
 
 @pytest.mark.parametrize(("day", "asks"), [("2024-07-03", [2024]), ("2024-07-04", None), ("2024-12-31", [2024])])
