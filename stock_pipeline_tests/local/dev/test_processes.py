@@ -103,7 +103,7 @@ def test_stopping_what_has_ended_is_nothing_to_do(start: Start, tmp_path: Path) 
 def test_when_the_parent_is_killed_its_children_end_by_themselves(tmp_path: Path) -> None:
     (tmp_path / "parent.py").write_text(PARENT)
     supervisor = (
-        "import os, time\nfrom pathlib import Path\nfrom stock_pipeline.dev.processes import Lifeline, spawn\n"
+        "import os, time\nfrom pathlib import Path\nfrom stock_pipeline.local.dev.processes import Lifeline, spawn\n"
         f"here = Path({str(tmp_path)!r})\n"
         "environ = {**os.environ, 'PYTHONPATH': str(here), 'PIDS': str(here / 'pids')}\n"
         "spawn('it', ['parent'], environ=environ, log=here / 'it.log', cwd=here, lifeline=Lifeline())\n"
