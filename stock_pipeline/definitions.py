@@ -40,46 +40,52 @@ from stock_pipeline.orchestration.stream.jobs import (
     refresh_latest_prices,
 )
 from stock_pipeline.orchestration.stream.sensor import tick_arrivals
+from stock_pipeline.orchestration.stream.trade_corrections import trade_corrections
 from stock_pipeline.orchestration.user_definitions import with_user_definitions
 
-pipeline = dg.Definitions(
-    assets=dg.with_source_code_references(
-        [
-            raw_daily_prices,
-            daily_price_uploads,
-            price_by_date,
-            tick_stream,
-            raw_stream_ticks,
-            stream_prices,
-            rejected_records,
-        ]
-    ),
-    asset_checks=[
-        price_by_date_checks,
-        stream_prices_history_checks,
-        snapshot_equals_history,
-        symbols_current,
-        dead_letters_none,
-    ],
-    jobs=[
-        simulate_daily_prices,
-        ingest_daily_prices,
-        check_prices,
-        ingest_ticks,
-        refresh_latest_prices,
-        check_stream,
-        backfill_daily_prices,
-        rebuild_year,
-        restate_prices,
-        replay_rejects,
-        remove_source,
-        reconcile,
-    ],
-    schedules=[simulate_after_close, check_prices_after_close, check_stream_every_15_minutes, reconcile_hourly],
-    sensors=[daily_price_arrivals, tick_arrivals, lambda_receipts],
-    resources={"buckets": Buckets()},
-    # Steps share the run's process: a process for each step would take longer to start than most steps take.
-    executor=dg.in_process_executor,
-)
 
-defs = with_user_definitions(pipeline)
+def pipeline() -> dg.Definitions:
+    """The pipeline's own. A function, because Dagster loads a module only if it holds exactly one `dg.Definitions`."""
+    return dg.Definitions(
+        assets=dg.with_source_code_references(
+            [
+                raw_daily_prices,
+                daily_price_uploads,
+                price_by_date,
+                tick_stream,
+                raw_stream_ticks,
+                stream_prices,
+                trade_corrections,
+                rejected_records,
+            ]
+        ),
+        asset_checks=[
+            price_by_date_checks,
+            stream_prices_history_checks,
+            snapshot_equals_history,
+            symbols_current,
+            dead_letters_none,
+        ],
+        jobs=[
+            simulate_daily_prices,
+            ingest_daily_prices,
+            check_prices,
+            ingest_ticks,
+            refresh_latest_prices,
+            check_stream,
+            backfill_daily_prices,
+            rebuild_year,
+            restate_prices,
+            replay_rejects,
+            remove_source,
+            reconcile,
+        ],
+        schedules=[simulate_after_close, check_prices_after_close, check_stream_every_15_minutes, reconcile_hourly],
+        sensors=[daily_price_arrivals, tick_arrivals, lambda_receipts],
+        resources={"buckets": Buckets()},
+        # Steps share the run's process: a process for each step would take longer to start than most steps take.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = with_user_definitions(pipeline())

@@ -30,6 +30,7 @@ from stock_pipeline.arrow import (
     as_numpy,
     booleans,
     concatenated,
+    nothing,
     offsets,
     strings,
     valid,
@@ -47,7 +48,7 @@ MAX_SKEW = timedelta(minutes=5)
 FIRST_TIME = datetime(1990, 1, 1, tzinfo=UTC)
 LONGEST_EVENT_ID = 128
 
-_STORED = [c.name for c in STREAM_PRICES_HISTORY.columns if c.name not in ("source", "etl_loading_ts")]
+_STORED = [field for field in STREAM_PRICES_HISTORY.schema if field.name not in ("source", "etl_loading_ts")]
 NO_CORRECTIONS = pa.Table.from_batches(
     [], pa.schema([f for f in TRADE_CORRECTIONS.schema if f.name not in ("source", "etl_loading_ts")])
 )
@@ -154,7 +155,9 @@ def _cleaned(
         trades = np.ones(len(lines), bool)
         trades[gone] = False
         good, objects, lines = good.filter(booleans(trades)), objects[trades], lines[trades]
-    good = good.select(_STORED)
+    # A column that no message can fill is null: the table may know more than the parser.
+    columns = [good[f.name] if f.name in good.column_names else nothing(f.type, good.num_rows) for f in _STORED]
+    good = pa.Table.from_arrays(columns, schema=pa.schema(_STORED))
     return CleanedObjects(
         good,
         objects,

@@ -100,7 +100,7 @@ def test_a_stack_must_be_whole(status: str, whole: bool) -> None:
     if whole:
         assert outputs_of(NAME, client) == {"StagingBucket": "s", "LakeBucket": "l"}
         return
-    with pytest.raises(DeployError, match=rf"not whole \({status}\).*make deploy"):
+    with pytest.raises(DeployError, match=rf"not complete \({status}\).*make deploy"):
         outputs_of(NAME, client)
 
 

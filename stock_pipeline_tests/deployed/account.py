@@ -13,17 +13,18 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote_plus
 
 from stock_pipeline.deploy.sam import stack_of
 from stock_pipeline.deploy.template import load_template
+from stock_pipeline.ingest.corrections import session_partition
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.local import LocalFolders
-from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY
+from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, TRADE_CORRECTIONS
 from stock_pipeline_tests.support.local_aws import Stack, eventually
 
 STAGE = "main"
@@ -144,10 +145,11 @@ def new_daily_file() -> tuple[str, str, bytes]:
 
 
 def new_tick_object() -> tuple[str, str, bytes]:
-    """A key, its symbol, and an object with one tick that can be stored and one that cannot."""
+    """A key, its symbol, and an object with a good tick, a bad one and the cancel of another trade."""
     symbol = f"T{next(_numbers)}"
     tick = {"event_id": symbol, "symbol": symbol, "price": 10.5, "size": 1, "produced_at": "2024-06-03T14:30:01Z"}
-    lines = [tick, tick | {"event_id": f"{symbol}-x", "price": -1}]
+    cancel = {"T": "x", "S": symbol, "i": 101, "x": "D", "p": 10.4, "s": 1, "z": "A", "t": "2024-06-03T14:30:00Z"}
+    lines = [tick, tick | {"event_id": f"{symbol}-x", "price": -1}, cancel]
     return f"stock_stream/2024/06/03/14/{symbol}", symbol, b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
@@ -183,9 +185,11 @@ def ingests_ticks(account: Account, _within: float) -> bool:
     answer = account.invoke("ProcessStockStreamDataFunction", account.arrival(key))
     latest = read_partition(account.lake, LATEST_PRICES, "latest")
     known = set() if latest is None else set(latest["symbol"].to_pylist())
+    cancels = read_partition(account.lake, TRADE_CORRECTIONS, session_partition(date(2024, 6, 3)))
+    cancelled = set() if cancels is None else set(cancels["symbol"].to_pylist())
     rejected = read_rejects(account.lake, STREAM_PRICES_HISTORY, key).to_pylist()
     return (
-        "receipts" in answer and tick_is_stored(account, symbol) and symbol in known
+        "receipts" in answer and tick_is_stored(account, symbol) and symbol in known and symbol in cancelled
         and [r["reason"] for r in rejected] == ["non_positive_price"]
     )  # fmt: skip
 

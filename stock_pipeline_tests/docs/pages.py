@@ -5,6 +5,7 @@ block, which a reader of the page does not see but a reader of its source does, 
 
     <!-- run: for 5 s -->                          Ctrl-C, so long after its first words, ends each command cleanly
     <!-- run: exits with 1 -->                     the status that the block ends with
+    <!-- run: answers "y" -->                      what the reader types where the block asks
     <!-- run: in the background until "ready" -->  goes on to the end of the page, where Ctrl-C ends it with status 0
     <!-- not run: aws -->                          with a reason of `NOT_RUN`
     <!-- output -->                                before a block of text: what the block before has printed
@@ -56,6 +57,7 @@ class Step:
     text: str
     seconds: float | None = None
     status: int = 0
+    answer: str = ""
     until: str = ""
     reason: str = ""
 
@@ -119,6 +121,8 @@ def _block(page: str, line: int, language: str, text: str, said: tuple[str, str]
         return Step(page, line, "run", text, seconds=float(found[1]))
     if found := re.fullmatch(r"exits with (\d+)", rest):
         return Step(page, line, "run", text, status=int(found[1]))
+    if found := re.fullmatch(r'answers "(.+)"', rest):
+        return Step(page, line, "run", text, answer=found[1])
     if rest:
         raise Misplaced(f"{page}:{line}: nothing is known of `run: {rest}`")
     return Step(page, line, "run", text)

@@ -85,30 +85,32 @@ class Reader:
             for command in commands_of(step.text):
                 self._run(step, command, step.seconds)
         elif step.kind in {"run", "prepare"}:
-            self._run(step, step.text)
+            self._run(step, step.text, answer=step.answer)
 
-    def _run(self, step: Step, text: str, seconds: float | None = None) -> None:
-        status, self._output = self._shell(text, seconds)
+    def _run(self, step: Step, text: str, seconds: float | None = None, answer: str = "") -> None:
+        status, self._output = self._shell(text, seconds, answer)
         # One that was just about to end by itself is interrupted at its end, and its status says so.
         wanted = {step.status, *_INTERRUPTED} if seconds else {step.status}
         if status not in wanted or "Traceback" in self._output:
             raise Failed(f"{step}\nended with status {status}, not {step.status}:\n{text}\n{self._output}")
 
-    def _popen(self, text: str, output: Path) -> subprocess.Popen[bytes]:
+    def _popen(self, text: str, output: Path, answer: str = "") -> subprocess.Popen[bytes]:
         state, cwd = shlex.quote(str(self._state)), shlex.quote(str(self._cwd))
         script = (
             f'set -a; source {state}; cd "$(cat {cwd})"; set -euo pipefail\n'
             f"trap 'status=$?; export -p > {state}; pwd > {cwd}; exit $status' EXIT\n{text}\n"
         )
-        with output.open("wb") as file:
+        typed = self._folder / "typed"
+        typed.write_text(f"{answer}\n" if answer else "")
+        with output.open("wb") as file, typed.open("rb") as keys:
             return subprocess.Popen(
-                ["bash", "-c", script], env=self._environ, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+                ["bash", "-c", script], env=self._environ, stdin=keys, stdout=file, stderr=file,
                 start_new_session=True,
             )  # fmt: skip
 
-    def _shell(self, text: str, seconds: float | None = None) -> tuple[int, str]:
+    def _shell(self, text: str, seconds: float | None = None, answer: str = "") -> tuple[int, str]:
         output = self._folder / "output"
-        process = self._popen(text, output)
+        process = self._popen(text, output, answer)
         try:
             if seconds:  # counted from the first thing that it says: how long it takes to start is the machine's affair
                 eventually(lambda: output.stat().st_size or process.poll() is not None, within=_READY_WITHIN)

@@ -54,6 +54,7 @@ class TestPages:
         [
             ("run: for 5 s", Step("page.md", 2, "run", "true\n", seconds=5)),
             ("run: exits with 1", Step("page.md", 2, "run", "true\n", status=1)),
+            ('run: answers "y"', Step("page.md", 2, "run", "true\n", answer="y")),
             ('run: in the background until "Ctrl-C to stop"',
              Step("page.md", 2, "background", "true\n", until="Ctrl-C to stop")),
             ("not run: aws", Step("page.md", 2, "not run", "true\n", reason="aws")),
@@ -106,6 +107,10 @@ class TestReader:
     def test_variables_and_the_folder_hold_for_the_next_block(self, reader: Reader) -> None:
         reader.follow(read("```\ncd docs; A='x y'\n```\n```\necho $A; basename $PWD\n```\n"
                            "<!-- output -->\n```text\nx y\ndocs\n```\n```\ncd ..\n```\n"))  # fmt: skip
+
+    def test_a_block_that_asks_is_answered_once_and_only_where_the_page_says_so(self, reader: Reader) -> None:
+        asks = "```\nread -r said && echo $said; read -r said || echo no more\n```\n<!-- output -->\n```text\n"
+        reader.follow(read(f'<!-- run: answers "y" -->\n{asks}y\nno more\n```\n{asks}no more\n```\n'))
 
     @pytest.mark.parametrize(
         ("text", "message"),

@@ -73,6 +73,11 @@ class Source:
         return {(record.line, record.left_out) for record in self.records or () if record.left_out}
 
     @property
+    def without_id(self) -> int:
+        """How many of its rows only their place tells from others."""
+        return sum(record.key is None for record in self.good)
+
+    @property
     def firsts(self) -> list[Record]:
         """The good records that are the first of their key."""
         first: dict[object, Record] = {}

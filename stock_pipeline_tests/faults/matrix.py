@@ -63,7 +63,7 @@ def _ticks(name: str, *rows: tuple[str | None, str, float, int]) -> Source:
     for line, (event, symbol, price, minute) in enumerate(rows, 2):
         at = OPEN.replace(minute=28 + minute)
         text = message(event, symbol, price, None, at)
-        records.append(Record(line, text, event and (event,), (symbol, price, None, at)))  # type: ignore[arg-type]
+        records.append(Record(line, text, (symbol, event) if event else None, (symbol, price, None, at)))
     return Source(
         f"stock_stream/2024/06/03/14/{name}", "".join(r.text + "\n" for r in records).encode(), tuple(records)
     )

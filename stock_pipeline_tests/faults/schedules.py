@@ -107,8 +107,8 @@ def _restating(world: World, key: str) -> None:
 def _ticks(world: World, choose: random.Random) -> None:
     names = [f"stock_stream/2024/06/03/14/{name}" for name in choose.sample(AWKWARD, choose.randint(2, 4))]
     sources = [tick_source(choose, name, choose.randint(1, 5), n) for n, name in enumerate(names)]
-    if choose.random() < 0.4:
-        sources[-1] = twin(sources[0], names[-1])
+    if choose.random() < 0.5:
+        sources[-1] = twin(max(sources[:-1], key=lambda source: source.without_id), names[-1])
     again = [tick_source(choose, name, 3, n + 10) for n, name in enumerate(names)]
     again = [with_other_prices(s) if choose.random() < 0.5 else other for s, other in zip(sources, again, strict=True)]
     _rewrite(world, choose, 0.4, again)

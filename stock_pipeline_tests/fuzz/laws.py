@@ -26,6 +26,7 @@ from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.ingest.ticks import ingest_ticks
 from stock_pipeline.parse.daily.hints import Hints
 from stock_pipeline.parse.daily.parser import parse_daily_prices
+from stock_pipeline.parse.files import unpack
 from stock_pipeline.schemas import Reason
 from stock_pipeline_tests.support.memory_store import MemoryStore
 from stock_pipeline_tests.support.tick_objects import clean_ticks, parse_ticks
@@ -239,11 +240,12 @@ def _same_in_small_blocks(data: bytes, cleaned: Cleaned, hints: Hints) -> None:
 
 
 def _same_by_layouts_and_wherever_cut(data: bytes, cleaned: Cleaned, number: int) -> None:
-    """Ticks are the same by layouts and one by one, and wherever blocks are cut."""
+    """Ticks are the same by layouts and one by one, and wherever blocks are cut (into some thousands at the most)."""
+    block = max(1 + number % 300, len(unpack(data).data) // 4000)
     with (
         patch("stock_pipeline.parse.ticks.columnar.WORTH", 1),
         patch("stock_pipeline.parse.ticks.columnar._SHARE", 1),
-        patch("stock_pipeline.parse.ticks.parser.BLOCK", 1 + number % 300),
+        patch("stock_pipeline.parse.ticks.parser.BLOCK", block),
     ):
         other = _read_ticks(data)
     for name in ("good", "rejected"):

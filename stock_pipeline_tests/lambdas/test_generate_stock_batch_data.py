@@ -106,7 +106,7 @@ def test_symbols_that_are_none(asked: object, handler: ModuleType) -> None:
 def test_symbols_that_no_table_takes_write_nothing(
     asked: object, handler: ModuleType, s3: Any, context: LambdaContext
 ) -> None:
-    with pytest.raises(SimulationError, match="no symbol"):
+    with pytest.raises(SimulationError, match="is not a symbol"):
         handler.lambda_handler({"date": "2024-05-01", "symbols": asked}, context)
     assert keys(s3) == []
 

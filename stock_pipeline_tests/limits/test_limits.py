@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from stock_pipeline.local.stack import load_template
+from stock_pipeline.deploy.template import load_template
 
 pytestmark = pytest.mark.limits
 

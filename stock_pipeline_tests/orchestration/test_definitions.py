@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.workspace.autodiscovery import loadable_targets_from_python_module
 
 from stock_pipeline.definitions import defs
 from stock_pipeline.orchestration.batch.assets import PRICE_COLUMNS, price_by_date, raw_daily_prices
@@ -39,6 +40,7 @@ def test_everything_is_there_and_loads() -> None:
         "tick_stream": [],
         "raw_stream_ticks": ["tick_stream"],
         "stream_prices_history": ["raw_stream_ticks"],
+        "trade_corrections": ["raw_stream_ticks"],
         "latest_prices": ["stream_prices_history"],
         "rejected_records": ["daily_price_uploads", "raw_daily_prices", "raw_stream_ticks"],
     }
@@ -79,12 +81,13 @@ JOBS = {
     "backfill_daily_prices",
     "rebuild_year",
     "restate_prices",
+    "remove_source",
     "replay_rejects",
     "reconcile",
 }
 GROUPS = {
     "batch": {"daily_price_uploads", "raw_daily_prices", "price_by_date"},
-    "stream": {"tick_stream", "raw_stream_ticks", "stream_prices_history", "latest_prices"},
+    "stream": {"tick_stream", "raw_stream_ticks", "stream_prices_history", "trade_corrections", "latest_prices"},
     "quality": {"rejected_records"},
 }
 ICONS = {"s3", "aws", "athena", "csv", "parquet", "table", "file"}
@@ -98,7 +101,7 @@ def test_every_asset_says_what_it_is() -> None:
         node = graph.get(key)
         groups.setdefault(node.group_name, set()).add(key.to_user_string())
         description = str(node.description)
-        assert "row is" in description or "one row a" in description, key
+        assert "row is" in description or "one row per" in description, key
         assert (bool(node.owners), bool(node.kinds), set(node.tags)) == (True, True, {"layer"} | kind_tags(node)), key
         assert node.kinds <= ICONS, key
     assert groups == GROUPS
@@ -190,7 +193,13 @@ def test_runs_take_turns_at_the_snapshot_and_killed_ones_are_started_again() -> 
         assert defs.resolve_job_def(job).graph.node_named("stream_prices").definition.pool == "latest_prices"
     assert instance["run_retries"] == {"enabled": True, "max_retries": 0, "retry_on_asset_or_op_failure": False}
     again = {job.name for job in map(defs.resolve_job_def, JOBS) if job.tags.get("dagster/max_retries") == "2"}
-    assert again == {"simulate_daily_prices", "backfill_daily_prices", "rebuild_year", "replay_rejects"}
+    assert again == {
+        "simulate_daily_prices",
+        "backfill_daily_prices",
+        "rebuild_year",
+        "replay_rejects",
+        "remove_source",
+    }
 
 
 @pytest.mark.parametrize(("day", "asks"), [("2024-07-03", [2024]), ("2024-07-04", None), ("2024-12-31", [2024])])
@@ -332,6 +341,8 @@ def test_the_instance_that_dev_runs_on_is_valid(tmp_path: Path) -> None:
         assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 3
 
 
-def test_the_workspace_names_the_definitions() -> None:
+def test_dagster_finds_the_definitions_in_the_module_that_the_workspace_names() -> None:
     workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text())
-    assert workspace["load_from"][0]["python_module"]["module_name"] == "stock_pipeline.definitions"
+    module = workspace["load_from"][0]["python_module"]["module_name"]
+    (found,) = loadable_targets_from_python_module(module, working_directory=None)
+    assert found.target_definition is defs

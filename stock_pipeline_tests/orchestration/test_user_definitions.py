@@ -10,15 +10,18 @@ import sys
 from pathlib import Path
 from textwrap import dedent
 
+import dagster as dg
 import pytest
 
 import stock_pipeline
-from stock_pipeline.definitions import defs, pipeline
+from stock_pipeline.definitions import defs
+from stock_pipeline.orchestration.user_definitions import with_user_definitions
 
 PACKAGE = Path(stock_pipeline.__file__).parent
 LIST = """
 import json, sys
-from stock_pipeline.definitions import defs, pipeline
+import dagster
+from stock_pipeline.definitions import defs
 graph = defs.resolve_asset_graph()
 print(json.dumps({
     "file": sys.modules["stock_pipeline"].__file__,
@@ -28,7 +31,7 @@ print(json.dumps({
     "checks": sorted(key.name for key in graph.asset_check_keys),
     "jobs": sorted(job.name for job in defs.jobs or ()),
     "schedules": sorted(schedule.name for schedule in defs.schedules or ()),
-    "executor": defs.executor is pipeline.executor,
+    "executor": defs.executor is dagster.in_process_executor,
 }))
 """
 ADDED = """
@@ -74,7 +77,8 @@ def test_the_folder_is_shipped_empty() -> None:
         "README.md",
         "__init__.py",
     ]
-    assert defs is pipeline, "nothing is merged where there is nothing"
+    ours = dg.Definitions()
+    assert with_user_definitions(ours) is ours, "nothing is merged where there is nothing"
 
 
 def test_the_example_of_its_readme_is_found_beside_ours(copy: Path) -> None:

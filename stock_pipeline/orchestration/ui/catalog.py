@@ -14,6 +14,7 @@ from stock_pipeline.schemas import (
     PRICE_BY_DATE,
     REJECTED_RECORDS,
     STREAM_PRICES_HISTORY,
+    TRADE_CORRECTIONS,
     Table,
 )
 
@@ -25,6 +26,7 @@ BATCH, STREAM, QUALITY = "batch", "stream", "quality"
 _HINTS = {
     PRICE_BY_DATE.name: "Give a condition on `year`, so that a query reads only the objects of those years.",
     STREAM_PRICES_HISTORY.name: "Give conditions on `year`, `month` and `day`, so that a query reads only those days.",
+    TRADE_CORRECTIONS.name: "One object has the corrections of one session.",
     LATEST_PRICES.name: "It is one object.",
     REJECTED_RECORDS.name: "`reason` is one of a fixed list, and `raw` is the row as it came.",
 }

@@ -72,9 +72,19 @@ class Layouts:
 
     def _learn(self, lines: pa.BinaryArray) -> list[Layout]:
         step = max(len(lines) // _SAMPLE, 1)
-        found = [learn(lines[n].as_py()) for n in range(0, len(lines), step)]
-        by_pattern = {layout.pattern: layout for layout in found if layout}
-        seen = Counter(layout.pattern for layout in found if layout)
+        sample = lines.take(as_arrow(np.arange(0, len(lines), step), pa.int64()))
+        by_pattern: dict[str, Layout] = {}
+        seen = Counter[str]()
+        alike = True  # lines that a layout matches need not be learned, too, unless every line is written differently
+        while len(sample):
+            same = np.arange(len(sample)) == 0
+            if layout := learn(sample[0].as_py()):
+                if alike:
+                    same |= layout.matches(sample)
+                    alike = len(sample) == 1 or int(same.sum()) > 1
+                by_pattern.setdefault(layout.pattern, layout)
+                seen[layout.pattern] += int(same.sum())
+            sample = sample.filter(booleans(~same))
         with self._lock:
             for pattern, times in seen.most_common():
                 if times >= _SHARE and len(self._known) < MOST_LAYOUTS:
