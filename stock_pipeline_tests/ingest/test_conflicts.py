@@ -211,3 +211,12 @@ def test_a_run_is_told_in_any_order_of_the_lines(split: float, first: int, rando
     assert said.startswith(f"looks adjusted for a {split_of(split)} split on 2024-04-10: {first} rows")
     assert receipt.conflicts == first
     assert len(records(desk)) == 1
+
+
+def test_factors_that_drift_from_row_to_row_are_no_one_factor(desk: Desk) -> None:
+    """Each is near enough to the next, but the first and the last are not."""
+    bars = prices(days=12)
+    desk.ingest(desk.drop("one.csv", *lines(bars)))
+    drifting = [tuple(p / 2 * 1.004**n for p in bar) for n, bar in enumerate(bars)]
+    (receipt,) = desk.ingest(desk.drop("two.csv", *lines(drifting)))
+    assert (receipt.conflicts, receipt.rescaled, len(records(desk))) == (12, (), 12)

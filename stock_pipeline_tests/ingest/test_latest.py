@@ -4,6 +4,7 @@ when."""
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stock_pipeline.ingest.corrections import Corrections
+from stock_pipeline.ingest.latest import best_left
 from stock_pipeline.ingest.ticks import ingest_ticks
+from stock_pipeline.lake.object_store import ObjectInfo
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY, TRADE_CORRECTIONS, Table
@@ -193,6 +197,75 @@ def test_a_worker_that_shows_a_trade_while_another_one_cancels_it_takes_it_out_a
     feed.ingest(key)
     assert done
     assert feed.price() == 18.1
+
+
+def test_who_loses_the_race_for_the_snapshot_reads_and_merges_again() -> None:
+    feed = Feed()
+    feed.take(FIRST)
+    key, other, done = feed.drop(LAST), feed.drop(LAST | {"S": "QXM", "p": 7.0}), []
+
+    def meanwhile(written: str) -> None:
+        if written == SNAPSHOT_KEY and not done:
+            done.append(written)
+            feed.ingest(other)
+
+    feed.lake.before_put = meanwhile
+    feed.ingest(key)
+    feed.check()
+    assert {symbol: row["price"] for symbol, row in feed.shown().items()} == {"QXN": 81.1, "QXM": 7.0}
+
+
+def test_a_trade_of_the_same_number_that_names_no_venue_is_never_taken_back() -> None:
+    feed = Feed()
+    feed.take(FIRST, LAST, {"event_id": "2", "symbol": "QXM", "price": 5.0, "produced_at": at(5)})
+    feed.take(cancel(LAST))
+    feed.check()
+    assert {symbol: row["price"] for symbol, row in feed.shown().items()} == {"QXN": 18.1, "QXM": 5.0}
+
+
+def test_of_the_ticks_left_those_later_than_now_are_not_looked_at() -> None:
+    feed = Feed()
+    feed.take(FIRST, trade(2, 20.0, 2), trade(3, 30.0, 4), LAST)
+    shown = feed.rows(LATEST_PRICES)
+    feed.take(cancel(LAST))
+    corrections = Corrections(feed.lake).load([OPEN.date()])
+    assert corrections.rows == feed.rows(TRADE_CORRECTIONS)
+
+    def left(now: datetime | None) -> list[float]:
+        return [row["price"] for part in best_left(feed.lake, shown, corrections, now) for row in part.to_pylist()]
+
+    assert left(None) == [30.0]
+    assert left(OPEN + timedelta(minutes=4)) == [30.0]
+    assert left(OPEN + timedelta(minutes=3)) == [20.0]
+    assert left(OPEN - timedelta(minutes=1)) == []
+
+
+def test_a_correction_whose_trade_is_not_there_looks_for_it_in_its_session_only() -> None:
+    feed = Feed()
+    feed.take(trade(1, 18.1, -60 * 24 * 3))
+    before = [key for key in feed.lake.objects if key.startswith(STREAM_PRICES_HISTORY.prefix)]
+    feed.lake.gets.clear()
+    feed.take(correction(LAST, 3, 19.2))
+    assert not set(before) & set(feed.lake.gets)
+    assert feed.price() == 18.1
+
+
+def test_an_object_of_history_that_somebody_deletes_during_the_search_holds_no_tick() -> None:
+    feed = Feed()
+    feed.take(FIRST, trade(2, 20.0, 2), LAST)
+    names = [key for key in feed.lake.objects if key.startswith(STREAM_PRICES_HISTORY.prefix)]
+    key, read = feed.drop(cancel(LAST)), feed.lake.list
+
+    def listed(prefix: str, **options: Any) -> Iterator[ObjectInfo]:
+        found = list(read(prefix, **options))
+        if prefix.startswith(STREAM_PRICES_HISTORY.prefix):
+            for name in names[:1]:
+                feed.lake.objects.pop(name, None)
+        return iter(found)
+
+    feed.lake.list = listed  # type: ignore[method-assign]
+    feed.ingest(key)
+    assert feed.shown() == {}
 
 
 def test_who_is_stopped_before_the_snapshot_is_made_up_for_by_a_redelivery() -> None:

@@ -96,3 +96,17 @@ def test_each_call_gets_on_however_little_time_there_is() -> None:
     calls = Calls(0)
     calls.staging.put(KEY, "".join(map(line, range(12))).encode())
     assert calls.until_done().rows == 12
+
+
+def test_a_source_without_rows_waits_for_the_others_and_is_told_with_them() -> None:
+    calls, broken = Calls(0), "stock_stream/broken"
+    calls.staging.put(KEY, "".join(map(line, range(12))).encode())
+    calls.staging.put(broken, b"{")
+
+    def once(minute: int) -> list[Receipt]:
+        now = datetime(2024, 6, 3, 20, minute, tzinfo=UTC)
+        return ingest_ticks([broken, KEY], staging=calls.staging, lake=calls.lake, now=now, go_on=lambda: False)
+
+    found = next(receipts for minute in range(20) if (receipts := once(minute)))
+    assert len(partitions(calls.lake, STREAM_PRICES_HISTORY)) == 12
+    assert [(receipt.rows, bool(receipt.refused)) for receipt in found] == [(0, True), (12, False)]

@@ -222,3 +222,15 @@ def test_ticks_of_one_moment_stay_in_their_order(years: int) -> None:
     assert merged is not None
     expected = sorted(rows, key=lambda row: (row["symbol"], row["produced_at"]))  # which is stable
     assert merged["event_id"].to_pylist() == [row["event_id"] for row in expected]
+
+
+def test_a_table_without_provenance_takes_no_row_for_one_of_an_earlier_attempt() -> None:
+    """Nothing tells such a row from a duplicate."""
+    columns = (Column("symbol", SYMBOL, ""), Column("price", pa.float64(), ""))
+    plain = Table("plain", "plain/", "", columns, key=("symbol",), sort=("symbol",))
+    rows = pa.Table.from_pylist([{"symbol": "A", "price": 1.0}], plain.schema)
+    stored = merge(None, rows, plain)
+    assert outcomes(stored) == ["INSERTED"]
+    again = merge(stored.table, rows, plain)
+    assert outcomes(again) == ["DUPLICATE"]
+    assert not again.own.any()

@@ -20,7 +20,15 @@ from stock_pipeline.lake.partitions import merge_into_partition, partition_key, 
 from stock_pipeline.lake.rejected_records import read_rejects, rejects_partition, write_rejects
 from stock_pipeline.local.folders import CHECKOUT
 from stock_pipeline.query import duckdb_engine as duck
-from stock_pipeline.schemas import PRICE_BY_DATE, REJECTED, REJECTED_RECORDS, TABLES, Column, Table
+from stock_pipeline.schemas import (
+    PRICE_BY_DATE,
+    REJECTED,
+    REJECTED_RECORDS,
+    STREAM_PRICES_HISTORY,
+    TABLES,
+    Column,
+    Table,
+)
 from stock_pipeline_tests.support.memory_store import MemoryStore
 
 KEY = "price_by_date/year=2024/prices.parquet"
@@ -110,6 +118,19 @@ def test_a_type_that_holds_less_is_cast(name: str, type_: pa.DataType, value: ob
     assert rows.to_pylist() == [ROW | {name: value}]
     found = duck.run(f"SELECT {name} FROM price_by_date WHERE year = 2024", (), lake(data), "stock_market")
     assert found.to_pylist() == [{name: value}]
+
+
+def test_a_dictionary_is_read_as_plain_values_and_nulls_as_a_dictionary() -> None:
+    """Where the table has it the other way round than whoever wrote the object."""
+    row = {"event_id": "e1", "symbol": "AAPL", "price": 1.5, "produced_at": LOADED, "exchange": None, "source": "a"}
+    types = PLAIN | {"event_id": pa.dictionary(pa.int8(), pa.string()), "exchange": pa.null()}
+    types |= {name: STREAM_PRICES_HISTORY.column(name).type for name in ("price", "produced_at", "etl_loading_ts")}
+    row |= {"etl_loading_ts": LOADED}
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({name: pa.array([value], types[name]) for name, value in row.items()}), sink)
+    rows = decode(bytes(sink.getvalue()), STREAM_PRICES_HISTORY, "k")
+    assert rows.schema.equals(STREAM_PRICES_HISTORY.schema)
+    assert rows.select(list(row)).to_pylist() == [row]
 
 
 NARROWER = [

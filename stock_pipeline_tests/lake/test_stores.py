@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -154,6 +155,22 @@ def test_a_listing_sees_what_was_rewritten_however_soon(tmp_path: Path) -> None:
     for number in range(50):
         etag = other.put("k", b"%02d" % number)
         assert [info.etag for info in store.list("")] == [etag]
+
+
+def test_a_settled_file_is_recognized_by_its_time_and_a_rewritten_one_is_read_again(tmp_path: Path) -> None:
+    store, path = FolderStore(tmp_path), tmp_path / "k.csv"
+    first = store.put("k.csv", b"1")
+    hour_ago = path.stat().st_mtime - 3600
+
+    def listed(data: bytes, time: float) -> str:
+        path.write_bytes(data)
+        os.utime(path, (time, time))
+        (info,) = store.list("")
+        return info.etag
+
+    assert listed(b"1", hour_ago) == first
+    assert listed(b"2", hour_ago) == first, "as if untouched: size and time are the same, so its content is not read"
+    assert listed(b"2", hour_ago + 1) == store.get("k.csv").info.etag != first
 
 
 def test_a_put_that_fails_leaves_the_object_and_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
