@@ -40,7 +40,7 @@ def remove(
     Examples:
 
         stock-pipeline remove --source daily_prices/uploads/AAPL.csv
-        stock-pipeline remove --source stock_stream/2024/06/03/14/ticks-1 --yes
+        stock-pipeline remove --source stock_stream/uploads/ticks.jsonl.gz --yes
     """
     with aws() as settings:
         from stock_pipeline.aws.s3 import S3Store
