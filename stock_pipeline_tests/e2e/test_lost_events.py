@@ -54,9 +54,12 @@ def raw_objects() -> dict[str, bytes]:
 
 
 def tables(stack: Stack) -> dict[str, Rows]:
-    """Everything in the lake but when it was stored, and which of two objects with the same tick brought it."""
+    """Everything in the lake but when it was stored, which of two objects with the same tick brought it, and where in
+    that object the tick is.
+    """
+    where = ["source", "line", "place"]
     found: dict[str, Rows] = {}
-    for table, passing in ((PRICE_BY_DATE, []), (STREAM_PRICES_HISTORY, ["source"]), (LATEST_PRICES, [])):
+    for table, passing in ((PRICE_BY_DATE, []), (STREAM_PRICES_HISTORY, where), (LATEST_PRICES, [])):
         names = ["latest"] if table is LATEST_PRICES else partitions(stack.lake, table)
         parts = [read_partition(stack.lake, table, name) for name in names]
         rows = [part.drop_columns([*passing, "etl_loading_ts"]) for part in parts if part is not None]
