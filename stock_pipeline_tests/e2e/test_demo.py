@@ -62,7 +62,7 @@ def assert_tables(stdout: str, year: int) -> None:
     assert {"AAPL", "ACME", "XOM"} <= {row[0] for row in latest}
     assert {row[0] for row in table(stdout, "Bars by year")} == {"2024", str(year - 1), str(year)}
     rejected = {row[1] for row in table(stdout, "Rejected rows by source and reason")}
-    assert rejected == {"bad_date", "conflict", "inconsistent_ohlc", "missing_price", "non_positive_price"}
+    assert rejected == {"ambiguous", "bad_date", "inconsistent_ohlc", "missing_price", "non_positive_price"}
 
 
 def assert_ticks(stdout: str) -> None:
