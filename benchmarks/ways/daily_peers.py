@@ -1,9 +1,9 @@
 """Daily prices by the libraries that a user would pick instead: `daily_peers.py WAY CSV LAKE`.
 
-All do what the pipeline does: read the CSV, judge every row by the same rules, and store the first good row of each symbol
-and date that is not stored yet in the touched year. The rejected rows are written down, and so are those that are stored
-without a value. None tells conflicts from duplicates, as the pipeline does. The lake is one Parquet object a year, except
-where a library has a format of its own.
+All do what the pipeline does: read the CSV, judge every row by the same rules, and store the first good row of each
+symbol and date that is not stored yet in the touched year. The rejected rows are written down, and so are those that
+are stored without a value. None tells conflicts from duplicates, as the pipeline does. The lake is one Parquet object a
+year, except where a library has a format of its own.
 
     seed        pandas, as the code that this project began with: the whole table is read, joined, cleared of duplicates
                 and written again, whatever the file touches
