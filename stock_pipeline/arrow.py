@@ -70,6 +70,16 @@ def microseconds(moment: datetime) -> int:
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
+def unified(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A dictionary column with one dictionary for all chunks. Arrow makes a new one even where all are equal already,
+    and that takes as long as to encode all distinct texts again.
+    """
+    chunks = column.chunks
+    if all(chunk.dictionary.equals(chunks[0].dictionary) for chunk in chunks[1:]):
+        return column
+    return column.unify_dictionaries()
+
+
 def nulls(column: pa.ChunkedArray) -> Bools:
     """Where a column is null."""
     parts = [np.zeros(0, bool)]
