@@ -55,8 +55,8 @@ class MergedGroup:
 
     `receipts` has one receipt for each source, and is empty when time ran out before the last partition. `outcomes` has
     the outcome of each row (values of `Outcome`, or `NOT_YET`). `met` has, for rows that were not inserted, the stored
-    rows that hold their keys, if the caller asked for them. `note` records how far a stopped group came; call it when everything else is done with
-    the merged rows.
+    rows that hold their keys, if the caller asked to keep them. `note` records how far a stopped group came; call it
+    when everything else is done with the merged rows.
     """
 
     receipts: list[Receipt]
