@@ -105,7 +105,8 @@ def read_head(text: Bytes) -> Head:
         if at == len(lines) or lines[at].number > MAX_PREAMBLE:
             break
         line = lines[at]
-        for separator in sorted(separators, key=lambda s: -known_columns(split_cells(line.text, s) or ())):
+        inside = [separator for separator in separators if separator in line.text]
+        for separator in sorted(inside, key=lambda s: -known_columns(split_cells(line.text, s) or ())):
             rows = [split_cells(later.text, separator) for later in lines[at : at + 3]]
             whole = rows[: rows.index(None)] if None in rows else rows
             if not whole or len(whole[0] or ()) < 2:
