@@ -98,6 +98,11 @@ class Table:
         return pa.schema([pa.field(c.name, c.type, nullable=c.nullable) for c in self.columns])
 
     @cached_property
+    def no_rows(self) -> pa.Table:
+        """A table without rows. It is made once: an empty array of each column takes longer than merging a few rows."""
+        return self.schema.empty_table()
+
+    @cached_property
     def version(self) -> int:
         """The version of the schema: the number of its latest change."""
         return max(c.since for c in self.columns)

@@ -33,6 +33,7 @@ from stock_pipeline.arrow import (
     nothing,
     offsets,
     strings,
+    unified,
     valid,
 )
 from stock_pipeline.clean import Cleaned
@@ -175,7 +176,7 @@ def _cleaned(
 
 def _symbols(column: pa.ChunkedArray) -> tuple[Codes, list[str]]:
     """The code of each row's symbol, and the unchanged symbols."""
-    chunks = column.unify_dictionaries().chunks
+    chunks = unified(column).chunks
     if not chunks:
         return np.zeros(0, np.int32), []
     codes = np.concatenate([as_numpy(chunk.indices, np.int32) for chunk in chunks])

@@ -55,8 +55,8 @@ class MergedGroup:
 
     `receipts` has one receipt for each source, and is empty when time ran out before the last partition. `outcomes` has
     the outcome of each row (values of `Outcome`, or `NOT_YET`). `met` has, for rows that were not inserted, the stored
-    rows that hold their keys. `note` records how far a stopped group came; call it when everything else is done with
-    the merged rows.
+    rows that hold their keys, if the caller asked to keep them. `note` records how far a stopped group came; call it
+    when everything else is done with the merged rows.
     """
 
     receipts: list[Receipt]
@@ -81,13 +81,15 @@ def merge_group(
     replace: bool = False,
     then: Callable[[], None] = lambda: None,
     go_on: Callable[[], bool] = lambda: True,
+    keep_met: bool = False,
 ) -> MergedGroup:
     """Merge a group of sources into a table, record what was not stored, and account for every row.
 
     `rows` are the good rows of all sources in their order, with provenance (see `with_provenance`). `transform` gives
     the partition of each row as an index into a list of names; partitions are merged side by side. With `replace` the
     group must be one source, because a restatement must see the result of the one before it. `then` is called when all
-    partitions are merged, before the rows that are not stored are recorded.
+    partitions are merged, before the rows that are not stored are recorded. `keep_met` keeps the stored rows that the
+    group met, which `MergedGroup.stored` needs.
 
     `go_on` is called before each partition except the first. When it returns False, committed partitions stay, and
     there are no receipts. The same call, made again, does the rest.
@@ -95,7 +97,7 @@ def merge_group(
     codes, names = transform(rows)
     if len(names) > 1:
         rows = for_takes(rows)
-    merging = _Merging(group, rows, table, lake, now, replace, go_on)
+    merging = _Merging(group, rows, table, lake, now, replace, go_on, keep_met)
     wide = len(names) > WIDE
     left = merging.go_on_after(codes, names) if wide else np.arange(len(codes))
     found, chosen = _split(codes, names, left)
@@ -131,9 +133,10 @@ class _Merging:
         now: datetime,
         replace: bool,
         go_on: Callable[[], bool],
+        keep_met: bool,
     ) -> None:
         self._group, self._rows, self._table, self._lake, self._now = group, rows, table, lake, now
-        self._replace, self._go_on = replace, go_on
+        self._replace, self._go_on, self._keep_met = replace, go_on, keep_met
         sizes = [source.rows for source in group]
         self._starts, self._owners = np.cumsum([0, *sizes]), np.repeat(np.arange(len(group), dtype=np.int32), sizes)
         self._agreed = np.zeros(rows.num_rows, bool)
@@ -236,9 +239,10 @@ class _Merging:
         self.outcomes[chosen], self._agreed[chosen] = merged.outcome, merged.agreed
         cells = self._owners[chosen] * np.int32(kinds) + merged.outcome
         counts = np.bincount(cells, minlength=len(group) * kinds).reshape(len(group), kinds)
+        met = merged.met() if self._keep_met else None
         with self._accounts:
-            if merged.met.num_rows:
-                self.met.append(merged.met)
+            if met and met.num_rows:
+                self.met.append(met)
             if len(merged.conflicts):
                 self._disputed.append(Met.of(merged, incoming, chosen))
             for owner in np.flatnonzero(counts.any(axis=1)).tolist():

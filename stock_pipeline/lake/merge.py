@@ -8,7 +8,7 @@ it answers "is this key stored, and where?" without hashing or comparing strings
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,8 +40,9 @@ class Merged:
     has one entry a row of the incoming table. `conflicts` are the positions of the incoming rows that are a conflict or
     a replacement. Row i of `conflicting` is the row that held the key of the incoming row `conflicts[i]`. `own` marks
     the incoming rows whose key an earlier attempt of the same ingest has stored. `agreed` marks incoming rows that are
-    equal to a stored row of another source; it is filled only when there are conflicts. `met` has, for the incoming
-    rows that were not inserted, the rows of the partition that hold their keys (none where the greatest stays).
+    equal to a stored row of another source; it is filled only when there are conflicts. `met` makes, for the
+    incoming rows that were not inserted, the rows of the partition that hold their keys (none where the greatest
+    stays).
     """
 
     sorted: Sorted | None
@@ -50,7 +51,7 @@ class Merged:
     conflicting: pa.Table
     own: Bools
     agreed: Bools
-    met: pa.Table
+    met: Callable[[], pa.Table]
 
     @property
     def table(self) -> pa.Table | None:
@@ -85,7 +86,7 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
     if it is an incoming one). Every other row is a DUPLICATE, or UPDATED if it equals that row in these columns and
     completes it.
     """
-    existing = table.schema.empty_table() if existing is None else existing
+    existing = table.no_rows if existing is None else existing
     if table.keep == "greatest":
         return _merge_greatest(existing, incoming, table)
     places = _placed(existing, incoming, table)
@@ -94,7 +95,10 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
 
     completed, owner, base = _let_in(existing, incoming, table, places, outcome, others)
     repeated = np.flatnonzero((stored >= 0) & (outcome == Outcome.DUPLICATE))
-    met = pa.concat_tables([existing.take(stored[repeated]), completed.rows])
+
+    def met() -> pa.Table:
+        return pa.concat_tables([existing.take(stored[repeated]), completed.rows])
+
     outcome[others] = completed.outcome
     holders = completed.rows.take(owner) if len(others) else completed.rows
     conflicts, conflicting = _conflicting(existing, stored, outcome, others, holders)
@@ -187,7 +191,7 @@ def _renewals(
 
 
 def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Merged:
-    both = pa.concat_tables([existing, incoming])
+    both = pa.concat_tables([existing, incoming]).unify_dictionaries() if existing.num_rows else incoming
     keys, span = pack(both, table.key, ordered=False)
     # The columns that decide for most rows: those before the first column that is rarely needed, or is a text.
     lead, ties = table.order[:_LEADING], table.order[_LEADING:]
@@ -224,7 +228,7 @@ def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Mer
         changed = _sorted([few], table, stays, completed, held[completed.changed])
     none = np.zeros(0, np.int64)
     nobody = np.zeros(len(outcome), bool)
-    return Merged(changed, outcome, none, table.schema.empty_table(), nobody, nobody, table.schema.empty_table())
+    return Merged(changed, outcome, none, table.no_rows, nobody, nobody, lambda: table.no_rows)
 
 
 def _conflicting(
