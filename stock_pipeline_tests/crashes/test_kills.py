@@ -221,7 +221,7 @@ def test_a_message_whose_worker_dies_five_times_waits_for_the_operator_and_loses
                     held.reached()
                     assert queues.held(queues.pairs[0][0]) > 0, "nothing is acknowledged before it is stored"
                     crew.kill()
-            assert eventually(lambda: queues.held(queues.pairs[0][1]) == 1, within=60), "in the dead-letter queue"
+            assert eventually(lambda: queues.held(queues.pairs[0][1]) == 1, within=180), "in the dead-letter queue"
             assert partitions(stack.lake, STREAM_PRICES_HISTORY) == [], "no write had come through"
             queues.redrive()
             assert eventually(lambda: not any(queues.held(queue) for queue in queues.pairs[0]), within=60)

@@ -22,6 +22,7 @@ from stock_pipeline.lake.parquet import decode
 from stock_pipeline.lake.partitions import partition_key, partitions
 from stock_pipeline.lake.transforms import SNAPSHOT
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
+from stock_pipeline_tests.support import law
 
 LIST_EACH = 200  # reads
 OF_SNAPSHOT = 0.75  # of all reads
@@ -57,7 +58,7 @@ class Watch:
 
     def _comparable(self, rows: pa.Table) -> pa.Table:
         """The rows without provenance and without dictionaries, which may differ, and with their key in one column."""
-        rows = rows.select([*self.table.key, *self.table.values])
+        rows = rows.select(list(dict.fromkeys([*self.table.key, *self.table.values, *self.table.order])))
         plain = [column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column for column in rows.columns]
         rows = pa.table(plain, rows.column_names)
         key = pc.binary_join_element_wise(*(rows[name].cast(pa.string()) for name in self.table.key), " ")
@@ -69,8 +70,7 @@ class Watch:
             assert before.combine_chunks().equals(after.combine_chunks()), f"{name} has changed rows"
             return
         for then, now in zip(before.to_pylist(), after.to_pylist(), strict=True):
-            greater = tuple(now[column] for column in self.table.order) > tuple(then[c] for c in self.table.order)
-            assert greater or now == then, f"{name} went from {then} to {now}"
+            assert law.order(now) > law.order(then) or now == then, f"{name} went from {then} to {now}"
 
 
 def watch(env: Mapping[str, str], at: int, reads: Any, changes: Any, stop: Event, output: str) -> None:
