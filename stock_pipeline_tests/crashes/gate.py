@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import http.client
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -36,6 +37,11 @@ class Held:
     def reached(self, within: float = PATIENCE) -> None:
         """Wait until a request is held."""
         assert self._reached.wait(within), f"no {self.method} of {self.text} came within {within:.0f} s"
+
+    def settle(self, seconds: float = 0.5) -> None:
+        """Let the last requests of a killed sender arrive, so that `reached` waits for the next sender's."""
+        time.sleep(seconds)
+        self._reached.clear()
 
 
 class Gate:
