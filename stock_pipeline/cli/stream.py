@@ -64,7 +64,7 @@ def stream(
     became of the lines, and fails when nothing was stored. Simulated ticks are
     not waited for: `watch` shows them, `rejects list` what was rejected. If no
     `dev` runs, the command starts the local AWS, whose function takes the
-    ticks, and waits for the tables in either case.
+    ticks, and it waits for a file and for simulated ticks alike.
 
     Simulated prices follow the session that opened last, at any hour. Ctrl-C
     sends the delayed ticks and ends with status 0. If the stream does not take
