@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stock_pipeline.arrow import Codes, Ints, as_arrow, booleans, microseconds, nulls, repeated, strings
-from stock_pipeline.ingest.conflicts import Met, recorded, told
+from stock_pipeline.ingest.conflicts import Met, told
 from stock_pipeline.ingest.progress import note_progress, read_progress
 from stock_pipeline.ingest.sources import SourceObject, receipt_of, records_of
 from stock_pipeline.lake.merge import Merged
@@ -149,18 +149,7 @@ class _Merging:
         if not self._may_begin(partition):
             return
         incoming = self._rows if len(chosen) == self._rows.num_rows else self._rows.take(as_arrow(chosen, pa.int64()))
-
-        def record_replaced(merged: Merged) -> None:
-            # On record before the commit: once the partition is written, the replaced values exist nowhere else.
-            found = Met.of(merged, incoming, chosen)
-            raw = self._origins
-            for records in recorded(found.where(found.replaced), self._owners, self._table, raw).values():
-                write_rejects(self._lake, self._table, self._group[0].info, records, self._now, add=True)
-
-        merged = merge_into_partition(
-            self._lake, self._table, partition, incoming, replace=self._replace,
-            before_commit=record_replaced if self._replace else None,
-        )  # fmt: skip
+        merged = merge_into_partition(self._lake, self._table, partition, incoming, replace=self._replace)
         self._account(partition, chosen, merged, incoming)
 
     def _origins(self, owner: int, at: Ints) -> tuple[Ints, pa.Int32Array, list[str]]:
@@ -177,9 +166,8 @@ class _Merging:
             found = told(met, self._rows, self._owners, self._agreed, self._table, self._origins)
             for owner, conflicts in found.items():
                 self._group[owner].conflicts = conflicts
-            kept_out = met.at[~met.replaced]
-            for owner in np.unique(self._owners[kept_out]).tolist():
-                mine = kept_out[self._owners[kept_out] == owner]
+            for owner in np.unique(self._owners[met.at]).tolist():
+                mine = met.at[self._owners[met.at] == owner]
                 cleaned = self._group[owner].cleaned
                 assert cleaned
                 self._group[owner].disputed = cleaned.lines[mine - self._starts[owner]]

@@ -100,7 +100,7 @@ MUTANTS = (
     Mutant("a row is completed by one that does not agree", _COMPLETION, "left[agree & add]", "left[add]"),
     Mutant("a completed row still names who stored it first", _COMPLETION, "(here, there) if field.name in table.provenance else (there, here)", "(there, here)"),
     Mutant("what completes a row is not written", _MERGE, "not takes_key.any() and not completed.changed.any()", "not takes_key.any()"),
-    Mutant("a completed row is stored beside the one that it was", _MERGE, "    kept = place[keep]\n",
+    Mutant("a completed row is stored beside the one that it was", "stock_pipeline/lake/assembly.py", "    kept = place[keep]\n",
            "    kept = np.append(np.flatnonzero(keep), np.arange(len(keep), rows.num_rows))\n"),
     Mutant("a duplicate is taken for a conflict", _MERGE, "outcome[behind] = Outcome.DUPLICATE", "outcome[behind] = Outcome.CONFLICT"),
     Mutant("others' rows count as own", _MERGE, "in reversed(table.provenance)", "in table.provenance[:1]"),
