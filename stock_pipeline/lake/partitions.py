@@ -89,7 +89,7 @@ def merge_into_partition(
         if merged.sorted is None:
             # Own rows are there: the try before did not lose the race, only its reply was lost. Its outcomes hold.
             return tried if tried and merged.own.any() else merged
-        if merged.revised:
+        if merged.revised is not None:
             write_revisions(store, table, partition, merged.revised)
         if commit(store, table, partition, merged.sorted, etag):
             return merged
