@@ -61,7 +61,7 @@ def ingest(
     ] = None,
     replace: Annotated[
         bool,
-        typer.Option("--replace", help="A restatement: these values replace others that are stored for the same day."),
+        typer.Option("--replace", help="A restatement: its values replace those that are stored for the same day."),
     ] = False,
     stage_only: Annotated[
         bool,
@@ -85,6 +85,11 @@ def ingest(
     these options is refused. The options become folders in the file's key in
     staging (timezone=Asia-Kolkata/dates=dmy/). If you upload files yourself,
     use the same folders.
+
+    A restatement (--replace) keeps the stored values that it does not mention.
+    A bar for which these would make no sense (a high below the new close) stays
+    as it is, and the row is a conflict: give the file with all its columns. The
+    old values stay in price_revisions; stock-pipeline sql --as-of shows them.
 
     Exit status 1 if a file was refused; the others are ingested.
 
@@ -254,7 +259,7 @@ def show(receipts: Sequence[Receipt]) -> None:
             shown.add_row(text(_name(r)), *(f"{n:,}" for n in cells), reasons or "0")
         out().print(shown)
     if replaced := sum(r.replaced for r in receipts):
-        say(f"{counted(replaced, 'stored row')} replaced; the old values are kept: stock-pipeline rejects list")
+        say(f"{counted(replaced, 'stored row')} replaced; the old values are kept in price_revisions")
     for r in receipts:
         if r.refused is not None:
             complain(f"{_name(r)}: {r.refused}")
