@@ -86,12 +86,8 @@ def ingest(
     staging (timezone=Asia-Kolkata/dates=dmy/). If you upload files yourself,
     use the same folders.
 
-    A restatement (--replace) keeps the stored values that it does not mention.
-    A bar for which these would make no sense (a high below the new close) stays
-    as it is, and the row is a conflict: give the file with all its columns. The
-    old values stay in price_revisions; stock-pipeline sql --as-of shows them.
-
-    Exit status 1 if a file was refused; the others are ingested.
+    A restatement (--replace) keeps the values that it does not mention. Exit
+    status 1 if a file was refused; the others are ingested.
 
     Examples:
 

@@ -76,28 +76,25 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
 
     Both tables have the table's schema; `existing` holds each key once. A row whose key is taken adds nothing to the
     row that holds it (DUPLICATE), completes it (UPDATED), or has other values (CONFLICT); `completion` says which. With
-    `replace` the first incoming row of a key replaces a stored row with other values (REPLACED), and keeps its values
-    where it has none itself; if these contradict each other, it is a CONFLICT. Among the incoming rows themselves the
-    first still wins.
+    `replace` the first incoming row of a key replaces a stored row with other values (REPLACED), and keeps those that
+    it does not have itself (CONFLICT if they do not fit). Among the incoming rows themselves the first still wins.
 
     A stored row with the same provenance as an incoming one (source and etl_loading_ts) was stored by an earlier
     attempt of the same ingest whose reply was lost. The first row of its key is counted as INSERTED, and all rows of
     that key are `own`: a caller that still has their outcome from that attempt must use that one.
 
     Every incoming row renews the views (see `views`) of its key, whichever row holds the key. A row that changes the
-    values of a view, and adds nothing else, is UPDATED. The stored row keeps its provenance.
+    values of a view, and adds nothing else, is UPDATED. The stored row keeps its source.
 
-    A table that keeps the greatest has no conflicts. The row of a key with the greatest `order` columns stays (INSERTED
-    if it is an incoming one). Every other row is a DUPLICATE, or UPDATED if it equals that row in these columns and
-    completes it.
+    Where the greatest stays, there are no conflicts. The row of a key with the greatest `order` columns stays (INSERTED
+    if it came in). Every other row is a DUPLICATE, or UPDATED if it equals that row in these columns and completes it.
     """
     existing = table.schema.empty_table() if existing is None else existing
     if table.keep == "greatest":
         return _merge_greatest(existing, incoming, table)
-    places = _placed(existing, incoming, table)
+    places, again = _placed(existing, incoming, table), incoming
     first, stored = places.first, places.stored
     outcome, others = _judged(existing, incoming, table, places)
-    again = incoming
     if replace:
         incoming, others = _restated(existing, incoming, table, places, outcome, others)
 
@@ -105,9 +102,8 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
     repeated = np.flatnonzero((stored >= 0) & (outcome == Outcome.DUPLICATE))
     met = pa.concat_tables([existing.take(stored[repeated]), completed.rows])
     outcome[others] = completed.outcome
-    holders = completed.rows.take(owner) if len(others) else completed.rows
-    disputed = np.flatnonzero(outcome[others] == Outcome.CONFLICT)
-    conflicts, conflicting = others[disputed], holders.take(disputed)
+    disputed = np.flatnonzero(completed.outcome == Outcome.CONFLICT)
+    conflicts, conflicting = others[disputed], completed.rows.take(owner[disputed])
     is_first = first == np.arange(len(first))
     takes_key = is_first & ((outcome == Outcome.INSERTED) | (outcome == Outcome.REPLACED))
     found = _renewals(existing, incoming, table, places, outcome)
@@ -116,18 +112,15 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
     agreed = _agreed(existing, incoming, table, outcome, stored) if len(conflicts) else np.zeros(len(outcome), bool)
     if not takes_key.any() and not completed.changed.any() and not found:
         return Merged(None, outcome, conflicts, conflicting, own, agreed, met, again)
-    stays = np.ones(existing.num_rows, bool)
-    stays[stored[outcome == Outcome.REPLACED]] = False
-    keep, revised = np.concatenate([stays, takes_key]), None
+    taker = np.flatnonzero(outcome == Outcome.REPLACED)
+    keep, revised = np.concatenate([np.ones(existing.num_rows, bool), takes_key]), None
+    keep[stored[taker]] = False
     rows, place = put_together([existing, incoming], len(keep), completed, base, found)
-    if table.revisions:
-        taker = np.flatnonzero(outcome == Outcome.REPLACED)
-        change = Change.of(existing.num_rows, stored[taker], existing.num_rows + taker, base, found, place)
-        if len(change.stored):
-            rows, revised, least = dated(existing, rows, change, table)
-            again = raised(again, least, stored)
-    rows = in_order(rows, table, place, keep)
-    return Merged(rows, outcome, conflicts, conflicting, own, agreed, met, again, revised)
+    change = Change.of(existing.num_rows, stored[taker], existing.num_rows + taker, base, found, place)
+    if table.revisions and len(change.stored):
+        rows, revised, least = dated(existing, rows, change, table)
+        again = raised(again, least, stored)
+    return Merged(in_order(rows, table, place, keep), outcome, conflicts, conflicting, own, agreed, met, again, revised)
 
 
 def _placed(existing: pa.Table, incoming: pa.Table, table: Table) -> _Places:
