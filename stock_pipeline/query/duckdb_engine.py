@@ -176,8 +176,8 @@ def _data(store: ObjectStore, key: str, table: Table) -> bytes:
 
 
 class _Position(threading.local):
-    """Where a thread reads next. Arrow moves to a place and reads there in one thread. A statement may scan a table twice
-    at the same time, and Arrow asks for the size without the lock that it holds while it reads.
+    """Where a thread reads next. Arrow moves to a place and reads there in one thread. A statement may scan a table
+    twice at the same time, and Arrow asks for the size without the lock that it holds while it reads.
     """
 
     at = 0

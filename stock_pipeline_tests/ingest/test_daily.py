@@ -94,6 +94,26 @@ def test_replaced_values_are_on_record_before_they_are_gone(desk: Desk) -> None:
     assert desk.revisions("close", "replaced_by", "known_to") == [(1.0, two, NOW + timedelta(minutes=1))]
 
 
+@pytest.mark.parametrize("others", [(), ("A,2024-01-03,,,,7,",)])
+def test_a_restatement_that_overtakes_the_trigger_leaves_no_false_record(desk: Desk, others: tuple[str, ...]) -> None:
+    """Somebody uploads a file and restates from it, and its arrival is ingested, too. That read the old value, and puts
+    its conflict on record when the new one is stored."""
+    desk.ingest(desk.drop("one.csv", "A,2024-01-02,,,,10,", "A,2024-01-03,,,,8,"))
+    two = desk.drop("two.csv", "A,2024-01-02,,,,11,", *others)
+
+    def restate(key: str) -> None:
+        if key.startswith("rejected_records"):
+            desk.lake.before_put = lambda key: None
+            first = desk.drop("two.csv", "A,2024-01-02,,,,11,") if others else two
+            desk.ingest(first, replace=True)
+
+    desk.lake.before_put = restate
+    (receipt,) = desk.ingest(two)
+    assert desk.closes()["A", "2024-01-02"] == 11.0
+    assert (receipt.duplicates, receipt.conflicts) == (1, len(others))
+    assert desk.rejects() == [("two.csv", 3, "conflict")] * len(others)
+
+
 def test_restatements_follow_each_other(desk: Desk) -> None:
     keys = [desk.drop(f"{i}.csv", f"A,2024-01-02,,,,{i},") for i in (1, 2, 3)]
     receipts = desk.ingest(*keys, replace=True)
