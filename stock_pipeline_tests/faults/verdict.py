@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from stock_pipeline.receipts import Receipt
 from stock_pipeline_tests.faults.inputs import Record, Source
@@ -84,8 +84,10 @@ def judge_tables(ledger: Ledger, *, once: bool) -> None:
 
 
 def _judge_past(ledger: Ledger) -> None:
-    """At each time the tables tell the bars that were stored then, by the loading times of what was committed."""
-    for at in sorted({row["etl_loading_ts"] for versions in ledger.bars.values() for row in versions}):
+    """At each time the tables tell the bars that were stored then, by the loading times of what was committed: when a
+    version begins, and right before."""
+    begins = {row["etl_loading_ts"] for versions in ledger.bars.values() for row in versions}
+    for at in sorted(begins | {at - timedelta(microseconds=1) for at in begins}):
         known = {
             name: [row for row in versions if row["etl_loading_ts"] <= at] for name, versions in ledger.bars.items()
         }
