@@ -35,6 +35,7 @@ HOST, PORT = "127.0.0.1", 3000
 _READY_WITHIN = 120.0  # seconds
 _POLL = 0.1
 _WATCH = 0.5
+_WEBSERVER = "stock_pipeline.orchestration.ui.webserver"
 _TAKEN = "address already in use"
 
 # If the three services create the storages of a new home at the same time, they break them for good.
@@ -213,9 +214,7 @@ class _Dagster:
 
     def webserver(self, port: int) -> Service:
         quiet = ["--log-level", "warning", "--dagster-log-level", "warning", "--live-data-poll-rate", "2000"]
-        return self._spawn(
-            "webserver", "dagster_webserver", "-w", self._workspace(), "-h", HOST, "-p", str(port), *quiet
-        )
+        return self._spawn("webserver", _WEBSERVER, "-w", self._workspace(), "-h", HOST, "-p", str(port), *quiet)
 
     def daemon(self) -> Service:
         return self._spawn("daemon", "dagster._daemon", "run", "-w", self._workspace(), "--log-level", "info")
