@@ -119,7 +119,7 @@ def test_the_local_aws_answers_who_has_the_key() -> None:
     ("headers", "kind", "begins"),
     [
         ({}, b"text/plain; charset=utf-8", b"the local AWS does not know"),
-        ({"Authorization": "AWS4 Credential=x/"}, b"application/xml", b"<Error><Code>InvalidAccessKeyId<"),
+        ({"Authorization": "AWS4 Credential=x/"}, b"application/xml", b"<ErrorResponse><Error><Code>InvalidAccess"),
         ({"X_Amz_Target": "Kinesis.PutRecords"}, b"application/x-amz-json-1.1", b'{"__type": "InvalidAccessKeyId"'),
     ],
 )

@@ -17,6 +17,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stock_pipeline.local import LocalAws, LocalFolders, local_aws
+from stock_pipeline_tests.support.local_aws import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -99,8 +100,7 @@ def test_killed_at_any_moment_it_has_kept_what_it_acknowledged(tmp_path: Path, i
     acknowledged: dict[str, int] = {}
     sent: dict[str, int] = {}
 
-    def write(aws: LocalAws, bucket: str, number: int) -> None:
-        s3 = aws.client("s3")
+    def write(s3: Any, bucket: str, number: int) -> None:
         while True:
             for key in [f"{kind}/{number}-{n}" for n in range(KEYS) for kind in ("daily_prices", "other")]:
                 sent[key] = sent.get(key, 0) + 1
@@ -110,14 +110,15 @@ def test_killed_at_any_moment_it_has_kept_what_it_acknowledged(tmp_path: Path, i
                     return
                 acknowledged[key] = sent[key]
 
-    for _ in range(4):
+    for round_ in range(4):
         with local_aws(tmp_path, installed=installed) as aws:
             bucket = aws.outputs["StagingBucket"]
             check(aws, bucket, acknowledged, sent)
-            threads = [threading.Thread(target=write, args=(aws, bucket, number)) for number in range(WRITERS)]
+            wanted = sum(acknowledged.values()) + 20 + 37 * round_
+            threads = [threading.Thread(target=write, args=(aws.client("s3"), bucket, n)) for n in range(WRITERS)]
             for thread in threads:
                 thread.start()
-            threads[0].join(0.7)
+            assert eventually(lambda wanted=wanted: sum(acknowledged.values()) > wanted)
             os.killpg(aws.pid, signal.SIGKILL)
             for thread in threads:
                 thread.join()

@@ -3,7 +3,8 @@
 It runs in the emulator's own environment, so this folder imports nothing from stock_pipeline. The process that starts
 it passes a listening socket and two lock files; `folders.py` says what the locks mean.
 
-`access.py` says who may send requests. The emulator itself has no authentication, answers every origin and executes code.
+The emulator itself has no authentication, answers every origin and executes code; `access.py` says who may send
+requests. It loses what it cannot write, and keeps all bytes in memory; `durable.py` says how objects are kept.
 """
 
 from __future__ import annotations

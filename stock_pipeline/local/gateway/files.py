@@ -1,7 +1,8 @@
 """The two files of an object on disk, written so that a crash at any moment leaves the old object or the new one.
 
 An object is its bytes, and a sidecar (`.meta.json`) with its ETag, its versions and so on. A write first makes a draft
-(`.tmp`) of each, the bytes first, and flushes both. Then it renames the bytes, then the sidecar, and flushes the folder.
+(`.tmp`) of each, the bytes first, and flushes both. Then it renames the bytes, then the sidecar, and flushes the
+folder.
 So after a crash the draft of the bytes tells what happened: if it is there, the old object is still whole, and the
 drafts are removed. If only the sidecar's draft is there, the new bytes are in place, and the sidecar follows them.
 

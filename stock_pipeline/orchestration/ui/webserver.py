@@ -14,14 +14,15 @@ from stock_pipeline.local.gateway.access import Gate, refused_by_ui
 
 _HEADERS = {"X-Frame-Options": "DENY"}  # a page must not show the UI in a frame and have a person click in it
 
-_without_gate = cli.create_app_from_workspace_process_context
+_NAME = "create_app_from_workspace_process_context"
+_without_gate = getattr(cli, _NAME)
 
 
 def gated(*arguments: Any, **options: Any) -> Gate:
     """The webserver's ASGI application, behind the gate."""
-    return Gate(_without_gate(*arguments, **options), refused_by_ui, _HEADERS)  # type: ignore[arg-type]
+    return Gate(_without_gate(*arguments, **options), refused_by_ui, _HEADERS)
 
 
 if __name__ == "__main__":
-    cli.create_app_from_workspace_process_context = gated  # type: ignore[assignment]
-    cli.main()
+    setattr(cli, _NAME, gated)
+    cli.main()  # type: ignore[no-untyped-call]
