@@ -32,7 +32,7 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start the emulator for `folders`, with the packages installed in `tools`, on a listening socket of its own.
 
-    It gets its own process group, which the functions' processes share, and answers who has the key. With `enforce_iam`,
+    It gets its own process group, which the functions' processes share. It answers who has the key. With `enforce_iam`,
     it checks each call against the policies of the caller's role. Raises LocalAwsError.
     """
     command = [str(tools.python), "-P", "-c", _PROGRAM, str(Path(__file__).parent)]
