@@ -123,6 +123,13 @@ def test_a_link_outlives_the_next_write(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_the_folder_of_other_keys_is_not_removed(tmp_path: Path) -> None:
+    files.write(tmp_path / "a" / "b", b"rows", sidecar(b"rows"))
+    files.remove(tmp_path / "a")
+    files.remove(tmp_path / "a" / "b" / "c")
+    assert stored(tmp_path / "a" / "b")
+
+
 def test_only_this_user_can_read(tmp_path: Path) -> None:
     path = tmp_path / "bucket" / "key"
     files.write(path, b"rows", sidecar(b"rows"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -175,8 +176,7 @@ class Dagster:
         tries = 1 if query.startswith("mutation") else tries
         for left in reversed(range(tries)):
             try:
-                with urllib.request.urlopen(request, timeout=timeout) as reply:  # noqa: S310
-                    answer: dict[str, Any] = json.load(reply)
+                answer = _answer(request, timeout)
                 break
             except (OSError, ValueError, HTTPException) as error:
                 if not left:
@@ -186,6 +186,18 @@ class Dagster:
             raise DevError(f"Dagster refused a question: {'; '.join(_messages(answer['errors']))}")
         data: Mapping[str, Any] = answer["data"]
         return data
+
+
+def _answer(request: urllib.request.Request, timeout: float) -> dict[str, Any]:
+    """The answer to a question. Dagster answers with the status 500, too, when a part of it tells of an error."""
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as reply:  # noqa: S310 - our own http URL
+            answer: dict[str, Any] = json.load(reply)
+    except urllib.error.HTTPError as error:
+        answer = json.load(error)
+        if not answer.get("data") and not answer.get("errors"):
+            raise
+    return answer
 
 
 def _messages(errors: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -55,7 +55,7 @@ def remove(path: Path) -> None:
     """Remove an object: the bytes, then the sidecar, which alone means nothing. Raises OSError."""
     found = False
     for file in (path, path.with_name(path.name + SIDECAR)):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        if file.is_file():  # not the folder of other keys
             file.unlink()
             found = True
     if found:
