@@ -87,10 +87,9 @@ def _place(settings: Settings | None) -> Iterator[tuple[Settings, S3Client | Non
         yield given, None
         return
     from stock_pipeline.local import local_aws
-    from stock_pipeline.local.stack import client
 
     with local_aws() as local:
-        yield Settings.from_env(local.environ()), client("s3", local.endpoint)
+        yield Settings.from_env(local.environ()), local.client("s3")
 
 
 # fmt: off
