@@ -124,6 +124,7 @@ STREAM_PRICES_HISTORY = Table(
     time="produced_at",
     sort=("symbol", "produced_at"),
     partition=("year", "month", "day"),
+    leaf=r"\d{4}(-\d\d)?",
     dictionary=("symbol", "source", "exchange", "conditions"),
 )
 
@@ -174,6 +175,7 @@ LATEST_PRICES = Table(
     ),
     key=("symbol",),
     sort=("symbol",),
+    leaf="latest",
     keep="greatest",
     order=("sets_last", "produced_at", *(column.name for column in _VENUES_ORDER), "event_id"),
     dictionary=("symbol", "exchange"),
@@ -205,6 +207,7 @@ REJECTED_RECORDS = Table(
     key=("source", "line", "place"),
     sort=("line", "place"),
     partition=("table",),
+    leaf="[0-9a-f]{32}",
     dictionary=("target_table", "source", "reason", "symbol"),
 )
 
