@@ -124,7 +124,7 @@ STREAM_PRICES_HISTORY = Table(
     time="produced_at",
     sort=("symbol", "produced_at"),
     partition=("year", "month", "day"),
-    leaf=r"\d{4}(-\d\d)?",
+    leaf=r"([01]\d|2[0-3])[0-5]\d(-\d\d)?",
     dictionary=("symbol", "source", "exchange", "conditions"),
 )
 

@@ -103,7 +103,7 @@ class Table:
     @cached_property
     def partition_names(self) -> re.Pattern[str]:
         """What the names of this table's partitions look like: `year=2024`, `year=2024/month=06/day=03/1430`."""
-        digits = {"year": r"\d{4}", "month": r"\d\d", "day": r"\d\d"}
+        digits = {"year": r"\d{4}", "month": r"(0[1-9]|1[0-2])", "day": r"(0[1-9]|[12]\d|3[01])"}
         parts = [f"{name}={digits.get(name, '[^/]+')}" for name in self.partition]
         return re.compile("/".join(parts if self.suffix.startswith("/") else [*parts, self.leaf]), re.ASCII)
 

@@ -49,13 +49,13 @@ def ingest_ticks(
     max_bytes: int = MAX_BYTES,
     now: datetime | None = None,
     on_progress: Progress | None = None,
-    go_on: Callable[[], bool] = lambda: True,
+    go_on: Callable[[], bool] | None = None,
 ) -> list[Receipt]:
     """Bring raw objects of ticks into `stream_prices_history` and `latest_prices`. Returns one receipt for each key, in
     their order.
 
-    A tick further than `max_skew` ahead of `now` (UTC) is rejected. `on_progress` is called with (sources done, number of sources). `go_on`
-    is called before each further group of objects, and within a group before each further history object. When it
+    A tick further than `max_skew` ahead of `now` (UTC) is rejected. `on_progress` is called with (sources done, number of sources). `go_on`,
+    for callers whose time is limited, is called before each further group of objects, and within a group before each further history object. When it
     returns False, only the receipts of finished objects are returned, fewer than the keys. Committed rows stay, and the
     next call goes on.
 
@@ -72,7 +72,7 @@ def ingest_ticks(
         del group  # otherwise the next one is read while this one is still in memory
         if on_progress:
             on_progress(len(receipts), len(keys))
-        if stopped or not go_on():
+        if stopped or (go_on and not go_on()):
             break
     return receipts
 
@@ -128,7 +128,7 @@ def _ingest_group(
     lake: ObjectStore,
     max_skew: timedelta,
     now: datetime,
-    go_on: Callable[[], bool],
+    go_on: Callable[[], bool] | None,
 ) -> list[Receipt]:
     started_at = datetime.now(UTC)
     objects = [(raw.text, raw.info.key) for raw in group]

@@ -78,11 +78,20 @@ def change_layout(lake: ObjectStore, section: Section, *, now: datetime | None =
 
 
 def declare_layout(lake: ObjectStore, section: Section) -> Layout:
-    """Write the first layout of a lake, as a person knows it. For a lake whose layout cannot be recognized.
+    """Write the first layout of a lake, as a person knows it: for one without ticks, or one that `recognized` refuses.
 
-    Raises LayoutError when the lake has a layout already.
+    Raises LayoutError when the lake has a layout already, or its objects of history have one.
     """
-    layout = Layout((section,))
+    try:
+        found = recognized(lake)
+    except LayoutError:  # a person must say it
+        found = Layout.of(section.minutes)
+    if found.settled_before > date.min and found.sections != (section,):
+        raise LayoutError(
+            f"the lake has ticks, in objects of {found.sections[0].minutes} minutes; name the day from which that "
+            "changes with --from DAY"
+        )
+    layout = Layout((section,), found.settled_before)
     if not swap(lake, LAYOUT_KEY, layout.to_json(), None):
         raise LayoutError("the lake has a layout already; name the day from which it changes with --from DAY")
     return layout

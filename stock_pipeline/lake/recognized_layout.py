@@ -6,15 +6,16 @@ Such a lake was written by a version that had a setting for the length of an obj
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import date
 
 import pyarrow.compute as pc
 
 from stock_pipeline.errors import DamagedObject, LayoutError
 from stock_pipeline.lake.layout import DAY_MINUTES, Layout
-from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
+from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.partitions import partition_key, partition_of, read_partition
 from stock_pipeline.lake.transforms import day_of
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY
@@ -40,12 +41,10 @@ def recognized(lake: ObjectStore) -> Layout:
 
     Raises LayoutError when no length fits, or when the objects have shards: nothing says then how many.
     """
-    found = [(name, info) for info in lake.list(STREAM_PRICES_HISTORY.prefix)
-             if (name := partition_of(STREAM_PRICES_HISTORY, info.key))]  # fmt: skip
+    found = list(_objects(lake))
     if not found:
         return Layout.of(MINUTES, SHARDS)
-    names = [name for name, _ in found]
-    begins = [_begin(name) for name in names]
+    begins = [_begin(name) for name, _, _ in found]
     if None in begins:
         raise _unknown("its objects have shards, so there was a layout")
     longest = math.gcd(DAY_MINUTES, *(begin for begin in begins if begin is not None))
@@ -55,7 +54,7 @@ def recognized(lake: ObjectStore) -> Layout:
         raise _unknown(f"its objects begin at multiples of {longest} minutes, and hold ticks {latest} minutes later")
     all_read = len(found) <= _READ
     usual = [n for n in (FORMER_MINUTES, MINUTES) if n in fitting and (all_read or n == longest)]
-    return Layout.of(usual[0] if usual else longest).settled_through(max(map(_day, names)))
+    return Layout.of(usual[0] if usual else longest).settled_through(max(day for _, day, _ in found))
 
 
 def _unknown(why: str) -> LayoutError:
@@ -72,20 +71,23 @@ def _begin(name: str) -> int | None:
     return None if "-" in clock else 60 * int(clock[:2]) + int(clock[2:])
 
 
-def _day(name: str) -> date:
-    return day_of(name)
+def _objects(lake: ObjectStore) -> Iterator[tuple[str, date, int]]:
+    """The name, the day and the size of each object of history."""
+    for info in lake.list(STREAM_PRICES_HISTORY.prefix):
+        if name := partition_of(STREAM_PRICES_HISTORY, info.key):
+            with suppress(ValueError):  # a day that no calendar has
+                yield name, day_of(name), info.size
 
 
-def _telling(found: Sequence[tuple[str, ObjectInfo]]) -> list[str]:
+def _telling(found: Sequence[tuple[str, date, int]]) -> list[str]:
     """The objects to read: all, or the largest of days that are spread over history."""
     if len(found) <= _READ:
-        return [name for name, _ in found]
+        return [name for name, _, _ in found]
     largest: dict[date, tuple[int, str]] = {}
-    for name, info in found:
-        largest[_day(name)] = max(largest.get(_day(name), (0, "")), (info.size, name))
+    for name, day, size in found:
+        largest[day] = max(largest.get(day, (0, "")), (size, name))
     days = sorted(largest)
-    step = max(1, len(days) // _READ)
-    return [largest[day][1] for day in days[::step]]
+    return [largest[day][1] for day in days[:: -(-len(days) // _READ)]]
 
 
 def _latest_minute(lake: ObjectStore, names: Sequence[str]) -> int:
@@ -100,7 +102,7 @@ def _latest_minute(lake: ObjectStore, names: Sequence[str]) -> int:
         begin = _begin(name) or 0
         if last is None:
             return 0
-        if last.date() != _day(name) or (minute := 60 * last.hour + last.minute) < begin:
+        if last.date() != day_of(name) or (minute := 60 * last.hour + last.minute) < begin:
             raise _unknown(f"{partition_key(STREAM_PRICES_HISTORY, name)} holds ticks of {last}, which is not its time")
         return int(minute - begin)
 

@@ -22,8 +22,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from stock_pipeline.errors import QueryError
+from stock_pipeline.lake.contents import own_objects
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
-from stock_pipeline.lake.parquet import check
+from stock_pipeline.lake.parquet import check, decode
 from stock_pipeline.schemas import TABLES, TIMESTAMP, Table
 
 _READING = {"SELECT", "EXPLAIN", "MULTI"}  # MULTI is what PIVOT expands to
@@ -116,16 +117,15 @@ def _rows(
     format_ = ds.ParquetFileFormat(dictionary_columns=coded)
     fragments = []
     folders: dict[str, tuple[ds.Expression, list[_Object]]] = {}
-    for info in store.list(table.prefix):
-        if info.key.endswith(".parquet") and info.size:
-            folder = info.key.rpartition("/")[0]
-            if folder not in folders:
-                folders[folder] = _partition(table, schema, info.key), []
-            expression, siblings = folders[folder]
-            found = _Object(store, info, table, siblings, threads)
-            fragments.append(format_.make_fragment(found, partition_expression=expression))
-            found.registered = True
-            objects.append(found)
+    for info in own_objects(store, table):
+        folder = info.key.rpartition("/")[0]
+        if folder not in folders:
+            folders[folder] = _partition(table, schema, info.key), []
+        expression, siblings = folders[folder]
+        found = _Object(store, info, table, siblings, threads)
+        fragments.append(format_.make_fragment(found, partition_expression=expression))
+        found.registered = True
+        objects.append(found)
     return ds.FileSystemDataset(fragments, schema, format_) if fragments else schema.empty_table()
 
 

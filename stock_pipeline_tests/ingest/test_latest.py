@@ -20,6 +20,7 @@ from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY, TRADE_CORRECTIONS, Table
 from stock_pipeline_tests.support import law
+from stock_pipeline_tests.support.layouts import lay_out
 from stock_pipeline_tests.support.memory_store import MemoryStore
 
 NOW = datetime(2024, 6, 4, 20, tzinfo=UTC)
@@ -60,6 +61,7 @@ class Feed:
 
     def __init__(self) -> None:
         self.staging, self.lake = MemoryStore("staging"), MemoryStore("lake")
+        lay_out(self.lake, 5)
         self._objects = self._ingests = 0
 
     def drop(self, *messages: Message) -> str:
