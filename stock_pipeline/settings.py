@@ -27,9 +27,7 @@ __all__ = [
 PREFIX = "STOCK_PIPELINE_"
 DEFAULT_SYMBOLS = tuple("NVDA AAPL MSFT AMZN GOOGL META TSLA WMT JPM V ORCL MA XOM NFLX PG SAP".split())
 MIB = 1024 * 1024
-_GONE = {
-    "tick_bucket_minutes": "the lake itself says how long its objects of history are; see `stock-pipeline layout`"
-}
+_GONE = {"tick_bucket_minutes": "the lake itself says how long its objects of history are; see `stock-pipeline layout`"}
 """Settings of former versions, and where their meaning is now. To ignore one silently would mislead."""
 
 

@@ -73,10 +73,10 @@ class Table:
     to tell a duplicate from a conflict; the provenance columns (`source`, `etl_loading_ts`) and others that are not
     `compared` never are. Rows inside an object are sorted by `sort`, and the object of a partition is called
     `<prefix><partition><suffix>`. A partition is named by its partition columns and then, for a table with several
-    objects in a folder, by `leaf` (a regular expression). `bounds` are pairs of columns: where a row has both, the first is never below the
-    second. `views` are columns that are not compared, but renewed. `scaled` are the prices that a split scales
-    together; the last of them is used to recognize the split. `time` is the column with the time of the event that a
-    row describes.
+    objects in a folder, by `leaf` (a regular expression). `bounds` are pairs of columns: where a row has both, the
+    first is never below the second. `views` are columns that are not compared, but renewed. `scaled` are the prices
+    that a split scales together; the last of them is used to recognize the split. `time` is the column with the time of
+    the event that a row describes.
     """
 
     name: str

@@ -16,7 +16,6 @@ from stock_pipeline.errors import ObjectNotFound
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.schemas import Table
 
-
 _FOLDER = "_progress/"
 """Query engines ignore names that begin with an underscore."""
 
@@ -30,7 +29,7 @@ class Progress:
 
 
 def read_progress(lake: ObjectStore, table: Table, sources: Sequence[ObjectInfo]) -> list[str]:
-    """For each source, the partition up to which stopped calls have merged it; "" when there is no note of this version.
+    """For each source, the partition up to which stopped calls have merged it; "" without a note of this version.
 
     One listing finds the notes: few calls are ever stopped, so it costs less than to ask for each source.
     """

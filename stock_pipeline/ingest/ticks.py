@@ -54,10 +54,10 @@ def ingest_ticks(
     """Bring raw objects of ticks into `stream_prices_history` and `latest_prices`. Returns one receipt for each key, in
     their order.
 
-    A tick further than `max_skew` ahead of `now` (UTC) is rejected. `on_progress` is called with (sources done, number of sources). `go_on`,
-    for callers whose time is limited, is called before each further group of objects, and within a group before each further history object. When it
-    returns False, only the receipts of finished objects are returned, fewer than the keys. Committed rows stay, and the
-    next call goes on.
+    A tick further than `max_skew` ahead of `now` (UTC) is rejected. `on_progress` is called with (sources done, number
+    of sources). `go_on`, for callers whose time is limited, is called before each further group of objects, and within
+    a group before each further history object. When it returns False, only the receipts of finished objects are
+    returned, fewer than the keys. Committed rows stay, and the next call goes on.
 
     An object that is refused, or that does not exist, gives a receipt that says so; the others are ingested. Raises
     StoreUnavailable or MergeContention when the work could not be done, and DamagedObject or LayoutError when an object

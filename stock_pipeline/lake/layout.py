@@ -1,4 +1,4 @@
-"""Where a tick of history belongs: how many minutes one object holds, and how many shards of symbols, from which day on.
+"""Where a tick of history belongs: the minutes and the symbols that one object holds, from which day on.
 
 This module is the rule. The layout that is in force is data of the lake, in one object: see `lake.layout_object`.
 """

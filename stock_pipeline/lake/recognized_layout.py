@@ -59,9 +59,9 @@ def recognized(lake: ObjectStore) -> Layout:
 
 def _unknown(why: str) -> LayoutError:
     return LayoutError(
-        f"nothing says where ticks belong: the lake has no {STREAM_PRICES_HISTORY.prefix}_layout.json, and {why}. Bring "
-        "it back from the bucket's versions. If there never was one, say the length that ticks are to be stored by: "
-        "stock-pipeline layout --minutes 5; `stock-pipeline doctor` then names the objects that do not fit it"
+        f"nothing says where ticks belong: the lake has no {STREAM_PRICES_HISTORY.prefix}_layout.json, and {why}. "
+        "Bring it back from the bucket's versions. If there never was one, say the length that ticks are to be stored "
+        "by: stock-pipeline layout --minutes 5; `stock-pipeline doctor` then names the objects that do not fit it"
     )
 
 

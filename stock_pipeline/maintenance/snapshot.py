@@ -151,9 +151,9 @@ def rebuild(settings: Settings, lake: ObjectStore, now: datetime | None = None) 
 
     A stored row that differs from the recomputed one may have come meanwhile. It stays if it is a tick of history that
     counts, and is later than the recomputed one but not later than now. When another writer changes the snapshot
-    meanwhile, it is read, compared and swapped again. A damaged snapshot counts as one without rows. A tick that came before the swap may have lost against a wrong,
-    later row, and so be missing from the snapshot. It is in history, so the snapshot is recomputed once more after the
-    swap.
+    meanwhile, it is read, compared and swapped again. A damaged snapshot counts as one without rows. A tick that came
+    before the swap may have lost against a wrong, later row, and so be missing from the snapshot. It is in history, so
+    the snapshot is recomputed once more after the swap.
     """
     now = now or datetime.now(UTC)
     recomputed = recompute(settings, lake, now=now)

@@ -57,6 +57,8 @@ def run(statement: str, parameters: Sequence[Any], store: ObjectStore, database:
         except (duckdb.Error, pa.ArrowException, RuntimeError) as error:
             if failure := next(filter(None, (found.failure() for found in objects)), None):
                 raise failure from None
+            for found in objects:
+                found.refuse_damage()
             raise QueryError(_told(str(error).strip())) from error
 
 
@@ -222,6 +224,11 @@ class _Object(io.RawIOBase):
         """
         error, self._error = self._error, None
         return error
+
+    def refuse_damage(self) -> None:
+        """Raise DamagedObject if the bytes that were fetched cannot be read to their end. Arrow does not name them."""
+        if self._fetch and self._fetch.done() and not self._fetch.exception():
+            decode(self._fetch.result(), self._table, self._info.key)
 
     def let_go(self) -> None:
         """Release everything: Arrow never frees a file that it could not open."""

@@ -59,8 +59,8 @@ def _exact(symbol: str, event_id: str, rounded: datetime, *, stored: dict[Key, l
     times = [at for at in stored.get((symbol, event_id), ()) if abs(at - rounded) <= IMPRECISION]
     if not times:
         raise HistoryMisplaced(
-            f"the tick {event_id} of {symbol}, of {rounded}, is not in the history object that the layout has for it: it "
-            "was removed a moment ago, then ask again; or it is in an object that does not fit the layout, which "
+            f"the tick {event_id} of {symbol}, of {rounded}, is not in the history object that the layout has for it: "
+            "it was removed a moment ago, then ask again; or it is in an object that does not fit the layout, which "
             "`stock-pipeline doctor` names"
         )
     return times

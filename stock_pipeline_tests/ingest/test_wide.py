@@ -72,6 +72,7 @@ def test_what_is_committed_stays_and_the_next_call_goes_on() -> None:
         f"e{n}" for n in range(NUMBER)
     )
     assert (receipt.rows, receipt.inserted + receipt.duplicates, len(receipt.partitions)) == (NUMBER, NUMBER, NUMBER)
+    calls.most = 1000
     assert calls.once()[0].duplicates == NUMBER
 
 
@@ -96,7 +97,9 @@ def test_a_rewritten_source_begins_again() -> None:
 
 @pytest.mark.parametrize("partitions_", [2, 3, 9, 11, 40])
 @pytest.mark.parametrize("time", [0, 1, 3])
-def test_each_call_goes_on_however_little_time_there_is_and_however_many_partitions(partitions_: int, time: int) -> None:
+def test_each_call_goes_on_however_little_time_there_is_and_however_many_partitions(
+    partitions_: int, time: int
+) -> None:
     calls = Calls(time)
     calls.staging.put(KEY, "".join(map(line, range(partitions_))).encode())
     assert calls.until_done().rows == partitions_
@@ -113,7 +116,7 @@ def test_when_a_source_is_done_its_note_says_nothing_any_more() -> None:
     calls.until_done()
     name = partitions(calls.lake, STREAM_PRICES_HISTORY)[0]
     del calls.lake.objects[partition_key(STREAM_PRICES_HISTORY, name)]  # as if an older version had been restored
-    assert calls.until_done().inserted == 1
+    assert calls.until_done().rows == 3
     assert len(partitions(calls.lake, STREAM_PRICES_HISTORY)) == 3
 
 

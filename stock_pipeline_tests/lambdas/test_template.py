@@ -17,7 +17,6 @@ from stock_pipeline.deploy.packages import code_of
 from stock_pipeline.deploy.sources import TEMPLATE, functions
 from stock_pipeline.deploy.stack import settings_of
 from stock_pipeline.deploy.template import load_template
-from stock_pipeline.errors import SettingsError
 from stock_pipeline.lake.transforms import by_bucket
 from stock_pipeline.schemas import (
     DATABASE,
