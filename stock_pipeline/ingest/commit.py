@@ -212,6 +212,10 @@ class _Merging:
         lines = as_arrow(np.unique(source.cleaned.lines[rows]), pa.int64())
         is_conflict = pc.equal(known["reason"].cast(pa.string()), Reason.CONFLICT.value)
         conflicts = known.filter(pc.and_(is_conflict, pc.is_in(known["line"], lines)))
+        # Two calls that met one conflict may have told it in other words: a row has one record.
+        at = conflicts.select(["line", "place"]).append_column("at", pa.array(np.arange(conflicts.num_rows)))
+        first = at.group_by(["line", "place"], use_threads=False).aggregate([("at", "min")])["at_min"]
+        conflicts = conflicts.take(first)
         source.earlier.append(conflicts.select(RECORDED.names).cast(RECORDED))
         source.outcomes[Outcome.CONFLICT] += conflicts.num_rows
         source.outcomes[Outcome.DUPLICATE] += len(rows) - conflicts.num_rows

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 
-from stock_pipeline.errors import ObjectNotFound
+from stock_pipeline.errors import ObjectNotFound, PreconditionFailed
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
+from stock_pipeline.lake.partitions import attempts
 from stock_pipeline.schemas import Table
 
 _FOLDER = "_progress/"
@@ -47,7 +49,11 @@ def _until(lake: ObjectStore, key: str, source: ObjectInfo) -> str:
 
 def note_progress(lake: ObjectStore, table: Table, source: ObjectInfo, until: str) -> None:
     """Write the note. If two workers are at the same source, the last note wins; at worst that costs time."""
-    lake.put(_key(table, source), json.dumps(asdict(Progress(source.etag, until))).encode())
+    key, data = _key(table, source), json.dumps(asdict(Progress(source.etag, until))).encode()
+    for _ in attempts(key):  # pragma: no branch - it ends by raising
+        with suppress(PreconditionFailed):  # S3 answers 409 to one of two writes at the same time
+            lake.put(key, data)
+            return
 
 
 def _key(table: Table, source: ObjectInfo) -> str:

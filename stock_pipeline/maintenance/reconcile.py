@@ -158,8 +158,16 @@ def _unseen(infos: Sequence[ObjectInfo], table: Table, lake: ObjectStore, report
         if not left:
             break
     with ThreadPoolExecutor(_READERS) as threads:
-        judged = list(threads.map(lambda info: is_judged(lake, table, info), left.values()))
+        judged = list(threads.map(lambda info: _is_judged(lake, table, info), left.values()))
     return [info for info, known in zip(left.values(), judged, strict=True) if not known]
+
+
+def _is_judged(lake: ObjectStore, table: Table, info: ObjectInfo) -> bool:
+    """Whether a record says so. A damaged record says nothing; to ingest its source names the record."""
+    try:
+        return is_judged(lake, table, info)
+    except DamagedObject:
+        return False
 
 
 def _stored_since(moment: datetime | None, table: Table, lake: ObjectStore) -> Iterator[Mapping[str, datetime]]:
