@@ -35,9 +35,9 @@ def layout_to_write(lake: ObjectStore, last: date) -> Layout:
     if known and known.settles(last):
         return known
     for _ in attempts(LAYOUT_KEY):  # pragma: no branch - it ends by raising
-        stored, etag = stored_layout(lake)
-        layout = (stored or recognized(lake)).settled_through(last)
-        if layout == stored or swap(lake, LAYOUT_KEY, layout.to_json(), etag):
+        found, etag = _stored_or_recognized(lake)
+        layout = found.settled_through(last)
+        if (layout == found and etag) or swap(lake, LAYOUT_KEY, layout.to_json(), etag):
             _KNOWN[lake] = layout
             return layout
     raise AssertionError("attempts() ends by raising")  # pragma: no cover - as it says
@@ -51,11 +51,10 @@ def layout_to_read(lake: ObjectStore, last: date) -> Layout:
     known = _KNOWN.get(lake)
     if known and known.settles(last):
         return known
-    stored, _ = stored_layout(lake)
-    if stored is None:
-        return recognized(lake)
-    _KNOWN[lake] = stored
-    return stored
+    found, etag = _stored_or_recognized(lake)
+    if etag:
+        _KNOWN[lake] = found
+    return found
 
 
 def change_layout(lake: ObjectStore, section: Section, *, now: datetime | None = None) -> Layout:
@@ -70,9 +69,9 @@ def change_layout(lake: ObjectStore, section: Section, *, now: datetime | None =
             f"ahead (UTC), such as {Layout.of(1).settled_through(today).settled_before}"
         )
     for _ in attempts(LAYOUT_KEY):  # pragma: no branch - it ends by raising
-        stored, etag = stored_layout(lake)
-        layout = (stored or recognized(lake)).changed(section)
-        if layout == stored or swap(lake, LAYOUT_KEY, layout.to_json(), etag):
+        found, etag = _stored_or_recognized(lake)
+        layout = found.changed(section)
+        if (layout == found and etag) or swap(lake, LAYOUT_KEY, layout.to_json(), etag):
             return layout
     raise AssertionError("attempts() ends by raising")  # pragma: no cover - as it says
 
@@ -95,6 +94,24 @@ def declare_layout(lake: ObjectStore, section: Section) -> Layout:
     if not swap(lake, LAYOUT_KEY, layout.to_json(), None):
         raise LayoutError("the lake has a layout already; name the day from which it changes with --from DAY")
     return layout
+
+
+def _stored_or_recognized(lake: ObjectStore) -> tuple[Layout, str | None]:
+    """The stored layout and its ETag, or the recognized one and None."""
+    stored, etag = stored_layout(lake)
+    if stored:
+        return stored, etag
+    try:
+        found = recognized(lake)
+    except LayoutError:
+        # The objects may be younger than that answer, and so may their layout.
+        stored, etag = stored_layout(lake)
+        if stored:
+            return stored, etag
+        raise
+    if found.settled_before > date.min:
+        stored, etag = stored_layout(lake)
+    return stored or found, etag
 
 
 def stored_layout(lake: ObjectStore) -> tuple[Layout | None, str | None]:

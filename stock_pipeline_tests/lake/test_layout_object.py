@@ -23,6 +23,7 @@ from stock_pipeline.lake.layout_object import (
 )
 from stock_pipeline.lake.overlay_store import OverlayStore
 from stock_pipeline.lake.recognized_layout import MINUTES, SHARDS
+from stock_pipeline_tests.support.layouts import lay_out
 from stock_pipeline_tests.support.memory_store import MemoryStore
 
 DAY = date(2024, 6, 3)
@@ -184,3 +185,23 @@ def test_the_first_layout_can_be_said_only_once() -> None:
     with pytest.raises(LayoutError, match="has a layout already; name the day from which it changes"):
         declare_layout(lake, Section(date.min, 60, 1))
     assert layout_to_write(lake, DAY).section(DAY) == Section(date.min, 5, 4)
+
+
+@pytest.mark.parametrize("shards", [1, 4])
+def test_a_layout_that_comes_with_its_ticks_while_somebody_looks_is_found(
+    shards: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answered that there is none; then another process wrote the layout, and ticks by it."""
+    lake = MemoryStore()
+    listing = MemoryStore.list
+
+    def come(store: MemoryStore, prefix: str, **how: str) -> object:
+        monkeypatch.setattr(MemoryStore, "list", listing)
+        lay_out(lake, 15, shards)
+        lake.put(
+            "price_by_date_stream/year=2024/month=06/day=03/0900" + ("-03" if shards > 1 else "") + ".parquet", b""
+        )
+        return listing(store, prefix, **how)
+
+    monkeypatch.setattr(MemoryStore, "list", come)
+    assert layout_to_read(process(lake), DAY).section(DAY) == Section(date.min, 15, shards)
