@@ -1,8 +1,8 @@
 """What lies in a table's folder: the table's own objects, and foreign ones, which somebody else put there.
 
-An own object has the name that the pipeline gives it, and for history one that the layout has on its day. The pipeline
-neither reads nor writes any other object. Athena reads every object in a partition's folder, so a foreign Parquet
-object doubles rows there, until somebody moves it away.
+An own object has the name that the pipeline gives it, and for history one that the layout has on its day (if the lake
+has a layout yet). The pipeline neither reads nor writes any other object. Athena reads every object in a partition's
+folder, so a foreign Parquet object doubles rows there, until somebody moves it away.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from stock_pipeline.lake.layout_object import layout_to_read
+from stock_pipeline.lake.layout_object import known_layout
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.partitions import partition_of
 from stock_pipeline.lake.transforms import day_of
@@ -43,8 +43,8 @@ def _judged(lake: ObjectStore, table: Table, within: str) -> Iterator[tuple[Obje
     if table.name != STREAM_PRICES_HISTORY.name or not any(name for _, name in found):
         return ((info, name is not None) for info, name in found)
     # After the listing: whoever stored a tick had settled its day before that.
-    layout = layout_to_read(lake, max(_day(name) for _, name in found if name))
-    return ((info, name is not None and layout.fits(name)) for info, name in found)
+    layout = known_layout(lake, max(_day(name) for _, name in found if name))
+    return ((info, name is not None and (layout is None or layout.fits(name))) for info, name in found)
 
 
 def _day(partition: str) -> date:

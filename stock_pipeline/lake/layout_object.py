@@ -48,13 +48,18 @@ def layout_to_read(lake: ObjectStore, last: date) -> Layout:
 
     When a day is not settled, no tick of it is stored. Raises LayoutError and StoreUnavailable.
     """
+    return known_layout(lake, last) or _stored_or_recognized(lake)[0]
+
+
+def known_layout(lake: ObjectStore, last: date) -> Layout | None:
+    """The stored layout for a reader of ticks up to the UTC day `last`, or None. Raises as `layout_to_read` does."""
     known = _KNOWN.get(lake)
     if known and known.settles(last):
         return known
-    found, etag = _stored_or_recognized(lake)
-    if etag:
-        _KNOWN[lake] = found
-    return found
+    stored, _ = stored_layout(lake)
+    if stored:
+        _KNOWN[lake] = stored
+    return stored
 
 
 def change_layout(lake: ObjectStore, section: Section, *, now: datetime | None = None) -> Layout:

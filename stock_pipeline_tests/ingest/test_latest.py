@@ -255,7 +255,7 @@ def test_a_correction_whose_trade_is_not_there_looks_for_it_in_its_session_only(
 def test_an_object_of_history_that_somebody_deletes_during_the_search_holds_no_tick() -> None:
     feed = Feed()
     feed.take(FIRST, trade(2, 20.0, 2), LAST)
-    names = [key for key in feed.lake.objects if key.startswith(STREAM_PRICES_HISTORY.prefix)]
+    names = [key for key in feed.lake.objects if key.startswith(f"{STREAM_PRICES_HISTORY.prefix}year=")]
     key, read = feed.drop(cancel(LAST)), feed.lake.list
 
     def listed(prefix: str, **options: Any) -> Iterator[ObjectInfo]:

@@ -182,7 +182,7 @@ def test_it_stops_in_time_and_returns_the_rest(
     put, events = S3Store.put, of_sqs(**{f"m{n}": telling_of(key) for n, key in enumerate(keys)})
 
     def slow(self: S3Store, key: str, *arguments: Any, **more: Any) -> str:
-        context.remaining -= 25_000 * key.startswith("price_by_date_stream/")
+        context.remaining -= 25_000 * key.startswith("price_by_date_stream/year=")
         return put(self, key, *arguments, **more)
 
     monkeypatch.setattr(S3Store, "put", slow)
@@ -252,7 +252,7 @@ def test_an_event_from_elsewhere_is_an_error_or_names_nothing(
 def test_the_settings_decide_on_skew_and_size_and_the_lake_on_the_layout(
     cold_start: Callable[[str], ModuleType], s3: Any, context: LambdaContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lay_out(S3Store("lake"), 60, 4)
+    lay_out(S3Store(LAKE, s3), 60, 4)
     monkeypatch.setenv("STOCK_PIPELINE_MAX_CLOCK_SKEW_SECONDS", "3600")
     monkeypatch.setenv("STOCK_PIPELINE_MAX_OBJECT_MB", "1")
     handler = cold_start("process_stock_stream_data")
@@ -303,4 +303,4 @@ def test_receipts_of_what_is_stored_go_to_the_lineage_queue(
     (sent,) = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
     receipt = json.loads(sent["Body"])
     assert (receipt["source"], receipt["inserted"]) == (good, 1)
-    assert receipt["partitions"] == {"year=2024/month=06/day=03/1330": 1}
+    assert receipt["partitions"] == {"year=2024/month=06/day=03/1300": 1}
