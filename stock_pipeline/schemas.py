@@ -155,6 +155,7 @@ STREAM_PRICES_HISTORY = Table(
     time="produced_at",
     sort=("symbol", "produced_at"),
     partition=("year", "month", "day"),
+    leaf=r"([01]\d|2[0-3])[0-5]\d(-\d\d)?",
     dictionary=("symbol", "source", "exchange", "conditions"),
 )
 
@@ -205,6 +206,7 @@ LATEST_PRICES = Table(
     ),
     key=("symbol",),
     sort=("symbol",),
+    leaf="latest",
     keep="greatest",
     order=("sets_last", "produced_at", *(column.name for column in _VENUES_ORDER), "event_id"),
     dictionary=("symbol", "exchange"),
@@ -236,6 +238,7 @@ REJECTED_RECORDS = Table(
     key=("source", "line", "place"),
     sort=("line", "place"),
     partition=("table",),
+    leaf="[0-9a-f]{32}",
     dictionary=("target_table", "source", "reason", "symbol"),
 )
 

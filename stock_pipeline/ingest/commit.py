@@ -21,7 +21,7 @@ from stock_pipeline.ingest.conflicts import Met, told
 from stock_pipeline.ingest.progress import note_progress, read_progress
 from stock_pipeline.ingest.sources import SourceObject, receipt_of, records_of
 from stock_pipeline.lake.merge import Merged
-from stock_pipeline.lake.object_store import ObjectStore
+from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.lake.partitions import merge_into_partition
 from stock_pipeline.lake.rejected_records import read_rejects, write_rejects
@@ -39,9 +39,7 @@ _WRITERS = 4
 """How many partitions are merged at a time. Most of a write is waiting for S3."""
 
 WIDE = 256
-"""A group with more partitions than this is wide. Each of its partitions has few rows, so more are merged at a time,
-and the progress is remembered.
-"""
+"""A group with more partitions than this is wide. Each of its partitions has few rows, so more are merged at a time."""
 
 _WIDE_WRITERS = 16
 
@@ -55,8 +53,8 @@ class MergedGroup:
 
     `receipts` has one receipt for each source, and is empty when time ran out before the last partition. `outcomes` has
     the outcome of each row (values of `Outcome`, or `NOT_YET`). `met` has, for rows that were not inserted, the stored
-    rows that hold their keys. `note` records how far a stopped group came; call it when everything else is done with
-    the merged rows.
+    rows that hold their keys. `note` records how far a stopped group came, and removes what earlier calls noted of a
+    group that is done; call it when everything else is done with the merged rows.
     """
 
     receipts: list[Receipt]
@@ -80,7 +78,7 @@ def merge_group(
     *,
     replace: bool = False,
     then: Callable[[], None] = lambda: None,
-    go_on: Callable[[], bool] = lambda: True,
+    go_on: Callable[[], bool] | None = None,
 ) -> MergedGroup:
     """Merge a group of sources into a table, record what was not stored, and account for every row.
 
@@ -89,21 +87,23 @@ def merge_group(
     group must be one source, because a restatement must see the result of the one before it. `then` is called when all
     partitions are merged, before the rows that are not stored are recorded.
 
-    `go_on` is called before each partition except the first. When it returns False, committed partitions stay, and
-    there are no receipts. The same call, made again, does the rest.
+    `go_on` is for callers whose time is limited. It is called before each partition except the first. When it returns
+    False, committed partitions stay, and there are no receipts. The same call, made again, does the rest, and does not
+    merge again what the calls before it have noted (see `MergedGroup`).
     """
     codes, names = transform(rows)
     if len(names) > 1:
         rows = for_takes(rows)
     merging = _Merging(group, rows, table, lake, now, replace, go_on)
     wide = len(names) > WIDE
-    left = merging.go_on_after(codes, names) if wide else np.arange(len(codes))
+    may_stop = go_on is not None and len(names) > 1
+    left = merging.go_on_after(codes, names) if may_stop else np.arange(len(codes))
     found, chosen = _split(codes, names, left)
     merging.first = found[0] if found else ""
     with ThreadPoolExecutor(_WIDE_WRITERS if wide else _WRITERS) as threads:
         list(threads.map(merging.merge_partition, found, chosen))
     if merging.stopped:
-        return MergedGroup([], merging.outcomes, merging.met, lambda: merging.note(codes, names) if wide else None)
+        return MergedGroup([], merging.outcomes, merging.met, lambda: merging.note(codes, names))
     then()
     merging.tell()
     _record(group, table, lake, now)
@@ -111,7 +111,7 @@ def merge_group(
         merging.tell()
         _record(group, table, lake, now)
     receipts = [receipt_of(source, table, now) for source in group]
-    return MergedGroup(receipts, merging.outcomes, merging.met, lambda: None)
+    return MergedGroup(receipts, merging.outcomes, merging.met, merging.forget)
 
 
 def _record(group: Sequence[SourceObject], table: Table, lake: ObjectStore, now: datetime) -> None:
@@ -138,10 +138,10 @@ class _Merging:
         lake: ObjectStore,
         now: datetime,
         replace: bool,
-        go_on: Callable[[], bool],
+        go_on: Callable[[], bool] | None,
     ) -> None:
         self._group, self._rows, self._table, self._lake, self._now = group, rows, table, lake, now
-        self._replace, self._go_on = replace, go_on
+        self._replace, self._go_on = replace, go_on or (lambda: True)
         sizes = [source.rows for source in group]
         self._starts, self._owners = np.cumsum([0, *sizes]), np.repeat(np.arange(len(group), dtype=np.int32), sizes)
         self._agreed = np.zeros(rows.num_rows, bool)
@@ -151,6 +151,7 @@ class _Merging:
         self.met: list[pa.Table] = []
         self.stopped = False
         self.first = ""
+        self._resumed: list[ObjectInfo] = []
 
     def merge_partition(self, partition: str, chosen: Ints) -> None:
         """Merge the rows at some positions into a partition, and account for them."""
@@ -209,8 +210,11 @@ class _Merging:
         Those rows count as duplicates, as at any second delivery; the conflicts among them are on record.
         """
         done = np.zeros(len(codes), bool)
-        for owner, source in enumerate(self._group):
-            until = read_progress(self._lake, self._table, source.info) if source.rows else ""
+        noted = read_progress(self._lake, self._table, [source.info for source in self._group])
+        for owner, (source, until) in enumerate(zip(self._group, noted, strict=True)):
+            if not until:
+                continue
+            self._resumed.append(source.info)
             merged = np.flatnonzero(np.array([name <= until for name in names]))
             mine = np.flatnonzero((self._owners == owner) & np.isin(codes, merged))
             if len(mine):
@@ -227,6 +231,10 @@ class _Merging:
         lines = as_arrow(np.unique(source.cleaned.lines[rows]), pa.int64())
         is_conflict = pc.equal(known["reason"].cast(pa.string()), Reason.CONFLICT.value)
         conflicts = known.filter(pc.and_(is_conflict, pc.is_in(known["line"], lines)))
+        # Two calls that met one conflict may have told it in other words: a row has one record.
+        at = conflicts.select(["line", "place"]).append_column("at", pa.array(np.arange(conflicts.num_rows)))
+        first = at.group_by(["line", "place"], use_threads=False).aggregate([("at", "min")])["at_min"]
+        conflicts = conflicts.take(first)
         source.earlier.append(conflicts.select(RECORDED.names).cast(RECORDED))
         source.outcomes[Outcome.CONFLICT] += conflicts.num_rows
         source.outcomes[Outcome.DUPLICATE] += len(rows) - conflicts.num_rows
@@ -237,12 +245,20 @@ class _Merging:
         first = min(names[code] for code in missing)
         until = max((name for name in names if name < first), default="")
         self.tell()
-        for source in self._group if until else ():
-            if source.rows:
-                conflicts = [source.conflicts.records] if source.conflicts else []
-                records = pa.concat_tables([RECORDED.empty_table(), *conflicts])
-                write_rejects(self._lake, self._table, source.info, records, self._now, add=True)
-                note_progress(self._lake, self._table, source.info, until)
+
+        def note(source: SourceObject) -> None:
+            if source.conflicts:
+                write_rejects(self._lake, self._table, source.info, source.conflicts.records, self._now, add=True)
+            note_progress(self._lake, self._table, source.info, until)
+
+        if until:
+            with ThreadPoolExecutor(_RECORDERS) as threads:
+                list(threads.map(note, [source for source in self._group if source.rows]))
+
+    def forget(self) -> None:
+        """Let the notes of these sources say nothing any more. A later ingest of them must look at every partition."""
+        for info in self._resumed:
+            note_progress(self._lake, self._table, info, "")
 
     def _may_begin(self, partition: str) -> bool:
         """The first partition is always merged. Otherwise a call without any time would never make progress."""

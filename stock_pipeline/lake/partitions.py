@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from stock_pipeline.errors import MergeContention, ObjectNotFound, PreconditionFailed
+from stock_pipeline.errors import DamagedObject, MergeContention, ObjectNotFound, PreconditionFailed
 from stock_pipeline.lake.merge import Merged, merge
 from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.parquet import decode, encode
@@ -27,6 +27,15 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.02, 2.0  # seconds
 def partition_key(table: Table, partition: str) -> str:
     """The object of a partition: (price_by_date, `year=2024`) → `price_by_date/year=2024/prices.parquet`."""
     return f"{table.prefix}{partition}{table.suffix}"
+
+
+def partition_of(table: Table, key: str) -> str | None:
+    """The partition whose object has this key; None for an object that the pipeline did not name."""
+    inner = key.removeprefix(table.prefix)
+    if inner == key or not inner.endswith(table.suffix):
+        return None
+    name = inner.removesuffix(table.suffix)
+    return name if table.partition_names.fullmatch(name) else None
 
 
 def read_partition(
@@ -54,16 +63,20 @@ def _read(
         found = store.get(key)
     except ObjectNotFound:
         return None, None
-    return decode(found.data, table, key, columns, to_write=to_write), found.info.etag
+    try:
+        return decode(found.data, table, key, columns, to_write=to_write), found.info.etag
+    except DamagedObject as error:
+        error.etag = found.info.etag
+        raise
 
 
 def partitions(store: ObjectStore, table: Table, within: str = "") -> list[str]:
     """The partitions of a table that have an object, in order: `["year=2023", "year=2024"]`.
 
-    Only names that begin with `within` are listed.
+    Only names that begin with `within` are listed. Objects of other names are not the pipeline's, and are left out.
     """
-    keys = (info.key for info in store.list(f"{table.prefix}{within}"))
-    return [k.removeprefix(table.prefix).removesuffix(table.suffix) for k in keys if k.endswith(table.suffix)]
+    names = (partition_of(table, info.key) for info in store.list(f"{table.prefix}{within}"))
+    return [name for name in names if name is not None]
 
 
 def merge_into_partition(

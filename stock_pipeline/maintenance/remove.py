@@ -21,12 +21,12 @@ import pyarrow.compute as pc
 
 from stock_pipeline.errors import ObjectNotFound, StockPipelineError
 from stock_pipeline.ingest.conflicts import as_text
+from stock_pipeline.lake.contents import own_partitions
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.partitions import (
     attempts,
     commit,
     partition_key,
-    partitions,
     read_partition,
     read_version,
     write_revisions,
@@ -160,10 +160,10 @@ def _tables(table: Table) -> tuple[Table, ...]:
 def _candidates(table: Table, key: str, lake: ObjectStore, settings: Settings) -> list[str]:
     """The partitions that may hold rows of a source. For history, SQL finds the days: it reads only one column."""
     if table is not STREAM_PRICES_HISTORY:
-        return partitions(lake, table)
+        return own_partitions(lake, table)
     days = sql("SELECT DISTINCT year, month, day FROM stream_prices_history WHERE source = ?", [key], settings=settings)
     folders = sorted(f"{day_partition(date(*row.values()))}/" for row in days.to_pylist())
-    return [name for folder in folders for name in partitions(lake, table, folder)]
+    return [name for folder in folders for name in own_partitions(lake, table, folder)]
 
 
 def _count(lake: ObjectStore, table: Table, name: str, key: str) -> int:

@@ -22,8 +22,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from stock_pipeline.errors import QueryError
+from stock_pipeline.lake.contents import own_objects
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
-from stock_pipeline.lake.parquet import check
+from stock_pipeline.lake.parquet import check, decode
 from stock_pipeline.schemas import TABLES, TIMESTAMP, Table
 
 _READING = {"SELECT", "EXPLAIN", "MULTI"}  # MULTI is what PIVOT expands to
@@ -56,6 +57,8 @@ def run(statement: str, parameters: Sequence[Any], store: ObjectStore, database:
         except (duckdb.Error, pa.ArrowException, RuntimeError) as error:
             if failure := next(filter(None, (found.failure() for found in objects)), None):
                 raise failure from None
+            for found in objects:
+                found.refuse_damage()
             raise QueryError(_told(str(error).strip())) from error
 
 
@@ -116,16 +119,15 @@ def _rows(
     format_ = ds.ParquetFileFormat(dictionary_columns=coded)
     fragments = []
     folders: dict[str, tuple[ds.Expression, list[_Object]]] = {}
-    for info in store.list(table.prefix):
-        if info.key.endswith(".parquet") and info.size:
-            folder = info.key.rpartition("/")[0]
-            if folder not in folders:
-                folders[folder] = _partition(table, schema, info.key), []
-            expression, siblings = folders[folder]
-            found = _Object(store, info, table, siblings, threads)
-            fragments.append(format_.make_fragment(found, partition_expression=expression))
-            found.registered = True
-            objects.append(found)
+    for info in own_objects(store, table):
+        folder = info.key.rpartition("/")[0]
+        if folder not in folders:
+            folders[folder] = _partition(table, schema, info.key), []
+        expression, siblings = folders[folder]
+        found = _Object(store, info, table, siblings, threads)
+        fragments.append(format_.make_fragment(found, partition_expression=expression))
+        found.registered = True
+        objects.append(found)
     return ds.FileSystemDataset(fragments, schema, format_) if fragments else schema.empty_table()
 
 
@@ -230,6 +232,11 @@ class _Object(io.RawIOBase):
         """
         error, self._error = self._error, None
         return error
+
+    def refuse_damage(self) -> None:
+        """Raise DamagedObject if the bytes that were fetched cannot be read to their end. Arrow does not name them."""
+        if self._fetch and self._fetch.done() and not self._fetch.exception():
+            decode(self._fetch.result(), self._table, self._info.key)
 
     def let_go(self) -> None:
         """Release everything: Arrow never frees a file that it could not open."""

@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import quote_plus
 
-OPEN = datetime(2024, 6, 3, 14, 28)  # noqa: DTZ001 - the text of a tick has no offset, and means UTC
+OPEN = datetime(2024, 6, 3, 14, 58)  # noqa: DTZ001 - the text of a tick has no offset, and means UTC
 HEADER = "symbol,date,open,high,low,close,volume"
 NARROW = "symbol,date,close"
 SYMBOLS = ("AAPL", "BRK.B", "NA")

@@ -6,11 +6,13 @@ Nothing here calls the code under test: objects are read only with pyarrow, and 
 from __future__ import annotations
 
 import io
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from zlib import crc32
 
 import pyarrow.parquet as pq
 
@@ -27,6 +29,7 @@ PRICES, REVISIONS, HISTORY, CORRECTIONS, SNAPSHOT, REJECTS = (
     "latest_stream_prices/",
     "rejected_records/",
 )
+LAYOUT = f"{HISTORY}_layout.json"
 Row = dict[str, Any]
 Place = tuple[str, datetime, str]  # where a row is, and from where: its source, its loading time and its object's key
 
@@ -49,6 +52,8 @@ class Ledger:
     bars: dict[tuple[Any, ...], list[Row]] = field(default_factory=dict)  # by key, all that was ever stored, in order
     receipts: dict[str, Receipt] = field(default_factory=dict)  # those that ingests returned, by id
     notified: set[str] = field(default_factory=set)
+    damaged: dict[str, bytes] = field(default_factory=dict)  # objects that cannot be read now, as they were before
+    ever_damaged: set[str] = field(default_factory=set)
     told: set[tuple[str, str]] = field(default_factory=set)  # object and ETag of the receipts in the lineage queue
 
     def __post_init__(self) -> None:
@@ -81,7 +86,13 @@ class Ledger:
         self.new[row["etl_loading_ts"], key] += new
 
     def _committed(self, key: str) -> None:
+        if "/_" in key:  # the layout, and notes of how far a call came
+            self.judge_places()
+            return
         self.commits[key] += 1
+        if key in self.damaged:
+            self.problem(f"{key} was damaged, and somebody wrote over it")
+            return
         before, now = self.tables.get(key, []), read(self.lake.objects[key].data)
         self.tables[key] = now
         self.versions.setdefault(key, []).append(now)
@@ -92,6 +103,7 @@ class Ledger:
             self._judge_revisions(before, now)
         elif key.startswith(HISTORY):
             self._judge_first(key, before, now, ("symbol", "event_id"), tick_values)
+            self.judge_places(key)
         elif key.startswith(CORRECTIONS):
             self._judge_corrections(key, before, now)
         elif key.startswith(SNAPSHOT):
@@ -209,6 +221,14 @@ class Ledger:
             elif not any(record.key == (row["symbol"], row["event_id"]) for record in records):
                 self.problem(f"corrections: no record of {row['source']} corrects {name}")
 
+    def judge_places(self, *keys: str) -> None:
+        """Every tick is in the object that the stored layout has for it. Objects that are not named are judged all."""
+        for key in keys or [key for key in self.tables if key.startswith(HISTORY)]:
+            for row in self.tables[key]:
+                place = place_of(row, self.lake.objects[LAYOUT].data)
+                if place != key:
+                    self.problem(f"{key} holds {row['event_id']} of {row['symbol']}, and the layout has it in {place}")
+
     def standing(self) -> list[Row]:
         """The ticks of history that count, as they do by now."""
         return law.standing(self.rows(HISTORY), self.rows(CORRECTIONS))
@@ -250,6 +270,16 @@ class Ledger:
 def read(data: bytes) -> list[Row]:
     rows: list[Row] = pq.ParquetFile(io.BytesIO(data)).read(use_threads=False).to_pylist()
     return rows
+
+
+def place_of(row: Row, layout: bytes) -> str:
+    """The key of the object of history that a layout has for a tick."""
+    at = row["produced_at"].astimezone(UTC)
+    sections = [s for s in json.loads(layout)["sections"] if s["from"] <= f"{at:%Y-%m-%d}"]
+    section = max(sections, key=lambda s: str(s["from"]))
+    start = (60 * at.hour + at.minute) // section["minutes"] * section["minutes"]
+    shard = f"-{crc32(row['symbol'].encode()) % section['shards']:02d}" if section["shards"] > 1 else ""
+    return f"{HISTORY}year={at:%Y}/month={at:%m}/day={at:%d}/{start // 60:02d}{start % 60:02d}{shard}.parquet"
 
 
 def by_key(rows: Iterable[Row], names: tuple[str, ...]) -> dict[tuple[Any, ...], Row]:

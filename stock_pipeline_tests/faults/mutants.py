@@ -76,6 +76,8 @@ _STREAM = "lambdas/process_stock_stream_data/handler.py"
 _BATCH = "lambdas/process_batch_stock_data/handler.py"
 _FAILURE = "stock_pipeline/ingest/partial_failure.py"
 
+_LAYOUT, _LAYOUT_OBJECT = "stock_pipeline/lake/layout.py", "stock_pipeline/lake/layout_object.py"
+
 MUTANTS = (
     Mutant("no If-Match", _PARTITIONS, "if_match=etag, if_none_match", "if_match=None, if_none_match"),
     Mutant("no If-None-Match", _PARTITIONS, "if_none_match=etag is None", "if_none_match=False"),
@@ -174,6 +176,25 @@ MUTANTS = (
            "reporter.report(ingested.receipts)", "reporter.report([receipt for receipt in ingested.receipts if receipt.inserted])"),
     Mutant("a large object is not read again alone", _RAW,
            "result = attempt(key, max_bytes)", 'result = refused(ObjectInfo(key, "", 0, now), "large")'),
+    Mutant("the layout changes for a day that has ticks", _LAYOUT, "if self.settles(section.first):", "if False:"),
+    Mutant("a day is not settled before its first tick", _LAYOUT_OBJECT,
+           "layout = found.settled_through(last)", "layout = found"),
+    Mutant("what was read of the layout holds for every day", _LAYOUT_OBJECT,
+           "    known = _KNOWN.get(lake)\n    if known and known.settles(last):\n        return known\n    for _ in attempts",
+           "    known = _KNOWN.get(lake)\n    if known:\n        return known\n    for _ in attempts"),
+    Mutant("the layout is written over", _LAYOUT_OBJECT,
+           "layout = found.changed(section)\n        if (layout == found and etag) or swap(lake, LAYOUT_KEY, layout.to_json(), etag):",
+           "layout = found.changed(section)\n        if (layout == found and etag) or lake.put(LAYOUT_KEY, layout.to_json()):"),
+    Mutant("a symbol is in several shards", "stock_pipeline/lake/transforms.py",
+           "crc32(symbol.encode()) % shards for symbol in coded.dictionary.to_pylist()",
+           "number % shards for number, symbol in enumerate(coded.dictionary.to_pylist())"),
+    Mutant("foreign objects are read", _PARTITIONS, "return name if table.partition_names.fullmatch(name) else None", "return name"),
+    Mutant("an empty object is taken for a partition without rows", _PARTITIONS,
+           "    try:\n        return decode(found.data, table, key, columns, to_write=to_write), found.info.etag\n",
+           "    if not found.data:\n        return None, found.info.etag\n"
+           "    try:\n        return decode(found.data, table, key, columns, to_write=to_write), found.info.etag\n"),
+    Mutant("a damaged object stops all others", _FAILURE, "        return False  # only what needs that object of the lake fails\n",
+           "        return True\n"),
     Mutant("an object that does not answer is taken for one that is gone", _RAW,
            "        except ObjectNotFound as error:\n            return refused(ObjectInfo(key",
            "        except Exception as error:\n            return refused(ObjectInfo(key"),
