@@ -76,7 +76,8 @@ class Table:
     objects in a folder, by `leaf` (a regular expression). `bounds` are pairs of columns: where a row has both, the
     first is never below the second. `views` are columns that are not compared, but renewed. `scaled` are the prices
     that a split scales together; the last of them is used to recognize the split. `time` is the column with the time of
-    the event that a row describes.
+    the event that a row describes. `revisions` is the name of the table that keeps the rows that changed or were taken
+    out.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Table:
     views: tuple[View, ...] = ()
     scaled: tuple[str, ...] = ()
     time: str = "etl_loading_ts"
+    revisions: str = ""
 
     @cached_property
     def schema(self) -> pa.Schema:

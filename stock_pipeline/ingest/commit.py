@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from stock_pipeline.arrow import Codes, Ints, as_arrow, booleans, microseconds, nulls, repeated, strings
-from stock_pipeline.ingest.conflicts import Met, recorded, told
+from stock_pipeline.ingest.conflicts import Met, told
 from stock_pipeline.ingest.progress import NOTHING, Progress, note_progress, read_progress
 from stock_pipeline.ingest.sources import SourceObject, receipt_of, records_of
 from stock_pipeline.lake.merge import Merged
@@ -105,6 +105,16 @@ def merge_group(
         return MergedGroup([], merging.outcomes, merging.met, lambda: merging.note(codes, names))
     then()
     merging.tell()
+    _record(group, table, lake, now)
+    while merging.settle():
+        merging.tell()
+        _record(group, table, lake, now)
+    receipts = [receipt_of(source, table, now) for source in group]
+    return MergedGroup(receipts, merging.outcomes, merging.met, merging.forget)
+
+
+def _record(group: Sequence[SourceObject], table: Table, lake: ObjectStore, now: datetime) -> None:
+    """Write the rejected records of each source."""
     records = [records_of(source) for source in group]
 
     def record(first: int) -> None:
@@ -114,8 +124,6 @@ def merge_group(
 
     with ThreadPoolExecutor(_RECORDERS) as threads:
         list(threads.map(record, range(_RECORDERS)))
-    receipts = [receipt_of(source, table, now) for source in group]
-    return MergedGroup(receipts, merging.outcomes, merging.met, merging.forget)
 
 
 class _Merging:
@@ -136,7 +144,7 @@ class _Merging:
         sizes = [source.rows for source in group]
         self._starts, self._owners = np.cumsum([0, *sizes]), np.repeat(np.arange(len(group), dtype=np.int32), sizes)
         self._agreed = np.zeros(rows.num_rows, bool)
-        self._disputed: list[Met] = []
+        self._disputed: dict[str, Met] = {}
         self._accounts = Lock()
         self.outcomes: Outcomes = np.full(rows.num_rows, NOT_YET, np.int8)
         self.met: list[pa.Table] = []
@@ -149,18 +157,7 @@ class _Merging:
         if not self._may_begin(partition):
             return
         incoming = self._rows if len(chosen) == self._rows.num_rows else self._rows.take(as_arrow(chosen, pa.int64()))
-
-        def record_replaced(merged: Merged) -> None:
-            # On record before the commit: once the partition is written, the replaced values exist nowhere else.
-            found = Met.of(merged, incoming, chosen)
-            raw = self._origins
-            for records in recorded(found.where(found.replaced), self._owners, self._table, raw).values():
-                write_rejects(self._lake, self._table, self._group[0].info, records, self._now, add=True)
-
-        merged = merge_into_partition(
-            self._lake, self._table, partition, incoming, replace=self._replace,
-            before_commit=record_replaced if self._replace else None,
-        )  # fmt: skip
+        merged = merge_into_partition(self._lake, self._table, partition, incoming, replace=self._replace)
         self._account(partition, chosen, merged, incoming)
 
     def _origins(self, owner: int, at: Ints) -> tuple[Ints, pa.Int32Array, list[str]]:
@@ -172,17 +169,39 @@ class _Merging:
 
     def tell(self) -> None:
         """Make the records of rows that met other values."""
+        for source in self._group:
+            source.conflicts, source.disputed = None, source.disputed[:0]
         if self._disputed:
-            met = Met.joined(self._disputed)
+            met = Met.joined(list(self._disputed.values()))
             found = told(met, self._rows, self._owners, self._agreed, self._table, self._origins)
             for owner, conflicts in found.items():
                 self._group[owner].conflicts = conflicts
-            kept_out = met.at[~met.replaced]
-            for owner in np.unique(self._owners[kept_out]).tolist():
-                mine = kept_out[self._owners[kept_out] == owner]
+            for owner in np.unique(self._owners[met.at]).tolist():
+                mine = met.at[self._owners[met.at] == owner]
                 cleaned = self._group[owner].cleaned
                 assert cleaned
                 self._group[owner].disputed = cleaned.lines[mine - self._starts[owner]]
+
+    def settle(self) -> bool:
+        """Judge rows that met other values once more. Returns whether an outcome changed, so that records are wrong.
+
+        While they were put on record, a restatement may have stored their values, perhaps of the same source. Whoever
+        writes records last must have seen the table as it was after the restatement.
+        """
+        if not self._table.revisions or self._replace:
+            return False
+        changed = False
+        for partition, met in [(name, met) for name, met in self._disputed.items() if len(met.at)]:
+            merged = merge_into_partition(self._lake, self._table, partition, met.rows)
+            if (merged.outcome == Outcome.CONFLICT).all():
+                continue
+            changed = True
+            self.outcomes[met.at], self._agreed[met.at] = merged.outcome, merged.agreed
+            self._disputed[partition] = Met.of(merged, met.rows, met.at)
+            for owner, outcome in zip(self._owners[met.at].tolist(), merged.outcome.tolist(), strict=True):
+                self._group[owner].outcomes[Outcome.CONFLICT] -= 1
+                self._group[owner].outcomes[outcome] += 1
+        return changed
 
     def go_on_after(self, codes: Ints, names: list[str]) -> Ints:
         """Account for the rows that earlier calls have merged, and return the positions of the rows that are left.
@@ -249,7 +268,7 @@ class _Merging:
             if merged.met.num_rows:
                 self.met.append(merged.met)
             if len(merged.conflicts):
-                self._disputed.append(Met.of(merged, incoming, chosen))
+                self._disputed[partition] = Met.of(merged, incoming, chosen)
             for owner in np.flatnonzero(counts.any(axis=1)).tolist():
                 group[owner].outcomes += counts[owner]
                 group[owner].partitions[partition] = int(counts[owner].sum())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pyarrow as pa
 
@@ -18,7 +18,7 @@ from stock_pipeline.lake.merge import Merged, merge
 from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.parquet import decode, encode
 from stock_pipeline.lake.sorted_rows import Sorted
-from stock_pipeline.schemas import Table
+from stock_pipeline.schemas import TABLES, Table
 
 TRIES = 40
 _FIRST_WAIT, _LONGEST_WAIT = 0.02, 2.0  # seconds
@@ -86,12 +86,11 @@ def merge_into_partition(
     incoming: pa.Table,
     *,
     replace: bool = False,
-    before_commit: Callable[[Merged], None] | None = None,
 ) -> Merged:
     """Merge rows into a partition object and commit it, trying again whenever another writer came first.
 
-    `before_commit` is called at every try, with the merge that is about to be committed. It records replaced values
-    before they are overwritten. Nothing is written when the merge changes nothing.
+    Rows that the merge changes go to the table of revisions first, at every try, because after the commit their values
+    exist nowhere else. Nothing is written when the merge changes nothing.
 
     Raises MergeContention after `TRIES` lost races, StoreUnavailable when the store cannot be reached, and NewerSchema
     when this version would drop what a newer one wrote. Running the same merge again is always safe.
@@ -103,12 +102,17 @@ def merge_into_partition(
         if merged.sorted is None:
             # Own rows are there: the try before did not lose the race, only its reply was lost. Its outcomes hold.
             return tried if tried and merged.own.any() else merged
-        if before_commit:
-            before_commit(merged)
+        if merged.revised is not None:
+            write_revisions(store, table, partition, merged.revised)
         if commit(store, table, partition, merged.sorted, etag):
             return merged
-        tried = merged
+        tried, incoming = merged, merged.again
     raise AssertionError("attempts() ends by raising")  # pragma: no cover - as it says
+
+
+def write_revisions(store: ObjectStore, table: Table, partition: str, revised: pa.Table) -> None:
+    """Put revisions on record. Call this before the commit that changes these rows, or takes them out."""
+    merge_into_partition(store, TABLES[table.revisions], partition, revised)
 
 
 def commit(store: ObjectStore, table: Table, partition: str, rows: pa.Table | Sorted, etag: str | None) -> bool:

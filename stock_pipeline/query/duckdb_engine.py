@@ -177,6 +177,14 @@ def _data(store: ObjectStore, key: str, table: Table) -> bytes:
     return data
 
 
+class _Position(threading.local):
+    """Where a thread reads next. Arrow moves to a place and reads there in one thread. A statement may scan a table
+    twice at the same time, and Arrow asks for the size without the lock that it holds while it reads.
+    """
+
+    at = 0
+
+
 class _Object(io.RawIOBase):
     """An object of the lake as a file, fetched whole by one GET when it is first read.
 
@@ -195,7 +203,7 @@ class _Object(io.RawIOBase):
         self._starting = threading.Lock()
         self._fetch: Future[bytes] | None = None
         self._error: BaseException | None = None
-        self._at = 0
+        self._position = _Position()
         self.registered = False
 
     def _start(self) -> Future[bytes]:
@@ -243,18 +251,18 @@ class _Object(io.RawIOBase):
 
     def read(self, size: int | None = -1) -> bytes:
         data = self._fetched()
-        end = len(data) if size is None or size < 0 else self._at + size
-        found = bytes(data[self._at : end])
-        self._at += len(found)
+        start = self._position.at
+        found = bytes(data[start : len(data) if size is None or size < 0 else start + size])
+        self._position.at += len(found)
         return found
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         if whence == io.SEEK_END:
             offset += len(self._fetched()) if self.registered else self._info.size
         elif whence == io.SEEK_CUR:
-            offset += self._at
-        self._at = offset
-        return self._at
+            offset += self._position.at
+        self._position.at = offset
+        return offset
 
     def tell(self) -> int:
-        return self._at
+        return self._position.at

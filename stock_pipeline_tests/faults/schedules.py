@@ -90,11 +90,11 @@ def _daily(world: World, choose: random.Random, restated: bool) -> None:
     names = [f"daily_prices/uploads/{name}.csv" for name in choose.sample(AWKWARD, choose.randint(1, 3))]
     sources = [daily_source(choose, name, choose.randint(1, 5)) for name in names]
     _rewrite(world, choose, 0.8, [daily_source(choose, name, choose.randint(1, 5)) for name in names])
-    if restated:
-        key = "daily_prices/uploads/restated.csv"
+    for number in range(choose.choice((1, 1, 2)) if restated else 0):
+        key = f"daily_prices/uploads/restated{number or ''}.csv"
         world.ledger.restated.add(key)
         sources.insert(choose.randint(1, len(sources)), daily_source(choose, key, choose.randint(3, 6)))
-        world.act("restater", lambda: _restating(world, key))
+        world.act(f"restater{number}", partial(_restating, world, key))
     world.act("vendor", lambda: world.drop(sources, patience=choose.choice(HURRIES)))
     for number in range(choose.choice((1, 2, 4, 4))):
         world.keep(f"batch{number}", world.serve_batch)

@@ -193,8 +193,9 @@ class World:
 
     def restate(self, key: str) -> None:
         """Somebody ingests an object as a restatement, and tries again until it is done."""
-        while key not in self.ledger.sources:
-            self.hub.pause(1)
+        self.hub.pause(until=lambda: key in self.ledger.sources)
+        if self.random.random() < 0.5:  # else at once, as the arrival is on its way to the function
+            self.hub.pause(self.random.uniform(0, 5))
         self.until_done(lambda: ingest.ingest_daily_prices([key], staging=self.staging, lake=self.lake, replace=True))
 
     def relay(self, changes: Sequence[Section]) -> None:

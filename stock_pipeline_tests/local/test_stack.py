@@ -44,7 +44,7 @@ def test_deploying_again_changes_nothing(local_aws_env: Stack, installed: Path) 
     aws = local_aws_env.aws
     local_aws_env.staging.put("daily_prices/uploads/a.csv", b"kept")
     parameters = {"Processor": "dagster", "Database": aws.outputs["Database"]}
-    again = deploy(aws.endpoint, LocalFolders(installed), stage=aws.stage, parameters=parameters)
+    again = deploy(aws.endpoint, aws.key, LocalFolders(installed), stage=aws.stage, parameters=parameters)
     assert again == aws.outputs
     assert local_aws_env.staging.get("daily_prices/uploads/a.csv").data == b"kept"
 
