@@ -14,21 +14,20 @@ from threading import Lock
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from stock_pipeline.arrow import Codes, Ints, as_arrow, booleans, microseconds, nulls, repeated, strings
 from stock_pipeline.ingest.conflicts import Met, told
-from stock_pipeline.ingest.progress import note_progress, read_progress
+from stock_pipeline.ingest.progress import NOTHING, Progress, note_progress, read_progress
 from stock_pipeline.ingest.sources import SourceObject, receipt_of, records_of
 from stock_pipeline.lake.merge import Merged
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.lake.partitions import merge_into_partition
-from stock_pipeline.lake.rejected_records import read_rejects, write_rejects
+from stock_pipeline.lake.rejected_records import write_rejects
 from stock_pipeline.lake.sorted_rows import for_takes
 from stock_pipeline.lake.transforms import Transform
 from stock_pipeline.receipts import Receipt
-from stock_pipeline.schemas import RECORDED, TIMESTAMP, Reason, Table
+from stock_pipeline.schemas import RECORDED, TIMESTAMP, Table
 
 Outcomes = npt.NDArray[np.int8]
 
@@ -207,49 +206,43 @@ class _Merging:
     def go_on_after(self, codes: Ints, names: list[str]) -> Ints:
         """Account for the rows that earlier calls have merged, and return the positions of the rows that are left.
 
-        Those rows count as duplicates, as at any second delivery; the conflicts among them are on record.
+        Those rows count as duplicates, as at any second delivery, except for the conflicts that the calls have noted.
         """
         done = np.zeros(len(codes), bool)
         noted = read_progress(self._lake, self._table, [source.info for source in self._group])
-        for owner, (source, until) in enumerate(zip(self._group, noted, strict=True)):
-            if not until:
+        for owner, (source, progress) in enumerate(zip(self._group, noted, strict=True)):
+            if not progress.until:
                 continue
             self._resumed.append(source.info)
-            merged = np.flatnonzero(np.array([name <= until for name in names]))
+            merged = np.flatnonzero(np.array([name <= progress.until for name in names]))
             mine = np.flatnonzero((self._owners == owner) & np.isin(codes, merged))
-            if len(mine):
-                self._take_over(source, mine - self._starts[owner])
-                counts = np.bincount(codes[mine], minlength=len(names))
-                source.partitions |= {names[code]: int(counts[code]) for code in np.flatnonzero(counts)}
+            self._take_over(source, mine - self._starts[owner], progress.conflicts)
+            counts = np.bincount(codes[mine], minlength=len(names))
+            source.partitions |= {names[code]: int(counts[code]) for code in np.flatnonzero(counts)}
             done[mine] = True
         self.outcomes[done] = Outcome.DUPLICATE
         return np.flatnonzero(~done)
 
-    def _take_over(self, source: SourceObject, rows: Ints) -> None:
+    def _take_over(self, source: SourceObject, rows: Ints, conflicts: pa.Table) -> None:
         assert source.cleaned
-        known = read_rejects(self._lake, self._table, source.info.key)
-        lines = as_arrow(np.unique(source.cleaned.lines[rows]), pa.int64())
-        is_conflict = pc.equal(known["reason"].cast(pa.string()), Reason.CONFLICT.value)
-        conflicts = known.filter(pc.and_(is_conflict, pc.is_in(known["line"], lines)))
-        # Two calls that met one conflict may have told it in other words: a row has one record.
-        at = conflicts.select(["line", "place"]).append_column("at", pa.array(np.arange(conflicts.num_rows)))
-        first = at.group_by(["line", "place"], use_threads=False).aggregate([("at", "min")])["at_min"]
-        conflicts = conflicts.take(first)
-        source.earlier.append(conflicts.select(RECORDED.names).cast(RECORDED))
+        places = set(zip(source.cleaned.lines[rows].tolist(), source.cleaned.places(rows).to_pylist(), strict=True))
+        theirs = zip(conflicts["line"].to_pylist(), conflicts["place"].to_pylist(), strict=True)
+        conflicts = conflicts.filter(booleans(np.array([place in places for place in theirs], bool)))
+        source.earlier.append(conflicts)
         source.outcomes[Outcome.CONFLICT] += conflicts.num_rows
         source.outcomes[Outcome.DUPLICATE] += len(rows) - conflicts.num_rows
 
     def note(self, codes: Ints, names: list[str]) -> None:
-        """Note how far each source came, and record the rows that met other values."""
+        """Note how far each source came, and which of its rows met other values."""
         missing = np.unique(codes[self.outcomes == NOT_YET])
         first = min(names[code] for code in missing)
         until = max((name for name in names if name < first), default="")
         self.tell()
 
         def note(source: SourceObject) -> None:
-            if source.conflicts:
-                write_rejects(self._lake, self._table, source.info, source.conflicts.records, self._now, add=True)
-            note_progress(self._lake, self._table, source.info, until)
+            own = [source.conflicts.records] if source.conflicts else []
+            conflicts = pa.concat_tables([RECORDED.empty_table(), *source.earlier, *own])
+            note_progress(self._lake, self._table, source.info, Progress(until, conflicts))
 
         if until:
             with ThreadPoolExecutor(_RECORDERS) as threads:
@@ -258,7 +251,7 @@ class _Merging:
     def forget(self) -> None:
         """Let the notes of these sources say nothing any more. A later ingest of them must look at every partition."""
         for info in self._resumed:
-            note_progress(self._lake, self._table, info, "")
+            note_progress(self._lake, self._table, info, NOTHING)
 
     def _may_begin(self, partition: str) -> bool:
         """The first partition is always merged. Otherwise a call without any time would never make progress."""
