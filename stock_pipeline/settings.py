@@ -52,6 +52,10 @@ class Settings:
     sql_engine: Literal["athena", "duckdb"] = _setting(
         "what runs SQL: athena, or duckdb on the Parquet objects (the default if AWS_ENDPOINT_URL is set)", "athena"
     )
+    sql_seconds: float = _setting("seconds after which a statement on duckdb is stopped", 600.0)
+    sql_memory_mb: int = _setting(
+        "memory in MiB that duckdb may use for a statement, and a result may have; 0: half of the machine's", 0
+    )
     stream_name: str | None = _setting("Kinesis stream that ticks are sent to")
     stream_queue_url: str | None = _setting("SQS queue with the notifications of new raw objects of ticks")
     stream_dlq_url: str | None = _setting("SQS dead-letter queue: the messages of ticks that failed at every try")
@@ -150,6 +154,16 @@ def _percent(name: str, text: str) -> float:
     return number
 
 
+def _seconds(name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise SettingsError(f"{name} is {text!r}; it takes a number of seconds above 0")
+    return number
+
+
 def _minutes(name: str, text: str) -> int:
     minutes = int(_whole(1)(name, text))
     if _DAY_MINUTES % minutes:
@@ -184,6 +198,8 @@ _READERS: dict[str, Any] = {
     "sql_engine": _one_of("athena", "duckdb"),
     "symbols": _symbols,
     "seed": _whole(0),
+    "sql_seconds": _seconds,
+    "sql_memory_mb": _whole(0),
     "tick_bucket_minutes": _minutes,
     "max_clock_skew_seconds": _whole(0),
     "max_object_mb": _whole(1),

@@ -48,7 +48,8 @@ def sql(statement: str, parameters: Sequence[Parameter] = (), *, settings: Setti
     Each `?` in the statement takes the next of `parameters`. The tables are those of `schemas.TABLES`, with their
     partition columns. The engine is `settings.sql_engine`. Without `settings` the environment's are used; if these name
     no bucket, the local AWS is asked. Raises QueryError when the statement is not a single SELECT, WITH, DESCRIBE, SHOW
-    or EXPLAIN, or when the engine refuses it; the engine's own message is passed on.
+    or EXPLAIN, or when the engine refuses it; the engine's own message is passed on. On DuckDB it is also raised for a
+    statement that needs more time or memory than the settings `sql_seconds` and `sql_memory_mb` allow.
     """
     statement = _reading(statement)
     with _place(settings) as (settings, client):
@@ -59,11 +60,10 @@ def sql(statement: str, parameters: Sequence[Parameter] = (), *, settings: Setti
                 statement, parameters, workgroup=settings.athena_workgroup, database=settings.database
             )
         from stock_pipeline.aws.s3 import S3Store
-        from stock_pipeline.query import duckdb_engine
+        from stock_pipeline.query import bounded, duckdb_engine
 
-        return duckdb_engine.run(
-            statement, parameters, S3Store(settings.require("lake_bucket"), client), settings.database
-        )
+        lake, limits = S3Store(settings.require("lake_bucket"), client), bounded.Limits.of(settings)
+        return duckdb_engine.run(statement, parameters, lake, settings.database, limits)
 
 
 @contextmanager
