@@ -14,6 +14,7 @@ from stock_pipeline.orchestration.batch.jobs import (
     simulate_after_close,
     simulate_daily_prices,
 )
+from stock_pipeline.orchestration.batch.price_revisions import changes_finished, price_revisions
 from stock_pipeline.orchestration.batch.sensor import daily_price_arrivals
 from stock_pipeline.orchestration.lineage.reconcile import reconcile, reconcile_hourly
 from stock_pipeline.orchestration.lineage.sensor import lambda_receipts
@@ -52,6 +53,7 @@ def pipeline() -> dg.Definitions:
                 raw_daily_prices,
                 daily_price_uploads,
                 price_by_date,
+                price_revisions,
                 tick_stream,
                 raw_stream_ticks,
                 stream_prices,
@@ -61,6 +63,7 @@ def pipeline() -> dg.Definitions:
         ),
         asset_checks=[
             price_by_date_checks,
+            changes_finished,
             stream_prices_history_checks,
             snapshot_equals_history,
             symbols_current,

@@ -27,7 +27,8 @@ __all__ = [
 PREFIX = "STOCK_PIPELINE_"
 DEFAULT_SYMBOLS = tuple("NVDA AAPL MSFT AMZN GOOGL META TSLA WMT JPM V ORCL MA XOM NFLX PG SAP".split())
 MIB = 1024 * 1024
-_DAY_MINUTES = 24 * 60
+_GONE = {"tick_bucket_minutes": "the lake itself says how long its objects of history are; see `stock-pipeline layout`"}
+"""Settings of former versions, and where their meaning is now. To ignore one silently would mislead."""
 
 
 def _setting(meaning: str, default: Any = None) -> Any:
@@ -61,9 +62,6 @@ class Settings:
     stream_dlq_url: str | None = _setting("SQS dead-letter queue: the messages of ticks that failed at every try")
     lineage_queue_url: str | None = _setting("SQS queue that the Lambda functions send their receipts to")
     lineage_dlq_url: str | None = _setting("SQS dead-letter queue: the receipts that Dagster could not show")
-    tick_bucket_minutes: int = _setting(
-        "minutes of event time in one history object; must divide a day, and cannot change once there is history", 5
-    )
     max_clock_skew_seconds: int = _setting("how far ahead of the clock a tick's time may be", 300)
     max_object_mb: int = _setting(
         "largest raw object, decompressed, in MiB; larger ones are refused. An ingest needs up to nine times that size "
@@ -84,6 +82,9 @@ class Settings:
 
         Raises SettingsError, which names the variable, its value and what it accepts.
         """
+        for name, why in _GONE.items():
+            if env.get(variable(name), "").strip():
+                raise SettingsError(f"{variable(name)} is no setting any more: {why}. Remove it from the environment")
         given: dict[str, Any] = {}
         for f in fields(cls):
             text = env.get(variable(f.name), "").strip()
@@ -164,13 +165,6 @@ def _seconds(name: str, text: str) -> float:
     return number
 
 
-def _minutes(name: str, text: str) -> int:
-    minutes = int(_whole(1)(name, text))
-    if _DAY_MINUTES % minutes:
-        raise SettingsError(f"{name} is {text!r}; it takes minutes that divide a day, such as 1, 5, 15 or 60")
-    return minutes
-
-
 def _one_of(*choices: str) -> Any:
     def read(name: str, text: str) -> str:
         if text.lower() not in choices:
@@ -200,7 +194,6 @@ _READERS: dict[str, Any] = {
     "seed": _whole(0),
     "sql_seconds": _seconds,
     "sql_memory_mb": _whole(0),
-    "tick_bucket_minutes": _minutes,
     "max_clock_skew_seconds": _whole(0),
     "max_object_mb": _whole(1),
 }

@@ -61,7 +61,7 @@ def ingest(
     ] = None,
     replace: Annotated[
         bool,
-        typer.Option("--replace", help="A restatement: these values replace others that are stored for the same day."),
+        typer.Option("--replace", help="A restatement: its values replace those that are stored for the same day."),
     ] = False,
     stage_only: Annotated[
         bool,
@@ -86,7 +86,8 @@ def ingest(
     staging (timezone=Asia-Kolkata/dates=dmy/). If you upload files yourself,
     use the same folders.
 
-    Exit status 1 if a file was refused; the others are ingested.
+    A restatement (--replace) keeps the values that it does not mention. Exit
+    status 1 if a file was refused; the others are ingested.
 
     Examples:
 
@@ -254,7 +255,7 @@ def show(receipts: Sequence[Receipt]) -> None:
             shown.add_row(text(_name(r)), *(f"{n:,}" for n in cells), reasons or "0")
         out().print(shown)
     if replaced := sum(r.replaced for r in receipts):
-        say(f"{counted(replaced, 'stored row')} replaced; the old values are kept: stock-pipeline rejects list")
+        say(f"{counted(replaced, 'stored row')} replaced; the old values are kept in price_revisions")
     for r in receipts:
         if r.refused is not None:
             complain(f"{_name(r)}: {r.refused}")

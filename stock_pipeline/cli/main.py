@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from stock_pipeline.cli import backfill, dev, env, ingest, reconcile, rejects, remove, sql, stream, watch
+from stock_pipeline.cli import backfill, dev, env, ingest, layout, reconcile, rejects, remove, sql, stream, watch
 from stock_pipeline.cli.console import complain, say
 from stock_pipeline.cli.demo import command as demo
 from stock_pipeline.cli.doctor import command as doctor
@@ -102,6 +102,7 @@ app.add_typer(rejects.app, name="rejects")
 app.command("reconcile", cls=Command)(reconcile.reconcile)
 app.command("remove", cls=Command)(remove.remove)
 app.command("env", cls=Command)(env.env)
+app.command("layout", cls=Command)(layout.layout)
 app.command("doctor", cls=Command)(doctor.doctor)
 
 

@@ -29,8 +29,8 @@ def remove(
 
     For example: a vendor's file with wrong prices, or the ticks of a producer
     whose clock was wrong. The rows leave the table and stay on record
-    (rejected_records, reason `removed`). If they are ticks, latest_prices is
-    built again from what is left. The command asks first. A second time it
+    (rejected_records, reason `removed`; bars in price_revisions, too). If they
+    are ticks, latest_prices is built again from what is left. The command asks first. A second time it
     removes nothing more.
 
     The file stays in staging, and ingesting it again brings the rows back. If

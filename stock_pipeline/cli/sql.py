@@ -55,13 +55,24 @@ def sql(
             metavar="VALUE",
         ),
     ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            help="Query price_by_date as it was at this time: 2024-06-03T20:00:00Z, or with an offset.", metavar="TIME"
+        ),
+    ] = None,
 ) -> None:
     """Query the tables: Athena in AWS, DuckDB on the local AWS.
 
     Tables: price_by_date (one row per symbol and session, partitioned by year),
+    price_revisions (one row per former version of a row of price_by_date),
     stream_prices_history (one row per tick, partitioned by year, month, day),
-    latest_prices (one row per symbol) and rejected_records. All times are UTC.
-    A condition on the partition columns makes the query read fewer objects.
+    trade_corrections, latest_prices (one row per symbol) and rejected_records.
+    All times are UTC. A condition on the partition columns makes the query read
+    fewer objects.
+
+    With --as-of, price_by_date has the rows that a reader saw at that time,
+    whatever was restated, completed or removed since.
 
     Examples:
 
@@ -73,22 +84,37 @@ def sql(
         stock-pipeline sql "SELECT * FROM latest_prices ORDER BY symbol"
         stock-pipeline sql "SELECT reason, count(*) AS n FROM rejected_records
             GROUP BY 1" --format json
+        stock-pipeline sql "SELECT * FROM price_by_date WHERE symbol = 'AAPL'"
+            --as-of 2024-06-03T20:00:00Z
         stock-pipeline sql - --format csv < query.sql > prices.csv
     """
     read = sys.stdin.read() if statement == "-" else statement
-    parameters = [value_of(p) for p in param or []]
+    parameters, at = [value_of(p) for p in param or []], _moment(as_of)
     with aws() as settings:
         from stock_pipeline.query import sql as run
 
         # Most answers come at once. So only a terminal shows the waiting, where it disappears again.
         with working(f"asking {settings.sql_engine}") if sys.stderr.isatty() else nullcontext():
-            rows = run(read, parameters, settings=settings)
+            rows = run(read, parameters, settings=settings, as_of=at)
     print_rows(rows, format_)
 
 
 def print_rows(rows: pa.Table, format_: Format) -> None:
     """Print rows on stdout."""
     {Format.TABLE: show_rows, Format.CSV: _csv, Format.JSON: _json}[format_](rows)
+
+
+def _moment(text: str | None) -> datetime | None:
+    """The time of --as-of. Raises typer.BadParameter for one that cannot be read or names no zone."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text} is not a time such as 2024-06-03T20:00:00Z", param_hint="--as-of") from error
+    if moment.tzinfo is None:
+        raise typer.BadParameter(f"{text} has no time zone; write {moment.isoformat()}Z for UTC", param_hint="--as-of")
+    return moment
 
 
 def value_of(text: str) -> str | int | float | date:

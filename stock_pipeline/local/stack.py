@@ -142,7 +142,6 @@ def parameters_of_environment(environ: Mapping[str, str] = os.environ) -> dict[s
     names = {
         "Symbols": "symbols",
         "Seed": "seed",
-        "TickBucketMinutes": "tick_bucket_minutes",
         "MaxClockSkewSeconds": "max_clock_skew_seconds",
     }
     given = {parameter: environ.get(variable(setting), "").strip() for parameter, setting in names.items()}

@@ -134,7 +134,8 @@ def restate_from_files(context: dg.OpExecutionContext, buckets: Buckets, config:
 @dg.job(
     description=(
         "Restate from files: their values replace the values that are stored for the same symbol and session, in all "
-        "years of the files. The old values are kept in rejected_records, with the reason replaced."
+        "years of the files. A restatement keeps the values that it does not mention. The old values are kept in "
+        "price_revisions."
     )
 )
 def restate_prices() -> None:
@@ -200,7 +201,8 @@ def take_rows_out(context: dg.OpExecutionContext, buckets: Buckets, config: Remo
 @dg.job(
     tags=CRASHES,
     description=(
-        "Take out the rows of a wrong source. They stay in rejected_records, with the reason removed. If they are "
+        "Take out the rows of a wrong source. They stay in rejected_records, with the reason removed, and bars stay in "
+        "price_revisions, too. If they are "
         "ticks, latest_prices is built again from what is left. A second run removes nothing more. The raw object "
         "stays in staging, and ingesting it again brings the rows back."
     ),

@@ -15,6 +15,7 @@ from stock_pipeline.cli.ingest import show
 from stock_pipeline.ingest.ticks import ingest_ticks
 from stock_pipeline.receipts import Receipt
 from stock_pipeline_tests.support.commands import Run
+from stock_pipeline_tests.support.layouts import lay_out
 
 MakeFile = Callable[..., Path]
 GOOD = ["2024-01-02,10,11,9,10.5,100", "2024-01-03,10.5,12,10,11,200"]
@@ -346,12 +347,10 @@ class TestTicks:
         assert run("ingest", file, *option).exit_code == 2
         assert keys(staging) == []
 
-    def test_the_settings_of_the_stream_hold(
-        self, run: Run, lake: S3Store, file: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("STOCK_PIPELINE_TICK_BUCKET_MINUTES", "60")
+    def test_the_layout_of_the_lake_holds(self, run: Run, lake: S3Store, file: Path) -> None:
+        lay_out(lake, 240)
         run("ingest", file)
-        assert "price_by_date_stream/year=2024/month=06/day=03/1500.parquet" in keys(lake)
+        assert "price_by_date_stream/year=2024/month=06/day=03/1200.parquet" in keys(lake)
 
     def test_rejected_ticks_are_listed_and_replayed_beside_rejected_prices(
         self, run: Run, staging: S3Store, vendor_file: MakeFile, file: Path

@@ -29,7 +29,8 @@ import pyarrow.compute as pc
 from stock_pipeline.aws import sqs as queue_module
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.lake.partitions import partitions, read_partition
-from stock_pipeline.lake.transforms import BUCKET_MINUTES, SNAPSHOT
+from stock_pipeline.lake.recognized_layout import MINUTES
+from stock_pipeline.lake.transforms import SNAPSHOT
 from stock_pipeline.local import LocalAws, local_aws
 from stock_pipeline.local.folders import CHECKOUT
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
@@ -189,7 +190,7 @@ def _watch(env: Mapping[str, str], counts: Any, stop: Any, output: str) -> None:
 
 def _assert_exact(lake: S3Store, load: Load) -> None:
     found = 0
-    bucket = BUCKET_MINUTES * 60_000_000
+    bucket = MINUTES * 60_000_000
     for name in partitions(lake, STREAM_PRICES_HISTORY):
         rows = read_partition(lake, STREAM_PRICES_HISTORY, name)
         assert rows is not None

@@ -37,6 +37,7 @@ def test_everything_is_there_and_loads() -> None:
         "daily_price_uploads": [],
         "raw_daily_prices": [],
         "price_by_date": ["daily_price_uploads", "raw_daily_prices"],
+        "price_revisions": ["price_by_date"],
         "tick_stream": [],
         "raw_stream_ticks": ["tick_stream"],
         "stream_prices_history": ["raw_stream_ticks"],
@@ -55,6 +56,7 @@ def test_everything_is_there_and_loads() -> None:
         ("price_by_date", "rows_in_their_year"),
         ("price_by_date", "sessions_complete"),
         ("price_by_date", "symbols_current"),
+        ("price_revisions", "changes_finished"),
         ("raw_stream_ticks", "dead_letters_none"),
         ("stream_prices_history", "clocks_agree"),
         ("stream_prices_history", "event_ids_unique"),
@@ -86,7 +88,7 @@ JOBS = {
     "reconcile",
 }
 GROUPS = {
-    "batch": {"daily_price_uploads", "raw_daily_prices", "price_by_date"},
+    "batch": {"daily_price_uploads", "raw_daily_prices", "price_by_date", "price_revisions"},
     "stream": {"tick_stream", "raw_stream_ticks", "stream_prices_history", "trade_corrections", "latest_prices"},
     "quality": {"rejected_records"},
 }

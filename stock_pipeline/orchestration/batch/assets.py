@@ -14,6 +14,7 @@ from stock_pipeline.lake.partitions import partition_key, read_partition
 from stock_pipeline.lake.transforms import year_of, year_partition
 from stock_pipeline.maintenance.rebuild import rebuild_year
 from stock_pipeline.orchestration.batch.config import IngestConfig
+from stock_pipeline.orchestration.batch.price_revisions import report_revised
 from stock_pipeline.orchestration.partitions import DAILY, EXCHANGE_TIME, SESSIONS_OF_YEAR, YEARLY, has_year
 from stock_pipeline.orchestration.rejected_records import report_rejected
 from stock_pipeline.orchestration.resources import Buckets
@@ -175,6 +176,7 @@ def price_by_date(context: dg.AssetExecutionContext, buckets: Buckets, config: I
         ingested = _ingest(context, buckets, config, years, now)
         receipts = [*ingested.receipts, *ingested.gone]
         report_rejected(context, receipts, buckets.lake)
+        report_revised(context, receipts, buckets.lake)
         touched = sorted({year_of(name) for receipt in receipts for name in receipt.partitions})
         for year in sorted({*years, *touched}):
             metadata = year_metadata(buckets.lake, year, receipts)

@@ -157,7 +157,7 @@ def snapshot_equals_history(buckets: Buckets) -> dg.AssetCheckResult:
         stored = stored_snapshot(lake)
         recent = recompute(settings, lake, Span(today - _DAY, today + _DAY))
         suspects = compare(stored, recent).suspects
-        true = in_history(suspects.values(), settings, lake)
+        true = in_history(suspects.values(), lake)
         # Read the snapshot again: ticks that came into history meanwhile are in it by now.
         missing = compare(stored_snapshot(lake), _settled(recent, now))
     foreign = {symbol: row for symbol, row in suspects.items() if row not in true}

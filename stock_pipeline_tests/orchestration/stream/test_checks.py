@@ -10,9 +10,10 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
+from stock_pipeline.lake.layout_object import layout_to_write
 from stock_pipeline.lake.parquet import encode
 from stock_pipeline.lake.partitions import partition_key
-from stock_pipeline.lake.transforms import SNAPSHOT, by_bucket
+from stock_pipeline.lake.transforms import SNAPSHOT
 from stock_pipeline.maintenance.snapshot import stored_snapshot
 from stock_pipeline.orchestration.stream import checks
 from stock_pipeline.orchestration.stream.jobs import check_stream_every_15_minutes
@@ -56,7 +57,8 @@ def put(stream: Stream, table: Table, partition: str, *rows: dict[str, Any]) -> 
 
 def put_history(stream: Stream, *rows: dict[str, Any]) -> None:
     """Put rows into the history object of the first one's time."""
-    (name,) = by_bucket(pa.table({"produced_at": [rows[0]["produced_at"]]}), stream.settings.tick_bucket_minutes)[1]
+    at = rows[0]["produced_at"]
+    (name,) = layout_to_write(stream.pipeline.lake, at.date()).names_at([at])
     put(stream, STREAM_PRICES_HISTORY, name, *rows)
 
 
