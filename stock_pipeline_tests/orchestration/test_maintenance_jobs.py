@@ -159,8 +159,8 @@ def test_defaults_are_sensible(pipeline: Pipeline) -> None:
     from stock_pipeline.orchestration.maintenance_jobs import BackfillConfig, RebuildConfig
 
     year = datetime.now(UTC).year
-    assert (BackfillConfig().start, BackfillConfig().end, BackfillConfig().symbols) == (f"{year - 1}-01-01", "", [])
-    assert (RebuildConfig().first, RebuildConfig().last) == (year, None)
+    assert (BackfillConfig().start, BackfillConfig().end, BackfillConfig().symbols) == ("", "", [])
+    assert (RebuildConfig().first, RebuildConfig().last) == (None, None)
 
 
 @pytest.mark.parametrize("job", OPS)
