@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from stock_pipeline.arrow import Codes, Ints, as_arrow, booleans, microseconds, nulls, repeated, strings
 from stock_pipeline.ingest.conflicts import Met, told
-from stock_pipeline.ingest.progress import NOTHING, Progress, note_progress, read_progress
+from stock_pipeline.ingest.progress import Progress, note_progress, nothing, read_progress
 from stock_pipeline.ingest.sources import SourceObject, receipt_of, records_of
 from stock_pipeline.lake.merge import Merged
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
@@ -251,7 +251,7 @@ class _Merging:
     def forget(self) -> None:
         """Let the notes of these sources say nothing any more. A later ingest of them must look at every partition."""
         for info in self._resumed:
-            note_progress(self._lake, self._table, info, NOTHING)
+            note_progress(self._lake, self._table, info, nothing())
 
     def _may_begin(self, partition: str) -> bool:
         """The first partition is always merged. Otherwise a call without any time would never make progress."""

@@ -35,7 +35,9 @@ class Progress:
     conflicts: pa.Table
 
 
-NOTHING = Progress("", RECORDED.empty_table())
+def nothing() -> Progress:
+    """What a source has that no call was stopped at. Not a constant: to make a table imports pandas, where it is."""
+    return Progress("", RECORDED.empty_table())
 
 
 def read_progress(lake: ObjectStore, table: Table, sources: Sequence[ObjectInfo]) -> list[Progress]:
@@ -44,7 +46,7 @@ def read_progress(lake: ObjectStore, table: Table, sources: Sequence[ObjectInfo]
     One listing finds the notes: few calls are ever stopped, so it costs less than to ask for each source.
     """
     noted = {info.key for info in lake.list(f"{table.prefix}{_FOLDER}")}
-    return [_noted(lake, key, source) if (key := _key(table, source)) in noted else NOTHING for source in sources]
+    return [_noted(lake, key, source) if (key := _key(table, source)) in noted else nothing() for source in sources]
 
 
 def note_progress(lake: ObjectStore, table: Table, source: ObjectInfo, progress: Progress) -> None:
@@ -63,9 +65,9 @@ def _noted(lake: ObjectStore, key: str, source: ObjectInfo) -> Progress:
         found = pa.ipc.open_stream(lake.get(key).data)
         said = found.schema.metadata or {}
         of_this = found.schema.equals(RECORDED) and said.get(b"etag") == source.etag.encode()
-        return Progress(said[b"until"].decode(), found.read_all()) if of_this else NOTHING
+        return Progress(said[b"until"].decode(), found.read_all()) if of_this else nothing()
     except (ObjectNotFound, pa.ArrowException, OSError):
-        return NOTHING
+        return nothing()
 
 
 def _key(table: Table, source: ObjectInfo) -> str:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from stock_pipeline.errors import PreconditionFailed
-from stock_pipeline.ingest.progress import NOTHING, Progress, note_progress, read_progress
+from stock_pipeline.ingest.progress import Progress, note_progress, nothing, read_progress
 from stock_pipeline.lake.object_store import ObjectInfo
 from stock_pipeline.schemas import RECORDED, STREAM_PRICES_HISTORY
 from stock_pipeline_tests.support.memory_store import MemoryStore
@@ -26,7 +26,7 @@ def noted() -> MemoryStore:
 
 def test_a_note_is_read_as_it_was_written_and_only_for_its_version() -> None:
     other, later = ObjectInfo("b", "1", 1, SOURCE.modified), ObjectInfo(SOURCE.key, "2", 1, SOURCE.modified)
-    assert read_progress(noted(), STREAM_PRICES_HISTORY, [other, SOURCE, later]) == [NOTHING, NOTED, NOTHING]
+    assert read_progress(noted(), STREAM_PRICES_HISTORY, [other, SOURCE, later]) == [nothing(), NOTED, nothing()]
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"x" * 200, b"\xff\xff\xff\xff\0\0"])
@@ -34,7 +34,7 @@ def test_an_unreadable_note_says_nothing(data: bytes) -> None:
     lake = noted()
     (key,) = lake.objects
     lake.put(key, data)
-    assert read_progress(lake, STREAM_PRICES_HISTORY, [SOURCE]) == [NOTHING]
+    assert read_progress(lake, STREAM_PRICES_HISTORY, [SOURCE]) == [nothing()]
 
 
 def test_a_note_that_goes_meanwhile_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,7 +42,7 @@ def test_a_note_that_goes_meanwhile_says_nothing(monkeypatch: pytest.MonkeyPatch
     listed = list(lake.list(""))
     lake.objects.clear()
     monkeypatch.setattr(lake, "list", lambda _: iter(listed))
-    assert read_progress(lake, STREAM_PRICES_HISTORY, [SOURCE]) == [NOTHING]
+    assert read_progress(lake, STREAM_PRICES_HISTORY, [SOURCE]) == [nothing()]
 
 
 def test_of_two_notes_at_the_same_time_one_is_written_again() -> None:
