@@ -16,6 +16,9 @@ import psutil
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stock_pipeline.aws.s3 import S3Store
+from stock_pipeline.errors import StoreError
+from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.local import LocalAws, LocalFolders, local_aws
 from stock_pipeline_tests.support.local_aws import eventually
 
@@ -80,6 +83,19 @@ def test_a_full_disk_refuses_each_kind_of_write_and_keeps_what_was_there(aws: Lo
         s3.delete_object(Bucket=bucket, Key="a/new")
         write("a/new")
         assert s3.get_object(Bucket=bucket, Key="a/new")["Body"].read() == big
+
+
+def test_an_ingest_on_a_full_disk_says_so_and_counts_nothing(aws: LocalAws) -> None:
+    rows = "".join(f"S{n},2024-01-02,10,12,9,11,100\n" for n in range(5_000))
+    staging, lake = (S3Store(aws.outputs[name], aws.client("s3")) for name in ("StagingBucket", "LakeBucket"))
+    staging.put("daily_prices/uploads/prices.csv", f"Symbol,Date,Open,High,Low,Close,Volume\n{rows}".encode())
+    with (
+        full_disk(aws, largest=4_000),
+        pytest.raises(StoreError, match=r"was not stored: the disk .* is full; make room"),
+    ):
+        ingest_daily_prices(["daily_prices/uploads/prices.csv"], staging=staging, lake=lake)
+    (again,) = ingest_daily_prices(["daily_prices/uploads/prices.csv"], staging=staging, lake=lake)
+    assert (again.rows, again.inserted) == (5_000, 5_000)
 
 
 def test_a_write_that_failed_triggers_nothing(aws: LocalAws) -> None:

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the 
 NOBODY = 65534
 # Connects, sends, and closes at once if told to: what a request looks like that waits for no answer.
 CONNECT = """import os, socket, sys
+"x".encode("idna")  # loads what the other user may not read
 os.setuid(int(sys.argv[3]))
 s = socket.create_connection(("127.0.0.1", int(sys.argv[1]))); s.send(b"x")
 s.close() if sys.argv[2] == "closes" else None

@@ -29,6 +29,7 @@ from stock_pipeline.local.dev.dagster import Dagster
 from stock_pipeline.local.dev.health import Trouble, Watch
 from stock_pipeline.local.dev.processes import Lifeline, Service, stop
 from stock_pipeline.local.dev.services import HOST, WEBSERVER, Services
+from stock_pipeline.local.disk import shortage
 from stock_pipeline.local.folders import is_held, keep_private, locked, private
 from stock_pipeline.progress import Say
 from stock_pipeline.settings import Settings, variable
@@ -91,11 +92,17 @@ class Session:
         A process that lives but does not work is started again, and `report` says why. Raises DevError when that does
         not help, or when a process ends by itself.
         """
-        watch = Watch(self.dagster)
+        watch, told = Watch(self.dagster), None
         while True:
             time.sleep(_WATCH)
             self.check()
-            if watch.due() and (trouble := watch.look()):
+            if not watch.due():
+                continue
+            trouble, full = watch.look(), shortage(LocalFolders(self.root).home)
+            if full and not told:
+                report(full)
+            told = full
+            if trouble and not full:  # without room, a new start would not help
                 self._start_again(trouble, watch, report)
 
     def _start_again(self, trouble: Trouble, watch: Watch, report: Say) -> None:

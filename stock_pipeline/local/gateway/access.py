@@ -1,8 +1,8 @@
 """Who may send requests: to the local AWS, and to the Dagster UI that stands beside it.
 
 Both listen on loopback, where any page in a browser and any user of the machine can reach them. This module decides on
-a request by its headers, and by who sends it. It imports nothing but the standard library, because the emulator's environment and the
-project's run it.
+a request by its headers, and by who sends it. It imports nothing but the standard library, because the emulator's
+environment and the project's run it.
 
 The rules for browsers follow the Fetch standard: a browser says where a request comes from in `Origin` and
 `Sec-Fetch-Site`, and a page cannot change these headers, nor `Host`.
