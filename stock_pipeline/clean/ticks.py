@@ -84,9 +84,8 @@ class CleanedObjects:
 
     def of(self, index: int) -> Cleaned:
         """One object's part, without copying. Refused objects have none (see `refused`)."""
-        bounds = np.array(
-            [index, index + 1], np.int32
-        )  # of the same type: otherwise all the objects would be converted
+        # Of the same type: otherwise all the objects would be converted.
+        bounds = np.array([index, index + 1], np.int32)
         start, end = np.searchsorted(self.objects, bounds)
         first, last = np.searchsorted(self.rejected_objects, bounds)
         return Cleaned(
