@@ -17,7 +17,6 @@ from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.local import running
 from stock_pipeline.local.dev.dagster import Dagster
 from stock_pipeline.local.dev.session import found
-from stock_pipeline.local.stack import client
 from stock_pipeline.query import read_prices
 from stock_pipeline_tests.support.dev import Background, Command, processes_of
 from stock_pipeline_tests.support.local_aws import eventually
@@ -64,6 +63,19 @@ def test_dev_serves_is_found_and_ends_without_a_trace(
     assert eventually(lambda: bars() == 2, within=120), dev.output
     assert eventually(lambda: Dagster(url).partitions("price_by_date")["2024"], within=60)
 
+    # A recording is followed into the tables, through Dagster's sensor.
+    ticks = tmp_path / "ticks.jsonl"
+    quote = '{"T":"q","S":"QXA","bp":1,"bs":1,"ap":2,"as":1,"t":"2024-06-03T15:00:00Z","z":"C"}\n'
+    ticks.write_text(quote + "no tick\n")
+    nothing = command("stream", "--file", str(ticks))
+    assert nothing.returncode == 1
+    assert "0 stored, 1 skipped, 1 rejected (1 malformed_json)" in nothing.stdout
+    with ticks.open("a") as more:
+        more.write('{"event_id":"e1","symbol":"QXA","price":1.5,"produced_at":"2024-06-03T15:00:00Z"}\n')
+    sent = command("stream", "--file", str(ticks))
+    assert sent.returncode == 0, sent.stderr
+    assert "1 stored, 1 skipped, 1 rejected" in sent.stdout
+
     assert dev.end(signal.SIGINT) == 0, dev.output
     assert processes_of(home) == []
     assert found(home) is None
@@ -78,9 +90,9 @@ def test_the_data_outlives_it_and_other_commands_need_no_dev(
     aws = running(home)
     assert aws is not None
     assert aws.processor == "lambda"
-    staging = S3Store(aws.outputs["StagingBucket"], client("s3", aws.endpoint))
+    staging = S3Store(aws.outputs["StagingBucket"], aws.client("s3"))
     staging.put("daily_prices/uploads/AAPL.csv", b"Date,Close\n2024-01-02,10.5\n")
-    lake = S3Store(aws.outputs["LakeBucket"], client("s3", aws.endpoint))
+    lake = S3Store(aws.outputs["LakeBucket"], aws.client("s3"))
     assert eventually(lambda: list(lake.list("price_by_date/")), within=60)
     assert dev.end(signal.SIGTERM) == 0, dev.output
     assert processes_of(home) == []
