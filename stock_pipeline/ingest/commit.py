@@ -52,8 +52,8 @@ class MergedGroup:
 
     `receipts` has one receipt for each source, and is empty when time ran out before the last partition. `outcomes` has
     the outcome of each row (values of `Outcome`, or `NOT_YET`). `met` has, for rows that were not inserted, the stored
-    rows that hold their keys. `note` records how far a stopped group came, and removes what earlier calls noted of a
-    group that is done; call it when everything else is done with the merged rows.
+    rows that hold their keys, if the caller asked to keep them. `note` records how far a stopped group came, and
+    removes what earlier calls noted of a group that is done; call it when everything else is done with the merged rows.
     """
 
     receipts: list[Receipt]
@@ -78,13 +78,15 @@ def merge_group(
     replace: bool = False,
     then: Callable[[], None] = lambda: None,
     go_on: Callable[[], bool] | None = None,
+    keep_met: bool = False,
 ) -> MergedGroup:
     """Merge a group of sources into a table, record what was not stored, and account for every row.
 
     `rows` are the good rows of all sources in their order, with provenance (see `with_provenance`). `transform` gives
     the partition of each row as an index into a list of names; partitions are merged side by side. With `replace` the
     group must be one source, because a restatement must see the result of the one before it. `then` is called when all
-    partitions are merged, before the rows that are not stored are recorded.
+    partitions are merged, before the rows that are not stored are recorded. `keep_met` keeps the stored rows that the
+    group met, which `MergedGroup.stored` needs.
 
     `go_on` is for callers whose time is limited. It is called before each partition except the first. When it returns
     False, committed partitions stay, and there are no receipts. The same call, made again, does the rest, and does not
@@ -93,7 +95,7 @@ def merge_group(
     codes, names = transform(rows)
     if len(names) > 1:
         rows = for_takes(rows)
-    merging = _Merging(group, rows, table, lake, now, replace, go_on)
+    merging = _Merging(group, rows, table, lake, now, replace, go_on, keep_met)
     wide = len(names) > WIDE
     may_stop = go_on is not None and len(names) > 1
     left = merging.go_on_after(codes, names) if may_stop else np.arange(len(codes))
@@ -130,17 +132,11 @@ class _Merging:
     """The partitions of one group that are being merged, and the outcomes of its rows so far."""
 
     def __init__(
-        self,
-        group: Sequence[SourceObject],
-        rows: pa.Table,
-        table: Table,
-        lake: ObjectStore,
-        now: datetime,
-        replace: bool,
-        go_on: Callable[[], bool] | None,
-    ) -> None:
+        self, group: Sequence[SourceObject], rows: pa.Table, table: Table, lake: ObjectStore, now: datetime,
+        replace: bool, go_on: Callable[[], bool] | None, keep_met: bool,
+    ) -> None:  # fmt: skip
         self._group, self._rows, self._table, self._lake, self._now = group, rows, table, lake, now
-        self._replace, self._go_on = replace, go_on or (lambda: True)
+        self._replace, self._go_on, self._keep_met = replace, go_on or (lambda: True), keep_met
         sizes = [source.rows for source in group]
         self._starts, self._owners = np.cumsum([0, *sizes]), np.repeat(np.arange(len(group), dtype=np.int32), sizes)
         self._agreed = np.zeros(rows.num_rows, bool)
@@ -265,8 +261,8 @@ class _Merging:
         cells = self._owners[chosen] * np.int32(kinds) + merged.outcome
         counts = np.bincount(cells, minlength=len(group) * kinds).reshape(len(group), kinds)
         with self._accounts:
-            if merged.met.num_rows:
-                self.met.append(merged.met)
+            if self._keep_met:
+                self.met.append(merged.met())
             if len(merged.conflicts):
                 self._disputed[partition] = Met.of(merged, incoming, chosen)
             for owner in np.flatnonzero(counts.any(axis=1)).tolist():

@@ -145,6 +145,7 @@ def _ingest_group(
     merged = merge_group(
         sources, rows, STREAM_PRICES_HISTORY, partial(_place, lake), lake, now,
         then=lambda: _merge_corrections(sources, corrections, ticks.correction_objects, lake), go_on=go_on,
+        keep_met=True,
     )  # fmt: skip
     update_snapshot(merged.stored(rows), corrections.to_pylist() if merged.receipts else [], lake)
     merged.note()
