@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -101,10 +102,7 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
 
     completed, owner, base = _let_in(existing, incoming, table, places, outcome, others)
     repeated = np.flatnonzero((stored >= 0) & (outcome == Outcome.DUPLICATE))
-
-    def met() -> pa.Table:
-        return pa.concat_tables([existing.take(stored[repeated]), completed.rows])
-
+    met = partial(_met, existing, stored[repeated], completed)
     outcome[others] = completed.outcome
     disputed = np.flatnonzero(completed.outcome == Outcome.CONFLICT)
     conflicts, conflicting = others[disputed], completed.rows.take(owner[disputed])
@@ -125,6 +123,10 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
         rows, revised, least = dated(existing, rows, change, table)
         again = raised(again, least, stored)
     return Merged(in_order(rows, table, place, keep), outcome, conflicts, conflicting, own, agreed, met, again, revised)
+
+
+def _met(existing: pa.Table, stored: Places, completed: Completed) -> pa.Table:
+    return pa.concat_tables([existing.take(stored), completed.rows])
 
 
 def _placed(existing: pa.Table, incoming: pa.Table, table: Table) -> _Places:
