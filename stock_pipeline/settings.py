@@ -53,11 +53,16 @@ class Settings:
     sql_engine: Literal["athena", "duckdb"] = _setting(
         "what runs SQL: athena, or duckdb on the Parquet objects (the default if AWS_ENDPOINT_URL is set)", "athena"
     )
+    sql_seconds: float = _setting("seconds after which a statement on duckdb is stopped", 600.0)
+    sql_memory_mb: int = _setting(
+        "memory in MiB that duckdb may use for a statement, and a result may have; 0: half of the machine's", 0
+    )
     stream_name: str | None = _setting("Kinesis stream that ticks are sent to")
     stream_queue_url: str | None = _setting("SQS queue with the notifications of new raw objects of ticks")
     stream_dlq_url: str | None = _setting("SQS dead-letter queue: the messages of ticks that failed at every try")
     lineage_queue_url: str | None = _setting("SQS queue that the Lambda functions send their receipts to")
     lineage_dlq_url: str | None = _setting("SQS dead-letter queue: the receipts that Dagster could not show")
+    failed_invocations_url: str | None = _setting("SQS queue with the calls of functions that failed at every try")
     max_clock_skew_seconds: int = _setting("how far ahead of the clock a tick's time may be", 300)
     max_object_mb: int = _setting(
         "largest raw object, decompressed, in MiB; larger ones are refused. An ingest needs up to nine times that size "
@@ -151,6 +156,16 @@ def _percent(name: str, text: str) -> float:
     return number
 
 
+def _seconds(name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise SettingsError(f"{name} is {text!r}; it takes a number of seconds above 0")
+    return number
+
+
 def _one_of(*choices: str) -> Any:
     def read(name: str, text: str) -> str:
         if text.lower() not in choices:
@@ -178,6 +193,8 @@ _READERS: dict[str, Any] = {
     "sql_engine": _one_of("athena", "duckdb"),
     "symbols": _symbols,
     "seed": _whole(0),
+    "sql_seconds": _seconds,
+    "sql_memory_mb": _whole(0),
     "max_clock_skew_seconds": _whole(0),
     "max_object_mb": _whole(1),
 }

@@ -175,6 +175,8 @@ def upload(file: Path, folder: str, staging: ObjectStore, settings: Settings) ->
     Raises FileRefused when the file is larger than the limit, and what the store raises.
     """
     key = folder + file.name
+    if not file.is_file():  # to read a pipe waits for whoever writes to it, perhaps for ever
+        raise FileRefused("is a pipe or a device; write its content to a file, and ingest that file")
     size = file.stat().st_size
     if size > settings.max_object_bytes:
         raise FileRefused(

@@ -18,7 +18,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from stock_pipeline.cli.console import harmless, out, say, table, text, working
+from stock_pipeline.cli.console import CONTROL, harmless, out, say, table, text, working
 from stock_pipeline.cli.target import aws
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 100  # rows of a table for people
 _BATCH = 10_000
+_FORMULA = ("=", "+", "-", "@")
 _ANY_WIDTH = 100_000
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
@@ -180,8 +181,23 @@ def _show_blocks(rows: pa.Table) -> None:
 
 def _csv(rows: pa.Table) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(rows.column_names)
-    writer.writerows(["" if v is None else _plain(v) for v in row] for row in _rows(rows))
+    writer.writerow(map(_for_csv, rows.column_names))
+    writer.writerows(map(_for_csv, row) for row in _rows(rows))
+
+
+def _for_csv(value: Any) -> Any:
+    """A value as a cell that neither a terminal nor a spreadsheet acts on.
+
+    A spreadsheet takes a text that begins with `=`, `+`, `-` or `@` for a formula. It gets an apostrophe before it, as
+    OWASP advises. Numbers are no texts.
+    """
+    if value is None:
+        return ""
+    plain = _plain(value)
+    if not isinstance(plain, (int, float, Decimal)):
+        plain = harmless(str(plain))
+        return f"'{plain}" if plain.lstrip()[:1] in _FORMULA else plain
+    return plain
 
 
 def _json(rows: pa.Table) -> None:
@@ -190,7 +206,7 @@ def _json(rows: pa.Table) -> None:
     write("[")
     for at, row in enumerate(_rows(rows)):
         record = {name: _for_json(value) for name, value in zip(names, row, strict=True)}
-        write((",\n " if at else "\n ") + json.dumps(record, ensure_ascii=False, allow_nan=False))
+        write((",\n " if at else "\n ") + _harmless_json(json.dumps(record, ensure_ascii=False, allow_nan=False)))
     write("\n]\n" if rows.num_rows else "]\n")
 
 
@@ -214,6 +230,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="microseconds" if value.microsecond else "seconds")
     return value.isoformat() if isinstance(value, date) else value
+
+
+def _harmless_json(text: str) -> str:
+    """JSON in which characters that act on a terminal are escaped. The values stay the same."""
+    return CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _for_json(value: Any) -> Any:

@@ -53,7 +53,8 @@ def sql(
     no bucket, the local AWS is asked. With `as_of` (a past time with a zone) `price_by_date` has the rows that a reader
     saw at that time; the statement may then name no other table. Raises QueryError when the statement is not a single
     SELECT, WITH, DESCRIBE, SHOW or EXPLAIN, when `as_of` names no zone or is in the future, or when the engine refuses
-    the statement; the engine's own message is passed on.
+    the statement; the engine's own message is passed on. On DuckDB it is also raised for a statement that needs more
+    time or memory than the settings `sql_seconds` and `sql_memory_mb` allow.
     """
     statement = reading(statement)
     with _place(settings) as (settings, client):
@@ -68,11 +69,10 @@ def sql(
                 statement, parameters, workgroup=settings.athena_workgroup, database=settings.database
             )
         from stock_pipeline.aws.s3 import S3Store
-        from stock_pipeline.query import duckdb_engine
+        from stock_pipeline.query import bounded, duckdb_engine
 
-        return duckdb_engine.run(
-            statement, parameters, S3Store(settings.require("lake_bucket"), client), settings.database
-        )
+        lake, limits = S3Store(settings.require("lake_bucket"), client), bounded.Limits.of(settings)
+        return duckdb_engine.run(statement, parameters, lake, settings.database, limits)
 
 
 @contextmanager

@@ -25,7 +25,9 @@ from stock_pipeline.errors import QueryError
 from stock_pipeline.lake.contents import own_objects
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.parquet import check, decode
+from stock_pipeline.query.bounded import Limits, rows_of
 from stock_pipeline.schemas import TABLES, TIMESTAMP, Table
+from stock_pipeline.settings import Settings
 
 _READING = {"SELECT", "EXPLAIN", "MULTI"}  # MULTI is what PIVOT expands to
 _CALENDAR = {"year", "month", "day"}
@@ -33,8 +35,14 @@ _COMPARISON = r"[=<>]|\bin\b|\bbetween\b"
 _AHEAD = 10  # objects fetched at a time; a boto3 client keeps ten connections by default
 
 
-def run(statement: str, parameters: Sequence[Any], store: ObjectStore, database: str) -> pa.Table:
-    """Run one statement; raises QueryError with DuckDB's message, or the error of the store."""
+def run(
+    statement: str, parameters: Sequence[Any], store: ObjectStore, database: str, limits: Limits | None = None
+) -> pa.Table:
+    """Run one statement within limits (by default those of the settings).
+
+    Raises QueryError with DuckDB's message, or the error of the store; KeyboardInterrupt when a person stops it.
+    """
+    limits = limits or Limits.of(Settings())
     with _fetching() as (threads, objects), duckdb.connect() as connection:
         connection.execute(f'CREATE SCHEMA "{database}"')
         for table in _mentioned(statement):
@@ -43,18 +51,14 @@ def run(statement: str, parameters: Sequence[Any], store: ObjectStore, database:
             connection.register(table.name, rows)
             connection.execute(f'CREATE VIEW "{database}"."{table.name}" AS FROM "{table.name}"')
         connection.execute(
+            f"SET memory_limit = '{limits.memory_mb}MiB'; "
             "SET TimeZone = 'UTC'; SET python_enable_replacements = false; SET enable_external_access = false; "
             "SET lock_configuration = true"
         )
         try:
             _refuse_writes(connection, statement)
-            result = connection.sql(statement, params=list(parameters) or None)
-            if result is None:
-                raise QueryError("the statement gave no rows")
-            return _plain(result.to_arrow_table())
-        except duckdb.InterruptException as error:
-            raise KeyboardInterrupt from error
-        except (duckdb.Error, pa.ArrowException, RuntimeError) as error:
+            return _plain(rows_of(connection, statement, parameters, limits))
+        except (duckdb.Error, pa.ArrowException, OSError, RuntimeError) as error:
             if failure := next(filter(None, (found.failure() for found in objects)), None):
                 raise failure from None
             for found in objects:

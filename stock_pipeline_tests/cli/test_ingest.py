@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -394,3 +395,16 @@ def test_reasons_have_a_line_each_where_the_terminal_is_narrow(
     assert len(shown) == lines
     assert all(len(line) <= int(width) for line in shown)
     assert all(f"{count} {reason}" in "\n".join(shown) for reason, count in rejected.items())
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("more", [(), ("--stage-only",), ("--replace",)])
+def test_a_pipe_or_a_device_is_refused_and_not_waited_for(
+    run: Run, aws: None, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    pipe = tmp_path / "AAPL.csv"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero"), Path("/dev/null")):
+        done = run("ingest", path, *more)
+        assert done.exit_code == 1
+        assert "is a pipe or a device; write its content to a file" in done.stderr

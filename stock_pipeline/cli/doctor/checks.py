@@ -179,7 +179,7 @@ def _queues(settings: Settings) -> Iterator[Diagnosis]:
                 queue,
                 "broken",
                 f"{waiting:,} events failed at every try",
-                "see .local/aws.log for why, then materialize the years of these objects in the Dagster UI",
+                "see .local/aws.log for why, then stock-pipeline redrive events",
             )
         else:
             yield Diagnosis(queue, "ok", "nothing failed")

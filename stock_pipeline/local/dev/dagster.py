@@ -35,8 +35,9 @@ _SIGNS = """query ($repository: RepositorySelector!, $job: PipelineSelector!) {
   executionPlanOrError(pipeline: $job, mode: "default") { __typename ... on PythonError { message className } }
   instance { daemonHealth { allDaemonStatuses { daemonType required lastHeartbeatTime } } }
   sensorsOrError(repositorySelector: $repository) { ... on Sensors { results {
-    name minIntervalSeconds sensorState { status ticks(limit: 1) { tickId timestamp } } } } }
-}"""
+    name minIntervalSeconds sensorState { status
+    ticks(limit: 1, statuses: [STARTED, SKIPPED, SUCCESS, FAILURE]) { tickId timestamp } } } } }
+}"""  # without statuses, the ticks come from a cache, and there are none
 _PLANNED = "check_stream"  # a small job
 _UNREACHABLE = "DagsterUserCodeUnreachableError"
 

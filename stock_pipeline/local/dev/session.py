@@ -29,7 +29,7 @@ from stock_pipeline.local.dev.dagster import Dagster
 from stock_pipeline.local.dev.health import Trouble, Watch
 from stock_pipeline.local.dev.processes import Lifeline, Service, stop
 from stock_pipeline.local.dev.services import HOST, WEBSERVER, Services
-from stock_pipeline.local.folders import is_held, locked
+from stock_pipeline.local.folders import is_held, keep_private, locked, private
 from stock_pipeline.progress import Say
 from stock_pipeline.settings import Settings, variable
 
@@ -155,7 +155,8 @@ def session(*, port: int | None, processor: str | None, report: Say) -> Iterator
         _start(made, processes, port)
         made.processes = processes
         note = Note(os.getpid(), made.url, made.settings.processor)
-        (home / "dev.json").write_text(json.dumps(asdict(note)))
+        with private(home / "dev.json") as file:
+            file.write(json.dumps(asdict(note)).encode())
         if aws:
             aws.announce(made.url)
         yield made
@@ -183,7 +184,8 @@ def _free_port(wanted: int | None) -> int:
 
 def _prepare(dagster_home: Path, stack: ExitStack) -> subprocess.Popen[str] | None:
     """Copy the instance's configuration, and start to create its storages if they are not there yet."""
-    dagster_home.mkdir(parents=True, exist_ok=True)
+    keep_private(dagster_home.parent)
+    keep_private(dagster_home)
     shutil.copyfile(
         Path(stock_pipeline.__file__).parent / "orchestration" / "dagster.yaml", dagster_home / "dagster.yaml"
     )
@@ -194,6 +196,7 @@ def _prepare(dagster_home: Path, stack: ExitStack) -> subprocess.Popen[str] | No
     preparing = subprocess.Popen(  # noqa: S603 - this interpreter
         [sys.executable, "-c", _PREPARE], env=_environ(os.environ, dagster_home), text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+        umask=0o077,
     )  # fmt: skip
     stack.callback(preparing.wait)
     stack.callback(preparing.kill)

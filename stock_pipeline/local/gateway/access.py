@@ -1,7 +1,7 @@
 """Who may send requests: to the local AWS, and to the Dagster UI that stands beside it.
 
 Both listen on loopback, where any page in a browser and any user of the machine can reach them. This module decides on
-a request by its headers alone. It imports nothing but the standard library, because the emulator's environment and the
+a request by its headers, and by who sends it. It imports nothing but the standard library, because the emulator's environment and the
 project's run it.
 
 The rules for browsers follow the Fetch standard: a browser says where a request comes from in `Origin` and
@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
+
+from .peers import is_of_another_user
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -86,6 +88,14 @@ def refused_by_ui(scope: Scope) -> Refusal | None:
     elif scope["path"].rstrip("/").endswith("/graphql") and scope.get("query_string"):
         return Refusal(405, "MethodNotAllowed", "a query is sent by POST, not in the address")
     return None
+
+
+def refused_by_own_ui(scope: Scope) -> Refusal | None:
+    """Why the Dagster UI refuses a request, or None: by the rules above, and because another user sends it."""
+    client, server = scope.get("client"), scope.get("server")
+    if client and server and is_of_another_user(tuple(client), tuple(server)):
+        return Refusal(403, "AccessDenied", "the Dagster UI answers its own user only")
+    return refused_by_ui(scope)
 
 
 def equal(text: str, other: str) -> bool:
