@@ -38,8 +38,7 @@ _WRITERS = 4
 """How many partitions are merged at a time. Most of a write is waiting for S3."""
 
 WIDE = 256
-"""A group with more partitions than this is wide. Each of its partitions has few rows, so more are merged at a time."""
-
+"""A group with more partitions than this is wide: each has few rows, so more are merged at a time (_WIDE_WRITERS)."""
 _WIDE_WRITERS = 16
 
 _RECORDERS = 16

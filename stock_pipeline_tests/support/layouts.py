@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from stock_pipeline.lake import layout_object
 from stock_pipeline.lake.layout import Layout, Section
 from stock_pipeline.lake.layout_object import LAYOUT_KEY, layout_to_read
 from stock_pipeline.lake.object_store import ObjectStore
@@ -19,6 +20,7 @@ def lay_out(lake: ObjectStore, minutes: int = 5, shards: int = 1, *more: Section
     """
     layout = Layout((*Layout.of(minutes, shards).sections, *more), settled)
     lake.put(LAYOUT_KEY, layout.to_json())
+    layout_object._KNOWN.pop(lake, None)
     found = layout_to_read(lake, date.max)
     if isinstance(lake, MemoryStore):
         lake.puts.remove(LAYOUT_KEY)
