@@ -40,6 +40,7 @@ from stock_pipeline.orchestration.stream.jobs import (
     ingest_ticks,
     refresh_latest_prices,
 )
+from stock_pipeline.orchestration.stream.objects import objects_own_and_whole
 from stock_pipeline.orchestration.stream.sensor import tick_arrivals
 from stock_pipeline.orchestration.stream.trade_corrections import trade_corrections
 from stock_pipeline.orchestration.user_definitions import with_user_definitions
@@ -68,6 +69,7 @@ def pipeline() -> dg.Definitions:
             snapshot_equals_history,
             symbols_current,
             dead_letters_none,
+            objects_own_and_whole,
         ],
         jobs=[
             simulate_daily_prices,

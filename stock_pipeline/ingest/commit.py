@@ -14,21 +14,20 @@ from threading import Lock
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from stock_pipeline.arrow import Codes, Ints, as_arrow, booleans, microseconds, nulls, repeated, strings
 from stock_pipeline.ingest.conflicts import Met, told
-from stock_pipeline.ingest.progress import note_progress, read_progress
+from stock_pipeline.ingest.progress import Progress, note_progress, nothing, read_progress
 from stock_pipeline.ingest.sources import SourceObject, receipt_of, records_of
 from stock_pipeline.lake.merge import Merged
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.lake.partitions import merge_into_partition
-from stock_pipeline.lake.rejected_records import read_rejects, write_rejects
+from stock_pipeline.lake.rejected_records import write_rejects
 from stock_pipeline.lake.sorted_rows import for_takes
 from stock_pipeline.lake.transforms import Transform
 from stock_pipeline.receipts import Receipt
-from stock_pipeline.schemas import RECORDED, TIMESTAMP, Reason, Table
+from stock_pipeline.schemas import RECORDED, TIMESTAMP, Table
 
 Outcomes = npt.NDArray[np.int8]
 
@@ -53,8 +52,8 @@ class MergedGroup:
 
     `receipts` has one receipt for each source, and is empty when time ran out before the last partition. `outcomes` has
     the outcome of each row (values of `Outcome`, or `NOT_YET`). `met` has, for rows that were not inserted, the stored
-    rows that hold their keys. `note` records how far a stopped group came, and removes what earlier calls noted of a
-    group that is done; call it when everything else is done with the merged rows.
+    rows that hold their keys, if the caller asked to keep them. `note` records how far a stopped group came, and
+    removes what earlier calls noted of a group that is done; call it when everything else is done with the merged rows.
     """
 
     receipts: list[Receipt]
@@ -79,13 +78,15 @@ def merge_group(
     replace: bool = False,
     then: Callable[[], None] = lambda: None,
     go_on: Callable[[], bool] | None = None,
+    keep_met: bool = False,
 ) -> MergedGroup:
     """Merge a group of sources into a table, record what was not stored, and account for every row.
 
     `rows` are the good rows of all sources in their order, with provenance (see `with_provenance`). `transform` gives
     the partition of each row as an index into a list of names; partitions are merged side by side. With `replace` the
     group must be one source, because a restatement must see the result of the one before it. `then` is called when all
-    partitions are merged, before the rows that are not stored are recorded.
+    partitions are merged, before the rows that are not stored are recorded. `keep_met` keeps the stored rows that the
+    group met, which `MergedGroup.stored` needs.
 
     `go_on` is for callers whose time is limited. It is called before each partition except the first. When it returns
     False, committed partitions stay, and there are no receipts. The same call, made again, does the rest, and does not
@@ -94,7 +95,7 @@ def merge_group(
     codes, names = transform(rows)
     if len(names) > 1:
         rows = for_takes(rows)
-    merging = _Merging(group, rows, table, lake, now, replace, go_on)
+    merging = _Merging(group, rows, table, lake, now, replace, go_on, keep_met)
     wide = len(names) > WIDE
     may_stop = go_on is not None and len(names) > 1
     left = merging.go_on_after(codes, names) if may_stop else np.arange(len(codes))
@@ -131,17 +132,11 @@ class _Merging:
     """The partitions of one group that are being merged, and the outcomes of its rows so far."""
 
     def __init__(
-        self,
-        group: Sequence[SourceObject],
-        rows: pa.Table,
-        table: Table,
-        lake: ObjectStore,
-        now: datetime,
-        replace: bool,
-        go_on: Callable[[], bool] | None,
-    ) -> None:
+        self, group: Sequence[SourceObject], rows: pa.Table, table: Table, lake: ObjectStore, now: datetime,
+        replace: bool, go_on: Callable[[], bool] | None, keep_met: bool,
+    ) -> None:  # fmt: skip
         self._group, self._rows, self._table, self._lake, self._now = group, rows, table, lake, now
-        self._replace, self._go_on = replace, go_on or (lambda: True)
+        self._replace, self._go_on, self._keep_met = replace, go_on or (lambda: True), keep_met
         sizes = [source.rows for source in group]
         self._starts, self._owners = np.cumsum([0, *sizes]), np.repeat(np.arange(len(group), dtype=np.int32), sizes)
         self._agreed = np.zeros(rows.num_rows, bool)
@@ -207,49 +202,43 @@ class _Merging:
     def go_on_after(self, codes: Ints, names: list[str]) -> Ints:
         """Account for the rows that earlier calls have merged, and return the positions of the rows that are left.
 
-        Those rows count as duplicates, as at any second delivery; the conflicts among them are on record.
+        Those rows count as duplicates, as at any second delivery, except for the conflicts that the calls have noted.
         """
         done = np.zeros(len(codes), bool)
         noted = read_progress(self._lake, self._table, [source.info for source in self._group])
-        for owner, (source, until) in enumerate(zip(self._group, noted, strict=True)):
-            if not until:
+        for owner, (source, progress) in enumerate(zip(self._group, noted, strict=True)):
+            if not progress.until:
                 continue
             self._resumed.append(source.info)
-            merged = np.flatnonzero(np.array([name <= until for name in names]))
+            merged = np.flatnonzero(np.array([name <= progress.until for name in names]))
             mine = np.flatnonzero((self._owners == owner) & np.isin(codes, merged))
-            if len(mine):
-                self._take_over(source, mine - self._starts[owner])
-                counts = np.bincount(codes[mine], minlength=len(names))
-                source.partitions |= {names[code]: int(counts[code]) for code in np.flatnonzero(counts)}
+            self._take_over(source, mine - self._starts[owner], progress.conflicts)
+            counts = np.bincount(codes[mine], minlength=len(names))
+            source.partitions |= {names[code]: int(counts[code]) for code in np.flatnonzero(counts)}
             done[mine] = True
         self.outcomes[done] = Outcome.DUPLICATE
         return np.flatnonzero(~done)
 
-    def _take_over(self, source: SourceObject, rows: Ints) -> None:
+    def _take_over(self, source: SourceObject, rows: Ints, conflicts: pa.Table) -> None:
         assert source.cleaned
-        known = read_rejects(self._lake, self._table, source.info.key)
-        lines = as_arrow(np.unique(source.cleaned.lines[rows]), pa.int64())
-        is_conflict = pc.equal(known["reason"].cast(pa.string()), Reason.CONFLICT.value)
-        conflicts = known.filter(pc.and_(is_conflict, pc.is_in(known["line"], lines)))
-        # Two calls that met one conflict may have told it in other words: a row has one record.
-        at = conflicts.select(["line", "place"]).append_column("at", pa.array(np.arange(conflicts.num_rows)))
-        first = at.group_by(["line", "place"], use_threads=False).aggregate([("at", "min")])["at_min"]
-        conflicts = conflicts.take(first)
-        source.earlier.append(conflicts.select(RECORDED.names).cast(RECORDED))
+        places = set(zip(source.cleaned.lines[rows].tolist(), source.cleaned.places(rows).to_pylist(), strict=True))
+        theirs = zip(conflicts["line"].to_pylist(), conflicts["place"].to_pylist(), strict=True)
+        conflicts = conflicts.filter(booleans(np.array([place in places for place in theirs], bool)))
+        source.earlier.append(conflicts)
         source.outcomes[Outcome.CONFLICT] += conflicts.num_rows
         source.outcomes[Outcome.DUPLICATE] += len(rows) - conflicts.num_rows
 
     def note(self, codes: Ints, names: list[str]) -> None:
-        """Note how far each source came, and record the rows that met other values."""
+        """Note how far each source came, and which of its rows met other values."""
         missing = np.unique(codes[self.outcomes == NOT_YET])
         first = min(names[code] for code in missing)
         until = max((name for name in names if name < first), default="")
         self.tell()
 
         def note(source: SourceObject) -> None:
-            if source.conflicts:
-                write_rejects(self._lake, self._table, source.info, source.conflicts.records, self._now, add=True)
-            note_progress(self._lake, self._table, source.info, until)
+            own = [source.conflicts.records] if source.conflicts else []
+            conflicts = pa.concat_tables([RECORDED.empty_table(), *source.earlier, *own])
+            note_progress(self._lake, self._table, source.info, Progress(until, conflicts))
 
         if until:
             with ThreadPoolExecutor(_RECORDERS) as threads:
@@ -258,7 +247,7 @@ class _Merging:
     def forget(self) -> None:
         """Let the notes of these sources say nothing any more. A later ingest of them must look at every partition."""
         for info in self._resumed:
-            note_progress(self._lake, self._table, info, "")
+            note_progress(self._lake, self._table, info, nothing())
 
     def _may_begin(self, partition: str) -> bool:
         """The first partition is always merged. Otherwise a call without any time would never make progress."""
@@ -272,8 +261,8 @@ class _Merging:
         cells = self._owners[chosen] * np.int32(kinds) + merged.outcome
         counts = np.bincount(cells, minlength=len(group) * kinds).reshape(len(group), kinds)
         with self._accounts:
-            if merged.met.num_rows:
-                self.met.append(merged.met)
+            if self._keep_met:
+                self.met.append(merged.met())
             if len(merged.conflicts):
                 self._disputed[partition] = Met.of(merged, incoming, chosen)
             for owner in np.flatnonzero(counts.any(axis=1)).tolist():

@@ -101,7 +101,7 @@ def _brought_in(counting: pa.Table, corrected: Sequence[Row], corrections: Corre
     latest = merge(None, counting, LATEST_PRICES).table
     for _ in attempts(partition_key(LATEST_PRICES, SNAPSHOT)):  # pragma: no branch - it ends by raising
         found, etag = read_version(lake, LATEST_PRICES, SNAPSHOT)
-        shown = LATEST_PRICES.schema.empty_table() if found is None else found
+        shown = LATEST_PRICES.no_rows if found is None else found
         gone = corrections.outdated(shown)
         more = best_left(lake, gone, corrections) + _corrected(lake, corrected, shown, corrections)
         if gone:
@@ -145,7 +145,7 @@ def _greatest_in(
 def _of_symbols(lake: ObjectStore, name: str, symbols: Collection[str]) -> pa.Table:
     rows = read_partition(lake, STREAM_PRICES_HISTORY, name, COLUMNS)
     if rows is None:
-        return LATEST_PRICES.schema.empty_table()
+        return LATEST_PRICES.no_rows
     return rows.select(COLUMNS).filter(_is_of(rows, symbols))
 
 

@@ -105,7 +105,8 @@ def _read(keys: Sequence[str], staging: ObjectStore, max_bytes: int, now: dateti
     """The objects in the order of the keys, in groups of GROUP_BYTES; one that is gone has no ETag."""
 
     def unpacked(found: StoredObject, limit: int) -> _Raw:
-        return _Raw(found.info, unpack(found.data, limit))
+        text = unpack(found.data, limit)
+        return _Raw(found.info, text, None if text.data else "the object is empty; it must hold ticks as lines of JSON")
 
     def refused(info: ObjectInfo, reason: str) -> _Raw:
         return _Raw(info, Unpacked(b""), reason)
@@ -144,6 +145,7 @@ def _ingest_group(
     merged = merge_group(
         sources, rows, STREAM_PRICES_HISTORY, partial(_place, lake), lake, now,
         then=lambda: _merge_corrections(sources, corrections, ticks.correction_objects, lake), go_on=go_on,
+        keep_met=True,
     )  # fmt: skip
     update_snapshot(merged.stored(rows), corrections.to_pylist() if merged.receipts else [], lake)
     merged.note()

@@ -8,7 +8,9 @@ it answers "is this key stored, and where?" without hashing or comparing strings
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +43,7 @@ class Merged:
     has one entry a row of the incoming table. `conflicts` are the positions of the incoming rows that are a conflict.
     Row i of `conflicting` is the row that holds the key of the incoming row `conflicts[i]`. `own` marks
     the incoming rows whose key an earlier attempt of the same ingest has stored. `agreed` marks incoming rows that are
-    equal to a stored row of another source; it is filled only when there are conflicts. `met` has, for the incoming
+    equal to a stored row of another source; it is filled only when there are conflicts. `met` makes, for the incoming
     rows that were not inserted, the rows of the partition that hold their keys (none where the greatest stays).
     `revised` has the stored rows that change, as rows of the table of revisions; None without such rows. `again` are
     the incoming rows for another try (see `revisions.raised`).
@@ -53,7 +55,7 @@ class Merged:
     conflicting: pa.Table
     own: Bools
     agreed: Bools
-    met: pa.Table
+    met: Callable[[], pa.Table]
     again: pa.Table
     revised: pa.Table | None = None
 
@@ -89,7 +91,7 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
     Where the greatest stays, there are no conflicts. The row of a key with the greatest `order` columns stays (INSERTED
     if it came in). Every other row is a DUPLICATE, or UPDATED if it equals that row in these columns and completes it.
     """
-    existing = table.schema.empty_table() if existing is None else existing
+    existing = table.no_rows if existing is None else existing
     if table.keep == "greatest":
         return _merge_greatest(existing, incoming, table)
     places, again = _placed(existing, incoming, table), incoming
@@ -100,7 +102,7 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
 
     completed, owner, base = _let_in(existing, incoming, table, places, outcome, others)
     repeated = np.flatnonzero((stored >= 0) & (outcome == Outcome.DUPLICATE))
-    met = pa.concat_tables([existing.take(stored[repeated]), completed.rows])
+    met = partial(_met, existing, stored[repeated], completed)
     outcome[others] = completed.outcome
     disputed = np.flatnonzero(completed.outcome == Outcome.CONFLICT)
     conflicts, conflicting = others[disputed], completed.rows.take(owner[disputed])
@@ -121,6 +123,10 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
         rows, revised, least = dated(existing, rows, change, table)
         again = raised(again, least, stored)
     return Merged(in_order(rows, table, place, keep), outcome, conflicts, conflicting, own, agreed, met, again, revised)
+
+
+def _met(existing: pa.Table, stored: Places, completed: Completed) -> pa.Table:
+    return pa.concat_tables([existing.take(stored), completed.rows])
 
 
 def _placed(existing: pa.Table, incoming: pa.Table, table: Table) -> _Places:
@@ -220,8 +226,8 @@ def _renewals(
 
 
 def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Merged:
-    both = pa.concat_tables([existing, incoming])
-    old, new, span = packed_keys(existing, incoming, table.key)
+    both = pa.concat_tables([existing, incoming]).unify_dictionaries() if existing.num_rows else incoming
+    old, new, span = packed_keys(both.slice(0, existing.num_rows), both.slice(existing.num_rows), table.key)
     keys = np.concatenate([old, new])
     # The columns that decide for most rows: those before the first column that is rarely needed, or is a text.
     lead, ties = table.order[:_LEADING], table.order[_LEADING:]
@@ -257,8 +263,8 @@ def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Mer
     if len(new) or completed.changed.any():
         rows, place = put_together([few], len(stays), completed, held[completed.changed])
         changed = in_order(rows, table, place, stays)
-    none, nobody, nothing_met = np.zeros(0, np.int64), np.zeros(len(outcome), bool), table.schema.empty_table()
-    return Merged(changed, outcome, none, nothing_met, nobody, nobody, nothing_met, incoming)
+    none, nobody = np.zeros(0, np.int64), np.zeros(len(outcome), bool)
+    return Merged(changed, outcome, none, table.no_rows, nobody, nobody, lambda: table.no_rows, incoming)
 
 
 def _own(existing: pa.Table, incoming: pa.Table, table: Table, outcome: Outcomes, places: _Places) -> Bools:

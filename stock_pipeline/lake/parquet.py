@@ -33,7 +33,8 @@ def encode(rows: pa.Table | Sorted, table: Table, metadata: dict[str, str] | Non
         sink,
         rows.schema,
         compression="zstd" if rows.num_rows >= FEW else "none",
-        use_dictionary=[n for n in (*table.dictionary, "date") if n in table.schema.names],
+        # A column that is the whole key has each value once.
+        use_dictionary=[n for n in (*table.dictionary, "date") if n in table.schema.names and table.key != (n,)],
         sorting_columns=pq.SortingColumn.from_ordering(rows.schema, [(name, "ascending") for name in table.sort]),
         store_schema=False,  # with it Arrow would read symbols as dictionaries, by which it cannot skip row groups
     ) as writer:

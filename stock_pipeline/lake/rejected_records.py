@@ -1,7 +1,7 @@
 """Rejected records: one object a source, replaced whole when its source is ingested again.
 
-Values that a restatement replaced are the exception. They exist nowhere else once the partition is written, so they are
-recorded before it, and stay on record through every later ingest of the source.
+Rows that were removed are the exception: they stay on record through every later ingest of the source. So do values
+that a restatement replaced before there was `price_revisions`.
 
 A record names the version of its source. A record without a row means that this version was judged whole and nothing
 was rejected. An ingest does not write such a record, because the stored rows name their source. `reconcile` writes one
@@ -66,8 +66,8 @@ def write_rejects(
 ) -> None:
     """Record a source's rejected rows (schema REJECTED or RECORDED), and replace those recorded for it before.
 
-    Rows with the reason `replaced` stay on record; with `add` all rows do. Nothing is written when nothing changes.
-    Once a later version of the source object has been recorded, only replaced values are added.
+    Rows that were stored once stay on record; with `add` all rows do. Nothing is written when nothing changes. Once a
+    later version of the source object has been recorded, only such rows are added.
     """
     partition = rejects_partition(table, source.key)
     target = partition_key(REJECTED_RECORDS, partition)

@@ -96,11 +96,11 @@ def remove_source(
     removes nothing more. Raises MergeContention or StoreUnavailable when the work could not be done: call again with
     the same arguments to finish it.
     """
-    now = now or datetime.now(UTC)
-    info = _info(found.source, staging, now)
+    started = now or datetime.now(UTC)
+    info = _info(found.source, staging, started)
     removed = 0
     for table, name in found.partitions:
-        removed += _taken_out(lake, TABLES[table], name, info, found.table, now)
+        removed += _taken_out(lake, TABLES[table], name, info, found.table, started)
     if found.table is STREAM_PRICES_HISTORY:
         rebuild(settings, lake, now)
     return removed

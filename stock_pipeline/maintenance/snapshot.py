@@ -115,6 +115,11 @@ def recompute(settings: Settings, lake: ObjectStore, span: Span | None = None, n
     return found.filter(pc.is_in(found["symbol"].cast(pa.string()), _texts(last)))
 
 
+def ahead_of(shown: pa.Table, now: datetime, skew: timedelta) -> pa.Table:
+    """The rows of a snapshot that are later than now (UTC) by more than the allowed skew of clocks."""
+    return shown.filter(pc.greater(shown["produced_at"], pa.scalar(now + skew, TIMESTAMP)))
+
+
 def order_of(row: Row) -> tuple[Any, ...]:
     """The sort key of a row of `_COMPARED`: the order of `latest_prices`."""
     named = dict(zip(_COMPARED, row, strict=True))
@@ -136,12 +141,12 @@ def in_history(rows: Iterable[Row], lake: ObjectStore) -> set[Row]:
     return found
 
 
-def refresh(settings: Settings, lake: ObjectStore) -> Comparison:
+def refresh(settings: Settings, lake: ObjectStore, now: datetime | None = None) -> Comparison:
     """Merge the recomputed snapshot into the stored one, and return how they differed. Newer stored rows stay.
 
-    A trade that was taken back is replaced in any case.
+    A trade that was taken back is replaced in any case. Ticks later than `now` (UTC) are not merged in.
     """
-    stored, recomputed = stored_snapshot(lake), recompute(settings, lake)
+    stored, recomputed = stored_snapshot(lake), recompute(settings, lake, now=now)
     update_snapshot(pa.concat_tables([stored, recomputed]), [], lake, shown=True)
     return compare(stored, recomputed)
 
@@ -155,7 +160,6 @@ def rebuild(settings: Settings, lake: ObjectStore, now: datetime | None = None) 
     before the swap may have lost against a wrong, later row, and so be missing from the snapshot. It is in history, so
     the snapshot is recomputed once more after the swap.
     """
-    now = now or datetime.now(UTC)
     recomputed = recompute(settings, lake, now=now)
     for _ in attempts(partition_key(LATEST_PRICES, SNAPSHOT)):
         stored, etag, damaged = _stored_version(lake)
@@ -163,9 +167,9 @@ def rebuild(settings: Settings, lake: ObjectStore, now: datetime | None = None) 
         if difference.equal and not damaged:
             return difference
         true = in_history(difference.suspects.values(), lake)
-        if commit(lake, LATEST_PRICES, SNAPSHOT, _later_of(recomputed, stored, true, datetime.now(UTC)), etag):
+        if commit(lake, LATEST_PRICES, SNAPSHOT, _later_of(recomputed, stored, true, now or datetime.now(UTC)), etag):
             break
-    refresh(settings, lake)
+    refresh(settings, lake, now)
     return difference
 
 

@@ -261,7 +261,7 @@ def test_an_object_of_history_that_somebody_deletes_during_the_search_holds_no_t
     def listed(prefix: str, **options: Any) -> Iterator[ObjectInfo]:
         found = list(read(prefix, **options))
         if prefix.startswith(STREAM_PRICES_HISTORY.prefix):
-            for name in names[:1]:
+            for name in names:
                 feed.lake.objects.pop(name, None)
         return iter(found)
 

@@ -61,6 +61,7 @@ def test_everything_is_there_and_loads() -> None:
         ("raw_stream_ticks", "dead_letters_none"),
         ("stream_prices_history", "clocks_agree"),
         ("stream_prices_history", "event_ids_unique"),
+        ("stream_prices_history", "objects_own_and_whole"),
         ("stream_prices_history", "price_steps"),
         ("stream_prices_history", "rejected_share"),
     ]

@@ -31,6 +31,7 @@ NAMES = {
     "snapshot_equals_history",
     "symbols_current",
     "dead_letters_none",
+    "objects_own_and_whole",
 }
 Found = dict[tuple[str | None, str], dg.AssetCheckEvaluation]
 
@@ -291,3 +292,23 @@ def test_the_schedule_waits_for_there_to_be_a_lake(stream: Stream, monkeypatch: 
     assert isinstance(asked(), dg.RunRequest)
     monkeypatch.delenv("STOCK_PIPELINE_LAKE_BUCKET")
     assert "STOCK_PIPELINE_LAKE_BUCKET" in str(asked().skip_message)
+
+
+def test_foreign_and_damaged_objects_are_named(filled: Stream) -> None:
+    lake = filled.pipeline.lake
+    assert check(filled)[None, "objects_own_and_whole"].passed
+    lake.put("price_by_date/year=2024/prices (1).parquet", b"PAR1")
+    lake.put("price_by_date/year=2023/prices.parquet", b"")
+    found = check(filled)[None, "objects_own_and_whole"]
+    assert not found.passed
+    assert (found.metadata["foreign"].value, found.metadata["unreadable"].value) == (1, 1)
+    assert found.description == "1 foreign and 1 unreadable objects"
+    assert "prices (1).parquet" in str(found.metadata["examples"].value)
+
+
+def test_prices_of_a_clock_that_was_ahead_are_told_until_they_are_taken_out(filled: Stream) -> None:
+    alter(filled, lambda rows: rows[0].update(produced_at=datetime.now(UTC) + timedelta(days=1)))
+    found = check(filled)[None, "snapshot_equals_history"]
+    assert (found.passed, found.metadata["ahead_of_the_clock"].value) == (False, 1)
+    filled.run("refresh_latest_prices", day=None, rebuild=True)
+    assert check(filled)[None, "snapshot_equals_history"].passed
