@@ -214,8 +214,13 @@ def _without_lines(cleaned: Cleaned) -> tuple[Any, ...]:
 
 
 def _every_line(lines: list[str], numbers: list[int], skipped: int) -> None:
-    """Every line of JSON lines is a row, or holds something that is skipped, unless it is blank."""
-    filled = {number for number, line in enumerate(lines, 1) if line.strip(" \t\n\r\x0b\x0c")}
+    """Every line of JSON lines is a row, or holds something that is skipped, unless it is blank.
+
+    A byte order mark alone is blank: it is all that a joined file without a line leaves.
+    """
+    blank = " \t\n\r\x0b\x0c"
+    texts = [re.sub("^(\ufeff|\xef\xbb\xbf)", "", line.strip(blank)).strip(blank) for line in lines]
+    filled = {number for number, text in enumerate(texts, 1) if text}
     missing = filled - set(numbers)
     if len(missing) > skipped:
         raise Broken(f"lines {sorted(missing)} are not accounted for, {skipped} messages were skipped")
