@@ -25,7 +25,7 @@ from stock_pipeline_tests.support.local_aws import eventually
 pytestmark = pytest.mark.e2e
 
 MIB = 1 << 20
-KEYS, WRITERS = 12, 4
+KEYS, WRITERS = 5, 4
 
 
 @contextmanager
@@ -110,7 +110,7 @@ def test_a_write_that_failed_triggers_nothing(aws: LocalAws) -> None:
     assert "stock_stream/2024/01/02/03/y" in keys[0]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(280)
 def test_killed_at_any_moment_it_has_kept_what_it_acknowledged(tmp_path: Path, installed: Path) -> None:
     """Writers rewrite keys while the emulator is killed: each key holds its last acknowledged body, or a later one."""
     acknowledged: dict[str, int] = {}
@@ -126,7 +126,7 @@ def test_killed_at_any_moment_it_has_kept_what_it_acknowledged(tmp_path: Path, i
                     return
                 acknowledged[key] = sent[key]
 
-    for round_ in range(4):
+    for round_ in range(3):
         with local_aws(tmp_path, installed=installed) as aws:
             bucket = aws.outputs["StagingBucket"]
             check(aws, bucket, acknowledged, sent)

@@ -15,9 +15,9 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 from urllib.parse import parse_qs
-from xml.sax.saxutils import escape
 
 from .peers import is_of_another_user
 
@@ -137,7 +137,7 @@ async def _answer(scope: Scope, send: Send, refusal: Refusal) -> None:
         kind, body = "application/x-amz-json-1.1", json.dumps({"__type": refusal.code, "message": refusal.reason})
     elif _access_keys_given(scope):
         kind = "application/xml"
-        body = f"<Error><Code>{refusal.code}</Code><Message>{escape(refusal.reason)}</Message></Error>"
+        body = f"<Error><Code>{refusal.code}</Code><Message>{escape(refusal.reason, quote=False)}</Message></Error>"
         if not any("/s3/" in value for value in _values(scope, "authorization")):
             body = f"<ErrorResponse>{body}</ErrorResponse>"
     else:

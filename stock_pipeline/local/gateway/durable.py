@@ -21,10 +21,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
-from xml.sax.saxutils import escape
 
 from ministack.core.responses import get_account_id
 from ministack.services import s3 as s3_service
@@ -143,7 +143,8 @@ def _refusal(error: NotKept) -> Answer:
     """The answer for an object that is not kept. Clients try 500 again at once, but not 507."""
     status, code = (507, "InsufficientStorage") if error.is_full else (500, "InternalError")
     what = f"the disk of the local AWS is full; make room on the one that has {s3_service.DATA_DIR}"
-    body = f"<Error><Code>{code}</Code><Message>{escape(what if error.is_full else str(error))}</Message></Error>"
+    message = escape(what if error.is_full else str(error), quote=False)
+    body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
     return status, {"Content-Type": "application/xml"}, body.encode()
 
 
