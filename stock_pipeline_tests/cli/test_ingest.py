@@ -183,7 +183,8 @@ class TestIngest:
         done = run("ingest", other, "--symbol", "AAPL", "--replace")
         assert "1 stored row replaced" in done.stderr
         assert bars(run)[0]["close"] == 10.75
-        assert "10.5" in run("rejects", "list", "--reason", "replaced").stdout
+        assert "price_revisions" in done.stderr
+        assert "10.5" in run("sql", "SELECT close, replaced_by FROM price_revisions").stdout
 
     def test_a_file_over_the_limit_is_refused_before_it_is_read(
         self, run: Run, staging: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -7,7 +7,7 @@ import io
 import json
 import os
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,32 @@ def test_parameters_are_bound_and_never_sql(run: Run, prices: None) -> None:
 def test_what_a_parameter_stands_for(text: str, value: object) -> None:
     found = value_of(text)
     assert (type(found), found) == (type(value), value)
+
+
+def test_prices_as_of_a_time_are_those_of_then(run: Run, prices: None, vendor_file: Callable[..., Path]) -> None:
+    then = datetime.now(UTC).isoformat()
+    restated = vendor_file("AAPL.csv", ["2024-01-02,10,11,9,9.75,100"])
+    assert run("ingest", restated, "--replace").exit_code == 0
+    first = "SELECT close FROM price_by_date WHERE symbol = ? AND date = ?"
+    asked = ("sql", first, "--param", "AAPL", "--param", "2024-01-02", "--format", "json")
+    assert json.loads(run(*asked).stdout) == [{"close": 9.75}]
+    assert json.loads(run(*asked, "--as-of", then).stdout) == [{"close": 9.2}]
+    assert json.loads(run(*asked, "--as-of", "2000-01-01T00:00:00Z").stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("time", "status", "says"),
+    [
+        ("2024-01-02T10:00:00", 2, "write 2024-01-02T10:00:00Z"),
+        ("2024-01-02", 2, "time zone"),
+        ("yesterday", 2, "is not a time"),
+        ("9999-01-01T00:00:00Z", 1, "in the future"),
+    ],
+)
+def test_a_time_that_is_no_past_is_refused(run: Run, aws: None, time: str, status: int, says: str) -> None:
+    done = run("sql", "SELECT 1", "--as-of", time)
+    assert done.exit_code == status
+    assert says in " ".join(done.stderr.replace("│", " ").split())
 
 
 def test_a_statement_can_come_from_stdin(run: Run, aws: None) -> None:

@@ -163,7 +163,9 @@ def _judge_rejects(ledger: Ledger, versions: list[Source], once: bool) -> None:
 
 
 def _judge_conflicts(ledger: Ledger, version: Source, recorded: list[Row]) -> None:
-    """No record says that a row met other values, if just its source stored it."""
+    """No record says that a row of a restatement met other values, if it is what is stored."""
+    if version.key not in ledger.restated:
+        return
     own = {_daily_key(row): row for row in ledger.rows(PRICES) if row["source"] == version.key}
     lines = {row["line"] for row in recorded if row["reason"] == "conflict"}
     for record in version.good:

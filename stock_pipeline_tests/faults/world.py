@@ -194,8 +194,10 @@ class World:
     def restate(self, key: str) -> None:
         """Somebody ingests an object as a restatement, and tries again until it is done."""
         self.hub.pause(until=lambda: key in self.ledger.sources)
-        if self.random.random() < 0.5:  # else at once, as the arrival is on its way to the function
+        if self.random.random() < 0.5:
             self.hub.pause(self.random.uniform(0, 5))
+        else:  # while the function is at work on it
+            self.hub.pause(until=lambda: key in self.ledger.staging.gets)
         self.until_done(lambda: ingest.ingest_daily_prices([key], staging=self.staging, lake=self.lake, replace=True))
 
     def relay(self, changes: Sequence[Section]) -> None:
