@@ -200,7 +200,7 @@ class Ledger:
         if not any(matches(record, name, values(row)) for source in every for record in source.firsts):
             self.problem(f"{key}: {name} with {values(row)} is not the first of any source")
         told = [record.values for source in every for record in source.good if matches(record, name, values(row))]
-        told += [values(old)] if old and row["source"] in self.restated else []  # a restatement keeps the rest
+        told += [values(old)] if old and self.restated else []  # a restatement keeps the rest, and that is completed
         known = [{*given, None} for given in zip(*(given for given in told if given), strict=True)]
         if known and any(value not in given for value, given in zip(values(row), known, strict=True)):
             self.problem(f"{key}: {name} has {values(row)}, which nobody told")
