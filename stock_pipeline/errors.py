@@ -166,7 +166,7 @@ class QueueError(StockPipelineError):
 
 
 class DamagedObject(StockPipelineError):
-    """An object of the lake cannot be read. The message names it and the command that restores a former version.
+    """An object of the lake cannot be read. The message names it and how to bring back a former version.
 
     `key` is its key. `etag` says which version it is, for a caller that writes a new one; None if that is not known.
     """

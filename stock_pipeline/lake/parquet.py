@@ -85,12 +85,11 @@ def _naming_damage(data: bytes, table: Table, key: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
-        partition = key.removeprefix(table.prefix).removesuffix(table.suffix)
         what = "is empty (0 bytes)" if not data else f"cannot be read ({str(error).strip().splitlines()[0][:120]})"
         raise DamagedObject(
             key,
-            f"the object {key} of {table.name} {what}. Bring back its last good version: "
-            f"stock-pipeline restore {table.name} {partition} --before TIME",
+            f"the object {key} of {table.name} {what}. Bring back its last good version "
+            "from the bucket's versions (docs/operations.md), and run `stock-pipeline reconcile --all`",
         ) from error
 
 

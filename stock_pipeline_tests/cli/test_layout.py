@@ -109,7 +109,7 @@ class TestDoctor:
         found = list(lake_checks.objects(self.SETTINGS))
         assert [diagnosis.check for diagnosis in found].count("foreign object") == 20
         damaged = {diagnosis.what: diagnosis.remedy for diagnosis in found if diagnosis.check == "damaged object"}
-        assert any("stock-pipeline restore price_by_date year=2023" in remedy for remedy in damaged.values())
+        assert any("from the bucket's versions" in remedy for remedy in damaged.values())
         assert "price_by_date/year=2022/prices.parquet" in damaged
         assert found[-1].what == "2 more"
 

@@ -242,7 +242,7 @@ class World:
 
     def _met_damage(self, error: DamagedObject) -> None:
         """Damage is told with the object's name, and how to mend it."""
-        told = f"{error.key} of" in str(error) and "stock-pipeline restore" in str(error)
+        told = f"{error.key} of" in str(error) and "from the bucket's versions" in str(error)
         if error.key not in self.ledger.ever_damaged or not told:
             self.ledger.problem(f"what is damaged is told wrongly: {error}")
 

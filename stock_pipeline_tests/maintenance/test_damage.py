@@ -117,7 +117,7 @@ def test_only_what_needs_a_damaged_object_fails_and_names_it_with_the_remedy(
     assert sorted(done.failed) == sorted(failing)
     for reason in done.failed.values():
         assert f"the object {key} of {table.name} " in reason
-        assert f"stock-pipeline restore {table.name} {partition} --before TIME" in reason
+        assert "Bring back its last good version from the bucket's versions" in reason
     assert desk.lake.objects[key].data == damaged  # nobody wrote over it
     desk.lake.put(key, before)
     assert not desk.take(*failing).failed
@@ -133,7 +133,7 @@ def test_a_damaged_record_costs_only_itself_and_is_told(
     with caplog.at_level(logging.WARNING):
         assert set(read_rejects(desk.lake, PRICE_BY_DATE)["source"].to_pylist()) == {"daily_prices/uploads/2024.csv"}
     assert f"its records are left out: the object {key} of rejected_records" in caplog.text
-    with pytest.raises(DamagedObject, match="stock-pipeline restore rejected_records table=price_by_date/"):
+    with pytest.raises(DamagedObject, match="the object rejected_records/table=price_by_date/"):
         read_rejects(desk.lake, PRICE_BY_DATE, mine)
     done = desk.take(mine, desk.prices("other", 2023))
     assert list(done.failed) == [mine]
