@@ -70,7 +70,7 @@ def test_what_is_committed_stays_and_the_next_call_goes_on() -> None:
     calls.once()
     assert sum(key.endswith("/0000.parquet") and "day=01" in key for key in calls.lake.gets) == 0  # not read again
     receipt = calls.until_done()
-    assert calls.calls == 5
+    assert 5 <= calls.calls <= 6  # writers work side by side, so a call commits a few more or less
     rows = [read_partition(calls.lake, STREAM_PRICES_HISTORY, p) for p in partitions(calls.lake, STREAM_PRICES_HISTORY)]
     assert sorted(row["event_id"] for part in rows if part is not None for row in part.to_pylist()) == sorted(
         f"e{n}" for n in range(NUMBER)

@@ -46,7 +46,7 @@ def test_memory_is_limited_wherever_it_is_spent(where: str) -> None:
     # Arrow itself refuses a batch of texts of more than 2 GiB, before its size is known.
     with pytest.raises(QueryError, match=r"more than 200 MiB.*STOCK_PIPELINE_SQL_MEMORY_MB|maximum total string size"):
         run(GREEDY[where])
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 << 20  # KiB
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 6 << 20  # KiB; a batch of texts takes twice its 2 GiB
 
 
 @pytest.mark.parametrize("where", ENDLESS)

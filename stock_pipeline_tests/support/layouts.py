@@ -20,7 +20,7 @@ def lay_out(lake: ObjectStore, minutes: int = 5, shards: int = 1, *more: Section
     """
     layout = Layout((*Layout.of(minutes, shards).sections, *more), settled)
     lake.put(LAYOUT_KEY, layout.to_json())
-    layout_object._KNOWN.pop(lake, None)
+    layout_object._KNOWN.clear()  # other stores of this process may know the same bucket
     found = layout_to_read(lake, date.max)
     if isinstance(lake, MemoryStore):
         lake.puts.remove(LAYOUT_KEY)

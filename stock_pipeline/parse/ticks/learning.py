@@ -256,6 +256,8 @@ class _Learner:
             raise Unlearnable
         section, inner, quoted = self._section, word.strip('"'), word.startswith('"')
         section.text(space)
+        if path in self._fixed and path in self._wanted:  # a time as text where other forms have their sign
+            raise Unlearnable
         if word == "null" or path in self._fixed:
             section.text(word)
             return

@@ -273,7 +273,7 @@ def _max(lake: MemoryStore) -> pa.Table:
     """What SQL says of when each symbol last traded, without an engine."""
     parts = [STREAM_PRICES_HISTORY.schema.empty_table()]
     for key in list(lake.objects):
-        if key.startswith(STREAM_PRICES_HISTORY.prefix):
+        if key.startswith(STREAM_PRICES_HISTORY.prefix) and key.endswith(STREAM_PRICES_HISTORY.suffix):
             name = key.removeprefix(STREAM_PRICES_HISTORY.prefix).removesuffix(STREAM_PRICES_HISTORY.suffix)
             rows = read_partition(lake, STREAM_PRICES_HISTORY, name)
             assert rows is not None
