@@ -341,7 +341,7 @@ OBJECTS = st.lists(st.lists(st.sampled_from(range(len(MESSAGES))), min_size=1, m
 
 
 @given(OBJECTS, st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_the_snapshot_is_lawful_after_every_object_and_the_order_does_not_matter(
     objects: list[list[int]], data: st.DataObject
 ) -> None:

@@ -138,7 +138,7 @@ def once_each(objects: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
     return list(dict(objects).items())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(price_objects | tick_objects, min_size=1, max_size=12).map(once_each), lost_events)
 def test_after_reconciling_the_tables_are_those_of_a_bucket_without_lost_events(
     objects: list[tuple[str, bytes]], lost: list[bool]
@@ -160,7 +160,7 @@ def test_after_reconciling_the_tables_are_those_of_a_bucket_without_lost_events(
     assert holed.tables() == before
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 25), min_size=1, max_size=12, unique=True), lost_events)
 def test_the_sources_are_the_same_where_no_two_objects_hold_one_row(names: list[int], lost: list[bool]) -> None:
     whole, holed = Desk(), Desk()
@@ -173,7 +173,7 @@ def test_the_sources_are_the_same_where_no_two_objects_hold_one_row(names: list[
     assert holed.tables() == whole.tables()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(csvs, csvs, st.booleans(), st.booleans())
 def test_an_object_whose_later_version_nobody_was_told_of_is_found(
     first: bytes, second: bytes, told_of_first: bool, told_of_second: bool

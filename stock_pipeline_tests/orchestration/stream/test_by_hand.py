@@ -249,7 +249,7 @@ ticks = st.lists(
 
 
 @given(ticks, st.randoms(use_true_random=False))
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=20, deadline=None)
 def test_the_recomputed_snapshot_is_the_incremental_one(
     ticks: list[tuple[str, int, int]], order: random.Random
 ) -> None:
