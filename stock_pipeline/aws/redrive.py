@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stock_pipeline.aws.clients import client_of
 from stock_pipeline.aws.sqs import Message, Queue
 from stock_pipeline.errors import QueueError
 
@@ -43,7 +43,7 @@ def invoke_again(dead: Queue, function: Any = None) -> Redriven:
 
     Raises QueueError when SQS or Lambda does not answer.
     """
-    client = function or boto3.client("lambda", config=_PATIENT)
+    client = function or client_of("lambda", _PATIENT)
     return _each(dead, lambda message: _invoke(client, message.body))
 
 

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stock_pipeline.aws.clients import client_of
 from stock_pipeline.errors import QueueError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Queue:
 
     def __init__(self, url: str, client: SQSClient | None = None) -> None:
         self.url = url
-        self._client: SQSClient = client or boto3.client("sqs", config=_CONFIG)
+        self._client: SQSClient = client or client_of("sqs", _CONFIG)
 
     def depth(self) -> Depth:
         """About how many messages the queue has; SQS may take a minute to count exactly."""
