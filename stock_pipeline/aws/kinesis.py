@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stock_pipeline.aws.clients import client_of
 from stock_pipeline.errors import NotSent
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def kinesis_client() -> KinesisClient:
     core).
     """
     config = Config(retries={"mode": "standard", "total_max_attempts": 1}, parameter_validation=False)
-    client: KinesisClient = boto3.client("kinesis", config=config)
+    client: KinesisClient = client_of("kinesis", config)
     return client
 
 

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stock_pipeline.aws.clients import client_of
 from stock_pipeline.receipts import Receipt
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _CONFIG = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeou
 
 def sqs_client() -> SQSClient:
     """A client whose calls end within seconds."""
-    client: SQSClient = boto3.client("sqs", config=_CONFIG)
+    client: SQSClient = client_of("sqs", _CONFIG)
     return client
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stock_pipeline.aws.clients import client_of
 from stock_pipeline.errors import ObjectNotFound, PreconditionFailed, StoreError, StoreUnavailable
 from stock_pipeline.lake.object_store import ObjectInfo, StoredObject, too_large
 
@@ -32,7 +32,7 @@ class S3Store:
 
     def __init__(self, bucket: str, client: S3Client | None = None) -> None:
         self.bucket = bucket
-        self._client: S3Client = client or boto3.client("s3", config=_CONFIG)
+        self._client: S3Client = client or client_of("s3", _CONFIG)
 
     def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
         try:
@@ -85,6 +85,8 @@ class S3Store:
             return PreconditionFailed(key, f"{where} was written by another process")
         if status in {429, 500, 502, 503, 504} or code in {"SlowDown", "RequestTimeout"}:
             return StoreUnavailable(key, f"{where}: S3 answered {status} {code}")
+        if status == 507:
+            return StoreError(key, f"{where} was not stored: {reply['Error'].get('Message') or 'the disk is full'}")
         if status == 403:
             return StoreError(key, f"{where}: access denied; the role or profile needs this permission")
         return StoreError(key, f"{where}: S3 answered {status} {code}")

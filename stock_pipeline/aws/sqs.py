@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stock_pipeline.aws.clients import client_of
 from stock_pipeline.errors import QueueError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Queue:
 
     def __init__(self, url: str, client: SQSClient | None = None) -> None:
         self.url = url
-        self._client: SQSClient = client or boto3.client("sqs", config=_CONFIG)
+        self._client: SQSClient = client or client_of("sqs", _CONFIG)
 
     def depth(self) -> Depth:
         """About how many messages the queue has; SQS may take a minute to count exactly."""
@@ -110,6 +110,10 @@ class Queue:
                 id_ = message["MessageId"]
                 found[id_] = Message(id_, message["ReceiptHandle"], message["Body"], tries)
         return list(found.values())
+
+    def send(self, body: str) -> None:
+        """Put a message into the queue."""
+        self._call("send_message", MessageBody=body)
 
     def extend(self, messages: Sequence[Message], seconds: int) -> None:
         """Hide messages for `seconds` from now. A message that is gone meanwhile is passed over."""

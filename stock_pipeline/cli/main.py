@@ -14,7 +14,20 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from stock_pipeline.cli import backfill, dev, ingest, reconcile, rejects, remove, sql, stream, watch
+from stock_pipeline.cli import (
+    backfill,
+    dev,
+    env,
+    ingest,
+    layout,
+    reconcile,
+    redrive,
+    rejects,
+    remove,
+    sql,
+    stream,
+    watch,
+)
 from stock_pipeline.cli.console import complain, say
 from stock_pipeline.cli.demo import command as demo
 from stock_pipeline.cli.doctor import command as doctor
@@ -100,7 +113,10 @@ app.command("watch", cls=Command)(watch.watch)
 app.command("sql", cls=Command)(sql.sql)
 app.add_typer(rejects.app, name="rejects")
 app.command("reconcile", cls=Command)(reconcile.reconcile)
+app.command("redrive", cls=Command)(redrive.redrive)
 app.command("remove", cls=Command)(remove.remove)
+app.command("env", cls=Command)(env.env)
+app.command("layout", cls=Command)(layout.layout)
 app.command("doctor", cls=Command)(doctor.doctor)
 
 

@@ -26,7 +26,7 @@ class SourceObject:
     `cleaned` is None when the object was refused (`refused` says why) or was gone before it could be read (`info` then
     has no ETag). `held` is how many bytes of text stay in memory with it, for the records of rows that are not stored.
     The merge fills in the rest: how many rows had each outcome, how many rows each partition got, and the report on
-    conflicts and replaced values. `disputed` are the lines of the rows that met other values and are not stored.
+    conflicts. `disputed` are the lines of the rows that met other values and are not stored.
     `earlier` are records of conflicts from calls that were stopped.
     """
 

@@ -1,7 +1,7 @@
 """Rejected records: one object a source, replaced whole when its source is ingested again.
 
-Values that a restatement replaced are the exception. They exist nowhere else once the partition is written, so they are
-recorded before it, and stay on record through every later ingest of the source.
+Rows that were removed are the exception: they stay on record through every later ingest of the source. So do values
+that a restatement replaced before there was `price_revisions`.
 
 A record names the version of its source. A record without a row means that this version was judged whole and nothing
 was rejected. An ingest does not write such a record, because the stored rows name their source. `reconcile` writes one
@@ -11,6 +11,7 @@ when no stored row does.
 from __future__ import annotations
 
 import hashlib
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,12 +22,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stock_pipeline.arrow import as_arrow, booleans, repeated, strings
-from stock_pipeline.errors import ObjectNotFound
+from stock_pipeline.errors import DamagedObject, ObjectNotFound
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.parquet import decode, encode, footer
 from stock_pipeline.lake.partitions import attempts, partition_key, swap
 from stock_pipeline.schemas import RECORDED, REJECTED_RECORDS, Reason, Table
 
+_LOG = logging.getLogger(__name__)
 _MODIFIED, _ETAG = "source_modified", "source_etag"
 
 _COMPUTING = Lock()
@@ -64,8 +66,8 @@ def write_rejects(
 ) -> None:
     """Record a source's rejected rows (schema REJECTED or RECORDED), and replace those recorded for it before.
 
-    Rows with the reason `replaced` stay on record; with `add` all rows do. Nothing is written when nothing changes.
-    Once a later version of the source object has been recorded, only replaced values are added.
+    Rows that were stored once stay on record; with `add` all rows do. Nothing is written when nothing changes. Once a
+    later version of the source object has been recorded, only such rows are added.
     """
     partition = rejects_partition(table, source.key)
     target = partition_key(REJECTED_RECORDS, partition)
@@ -117,7 +119,8 @@ def read_rejects(
 ) -> pa.Table:
     """The rejected records of a table, or of one source object of it (schema REJECTED_RECORDS), newest first.
 
-    With `since` (UTC), only of the sources whose records were written at that time or later.
+    With `since` (UTC), only of the sources whose records were written at that time or later. A damaged object costs
+    only its own records: a warning in the log names it. Raises DamagedObject when the records of `source` are damaged.
     """
     if source is not None:
         partitions = [partition_key(REJECTED_RECORDS, rejects_partition(table, source))]
@@ -130,8 +133,14 @@ def read_rejects(
             data = store.get(key).data
         except ObjectNotFound:
             return REJECTED_RECORDS.schema.empty_table()
-        with _COMPUTING:
-            return _plainly_stored(decode(data, REJECTED_RECORDS, key))
+        try:
+            with _COMPUTING:
+                return _plainly_stored(decode(data, REJECTED_RECORDS, key))
+        except DamagedObject as error:
+            if source is not None:
+                raise
+            _LOG.warning("its records are left out: %s", error)
+            return REJECTED_RECORDS.schema.empty_table()
 
     with ThreadPoolExecutor(8) as threads:
         found = pa.concat_tables([REJECTED_RECORDS.schema.empty_table(), *threads.map(rows, partitions)])

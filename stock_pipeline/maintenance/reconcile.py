@@ -19,10 +19,11 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
-from stock_pipeline.errors import ObjectNotFound
+from stock_pipeline.errors import DamagedObject, ObjectNotFound
 from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.ingest.partial_failure import ingest_each
 from stock_pipeline.ingest.ticks import ingest_ticks, options_of
+from stock_pipeline.lake.contents import own_objects
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.parquet import decode
 from stock_pipeline.lake.rejected_records import is_judged, write_judged
@@ -157,8 +158,16 @@ def _unseen(infos: Sequence[ObjectInfo], table: Table, lake: ObjectStore, report
         if not left:
             break
     with ThreadPoolExecutor(_READERS) as threads:
-        judged = list(threads.map(lambda info: is_judged(lake, table, info), left.values()))
+        judged = list(threads.map(lambda info: _is_judged(lake, table, info), left.values()))
     return [info for info, known in zip(left.values(), judged, strict=True) if not known]
+
+
+def _is_judged(lake: ObjectStore, table: Table, info: ObjectInfo) -> bool:
+    """Whether a record says so. A damaged record says nothing; to ingest its source names the record."""
+    try:
+        return is_judged(lake, table, info)
+    except DamagedObject:
+        return False
 
 
 def _stored_since(moment: datetime | None, table: Table, lake: ObjectStore) -> Iterator[Mapping[str, datetime]]:
@@ -166,7 +175,7 @@ def _stored_since(moment: datetime | None, table: Table, lake: ObjectStore) -> I
     if moment is None:
         return
     since = moment.replace(microsecond=0)
-    written = [i for i in lake.list(table.prefix) if i.key.endswith(table.suffix) and i.modified >= since]
+    written = [info for info in own_objects(lake, table) if info.modified >= since]
     written.sort(key=lambda info: info.modified, reverse=True)
     with ThreadPoolExecutor(_READERS) as threads:
         for start in range(0, len(written), _READERS):
@@ -177,7 +186,7 @@ def _stored_since(moment: datetime | None, table: Table, lake: ObjectStore) -> I
 def _last_stored(lake: ObjectStore, key: str, table: Table) -> dict[str, datetime]:
     try:
         rows = decode(lake.get(key).data, table, key, ["source", "etl_loading_ts"])
-    except ObjectNotFound:
+    except (ObjectNotFound, DamagedObject):  # of a damaged object nobody sees any row; to ingest them names the object
         return {}
     plain = pa.table([rows["source"].cast(pa.string()), rows["etl_loading_ts"]], ["source", "loaded"])
     last = plain.group_by("source").aggregate([("loaded", "max")])

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pyarrow as pa
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stock_pipeline.aws.clients import client_of
 from stock_pipeline.errors import QueryError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _TYPES: dict[str, pa.DataType] = {
 
 def run(statement: str, parameters: Sequence[Any], *, workgroup: str, database: str) -> pa.Table:
     """Run one statement in a workgroup; raises QueryError with Athena's message and the query's id."""
-    client: AthenaClient = boto3.client("athena")
+    client: AthenaClient = client_of("athena")
     given: dict[str, Any] = {"ExecutionParameters": [literal(p) for p in parameters]} if parameters else {}
     try:
         started = client.start_query_execution(

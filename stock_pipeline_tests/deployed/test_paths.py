@@ -58,8 +58,12 @@ def test_ticks_from_the_producer_to_the_latest_prices(account: Account) -> None:
 
     newest = eventually(stored, within=60)
     assert newest, account.log()
-    latest = read_partition(account.lake, LATEST_PRICES, "latest")
-    assert latest is not None
-    shown = {row["symbol"]: (row["produced_at"], row["event_id"]) for row in latest.to_pylist()}
-    assert {symbol: shown[symbol] for symbol in newest} == newest
+
+    def shown() -> dict[str, tuple[datetime, str]]:
+        """What the snapshot, which is written after history, says of these symbols."""
+        latest = read_partition(account.lake, LATEST_PRICES, "latest")
+        rows = [] if latest is None else latest.to_pylist()
+        return {r["symbol"]: (r["produced_at"], r["event_id"]) for r in rows if r["symbol"] in newest}
+
+    assert eventually(lambda: shown() == newest), (shown(), newest)
     assert account.messages("StreamDlqUrl") == []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from stock_pipeline.receipts import Receipt
 from stock_pipeline_tests.faults.inputs import Record, Source
@@ -17,10 +17,10 @@ from stock_pipeline_tests.faults.ledger import (
     HISTORY,
     PRICES,
     REJECTS,
+    REVISIONS,
     SNAPSHOT,
     Ledger,
     Row,
-    as_text,
     knows,
     matches,
     price_values,
@@ -75,12 +75,28 @@ def judge_ingest(ledger: Ledger, receipts: Iterable[Receipt], now: datetime, *, 
 def judge_tables(ledger: Ledger, *, once: bool) -> None:
     """The tables hold exactly what was sent, and every other record is accounted for."""
     _judge_keys(ledger)
+    _judge_past(ledger)
     for versions in ledger.sources.values():
         _judge_rejects(ledger, list(versions.values()), once)
     _judge_snapshot(ledger)
     for key in sorted(ledger.notified):
         if (key, list(ledger.sources[key])[-1]) not in ledger.told:
             ledger.problem(f"{key} was acknowledged, and no receipt of its last version is in the lineage queue")
+
+
+def _judge_past(ledger: Ledger) -> None:
+    """At each time the tables tell the bars that were stored then, by the loading times of what was committed: when a
+    version begins, and right before."""
+    begins = {row["etl_loading_ts"] for versions in ledger.bars.values() for row in versions}
+    for at in sorted(begins | {at - timedelta(microseconds=1) for at in begins}):
+        known = {
+            name: [row for row in versions if row["etl_loading_ts"] <= at] for name, versions in ledger.bars.items()
+        }
+        true = {name: price_values(versions[-1]) for name, versions in known.items() if versions}
+        if (told := ledger.as_of(at)) != true:
+            wrong = {name: (told.get(name), true.get(name)) for name in told.keys() | true.keys()}
+            wrong = {name: pair for name, pair in wrong.items() if pair[0] != pair[1]}
+            ledger.problem(f"as of {at} the tables tell other bars than were stored (told, true): {wrong}")
 
 
 def outlived_records(ledger: Ledger) -> set[str]:
@@ -127,11 +143,9 @@ def _judge_rejects(ledger: Ledger, versions: list[Source], once: bool) -> None:
     """A source's rejected records are those of its last version, exactly."""
     source = versions[-1].key
     recorded = [row for row in ledger.rows(REJECTS) if row["source"] == source]
-    standing = Counter((r["line"], r["reason"], r["stored"]) for r in recorded if r["reason"] != "replaced")
+    standing = Counter((r["line"], r["reason"], r["stored"]) for r in recorded)
     _judge_rivals(ledger, versions, recorded)
-    for row in recorded:
-        if row["reason"] == "replaced" and row["raw"] not in {as_text(values) for values in ledger.once_stored}:
-            ledger.problem(f"{source}: {row['raw']} is on record as replaced, and was never stored")
+    _judge_conflicts(ledger, versions[-1], recorded)
     # A version without rejects leaves no record of itself, so a late worker's record of an older one may stay. What
     # that worker stores may then make a conflict of a row that was none when it was read.
     if once:
@@ -146,6 +160,18 @@ def _judge_rejects(ledger: Ledger, versions: list[Source], once: bool) -> None:
         known = standing[record.line, "conflict", False] or _replaced(ledger, record)
         if _stored_otherwise(ledger, record) and not known:
             ledger.problem(f"{source}: {record.text} is neither stored nor on record")
+
+
+def _judge_conflicts(ledger: Ledger, version: Source, recorded: list[Row]) -> None:
+    """No record says that a row of a restatement met other values, if it is what is stored."""
+    if version.key not in ledger.restated:
+        return
+    own = {_daily_key(row): row for row in ledger.rows(PRICES) if row["source"] == version.key}
+    lines = {row["line"] for row in recorded if row["reason"] == "conflict"}
+    for record in version.good:
+        row = own.get(record.key or ())
+        if record.line in lines and row and matches(record, record.key or (), price_values(row)):
+            ledger.problem(f"{version.key}: line {record.line} is on record as a conflict, and is stored from there")
 
 
 def _judge_rivals(ledger: Ledger, versions: list[Source], recorded: list[Row]) -> None:
@@ -223,12 +249,10 @@ def _stored_otherwise(ledger: Ledger, record: Record) -> bool:
 
 def _replaced(ledger: Ledger, record: Record) -> bool:
     """Whether a row that had all of a record's values gave way, and is on record."""
-    gone = {row["raw"] for row in ledger.rows(REJECTS) if row["reason"] == "replaced"}
     return any(
-        as_text(once) in gone and record.key and record.values and once[: len(record.key)] == record.key
-        and knows(once[len(record.key) :], record.values)
-        for once in ledger.once_stored
-    )  # fmt: skip
+        _daily_key(row) == record.key and record.values and knows(price_values(row), record.values)
+        for row in ledger.rows(REVISIONS)
+    )
 
 
 def _daily_key(row: Row) -> tuple[object, ...]:

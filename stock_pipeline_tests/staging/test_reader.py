@@ -49,7 +49,7 @@ def test_results_come_in_the_order_of_the_keys_whatever_their_size(staging: Memo
         "b under 100",
         f"limit under {LIMIT}",
         "s3://staging/over has 0.0 MiB, over the limit of 0.000953674 MiB for one object; split the file, or "
-        "raise STOCK_PIPELINE_MAX_OBJECT_MB",
+        "raise STOCK_PIPELINE_MAX_OBJECT_MB (of a deployed stack: the parameter MaxObjectMb)",
         "it is broken",
         "c under 100",
         f"packed under {LIMIT}",

@@ -13,15 +13,18 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from stock_pipeline.aws.s3 import S3Store
-from stock_pipeline.errors import HistoryMisplaced, PreconditionFailed
+from stock_pipeline.errors import PreconditionFailed
 from stock_pipeline.ingest.ticks import ingest_ticks
+from stock_pipeline.lake.contents import own_partitions
 from stock_pipeline.lake.parquet import encode
 from stock_pipeline.lake.partitions import partition_key, read_partition
 from stock_pipeline.lake.transforms import SNAPSHOT
 from stock_pipeline.maintenance import snapshot
 from stock_pipeline.maintenance.snapshot import rebuild, recompute, refresh, stored_snapshot
+from stock_pipeline.quality.lake_objects import examine_objects
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
 from stock_pipeline.settings import Settings
+from stock_pipeline_tests.support.layouts import lay_out
 from stock_pipeline_tests.support.memory_store import MemoryStore
 from stock_pipeline_tests.support.stream import DAY, OPEN, Stream, materialized, tick
 
@@ -204,14 +207,16 @@ def test_what_is_written_during_a_rebuild_is_kept(stream: Stream, monkeypatch: p
     assert stream.latest() == {"AAPL": "e2", "MSFT": "m3", "GOOG": "g"}
 
 
-def test_buckets_of_another_length_are_told_and_not_taken_for_no_ticks(
-    stream: Stream, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_object_that_does_not_fit_the_layout_is_named_and_its_ticks_count_nowhere(stream: Stream) -> None:
+    lake = stream.pipeline.lake
+    lay_out(lake, 5)
     stream.drop("a", tick("e1", second=400))
     stream.run()
-    monkeypatch.setenv("STOCK_PIPELINE_TICK_BUCKET_MINUTES", "60")
-    with pytest.raises(HistoryMisplaced, match="STOCK_PIPELINE_TICK_BUCKET_MINUTES"):
-        recompute(stream.settings, stream.pipeline.lake)
+    (object_,) = own_partitions(lake, STREAM_PRICES_HISTORY)
+    lay_out(lake, 60)  # as no command does it: the day has ticks
+    assert recompute(stream.settings, lake).num_rows == 0
+    found = examine_objects(lake, datetime.now(UTC), 10)
+    assert list(found.foreign) == [partition_key(STREAM_PRICES_HISTORY, object_)]
 
 
 def test_milliseconds_are_enough_of_the_engine(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,7 +273,7 @@ def _max(lake: MemoryStore) -> pa.Table:
     """What SQL says of when each symbol last traded, without an engine."""
     parts = [STREAM_PRICES_HISTORY.schema.empty_table()]
     for key in list(lake.objects):
-        if key.startswith(STREAM_PRICES_HISTORY.prefix):
+        if key.startswith(STREAM_PRICES_HISTORY.prefix) and key.endswith(STREAM_PRICES_HISTORY.suffix):
             name = key.removeprefix(STREAM_PRICES_HISTORY.prefix).removesuffix(STREAM_PRICES_HISTORY.suffix)
             rows = read_partition(lake, STREAM_PRICES_HISTORY, name)
             assert rows is not None

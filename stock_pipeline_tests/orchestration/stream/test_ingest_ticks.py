@@ -269,7 +269,7 @@ def test_a_store_that_ends_in_the_middle_leaves_all_of_the_group(
     real = S3Store.put
 
     def put(store: S3Store, key: str, data: bytes, **condition: Any) -> str:
-        if key.endswith("1430.parquet"):
+        if key.endswith("1400.parquet"):
             raise StoreUnavailable(key, "S3 answered 503")
         return real(store, key, data, **condition)
 
