@@ -80,8 +80,9 @@ class S3Store:
             raise self._translated(error, prefix) from error
 
     def versions(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
+        after: Any = {"KeyMarker": start_after} if start_after else {}
         pages = self._client.get_paginator("list_object_versions").paginate(
-            Bucket=self.bucket, Prefix=prefix, **({"KeyMarker": start_after} if start_after else {})
+            Bucket=self.bucket, Prefix=prefix, **after
         )
         try:
             entries = (entry for page in pages for entry in page.get("Versions", ()))

@@ -64,12 +64,13 @@ def reconcile(
                 on_progress=report,
             )
         found = f"{len(unseen.objects):,} of {counted(unseen.looked_at, 'object')}"
-        if not unseen.objects:
+        if not unseen:
             say(f"{found} unseen: there is nothing to repair")
             return
         if dry_run:
             _tell(unseen, as_json)
             say(f"{found} unseen; without --dry-run they are ingested")
+            _tell_rebuilds(unseen, "is finished without --dry-run")
             return
         with progress("ingesting") as report:
             repaired = repair(unseen, staging=staging, lake=lake, settings=settings, on_progress=report)
@@ -80,10 +81,16 @@ def reconcile(
         show(repaired.receipts)
     new = sum(receipt.inserted for receipt in repaired.receipts)
     say(f"{found} were unseen; {counted(new, 'row')} stored for the first time")
+    _tell_rebuilds(unseen, "was finished")
     for key, reason in repaired.failed.items():
         complain(f"{key}: {reason}")
     if repaired.failed or any(receipt.refused for receipt in repaired.receipts):
         raise typer.Exit(1)
+
+
+def _tell_rebuilds(unseen: Unseen, what: str) -> None:
+    for year in unseen.rebuilds:
+        say(f"the rebuild of {year} was stopped before its end, and {what}")
 
 
 def _tell(unseen: Unseen, as_json: bool) -> None:

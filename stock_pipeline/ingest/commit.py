@@ -18,13 +18,14 @@ import pyarrow.compute as pc
 
 from stock_pipeline.arrow import Codes, Ints, as_arrow, booleans, microseconds, nulls, repeated, strings
 from stock_pipeline.ingest.conflicts import Met, recorded, told
+from stock_pipeline.ingest.entries import CHANGES, Entries
 from stock_pipeline.ingest.progress import note_progress, read_progress
 from stock_pipeline.ingest.sources import SourceObject, receipt_of, records_of
 from stock_pipeline.lake.merge import Merged
 from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.lake.partitions import merge_into_partition
-from stock_pipeline.lake.rejected_records import read_rejects, write_rejects
+from stock_pipeline.lake.rejected_records import add_rejects, read_rejects, write_rejects
 from stock_pipeline.lake.sorted_rows import for_takes
 from stock_pipeline.lake.transforms import Transform
 from stock_pipeline.receipts import Receipt
@@ -95,7 +96,8 @@ def merge_group(
     codes, names = transform(rows)
     if len(names) > 1:
         rows = for_takes(rows)
-    merging = _Merging(group, rows, table, lake, now, replace, go_on)
+    entries = Entries(group, codes, names, replace=replace)
+    merging = _Merging(group, rows, table, lake, now, replace, go_on, entries)
     wide = len(names) > WIDE
     left = merging.go_on_after(codes, names) if wide else np.arange(len(codes))
     found, chosen = _split(codes, names, left)
@@ -111,7 +113,7 @@ def merge_group(
     def record(first: int) -> None:
         for source, found in zip(group[first::_RECORDERS], records[first::_RECORDERS], strict=True):
             if source.info.etag:
-                write_rejects(lake, table, source.info, found, now)
+                write_rejects(lake, table, source.info, found, now, ingested=source.ingested)
 
     with ThreadPoolExecutor(_RECORDERS) as threads:
         list(threads.map(record, range(_RECORDERS)))
@@ -131,6 +133,7 @@ class _Merging:
         now: datetime,
         replace: bool,
         go_on: Callable[[], bool],
+        entries: Entries,
     ) -> None:
         self._group, self._rows, self._table, self._lake, self._now = group, rows, table, lake, now
         self._replace, self._go_on = replace, go_on
@@ -143,6 +146,7 @@ class _Merging:
         self.met: list[pa.Table] = []
         self.stopped = False
         self.first = ""
+        self.entries = entries
 
     def merge_partition(self, partition: str, chosen: Ints) -> None:
         """Merge the rows at some positions into a partition, and account for them."""
@@ -155,11 +159,12 @@ class _Merging:
             found = Met.of(merged, incoming, chosen)
             raw = self._origins
             for records in recorded(found.where(found.replaced), self._owners, self._table, raw).values():
-                write_rejects(self._lake, self._table, self._group[0].info, records, self._now, add=True)
+                add_rejects(self._lake, self._table, self._group[0].info, records, self._now)
 
         merged = merge_into_partition(
             self._lake, self._table, partition, incoming, replace=self._replace,
             before_commit=record_replaced if self._replace else None,
+            log=lambda merged, before: self.entries.after(partition, self._owners[chosen], merged, before),
         )  # fmt: skip
         self._account(partition, chosen, merged, incoming)
 
@@ -222,7 +227,7 @@ class _Merging:
             if source.rows:
                 conflicts = [source.conflicts.records] if source.conflicts else []
                 records = pa.concat_tables([RECORDED.empty_table(), *conflicts])
-                write_rejects(self._lake, self._table, source.info, records, self._now, add=True)
+                add_rejects(self._lake, self._table, source.info, records, self._now)
                 note_progress(self._lake, self._table, source.info, until)
 
     def _may_begin(self, partition: str) -> bool:
@@ -243,6 +248,8 @@ class _Merging:
                 self._disputed.append(Met.of(merged, incoming, chosen))
             for owner in np.flatnonzero(counts.any(axis=1)).tolist():
                 group[owner].outcomes += counts[owner]
+                if self._replace and counts[owner][list(CHANGES)].any():
+                    group[owner].restated = self._now.isoformat()
                 group[owner].partitions[partition] = int(counts[owner].sum())
 
 

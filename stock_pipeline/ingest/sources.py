@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 from stock_pipeline.arrow import Ints, booleans
 from stock_pipeline.clean import Cleaned
 from stock_pipeline.ingest.conflicts import Told
+from stock_pipeline.lake.ingest_log import Options
 from stock_pipeline.lake.object_store import ObjectInfo
 from stock_pipeline.lake.outcome import Outcome
-from stock_pipeline.lake.rejected_records import as_recorded
+from stock_pipeline.lake.rejected_records import Ingested, as_recorded
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import RECORDED, Reason, Table
 
@@ -23,23 +24,37 @@ from stock_pipeline.schemas import RECORDED, Reason, Table
 class SourceObject:
     """One source object, read and cleaned, before and during its merge.
 
-    `cleaned` is None when the object was refused (`refused` says why) or was gone before it could be read (`info` then
-    has no ETag). `held` is how many bytes of text stay in memory with it, for the records of rows that are not stored.
+    `cleaned` is None when the object was refused (`refused` says why), or did not exist: then it is `gone`, and `info`
+    has the ETag that an event or a listing named, if any. `held` is how many bytes of text stay in memory with it, for
+    the records of rows that are not stored. `options` say how it was told to be read.
+
     The merge fills in the rest: how many rows had each outcome, how many rows each partition got, and the report on
     conflicts and replaced values. `disputed` are the lines of the rows that met other values and are not stored.
-    `earlier` are records of conflicts from calls that were stopped.
+    `earlier` are records of conflicts from calls that were stopped. `logged` says how many entries it has now in the log
+    of each partition, and `restated` when it changed something as a restatement. `then` names a further partition of
+    the source when only the rows of one are merged.
     """
 
     info: ObjectInfo
     started_at: datetime
     cleaned: Cleaned | None = None
     refused: str | None = None
+    gone: bool = False
     held: int = 0
+    options: Options = ()
     outcomes: Ints = field(default_factory=lambda: np.zeros(len(Outcome), np.int64))
     partitions: dict[str, int] = field(default_factory=dict)
     conflicts: Told | None = None
     disputed: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     earlier: list[pa.Table] = field(default_factory=list)
+    logged: dict[str, int] = field(default_factory=dict)
+    then: str = ""
+    restated: str = ""
+
+    @property
+    def ingested(self) -> Ingested:
+        """What the lake is to remember of this ingest."""
+        return Ingested(self.options, self.restated, self.logged)
 
     @property
     def rows(self) -> int:
@@ -52,7 +67,8 @@ def records_of(source: SourceObject) -> pa.Table:
     A row without a value that met other values is not stored: it is a conflict, and its record shows it as it came.
     """
     if (cleaned := source.cleaned) is None:
-        row = {"line": 0, "reason": Reason.FILE_REFUSED.value, "detail": source.refused, "stored": False}
+        reason = Reason.FILE_GONE if source.gone else Reason.FILE_REFUSED
+        row = {"line": 0, "reason": reason.value, "detail": source.refused, "stored": False}
         return pa.Table.from_pylist([row], RECORDED)
     notes = cleaned.notes
     if notes.num_rows:
@@ -70,6 +86,7 @@ def receipt_of(source: SourceObject, table: Table, now: datetime) -> Receipt:
     return Receipt(
         source=info.key,
         etag=info.etag,
+        version=info.version,
         table=table.name,
         bytes=info.size,
         rows=cleaned.rows if cleaned else 0,

@@ -20,7 +20,7 @@ from stock_pipeline.ingest.commit import merge_group, with_provenance
 from stock_pipeline.ingest.corrections import by_session
 from stock_pipeline.ingest.latest import update_snapshot
 from stock_pipeline.ingest.sources import SourceObject
-from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObject
+from stock_pipeline.lake.object_store import Named, ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.lake.partitions import merge_into_partition, read_partition
 from stock_pipeline.lake.transforms import BUCKET_MINUTES, by_bucket
@@ -39,7 +39,7 @@ _READERS = 16
 
 
 def ingest_ticks(
-    keys: Sequence[str],
+    keys: Sequence[Named],
     *,
     staging: ObjectStore,
     lake: ObjectStore,
@@ -51,7 +51,7 @@ def ingest_ticks(
     go_on: Callable[[], bool] = lambda: True,
 ) -> list[Receipt]:
     """Bring raw objects of ticks into `stream_prices_history` and `latest_prices`. Returns one receipt for each key, in
-    their order.
+    their order. Where a version of an object is named instead of a key, that version is read.
 
     `bucket_minutes` is the length of a history object in event time; it must divide a day. A tick further than
     `max_skew` ahead of `now` (UTC) is rejected. `on_progress` is called with (sources done, number of sources). `go_on`
@@ -102,16 +102,17 @@ class _Raw:
     info: ObjectInfo
     text: Unpacked
     refused: str | None = None
+    gone: bool = False
 
 
-def _read(keys: Sequence[str], staging: ObjectStore, max_bytes: int, now: datetime) -> Iterator[list[_Raw]]:
+def _read(keys: Sequence[Named], staging: ObjectStore, max_bytes: int, now: datetime) -> Iterator[list[_Raw]]:
     """The objects in the order of the keys, in groups of GROUP_BYTES; one that is gone has no ETag."""
 
     def unpacked(found: StoredObject, limit: int) -> _Raw:
         return _Raw(found.info, unpack(found.data, limit))
 
-    def refused(info: ObjectInfo, reason: str) -> _Raw:
-        return _Raw(info, Unpacked(b""), reason)
+    def refused(info: ObjectInfo, reason: str, gone: bool) -> _Raw:
+        return _Raw(info, Unpacked(b""), reason, gone)
 
     group: list[_Raw] = []
     size = 0
@@ -140,7 +141,7 @@ def _ingest_group(
     sources = []
     for at, raw in enumerate(group):
         refused = raw.refused or ticks.refused.get(at)
-        sources.append(SourceObject(raw.info, started_at, None if refused else ticks.of(at), refused))
+        sources.append(SourceObject(raw.info, started_at, None if refused else ticks.of(at), refused, raw.gone))
 
     keys = [raw.info.key for raw in group]
     rows = with_provenance(ticks.good, keys, ticks.objects, STREAM_PRICES_HISTORY, now)

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 
 from stock_pipeline.errors import MergeContention, ObjectNotFound, PreconditionFailed
+from stock_pipeline.lake.ingest_log import IngestLog
 from stock_pipeline.lake.merge import Merged, merge
 from stock_pipeline.lake.object_store import ObjectStore
-from stock_pipeline.lake.parquet import decode, encode
+from stock_pipeline.lake.parquet import decode, encode, footer
 from stock_pipeline.lake.sorted_rows import Sorted
 from stock_pipeline.schemas import Table
 
@@ -57,6 +58,17 @@ def _read(
     return decode(found.data, table, key, columns, to_write=to_write), found.info.etag
 
 
+def read_logged(store: ObjectStore, table: Table, partition: str) -> tuple[pa.Table | None, str | None, IngestLog]:
+    """As `read_version`, with the log of the partition's ingests."""
+    key = partition_key(table, partition)
+    try:
+        found = store.get(key)
+    except ObjectNotFound:
+        return None, None, IngestLog()
+    rows = decode(found.data, table, key, to_write=True)
+    return rows, found.info.etag, IngestLog.of_footer(footer(found.data))
+
+
 def partitions(store: ObjectStore, table: Table, within: str = "") -> list[str]:
     """The partitions of a table that have an object, in order: `["year=2023", "year=2024"]`.
 
@@ -74,36 +86,46 @@ def merge_into_partition(
     *,
     replace: bool = False,
     before_commit: Callable[[Merged], None] | None = None,
+    log: Callable[[Merged, IngestLog], IngestLog] = lambda _, before: before,
 ) -> Merged:
     """Merge rows into a partition object and commit it, trying again whenever another writer came first.
 
     `before_commit` is called at every try, with the merge that is about to be committed. It records replaced values
-    before they are overwritten. Nothing is written when the merge changes nothing.
+    before they are overwritten. `log` is called at every try with the merge and the partition's log, and returns the
+    log to commit. Nothing is written when the merge changes nothing.
 
     Raises MergeContention after `TRIES` lost races, StoreUnavailable when the store cannot be reached, and NewerSchema
     when this version would drop what a newer one wrote. Running the same merge again is always safe.
     """
     tried: Merged | None = None
     for _ in attempts(partition_key(table, partition)):  # pragma: no branch - it ends by raising
-        existing, etag = read_version(store, table, partition)
+        existing, etag, before = read_logged(store, table, partition)
         merged = merge(existing, incoming, table, replace=replace)
+        after = log(merged, before)
         if merged.sorted is None:
             # Own rows are there: the try before did not lose the race, only its reply was lost. Its outcomes hold.
             return tried if tried and merged.own.any() else merged
         if before_commit:
             before_commit(merged)
-        if commit(store, table, partition, merged.sorted, etag):
+        if commit(store, table, partition, merged.sorted, etag, after):
             return merged
         tried = merged
     raise AssertionError("attempts() ends by raising")  # pragma: no cover - as it says
 
 
-def commit(store: ObjectStore, table: Table, partition: str, rows: pa.Table | Sorted, etag: str | None) -> bool:
-    """Put a partition's rows over the version `etag` (None: there is no object yet).
+def commit(
+    store: ObjectStore,
+    table: Table,
+    partition: str,
+    rows: pa.Table | Sorted,
+    etag: str | None,
+    log: IngestLog = IngestLog(),  # noqa: B008 - it is immutable
+) -> bool:
+    """Put a partition's rows and their log over the version `etag` (None: there is no object yet).
 
     Returns whether it was done; False means that another writer came first.
     """
-    return swap(store, partition_key(table, partition), encode(rows, table), etag)
+    return swap(store, partition_key(table, partition), encode(rows, table, log.in_footer()), etag)
 
 
 def swap(store: ObjectStore, key: str, data: bytes, etag: str | None) -> bool:

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.ingest.partial_failure import Ingested, ingest_each
-from stock_pipeline.lake.object_store import ObjectStore
+from stock_pipeline.lake.object_store import Named, ObjectStore
 from stock_pipeline.lake.partitions import partition_key, read_partition
 from stock_pipeline.lake.transforms import year_of, year_partition
 from stock_pipeline.maintenance.rebuild import rebuild_year
@@ -210,7 +210,7 @@ def _ingest(
     staging, lake, report = buckets.staging, buckets.lake, progress(context.log.info, "raw objects")
     limit = buckets.settings.max_object_bytes
 
-    def ingest(keys: Sequence[str]) -> list[Receipt]:
+    def ingest(keys: Sequence[Named]) -> list[Receipt]:
         return ingest_daily_prices(
             keys, staging=staging, lake=lake, replace=config.replace, symbol=config.symbol, hints=hints,
             max_bytes=limit, now=now, on_progress=report,
