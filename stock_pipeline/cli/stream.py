@@ -59,11 +59,12 @@ def stream(
     """Send ticks to Kinesis, simulated in real time or from a file.
 
     Firehose writes them to staging, and the sensor or the Lambda function
-    brings them into stream_prices_history and latest_prices. If `dev` runs,
-    that takes seconds, and the command does not wait: `watch` shows the ticks,
-    `rejects list` what was rejected. If not, the command starts the local AWS,
-    whose function takes the ticks, waits until the tables have them, says what
-    became of each line, and fails when nothing was stored.
+    brings them into stream_prices_history and latest_prices. A file that is
+    sent while `dev` runs is followed into the tables: the command says what
+    became of the lines, and fails when nothing was stored. Simulated ticks are
+    not waited for: `watch` shows them, `rejects list` what was rejected. If no
+    `dev` runs, the command starts the local AWS, whose function takes the
+    ticks, and waits for the tables in either case.
 
     Simulated prices follow the session that opened last, at any hour. Ctrl-C
     sends the delayed ticks and ends with status 0. If the stream does not take
@@ -89,18 +90,21 @@ def stream(
     with aws(processor="lambda") as settings:
         from stock_pipeline.aws.kinesis import check_sent
         from stock_pipeline.cli.tick_progress import TickProgress
+        from stock_pipeline.local import running
+        from stock_pipeline.local.dev.session import found
 
+        followed = own or bool(file and running() and found())
         settings = with_symbols(settings, symbols)
         settings = settings if seed is None else replace(settings, seed=seed)
         arriving = TickProgress(settings)
         sent = _send(settings, file, rate, seconds, wrong)
-        if own and sent.lines:
+        if followed and sent.lines:
             with working("waiting until the tables have them"):
                 arriving.wait_for(sent)
                 receipts = arriving.receipts()
             check_sent(sent)
             _check_stored(receipts)
-    _say_where_they_are(settings, own)
+    _say_where_they_are(settings, followed)
     check_sent(sent)
 
 
@@ -218,11 +222,11 @@ def _check_stored(receipts: Sequence[Receipt]) -> None:
         )
 
 
-def _say_where_they_are(settings: Settings, own: bool) -> None:
+def _say_where_they_are(settings: Settings, followed: bool) -> None:
     from stock_pipeline.local import running
     from stock_pipeline.local.dev.session import found
 
-    if own:
+    if followed:
         say("they are in stream_prices_history and latest_prices: stock-pipeline watch --once")
     elif running() and settings.processor == "dagster" and not found():
         say(

@@ -27,7 +27,7 @@ PRICES, HISTORY, CORRECTIONS, SNAPSHOT, REJECTS = (
     "rejected_records/",
 )
 Row = dict[str, Any]
-Place = tuple[str, datetime]  # the provenance of a row: its source and its loading time
+Place = tuple[str, datetime, str]  # where a row is, and from where: its source, its loading time and its object's key
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Ledger:
     tables: dict[str, list[Row]] = field(default_factory=dict)  # by key of the object
     versions: dict[str, list[list[Row]]] = field(default_factory=dict)
     stored: Counter[Place] = field(default_factory=Counter)  # rows that were written, new or changed
-    new: Counter[datetime] = field(default_factory=Counter)  # keys that were new, by the loading time
+    new: Counter[tuple[datetime, str]] = field(default_factory=Counter)  # keys that were new, by time and object
     commits: Counter[str] = field(default_factory=Counter)  # by key of the object
     once_stored: set[tuple[Any, ...]] = field(default_factory=set)
     receipts: dict[str, Receipt] = field(default_factory=dict)  # those that ingests returned, by id
@@ -65,6 +65,20 @@ class Ledger:
     def problem(self, text: str) -> None:
         self.problems.append(text)
 
+    def written(self, now: datetime, source: str = "") -> tuple[int, int]:
+        """How many rows an ingest wrote for certain and how many of them were new, from one source or from all.
+
+        A known limit: rows do not count if others had completed all of its rows in that object. When the reply to the
+        write was lost, too, the ingest cannot tell that they were its own.
+        """
+        mine = [place for place in self.stored if place[1] == now and source in ("", place[0])]
+        keys = {key for *_, key in mine if any(row["etl_loading_ts"] == now for row in self.tables[key])}
+        return sum(self.stored[p] for p in mine if p[2] in keys), sum(self.new[now, key] for key in keys)
+
+    def _count(self, key: str, row: Row, *, new: bool) -> None:
+        self.stored[row["source"], row["etl_loading_ts"], key] += 1
+        self.new[row["etl_loading_ts"], key] += new
+
     def _committed(self, key: str) -> None:
         self.commits[key] += 1
         before, now = self.tables.get(key, []), read(self.lake.objects[key].data)
@@ -75,7 +89,7 @@ class Ledger:
         elif key.startswith(HISTORY):
             self._judge_first(key, before, now, ("symbol", "event_id"), tick_values)
         elif key.startswith(CORRECTIONS):
-            self._judge_corrections(before, now)
+            self._judge_corrections(key, before, now)
         elif key.startswith(SNAPSHOT):
             self._judge_snapshot(before, now)
         else:
@@ -96,8 +110,7 @@ class Ledger:
         for name, row in is_.items():
             if was.get(name) == row:
                 continue
-            self.stored[row["source"], row["etl_loading_ts"]] += 1
-            self.new[row["etl_loading_ts"]] += name not in was
+            self._count(key, row, new=name not in was)
             self.once_stored.add((*name, *values(row)))
             self._judge_origin(key, name, row, values)
 
@@ -128,7 +141,7 @@ class Ledger:
         if known and any(value not in given for value, given in zip(values(row), known, strict=True)):
             self.problem(f"{key}: {name} has {values(row)}, which nobody told")
 
-    def _judge_corrections(self, before: list[Row], now: list[Row]) -> None:
+    def _judge_corrections(self, key: str, before: list[Row], now: list[Row]) -> None:
         """What takes trades back: nothing that was stored goes, and what is new is what its source says."""
         was, is_ = by_key(before, ("symbol", "reference")), by_key(now, ("symbol", "reference"))
         if len(is_) != len(now) or was.keys() - is_.keys():
@@ -138,8 +151,7 @@ class Ledger:
                 continue
             records = [r for s in self.sources.get(row["source"], {}).values() for r in s.records or ()]
             if row["price"] is None:
-                self.stored[row["source"], row["etl_loading_ts"]] += 1
-                self.new[row["etl_loading_ts"]] += name not in was
+                self._count(key, row, new=name not in was)
                 if not any(record.cancels == name for record in records):
                     self.problem(f"corrections: no record of {row['source']} cancels {name}")
             elif not any(record.key == (row["symbol"], row["event_id"]) for record in records):

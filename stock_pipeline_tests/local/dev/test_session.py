@@ -64,6 +64,19 @@ def test_dev_serves_is_found_and_ends_without_a_trace(
     assert eventually(lambda: bars() == 2, within=120), dev.output
     assert eventually(lambda: Dagster(url).partitions("price_by_date")["2024"], within=60)
 
+    # A recording is followed into the tables, through Dagster's sensor.
+    ticks = tmp_path / "ticks.jsonl"
+    quote = '{"T":"q","S":"QXA","bp":1,"bs":1,"ap":2,"as":1,"t":"2024-06-03T15:00:00Z","z":"C"}\n'
+    ticks.write_text(quote + "no tick\n")
+    nothing = command("stream", "--file", str(ticks))
+    assert nothing.returncode == 1
+    assert "0 stored, 1 skipped, 1 rejected (1 malformed_json)" in nothing.stdout
+    with ticks.open("a") as more:
+        more.write('{"event_id":"e1","symbol":"QXA","price":1.5,"produced_at":"2024-06-03T15:00:00Z"}\n')
+    sent = command("stream", "--file", str(ticks))
+    assert sent.returncode == 0, sent.stderr
+    assert "1 stored, 1 skipped, 1 rejected" in sent.stdout
+
     assert dev.end(signal.SIGINT) == 0, dev.output
     assert processes_of(home) == []
     assert found(home) is None
