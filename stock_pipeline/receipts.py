@@ -80,7 +80,8 @@ class Receipt:
     @property
     def id(self) -> str:
         """An id of this ingest, in 16 characters. A copy of the receipt has the same id."""
-        ingest = (self.table, self.source, self.etag, self.started_at.isoformat())
+        version = (self.version,) if self.version else ()  # earlier receipts have none, and keep their id
+        ingest = (self.table, self.source, self.etag, self.started_at.isoformat(), *version)
         return blake2b("\n".join(ingest).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
     def to_record(self) -> dict[str, Any]:

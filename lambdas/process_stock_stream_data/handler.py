@@ -82,7 +82,9 @@ def process_messages(records: Iterable[dict[str, Any]], go_on: Callable[[], bool
     _log_passed_over(messages.passed_over)
     left = messages.left(process(messages.distinct, go_on).not_done)
     for name, reason in left.items():
-        logger.error("the message failed", message_id=name, keys=[found.key for found in messages.objects[name]], reason=reason)
+        logger.error(
+            "the message failed", message_id=name, keys=[found.key for found in messages.objects[name]], reason=reason
+        )
     metrics.add_metric("MessagesFailed", MetricUnit.Count, len(left))
     return list(left)
 

@@ -81,9 +81,7 @@ class S3Store:
 
     def versions(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
         after: Any = {"KeyMarker": start_after} if start_after else {}
-        pages = self._client.get_paginator("list_object_versions").paginate(
-            Bucket=self.bucket, Prefix=prefix, **after
-        )
+        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix, **after)
         try:
             entries = (entry for page in pages for entry in page.get("Versions", ()))
             for key, newest_first in groupby(entries, lambda entry: entry["Key"]):

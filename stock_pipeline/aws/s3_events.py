@@ -24,8 +24,8 @@ class Notification:
     """The new objects in an event, each version once and in order, and the keys that are not for the caller.
 
     Keys are decoded, as the store takes them. An object has the version that the event names, so that this version is
-    read, whatever is under its key by then. `passed_over` has the reason for each key. Both are empty for the test event
-    that S3 sends to a new target.
+    read, whatever is under its key by then. `passed_over` has the reason for each key. Both are empty for the test
+    event that S3 sends to a new target.
     """
 
     objects: tuple[ObjectVersion, ...] = ()
@@ -94,7 +94,8 @@ class Messages:
         may be acknowledged.
         """
         reasons = {
-            name: self.unreadable.get(name) or "; ".join(f"{at.key}: {not_done[at]}" for at in objects if at in not_done)
+            name: self.unreadable.get(name)
+            or "; ".join(f"{at.key}: {not_done[at]}" for at in objects if at in not_done)
             for name, objects in self.objects.items()
         }
         return {name: reason for name, reason in reasons.items() if reason}

@@ -16,7 +16,7 @@ import pyarrow as pa
 from stock_pipeline.clean.daily import clean_daily_prices
 from stock_pipeline.errors import FileRefused
 from stock_pipeline.ingest.commit import merge_group, with_provenance
-from stock_pipeline.ingest.sources import SourceObject
+from stock_pipeline.ingest.sources import LoadingTimes, SourceObject
 from stock_pipeline.lake.ingest_log import Options
 from stock_pipeline.lake.object_store import Named, ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.lake.rejected_records import remembered
@@ -69,9 +69,11 @@ def ingest_daily_prices(
     options = options_of(symbol, hints)
     reading = read_daily_prices(keys, staging, lake, options, max_bytes=max_bytes, now=now)
     sources = _counted(reading, len(keys), on_progress)
+    times = LoadingTimes(now)
     for group in groups(sources, 1 if replace else GROUP_ROWS):
-        rows = joined(group, now)
-        receipts += merge_group(group, rows, PRICE_BY_DATE, by_year, lake, now, replace=replace).receipts
+        moment = times.of(source.info for source in group)
+        rows = joined(group, moment)
+        receipts += merge_group(group, rows, PRICE_BY_DATE, by_year, lake, moment, replace=replace).receipts
         del group  # otherwise the next one is read while this one is still in memory
     return receipts
 

@@ -17,8 +17,8 @@ from stock_pipeline.lake.object_store import Named, named
 from stock_pipeline.receipts import Receipt
 
 Ingest = Callable[[Sequence[Named]], list[Receipt]]
-"""A function that brings objects into a table. It returns a receipt for each, in their order, or for the first ones when
-time runs out.
+"""A function that brings objects into a table. It returns a receipt for each, in their order, or for the first ones
+when time runs out.
 """
 
 NO_TIME = "no time was left for it"
@@ -38,13 +38,13 @@ class Ingested:
     """
 
     receipts: list[Receipt] = field(default_factory=list)
-    gone: list[Receipt] = field(default_factory=list)
+    gone: dict[Named, Receipt] = field(default_factory=dict)
     failed: dict[Named, str] = field(default_factory=dict)
 
     @property
     def not_done(self) -> dict[Named, str]:
         """The reason for each object that is gone or failed, as the caller named it."""
-        return {receipt.source: receipt.refused or "it does not exist" for receipt in self.gone} | self.failed
+        return {what: receipt.refused or "it does not exist" for what, receipt in self.gone.items()} | self.failed
 
     def failure(self) -> ObjectsFailed:
         """The error that says how many objects are not done, and why the first of them is not."""
@@ -66,7 +66,7 @@ def ingest_each(keys: Sequence[Named], ingest: Ingest, go_on: Callable[[], bool]
     """
     keys = list(dict.fromkeys(keys))
     receipts: list[Receipt] = []
-    told: set[Named] = set()
+    told: dict[Named, Receipt] = {}
     failed: dict[Named, str] = {}
     groups, refused = [keys] if keys else [], 0
     while groups:
@@ -74,7 +74,7 @@ def ingest_each(keys: Sequence[Named], ingest: Ingest, go_on: Callable[[], bool]
         try:
             done = ingest(group)
             receipts += done
-            told.update(group[: len(done)])
+            told |= dict(zip(group, done, strict=False))  # a receipt for each, or for the first ones
         except Exception as error:
             alone = len(group) == 1
             refused += alone and isinstance(error, StoreError)
@@ -89,18 +89,19 @@ def ingest_each(keys: Sequence[Named], ingest: Ingest, go_on: Callable[[], bool]
                 groups += [group[len(group) // 2 :], group[: len(group) // 2]]
         if not go_on():
             break
-    told |= failed.keys()
     return Ingested(
         [receipt for receipt in receipts if receipt.etag],
-        [receipt for receipt in receipts if not receipt.etag],
-        failed | {key: NO_TIME for key in keys if key not in told},
+        {what: receipt for what, receipt in told.items() if not receipt.etag},
+        failed | {key: NO_TIME for key in keys if key not in told.keys() | failed.keys()},
     )
 
 
 def _fails_for_all(error: Exception, keys: Sequence[Named]) -> bool:
     """Whether an error is not about one of these objects, but about something that all of them need."""
     if isinstance(error, StoreError) and not isinstance(error, StoreUnavailable):
-        return error.key not in {named(key).key for key in keys}  # access to a single object may fail: by its encryption, or because it is archived
+        return error.key not in {
+            named(key).key for key in keys
+        }  # access to a single object may fail: by its encryption, or because it is archived
     return isinstance(error, StockPipelineError)
 
 

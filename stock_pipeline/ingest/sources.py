@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -30,9 +31,9 @@ class SourceObject:
 
     The merge fills in the rest: how many rows had each outcome, how many rows each partition got, and the report on
     conflicts and replaced values. `disputed` are the lines of the rows that met other values and are not stored.
-    `earlier` are records of conflicts from calls that were stopped. `logged` says how many entries it has now in the log
-    of each partition, and `restated` when it changed something as a restatement. `then` names a further partition of
-    the source when only the rows of one are merged.
+    `earlier` are records of conflicts from calls that were stopped. `logged` says how many entries it has now in the
+    log of each partition, and `restated` when it changed something as a restatement. `then` names a further partition
+    of the source when only the rows of one are merged.
     """
 
     info: ObjectInfo
@@ -54,11 +55,31 @@ class SourceObject:
     @property
     def ingested(self) -> Ingested:
         """What the lake is to remember of this ingest."""
-        return Ingested(self.options, self.restated, self.logged)
+        partly = 0 < len(self.logged) < len(self.partitions)
+        return Ingested(self.options, self.restated, self.logged, partly)
 
     @property
     def rows(self) -> int:
         return self.cleaned.good.num_rows if self.cleaned else 0
+
+
+class LoadingTimes:
+    """The loading time of each group of sources in one ingest, from `now` on.
+
+    A merge knows rows of its own by their source and loading time (see `lake.merge`). So a version of an object must
+    not share both with another version of it that an earlier group has stored.
+    """
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._groups: dict[str, int] = {}
+
+    def of(self, infos: Iterable[ObjectInfo]) -> datetime:
+        """The loading time of the next group."""
+        keys = {info.key for info in infos}
+        before = max((self._groups.get(key, 0) for key in keys), default=0)
+        self._groups |= dict.fromkeys(keys, before + 1)
+        return self._now + timedelta(microseconds=before)
 
 
 def records_of(source: SourceObject) -> pa.Table:

@@ -19,7 +19,7 @@ from stock_pipeline.clean.ticks import MAX_SKEW, clean_tick_objects
 from stock_pipeline.ingest.commit import merge_group, with_provenance
 from stock_pipeline.ingest.corrections import by_session
 from stock_pipeline.ingest.latest import update_snapshot
-from stock_pipeline.ingest.sources import SourceObject
+from stock_pipeline.ingest.sources import LoadingTimes, SourceObject
 from stock_pipeline.lake.object_store import Named, ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.lake.partitions import merge_into_partition, read_partition
@@ -64,8 +64,9 @@ def ingest_ticks(
     """
     now = now or datetime.now(UTC)
     receipts: list[Receipt] = []
+    times = LoadingTimes(now)
     for group in _read(list(dict.fromkeys(keys)), staging, max_bytes, now):
-        done = _ingest_group(group, lake, bucket_minutes, max_skew, now, go_on)
+        done = _ingest_group(group, lake, bucket_minutes, max_skew, times.of(raw.info for raw in group), go_on)
         receipts += done
         stopped = len(done) < len(group)
         del group  # otherwise the next one is read while this one is still in memory

@@ -60,7 +60,9 @@ class MemoryStore:
             yield from self.list(prefix, start_after=start_after)
             return
         with self._lock:
-            kept = [(key, list(all_)) for key, all_ in self.kept.items() if key.startswith(prefix) and key > start_after]
+            kept = [
+                (key, list(all_)) for key, all_ in self.kept.items() if key.startswith(prefix) and key > start_after
+            ]
         for _, all_ in sorted(kept, key=lambda one: one[0]):
             yield from (stored.info for stored in all_)
 

@@ -18,8 +18,8 @@ from stock_pipeline.settings import MIB
 class ObjectVersion(NamedTuple):
     """One version of an object, as an event or a listing names it.
 
-    `version` is the id that the bucket gave it; it is empty in a bucket without versions. `etag` is that of its content;
-    it is empty where nobody named it.
+    `version` is the id that the bucket gave it; it is empty in a bucket without versions. `etag` is that of its
+    content; it is empty where nobody named it.
     """
 
     key: str

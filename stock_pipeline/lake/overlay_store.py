@@ -29,7 +29,9 @@ class OverlayStore:
         yield from self._both(*(store.list(prefix, start_after=start_after) for store in (self._below, self._above)))
 
     def versions(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
-        yield from self._both(*(store.versions(prefix, start_after=start_after) for store in (self._below, self._above)))
+        yield from self._both(
+            *(store.versions(prefix, start_after=start_after) for store in (self._below, self._above))
+        )
 
     def _both(self, below: Iterator[ObjectInfo], above: Iterator[ObjectInfo]) -> Iterator[ObjectInfo]:
         seen = (info for info in below if info.key not in self._keys)

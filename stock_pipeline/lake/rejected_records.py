@@ -4,8 +4,8 @@ The records of the other versions of a name that was used again stay. So do valu
 that were removed: they exist nowhere else once the partition is written, so they are recorded before it, and stay on
 record through every later ingest.
 
-The footer has what the lake remembers of the versions (`source_memory`). A version that is remembered as judged, without
-any record, was ingested whole and nothing was rejected. A plain ingest does not write such an entry, because the stored
+The footer has what the lake remembers of the versions (`source_memory`). A version that is remembered as judged,
+without any record, was ingested whole and nothing was rejected. A plain ingest does not write such an entry, because the stored
 rows name their source. `reconcile` writes one when no stored row does.
 """
 
@@ -44,17 +44,19 @@ _KEPT = pa.schema([*RECORDED, ("etag", pa.string())])
 @dataclass(frozen=True)
 class Ingested:
     """An ingest of a whole version: how it was told to read the source, when it restated (ISO 8601, empty if it did
-    not), and how many entries the version has now in the logs of the partitions.
+    not), and how many entries the version has now in the logs of the partitions. `partly` says that it changed some of
+    its partitions and others not, so that their logs alone do not say that it was ingested.
     """
 
     options: Options = ()
     restated: str = ""
     logged: Mapping[str, int] = field(default_factory=dict)
+    partly: bool = False
 
     @property
     def is_plain(self) -> bool:
         """Whether there is nothing to remember of it."""
-        return not self.options and not self.restated
+        return not self.options and not self.restated and not self.partly
 
 
 PLAIN = Ingested()
@@ -80,7 +82,13 @@ def rejects_partition(table: Table, source: str) -> str:
 
 
 def write_rejects(
-    store: ObjectStore, table: Table, source: ObjectInfo, rejected: pa.Table, now: datetime, *, ingested: Ingested = PLAIN
+    store: ObjectStore,
+    table: Table,
+    source: ObjectInfo,
+    rejected: pa.Table,
+    now: datetime,
+    *,
+    ingested: Ingested = PLAIN,
 ) -> None:
     """Record the rejected rows (schema REJECTED or RECORDED) of a version of a source that was ingested whole.
 
@@ -274,14 +282,15 @@ def _once_stored(rows: pa.Table) -> pa.Table:
 
 
 def _distinct(rows: pa.Table) -> pa.Table:
-    """The rows in the order of their lines, without duplicates."""
+    """The rows in the order of their lines, without duplicates. Those of a line are in the order of their versions."""
     lines = rows["line"].to_numpy()
     if (lines[1:] > lines[:-1]).all():  # usually; a group of a thousand objects has a thousand of these
         return rows.combine_chunks()
     numbered = rows.append_column("at", pa.array(np.arange(rows.num_rows)))
     first = numbered.group_by(_KEPT.names, use_threads=False).aggregate([("at", "min")])["at_min"]
     rows = rows.take(np.sort(first.to_numpy()))
-    return rows.take(np.argsort(rows["line"].to_numpy(), kind="stable")).combine_chunks()
+    _, version = np.unique(rows["etag"].to_numpy(zero_copy_only=False), return_inverse=True)
+    return rows.take(np.lexsort((version, rows["line"].to_numpy()))).combine_chunks()
 
 
 def _as_table(rows: pa.Table, table: Table, source: str, now: datetime) -> pa.Table:

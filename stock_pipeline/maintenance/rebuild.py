@@ -166,7 +166,7 @@ def swap_in(
         lake, partition_key(PRICE_BY_DATE, year_partition(rebuilt.year)), rebuilt.data, rebuilt.etag
     ):
         return False
-    correct_records(rebuilt.judged, keys, rebuilt.year, lake, now)
+    correct_records(rebuilt.judged, keys, lake, now)
     if rebuilt.data is not None:
         # A file that came meanwhile may have met a value that is not stored any more, and of a file that nobody had
         # ingested before, the year alone was taken.
@@ -249,8 +249,8 @@ def _refuse_loss(
     gone += sorted(set(pc.unique(rows["source"].cast(pa.string())).to_pylist()) - {key for key, _ in there} - set(gone))
     why = f"; versions of {len(gone)} raw objects are no longer in staging: {', '.join(gone[:_SHOWN])}" if gone else ""
     raise RowsWouldBeLost(
-        f"{partition} holds {rows.num_rows:,} rows that no raw object in staging gives any more: {_examples(rows)}{why}. "
-        "Nothing was written. Put the raw objects back, or take the rows out with `stock-pipeline remove`, and then "
+        f"{partition} holds {rows.num_rows:,} rows that no raw object in staging gives any more: {_examples(rows)}"
+        f"{why}. Nothing was written. Put the raw objects back, or take the rows out with `stock-pipeline remove`, and then "
         "rebuild"
     )
 

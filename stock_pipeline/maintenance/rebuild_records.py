@@ -91,9 +91,7 @@ class Note:
                 yield year_of(info.key.removeprefix(_NOTES).removesuffix(".json"))
 
 
-def correct_records(
-    judged: Sequence[Judged], keys: frozenset[Key], year: int, lake: ObjectStore, now: datetime
-) -> None:
+def correct_records(judged: Sequence[Judged], keys: frozenset[Key], lake: ObjectStore, now: datetime) -> None:
     """Make the records of the versions right, given the keys of the rows of the year that have changed."""
     last = {(one.info.key, one.info.etag): one for one in judged if one.info.etag}
     for one in last.values():
@@ -112,7 +110,9 @@ def _corrected(rows: pa.Table, judged: Judged, keys: frozenset[Key]) -> pa.Table
             continue
         kept.append(row)
     known = {row["line"] for row in kept if row["reason"] == Reason.CONFLICT}
-    for row in judged.conflicts.to_pylist():
-        if row["line"] not in known and (row["line"] in dropped or (row["symbol"], row["date"]) in keys):
-            kept.append(row)
+    kept += [
+        row
+        for row in judged.conflicts.to_pylist()
+        if row["line"] not in known and (row["line"] in dropped or (row["symbol"], row["date"]) in keys)
+    ]
     return pa.Table.from_pylist(kept, RECORDED) if kept != rows.to_pylist() else rows

@@ -89,9 +89,7 @@ def _times(stored: pa.Table | None, log: IngestLog) -> dict[str, tuple[datetime,
         return {}
     plain = pa.table([stored["source"].cast(pa.string()), stored["etl_loading_ts"]], ["source", "loaded"])
     found = plain.group_by("source").aggregate([("loaded", "min"), ("loaded", "max")]).to_pylist()
-    return {
-        row["source"]: (row["loaded_min"], row["loaded_max"]) for row in found if row["source"] not in log.sources
-    }
+    return {row["source"]: (row["loaded_min"], row["loaded_max"]) for row in found if row["source"] not in log.sources}
 
 
 def _restating(lake: ObjectStore) -> set[str]:

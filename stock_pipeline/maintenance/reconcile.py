@@ -87,9 +87,10 @@ def find_unseen(
 ) -> Unseen:
     """The versions of raw objects that appeared in the window from `since` to `age` ago, and that no table has seen.
 
-    Without `since` every version is checked, and what each partition lacks. With it, only the folders of ticks in the window are listed: an object in
-    the folder of a much older day is then not found. `on_progress` is called with (objects done, objects looked at),
-    first for one path, then for the other. Writes nothing. Raises what the stores raise.
+    Without `since` every version is checked, and what each partition lacks. With it, only the folders of ticks in the
+    window are listed: an object in the folder of a much older day is then not found. `on_progress` is called with
+    (objects done, objects looked at), first for one path, then for the other. Writes nothing. Raises what the stores
+    raise.
     """
     now = now or datetime.now(UTC)
     first = now - since if since is not None else None
@@ -113,8 +114,8 @@ def repair(
     now: datetime | None = None,
     on_progress: Progress | None = None,
 ) -> Repaired:
-    """Ingest what no table has seen, in the order in which it came, and finish rebuilds that were stopped. If one object
-    breaks the ingest, only that one fails. Symbols, hints and restatements that the lake remembers are used again.
+    """Ingest what no table has seen, in the order in which it came, and finish rebuilds that were stopped. If one
+    object breaks the ingest, only that one fails. Symbols, hints and restatements that the lake remembers are used again.
 
     Raises StoreUnavailable or MergeContention when the work could not be done, and what `rebuild_year` raises: calling
     again is safe.

@@ -35,9 +35,10 @@ def each_raw_object(
     version is named, that version is read, whatever is under its key now.
 
     `work` gets the object and the most bytes that it may unpack to. It raises FileTooLarge for an object that has more,
-    and FileRefused for one that cannot be read. Then `refused` gives the result from the object, the reason, and whether
-    the object does not exist. `refused` also gives the result for an object that does not exist (its info has the ETag that was named, if any, and
-    no size), and for one that is over `max_bytes` as stored; of the latter nothing is fetched.
+    and FileRefused for one that cannot be read. Then `refused` gives the result from the object, the reason, and
+    whether the object does not exist. `refused` also gives the result for an object that does not exist (its info has
+    the ETag that was named, if any, and no size), and for one that is over `max_bytes` as stored; of the latter nothing
+    is fetched.
     """
 
     def attempt(what: Named, limit: int) -> Result | None:

@@ -9,11 +9,12 @@ import io
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from stock_pipeline.lake.object_store import ObjectInfo
 from stock_pipeline.receipts import Receipt
 from stock_pipeline_tests.faults.inputs import Record, Source
 from stock_pipeline_tests.support import law
@@ -26,6 +27,9 @@ PRICES, HISTORY, CORRECTIONS, SNAPSHOT, REJECTS = (
     "latest_stream_prices/",
     "rejected_records/",
 )
+INGEST = timedelta(microseconds=50)
+"""Ingests begin at least so far apart; in one of them, loading times differ by less."""
+
 Row = dict[str, Any]
 Place = tuple[str, datetime, str]  # where a row is, and from where: its source, its loading time and its object's key
 
@@ -47,17 +51,18 @@ class Ledger:
     commits: Counter[str] = field(default_factory=Counter)  # by key of the object
     once_stored: set[tuple[Any, ...]] = field(default_factory=set)
     receipts: dict[str, Receipt] = field(default_factory=dict)  # those that ingests returned, by id
-    notified: set[str] = field(default_factory=set)
+    notified: set[tuple[str, str]] = field(default_factory=set)  # object and ETag
     told: set[tuple[str, str]] = field(default_factory=set)  # object and ETag of the receipts in the lineage queue
 
     def __post_init__(self) -> None:
         self.lake.after_put = self._committed
 
-    def stage(self, source: Source) -> None:
+    def stage(self, source: Source) -> ObjectInfo:
         etag = self.staging.put(source.key, source.data)
         versions = self.sources.setdefault(source.key, {})
         versions.pop(etag, None)
         versions[etag] = source
+        return self.staging.objects[source.key].info
 
     def rows(self, prefix: str) -> list[Row]:
         return [row for key, rows in sorted(self.tables.items()) if key.startswith(prefix) for row in rows]
@@ -71,9 +76,10 @@ class Ledger:
         A known limit: rows do not count if others had completed all of its rows in that object. When the reply to the
         write was lost, too, the ingest cannot tell that they were its own.
         """
-        mine = [place for place in self.stored if place[1] == now and source in ("", place[0])]
-        keys = {key for *_, key in mine if any(row["etl_loading_ts"] == now for row in self.tables[key])}
-        return sum(self.stored[p] for p in mine if p[2] in keys), sum(self.new[now, key] for key in keys)
+        mine = [place for place in self.stored if of_ingest(place[1], now) and source in ("", place[0])]
+        keys = {key for *_, key in mine if any(of_ingest(row["etl_loading_ts"], now) for row in self.tables[key])}
+        new = sum(count for (at, key), count in self.new.items() if key in keys and of_ingest(at, now))
+        return sum(self.stored[p] for p in mine if p[2] in keys), new
 
     def _count(self, key: str, row: Row, *, new: bool) -> None:
         self.stored[row["source"], row["etl_loading_ts"], key] += 1
@@ -184,19 +190,11 @@ class Ledger:
         for row in before:
             if row["reason"] == "replaced" and (row["line"], row["raw"]) not in kept:
                 self.problem(f"{key}: the replaced value {row['raw']} is no longer on record")
-        was, is_ = self._recorded_versions(before), self._recorded_versions(now)
-        if was and is_ and max(is_) < min(was):
-            self.problem(f"{key}: the rejected records of a later version gave way to those of an earlier one")
 
-    def _recorded_versions(self, rows: list[Row]) -> list[int]:
-        """The versions of a source, counted in their order, that have exactly these rejected rows.
 
-        Of incomplete rows they may have more: one that met other values is a conflict, and no longer on record as such.
-        """
-        versions = self.sources.get(rows[0]["source"], {}).values() if rows else ()
-        told = [row for row in rows if row["reason"] not in ("replaced", "conflict")]
-        bad, incomplete = ({(r["line"], r["reason"]) for r in told if r["stored"] is s} for s in (False, True))
-        return [at for at, v in enumerate(versions) if v.rejected == bad and v.incomplete >= incomplete]
+def of_ingest(loaded: datetime, now: datetime) -> bool:
+    """Whether rows were stored by the ingest that began at a moment; see `World.clock`."""
+    return now <= loaded < now + INGEST
 
 
 def read(data: bytes) -> list[Row]:

@@ -9,7 +9,7 @@ from functools import partial
 
 from stock_pipeline_tests.faults.hub import Stuck
 from stock_pipeline_tests.faults.inputs import AWKWARD, Source, daily_source, tick_source, twin, with_other_prices
-from stock_pipeline_tests.faults.verdict import judge_tables, outlived_records, rejected_rows
+from stock_pipeline_tests.faults.verdict import judge_tables, rejected_rows
 from stock_pipeline_tests.faults.wire import POSSIBLE, Fault
 from stock_pipeline_tests.faults.world import World
 
@@ -137,14 +137,12 @@ def _to_the_end(world: World, choose: random.Random) -> None:
             if "no event" not in message.body:
                 world.ledger.problem(f"a message ends in the dead letters: {message.body}")
     if choose.random() < 0.25:
-        commits, outlived = world.ledger.commits.copy(), outlived_records(world.ledger)
+        commits = world.ledger.commits.copy()
         told = rejected_rows(world.ledger)
         world.lake.bucket = "copied-lake"  # as if all of it had been copied, and everything came once more
         _again(world, redrive=False)
-        changed = sorted((world.ledger.commits - commits).keys() - outlived - told.keys())
-        changed += [
-            key for key, rows in rejected_rows(world.ledger).items() if key not in outlived and rows != told.get(key)
-        ]
+        changed = sorted((world.ledger.commits - commits).keys() - told.keys())
+        changed += [key for key, rows in rejected_rows(world.ledger).items() if rows != told.get(key)]
         if world.once and changed:
             world.ledger.problem(f"delivering everything once more changed {changed}")
         judge_tables(world.ledger, once=world.once)
@@ -157,8 +155,8 @@ def _again(world: World, *, redrive: bool) -> None:
     world.batch.redrive()
     world.stream.redrive()
     if not redrive:
-        for key in sorted(world.ledger.sources):
-            world.notify(key)
+        for info in list(world.ledger.staging.versions("")):
+            world.notify(info)
     world.keep("batch", world.serve_batch)
     world.keep("stream", world.serve_stream)
     world.run()

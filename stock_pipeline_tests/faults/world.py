@@ -24,7 +24,7 @@ from stock_pipeline.ingest import commit, corrections
 from stock_pipeline.ingest import daily as ingest
 from stock_pipeline.ingest import ticks as ingest_ticks
 from stock_pipeline.lake import parquet, partitions, rejected_records
-from stock_pipeline.lake.object_store import ObjectStore
+from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.transforms import SNAPSHOT
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
@@ -33,7 +33,7 @@ from stock_pipeline.staging.keys import RAW_TICKS
 from stock_pipeline_tests.faults import handlers
 from stock_pipeline_tests.faults.hub import Hub, Pool, Worker
 from stock_pipeline_tests.faults.inputs import Source, notification
-from stock_pipeline_tests.faults.ledger import Ledger
+from stock_pipeline_tests.faults.ledger import INGEST, Ledger
 from stock_pipeline_tests.faults.lineage import Lineage
 from stock_pipeline_tests.faults.queues import Message, Queue
 from stock_pipeline_tests.faults.verdict import judge_ingest, judge_receipt
@@ -68,7 +68,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.hub = Hub(self.random)
-        staging, lake = MemoryStore(handlers.STAGING), MemoryStore(handlers.LAKE)
+        staging, lake = MemoryStore(handlers.STAGING, versioned=True), MemoryStore(handlers.LAKE, versioned=True)
         self.ledger = Ledger(staging, lake)
         self.wires = {bucket.bucket: Wire(bucket, self.hub, self.log) for bucket in (staging, lake)}
         self.staging, self.lake = (self.connect(wire) for wire in self.wires.values())
@@ -79,7 +79,7 @@ class World:
 
     def clock(self) -> datetime:
         """The loading time of an ingest: no two have the same."""
-        self._moment += 1
+        self._moment += INGEST // timedelta(microseconds=1)
         return START + timedelta(seconds=int(self.hub.now), microseconds=self._moment)
 
     # --- actors ------------------------------------------------------------------------------------------------------
@@ -117,8 +117,7 @@ class World:
         """Stage objects one after the other, and notify of each, sometimes twice, sometimes late."""
         for source in sources:
             self.hub.pause(self.random.uniform(0, patience))
-            self.ledger.stage(source)
-            self.notify(source.key, patience)
+            self.notify(self.ledger.stage(source), patience)
 
     def rewrite(self, source: Source) -> None:
         """Stage an object a second time: some while after the first, or as soon as somebody is at work on that."""
@@ -127,14 +126,14 @@ class World:
             self.hub.pause(self.random.uniform(0, 40))
         else:
             self.hub.pause(until=lambda: source.key in self.ledger.staging.gets)
-        self.ledger.stage(source)
-        self.notify(source.key)
+        self.notify(self.ledger.stage(source))
 
-    def notify(self, key: str, patience: float = 0.0) -> None:
-        queue = self.stream if key.startswith(RAW_TICKS) else self.batch
-        self.ledger.notified.add(key)
-        event = notification(handlers.STAGING, key)
-        staged = [other for other in self.ledger.sources if other.partition("/")[0] == key.partition("/")[0]]
+    def notify(self, info: ObjectInfo, patience: float = 0.0) -> None:
+        queue = self.stream if info.key.startswith(RAW_TICKS) else self.batch
+        self.ledger.notified.add((info.key, info.etag))
+        event = notification(handlers.STAGING, info)
+        path = info.key.partition("/")[0]
+        staged = [other for other in self.ledger.staging.versions("") if other.key.partition("/")[0] == path]
         if not self.careful and self.random.random() < 0.2:  # S3 may tell of several objects in one message
             event["Records"].insert(0, notification(handlers.STAGING, self.random.choice(staged))["Records"][0])
         for _ in range(1 if self.careful else self.random.choice((1, 1, 1, 1, 2))):
@@ -306,7 +305,8 @@ class World:
         self.ledger.receipts |= {receipt.id: receipt for receipt in receipts}
         if not self.ledger.rebuilt:
             for receipt in receipts:
-                judge_receipt(self.ledger, receipt, now, once=self.once)
+                claimed = sum(r.inserted + r.updated for r in receipts if r.source == receipt.source)
+                judge_receipt(self.ledger, receipt, now, claimed, once=self.once)
             if len(receipts) == len(keys):  # else it was stopped, and of what it stored last there is no receipt yet
                 judge_ingest(self.ledger, receipts, now, once=self.once)
         return receipts

@@ -62,7 +62,11 @@ def test_a_store_with_versions_keeps_every_version(kind: str, monkeypatch: pytes
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     one, other = (MemoryStore("lake", versioned=True) for _ in "ab")
     if kind != "s3":
-        store = OverlayStore(one, other, ["k"] if kind == "overlay above" else ["none"]) if kind.startswith("overlay") else one
+        store = (
+            OverlayStore(one, other, ["k"] if kind == "overlay above" else ["none"])
+            if kind.startswith("overlay")
+            else one
+        )
         every_version_stays_in_its_order(store)
         return
     with mock_aws():

@@ -150,7 +150,10 @@ def test_a_year_is_rebuilt_as_it_would_be_from_nothing(older: Older) -> None:
         fresh.ingest(key, replace="restated" in key)
     for year in (2023, 2024):
         rebuild_year(year, staging=older.staging, lake=older.lake, now=NOW)
-    assert older.rows(PRICE_BY_DATE) == fresh.rows(PRICE_BY_DATE)
+    loaded = "etl_loading_ts"  # rows that come out as they are stored stay as they are
+    assert [row | {loaded: 0} for row in older.rows(PRICE_BY_DATE)] == [
+        row | {loaded: 0} for row in fresh.rows(PRICE_BY_DATE)
+    ]
 
 
 def test_nothing_of_it_is_unseen_and_what_comes_is_found(older: Older) -> None:

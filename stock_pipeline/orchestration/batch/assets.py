@@ -173,7 +173,7 @@ def price_by_date(context: dg.AssetExecutionContext, buckets: Buckets, config: I
     now = datetime.now(UTC)
     with as_dagster_failures():
         ingested = _ingest(context, buckets, config, years, now)
-        receipts = [*ingested.receipts, *ingested.gone]
+        receipts = [*ingested.receipts, *ingested.gone.values()]
         report_rejected(context, receipts, buckets.lake)
         touched = sorted({year_of(name) for receipt in receipts for name in receipt.partitions})
         for year in sorted({*years, *touched}):
@@ -226,7 +226,7 @@ def _ingest(
     else:
         keys = config.sources or list(dict.fromkeys(k for year in years for k in raw_keys_of_year(staging, year)))
         ingested = ingest_each(keys, ingest)
-    receipts = [*ingested.receipts, *ingested.gone]
+    receipts = [*ingested.receipts, *ingested.gone.values()]
     for line in noteworthy(receipts):
         context.log.warning(line)
     context.log.info(f"{len(receipts):,} raw objects, {sum(r.inserted for r in receipts):,} new rows")

@@ -206,7 +206,7 @@ def _converge(context: dg.AssetExecutionContext, buckets: Buckets, config: Ticks
     """Ingest the raw objects that arrived for the days of the run, or the objects that the config names."""
     days = [date.fromisoformat(key) for key in context.partition_keys]
     ingested = _ingest(context, buckets, config.sources or raw_keys(days, config.later_days, buckets.staging))
-    if missing := [receipt.source for receipt in ingested.gone]:
+    if missing := [receipt.source for receipt in ingested.gone.values()]:
         context.log.warning(f"{len(missing)} of the raw objects do not exist: {', '.join(missing[:10])}")
     yield from _results(context, buckets, ingested.receipts, days)
     if ingested.failed:
