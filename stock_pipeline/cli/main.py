@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from stock_pipeline.cli import backfill, dev, ingest, reconcile, rejects, remove, sql, stream, watch
+from stock_pipeline.cli import backfill, dev, ingest, rebuild, reconcile, rejects, remove, restore, sql, stream, watch
 from stock_pipeline.cli.console import complain, say
 from stock_pipeline.cli.demo import command as demo
 from stock_pipeline.cli.doctor import command as doctor
@@ -101,6 +101,8 @@ app.command("sql", cls=Command)(sql.sql)
 app.add_typer(rejects.app, name="rejects")
 app.command("reconcile", cls=Command)(reconcile.reconcile)
 app.command("remove", cls=Command)(remove.remove)
+app.command("rebuild", cls=Command)(rebuild.rebuild)
+app.command("restore", cls=Command)(restore.restore)
 app.command("doctor", cls=Command)(doctor.doctor)
 
 

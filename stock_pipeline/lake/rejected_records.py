@@ -5,8 +5,8 @@ that were removed: they exist nowhere else once the partition is written, so the
 record through every later ingest.
 
 The footer has what the lake remembers of the versions (`source_memory`). A version that is remembered as judged,
-without any record, was ingested whole and nothing was rejected. A plain ingest does not write such an entry, because the stored
-rows name their source. `reconcile` writes one when no stored row does.
+without any record, was ingested whole and nothing was rejected. A plain ingest does not write such an entry, because
+the logs of the partitions name the version. `reconcile` writes one when none does.
 """
 
 from __future__ import annotations

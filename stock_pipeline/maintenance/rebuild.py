@@ -161,18 +161,17 @@ def swap_in(
     Returns False when another writer has changed the year since: compare again.
     """
     now, note = now or datetime.now(UTC), Note(lake, rebuilt.year)
-    keys = note.with_keys(pa.concat_tables([rebuilt.added, rebuilt.changed]))
-    if rebuilt.data is not None and not swap(
-        lake, partition_key(PRICE_BY_DATE, year_partition(rebuilt.year)), rebuilt.data, rebuilt.etag
-    ):
+    note.take_in(pa.concat_tables([rebuilt.added, rebuilt.changed]), rebuilt.unknown)
+    key = partition_key(PRICE_BY_DATE, year_partition(rebuilt.year))
+    if rebuilt.data is not None and not swap(lake, key, rebuilt.data, rebuilt.etag):
         return False
-    correct_records(rebuilt.judged, keys, lake, now)
-    if rebuilt.data is not None:
-        # A file that came meanwhile may have met a value that is not stored any more, and of a file that nobody had
-        # ingested before, the year alone was taken.
-        late = [i for i in raw_versions_of_year(staging, rebuilt.year) if (i.key, i.etag) not in rebuilt.seen]
-        left = [info.named for info in (*rebuilt.unknown, *late)]
-        ingest_daily_prices(left, staging=staging, lake=lake, max_bytes=max_bytes, now=now)
+    correct_records(rebuilt.judged, note.keys, lake, now)
+    if rebuilt.data is not None or note.sources:
+        # Of a file that nobody had ingested before, the year alone was taken. And a file that came meanwhile may have
+        # met a value that is not stored any more.
+        versions = raw_versions_of_year(staging, rebuilt.year)
+        left = [i for i in versions if (i.key, i.etag) in note.sources or (i.key, i.etag) not in rebuilt.seen]
+        ingest_daily_prices([info.named for info in left], staging=staging, lake=lake, max_bytes=max_bytes, now=now)
     note.clear()
     return True
 
@@ -250,8 +249,8 @@ def _refuse_loss(
     why = f"; versions of {len(gone)} raw objects are no longer in staging: {', '.join(gone[:_SHOWN])}" if gone else ""
     raise RowsWouldBeLost(
         f"{partition} holds {rows.num_rows:,} rows that no raw object in staging gives any more: {_examples(rows)}"
-        f"{why}. Nothing was written. Put the raw objects back, or take the rows out with `stock-pipeline remove`, and then "
-        "rebuild"
+        f"{why}. Nothing was written. Put the raw objects back, or take the rows out with `stock-pipeline remove`, and "
+        "then rebuild"
     )
 
 

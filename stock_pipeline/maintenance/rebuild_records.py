@@ -8,7 +8,7 @@ record any more.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
@@ -27,6 +27,7 @@ from stock_pipeline.schemas import PRICE_BY_DATE, RECORDED, Reason
 
 Key = tuple[str, date]
 _NOTES = f"{PRICE_BY_DATE.prefix}_rebuild/"  # query engines ignore names that begin with an underscore
+_NOTHING = b"{}"
 _STAYS = (Reason.CONFLICT, Reason.REPLACED, Reason.REMOVED)
 
 
@@ -54,51 +55,53 @@ class Judged:
 
 
 class Note:
-    """The rows that an unfinished rebuild of a year changes, by their keys."""
+    """What an unfinished rebuild of a year has to do after its swap: the keys of the rows that it changes (`keys`), and
+    the versions to ingest, because nobody had ingested them before (`sources`, by key and ETag).
+    """
 
     def __init__(self, lake: ObjectStore, year: int) -> None:
         self._lake, self._key = lake, f"{_NOTES}{year_partition(year)}.json"
-        self._there = False
+        self.keys: set[Key] = set()
+        self.sources: set[tuple[str, str]] = set()
+        try:
+            told = json.loads(lake.get(self._key).data)
+        except ObjectNotFound:
+            return
+        if told:
+            self.keys = {(symbol, date.fromisoformat(day)) for symbol, day in told["rows"]}
+            self.sources = {(key, etag) for key, etag in told["sources"]}
 
-    def with_keys(self, rows: pa.Table) -> frozenset[Key]:
-        """Note the keys of rows beside those that a stopped rebuild has noted, and return all of them."""
-        told = self._told()
-        self._there = bool(told)
-        mine = zip(rows["symbol"].cast(pa.string()).to_pylist(), rows["date"].to_pylist(), strict=True)
-        every = told | set(mine)
-        if every - told:
-            listed = sorted((symbol, day.isoformat()) for symbol, day in every)
-            self._lake.put(self._key, json.dumps(listed).encode())
-            self._there = True
-        return frozenset(every)
+    def take_in(self, rows: pa.Table, sources: Iterable[ObjectInfo]) -> None:
+        """Note further rows and versions, beside those that a stopped rebuild has noted."""
+        before = len(self.keys), len(self.sources)
+        self.keys |= set(zip(rows["symbol"].cast(pa.string()).to_pylist(), rows["date"].to_pylist(), strict=True))
+        self.sources |= {(info.key, info.etag) for info in sources}
+        if (len(self.keys), len(self.sources)) != before:
+            listed = sorted((symbol, day.isoformat()) for symbol, day in self.keys)
+            told = {"rows": listed, "sources": sorted(self.sources)}
+            self._lake.put(self._key, json.dumps(told).encode())
 
     def clear(self) -> None:
         """Note that the rebuild is finished."""
-        if self._there:
-            self._lake.put(self._key, b"[]")
-
-    def _told(self) -> set[Key]:
-        try:
-            return {(symbol, date.fromisoformat(day)) for symbol, day in json.loads(self._lake.get(self._key).data)}
-        except ObjectNotFound:
-            return set()
+        if self.keys or self.sources:
+            self._lake.put(self._key, _NOTHING)
 
     @classmethod
     def years(cls, lake: ObjectStore) -> Iterator[int]:
         """The years that have an unfinished rebuild."""
         for info in list(lake.list(_NOTES)):
-            if info.size > len(b"[]"):
+            if info.size > len(_NOTHING):
                 yield year_of(info.key.removeprefix(_NOTES).removesuffix(".json"))
 
 
-def correct_records(judged: Sequence[Judged], keys: frozenset[Key], lake: ObjectStore, now: datetime) -> None:
+def correct_records(judged: Sequence[Judged], keys: Collection[Key], lake: ObjectStore, now: datetime) -> None:
     """Make the records of the versions right, given the keys of the rows of the year that have changed."""
     last = {(one.info.key, one.info.etag): one for one in judged if one.info.etag}
     for one in last.values():
         rewrite_rejects(lake, PRICE_BY_DATE, one.info, partial(_corrected, judged=one, keys=keys), now)
 
 
-def _corrected(rows: pa.Table, judged: Judged, keys: frozenset[Key]) -> pa.Table:
+def _corrected(rows: pa.Table, judged: Judged, keys: Collection[Key]) -> pa.Table:
     kept, dropped = [], set[int]()
     lines = set(judged.lines.tolist())
     for row in rows.to_pylist():

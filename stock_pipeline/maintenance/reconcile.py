@@ -115,7 +115,8 @@ def repair(
     on_progress: Progress | None = None,
 ) -> Repaired:
     """Ingest what no table has seen, in the order in which it came, and finish rebuilds that were stopped. If one
-    object breaks the ingest, only that one fails. Symbols, hints and restatements that the lake remembers are used again.
+    object breaks the ingest, only that one fails. The symbols, hints and restatements that the lake remembers are used
+    again.
 
     Raises StoreUnavailable or MergeContention when the work could not be done, and what `rebuild_year` raises: calling
     again is safe.

@@ -222,9 +222,11 @@ def _ingest(
     if config.rebuild:
         ingested = Ingested([receipt for year in years for receipt in rebuild(year)])
     elif config.replace:
-        ingested = Ingested(ingest(config.sources))
+        ingested = Ingested(ingest(config.objects))
     else:
-        keys = config.sources or list(dict.fromkeys(k for year in years for k in raw_keys_of_year(staging, year)))
+        keys: Sequence[Named] = config.objects or list(
+            dict.fromkeys(k for year in years for k in raw_keys_of_year(staging, year))
+        )
         ingested = ingest_each(keys, ingest)
     receipts = [*ingested.receipts, *ingested.gone.values()]
     for line in noteworthy(receipts):
