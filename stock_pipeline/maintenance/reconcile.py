@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from itertools import count, groupby
 
 from stock_pipeline.ingest.daily import hints_of, ingest_daily_prices, symbol_of
 from stock_pipeline.ingest.partial_failure import Ingested, ingest_each
@@ -134,27 +134,31 @@ def repair(
         failed.update({str(what): reason for what, reason in ingested.not_done.items()})
         _record_as_judged(infos, ingested.receipts, table, lake, now)
 
-    limit = settings.max_object_bytes
+    calls, limit = count(), settings.max_object_bytes
+
+    def moment() -> datetime:
+        return now + timedelta(microseconds=next(calls))  # each ingest has its own time
+
     for (replace, options), some in groupby(_again(unseen.prices, lake), lambda again: (again.replace, again.options)):
         infos = [again.info for again in some]
 
         def prices(keys: Sequence[Named], replace: bool = replace, options: Options = options) -> list[Receipt]:
             return ingest_daily_prices(
                 keys, staging=staging, lake=lake, replace=replace, symbol=symbol_of(options), hints=hints_of(options),
-                max_bytes=limit, now=now, on_progress=report,
+                max_bytes=limit, now=moment(), on_progress=report,
             )  # fmt: skip
 
         take(ingest_each([info.named for info in infos], prices), infos, PRICE_BY_DATE)
 
     def ticks(keys: Sequence[Named]) -> list[Receipt]:
         return ingest_ticks(
-            keys, staging=staging, lake=lake, **options_of(settings), now=now, on_progress=report
+            keys, staging=staging, lake=lake, **options_of(settings), now=moment(), on_progress=report
         )  # fmt: skip
 
     if unseen.ticks:
         take(ingest_each([info.named for info in unseen.ticks], ticks), unseen.ticks, STREAM_PRICES_HISTORY)
     for year in unseen.rebuilds:
-        rebuild_year(year, staging=staging, lake=lake, max_bytes=limit, now=now)
+        rebuild_year(year, staging=staging, lake=lake, max_bytes=limit, now=moment())
     return Repaired(receipts, failed)
 
 

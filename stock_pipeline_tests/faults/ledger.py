@@ -43,6 +43,7 @@ class Ledger:
     sources: dict[str, dict[str, Source]] = field(default_factory=dict)  # by key, then by ETag, in their order
     restated: set[str] = field(default_factory=set)
     rebuilt: bool = False
+    restored: bool = False  # somebody puts old versions of objects back in this schedule
     problems: list[str] = field(default_factory=list)
     tables: dict[str, list[Row]] = field(default_factory=dict)  # by key of the object
     versions: dict[str, list[list[Row]]] = field(default_factory=dict)
@@ -86,10 +87,16 @@ class Ledger:
         self.new[row["etl_loading_ts"], key] += new
 
     def _committed(self, key: str) -> None:
+        if "/_" in key:  # a note, and no table
+            return
         self.commits[key] += 1
         before, now = self.tables.get(key, []), read(self.lake.objects[key].data)
         self.tables[key] = now
-        self.versions.setdefault(key, []).append(now)
+        past = self.versions.setdefault(key, [])
+        put_back = self.restored and not key.startswith(REJECTS) and now in past
+        past.append(now)
+        if put_back:
+            return  # what it lacks must come back; the verdict says whether it did
         if key.startswith(PRICES):
             self._judge_first(key, before, now, ("symbol", "date"), price_values)
         elif key.startswith(HISTORY):

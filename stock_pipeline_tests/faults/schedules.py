@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -59,6 +60,8 @@ def run(seed: int) -> Outcome:
         _daily(world, choose, restated)
     if ticks:
         _ticks(world, choose)
+    if daily:
+        _operators(world, choose)
     world.keep("reader", world.read)
     small = choose.choice(({}, {"GROUP_BYTES": 300, "GROUP_ROWS": 3, "ALONE": 120}))
     outcome = Outcome(seed)
@@ -93,15 +96,33 @@ def _daily(world: World, choose: random.Random, restated: bool) -> None:
         world.batch.send('{"Records": "no event"}')
 
 
-def _restating(world: World, key: str) -> None:
+def _operators(world: World, choose: random.Random) -> None:
+    """People and jobs at work on the same tables: a rebuild, a restore, a reconcile."""
+    if choose.random() < 0.3:
+        year = choose.choice((2023, 2024))
+        world.act("operator", lambda: _once(world, "rebuild", lambda: world.rebuild(year)))
+    if choose.random() < 0.25:
+        world.act("job", lambda: _once(world, "reconcile", world.reconcile))
+    if choose.random() < 0.2:
+        world.ledger.restored = True
+        by_hand = choose.random() < 0.5
+        world.act("restorer", lambda: _once(world, "restore", lambda: world.restore(by_hand=by_hand)))
+
+
+def _once(world: World, name: str, work: Callable[[], object]) -> None:
+    """Do something once, by a worker that may be killed and then begins anew, and wait for its end."""
     done: list[bool] = []
 
-    def restate() -> None:
-        world.restate(key)
+    def all_of_it() -> None:
+        work()
         done.append(True)
 
-    world.keep("restatement", restate)
+    world.keep(name, all_of_it)
     world.hub.pause(until=lambda: bool(done))
+
+
+def _restating(world: World, key: str) -> None:
+    _once(world, "restatement", lambda: world.restate(key))
 
 
 def _ticks(world: World, choose: random.Random) -> None:
@@ -131,12 +152,15 @@ def _to_the_end(world: World, choose: random.Random) -> None:
     world.run()
     world.calm()
     _again(world, redrive=True)
+    if world.ledger.restored:
+        world.keep("reconcile", world.repair)
+        world.run()
     judge_tables(world.ledger, once=world.once)
     for queue in (world.batch, world.stream):
         for message in queue.dead:
             if "no event" not in message.body:
                 world.ledger.problem(f"a message ends in the dead letters: {message.body}")
-    if choose.random() < 0.25:
+    if choose.random() < 0.25 and not world.ledger.restored:
         commits = world.ledger.commits.copy()
         told = rejected_rows(world.ledger)
         world.lake.bucket = "copied-lake"  # as if all of it had been copied, and everything came once more

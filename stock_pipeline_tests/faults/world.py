@@ -26,8 +26,15 @@ from stock_pipeline.ingest import ticks as ingest_ticks
 from stock_pipeline.lake import parquet, partitions, rejected_records
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.transforms import SNAPSHOT
+from stock_pipeline.maintenance import rebuild as rebuilding
+from stock_pipeline.maintenance import reconcile, seen
+from stock_pipeline.maintenance import restore as restoring
+from stock_pipeline.maintenance.rebuild import rebuild_year
+from stock_pipeline.maintenance.reconcile import find_unseen, repair
+from stock_pipeline.maintenance.restore import plan_restore, restore
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
+from stock_pipeline.settings import Settings
 from stock_pipeline.staging import reader as raw_objects
 from stock_pipeline.staging.keys import RAW_TICKS
 from stock_pipeline_tests.faults import handlers
@@ -44,6 +51,9 @@ from stock_pipeline_tests.support.memory_store import MemoryStore
 START = datetime(2024, 6, 4, 20, tzinfo=UTC)
 _UNDONE = (StoreUnavailable, MergeContention, RowsWouldBeLost)
 """What a person answers with another try; the last of a rebuild that saw a stale list."""
+
+_PATIENCE = 60  # tries
+_FAR = START + timedelta(days=9000)
 
 SHORTEST, LONGEST = 0.05, 10.0
 """Seconds that a worker waits before it asks its queue again."""
@@ -188,14 +198,53 @@ class World:
             self.hub.pause(1)
         self.until_done(lambda: ingest.ingest_daily_prices([key], staging=self.staging, lake=self.lake, replace=True))
 
+    def rebuild(self, year: int) -> None:
+        """Somebody rebuilds a year, some while after the first objects came."""
+        self.hub.pause(self.random.uniform(0, 60))
+        self.until_done(lambda: rebuild_year(year, staging=self.staging, lake=self.lake, now=self.clock()))
+
+    def reconcile(self) -> None:
+        """The job that looks for what no table has seen."""
+        self.hub.pause(self.random.uniform(0, 60))
+        self.until_done(self.repair)
+
+    def repair(self) -> None:
+        """Find what no table has seen, among all objects, and ingest it."""
+        unseen = find_unseen(staging=self.staging, lake=self.lake, since=None, age=timedelta(0), now=_FAR)
+        repair(unseen, staging=self.staging, lake=self.lake, settings=Settings(), now=self.clock())
+
+    def restore(self, *, by_hand: bool) -> None:
+        """Somebody puts an old version of a year back: by the command, or by a copy that leaves the rest to others."""
+        self.hub.pause(self.random.uniform(0, 120))
+        if found := self._restorable():
+            key = self.random.choice(found)
+            partition = key.removeprefix(PRICE_BY_DATE.prefix).removesuffix(PRICE_BY_DATE.suffix)
+            old = self.random.choice(self.ledger.lake.kept[key][:-1])
+            if by_hand:
+                self.ledger.lake.put(key, old.data)
+            else:
+                self.until_done(lambda: self._restore(partition, old.info.version))
+
+    def _restorable(self) -> list[str]:
+        kept = sorted(self.ledger.lake.kept.items())
+        return [
+            key for key, all_ in kept if key.startswith(PRICE_BY_DATE.prefix) and len(all_) > 1 and "_" not in key[14:]
+        ]
+
+    def _restore(self, partition: str, version: str) -> None:
+        plan = plan_restore(PRICE_BY_DATE, partition, staging=self.staging, lake=self.lake, version=version)
+        restore(plan, staging=self.staging, lake=self.lake, settings=Settings(), now=self.clock())
+
     def until_done(self, work: Callable[[], object]) -> None:
-        while True:
+        for _ in range(_PATIENCE):
             try:
                 work()
-            except _UNDONE:
+            except _UNDONE as error:
+                last = error
                 self.hub.pause(self.random.uniform(1, 20))
             else:
                 return
+        self.ledger.problem(f"somebody gave up: {last}")
 
     def read(self) -> None:
         """Somebody who reads tables again and again: whole commits only, and a snapshot that never goes back."""
@@ -280,6 +329,10 @@ class World:
         sizes = ((m, {n: v}) for n, v in small.items() for m in (ingest, ingest_ticks, raw_objects) if hasattr(m, n))
         with handlers.patched(
             (commit, pool),
+            (reconcile, pool | {"ingest_daily_prices": daily, "ingest_ticks": ticks}),
+            (restoring, {"ingest_daily_prices": daily}),
+            (rebuilding, {"ingest_daily_prices": daily}),
+            (seen, pool),
             (corrections, pool),
             (raw_objects, pool),
             (ingest, {"ingest_daily_prices": daily}),
@@ -303,7 +356,7 @@ class World:
             self.ledger.problem(f"ingesting {keys} raised {type(error).__name__}: {error}")
             raise
         self.ledger.receipts |= {receipt.id: receipt for receipt in receipts}
-        if not self.ledger.rebuilt:
+        if not (self.ledger.rebuilt or self.ledger.restored):
             for receipt in receipts:
                 claimed = sum(r.inserted + r.updated for r in receipts if r.source == receipt.source)
                 judge_receipt(self.ledger, receipt, now, claimed, once=self.once)

@@ -5,6 +5,7 @@ The law: while nobody changes a raw object, a rule or a limit, a rebuild changes
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,8 +17,8 @@ from hypothesis import strategies as st
 
 from stock_pipeline.errors import RowsWouldBeLost, StoreUnavailable
 from stock_pipeline.lake.object_store import ObjectVersion
-from stock_pipeline.maintenance.reconcile import find_unseen, repair
 from stock_pipeline.maintenance.rebuild import compare_year, rebuild_year
+from stock_pipeline.maintenance.reconcile import find_unseen, repair
 from stock_pipeline.maintenance.remove import Found, remove_source
 from stock_pipeline.parse.daily.hints import Hints
 from stock_pipeline.schemas import PRICE_BY_DATE
@@ -194,10 +195,8 @@ def test_a_rebuild_that_is_killed_is_finished_by_reconcile(desk: Desk, killed_at
             raise _Killed
 
     setattr(desk.lake, "before_put" if before else "after_put", kill)
-    try:
+    with contextlib.suppress(_Killed):
         rebuild(desk, 2024)
-    except _Killed:
-        pass
     unseen = find(desk)
     if not before or killed_at != "_rebuild/":
         assert unseen.rebuilds == (2024,)

@@ -34,7 +34,7 @@ class Desk:
         return ingest_daily_prices(keys, staging=self.staging, lake=self.lake, **({"now": NOW} | options))
 
     def copied(self) -> Desk:
-        """A copy of both buckets, whose objects are all written again, the last key first and versions in their order."""
+        """A copy of both buckets: all objects are written again, the last key first, versions in their order."""
         copy = Desk(versioned=True)
         for ours, theirs in ((self.staging, copy.staging), (self.lake, copy.lake)):
             for key in sorted(ours.kept, reverse=True):
