@@ -71,6 +71,7 @@ _COMMIT, _TICKS, _RAW = (
 )
 _LATEST, _CORRECTIONS = "stock_pipeline/ingest/latest.py", "stock_pipeline/ingest/corrections.py"
 _PARSER, _SCHEMAS = "stock_pipeline/parse/ticks/parser.py", "stock_pipeline/schemas.py"
+_STEPS, _SEEN = "stock_pipeline/maintenance/rebuild_steps.py", "stock_pipeline/maintenance/seen.py"
 _EVENTS = "stock_pipeline/aws/s3_events.py"
 _STREAM = "lambdas/process_stock_stream_data/handler.py"
 _BATCH = "lambdas/process_batch_stock_data/handler.py"
@@ -140,6 +141,15 @@ MUTANTS = (
     Mutant("a reader takes what is there now, whatever the event names", _RAW, "version=version)\n        except ObjectNotFound",
            ")\n        except ObjectNotFound"),
     Mutant("the version that an event names is lost on the way", _EVENTS, 'record["s3"]["object"].get("versionId")', "None"),
+    Mutant("a rebuild makes the ingests again in another order", _STEPS, "for entry in log.entries\n        if", "for entry in reversed(log.entries)\n        if"),
+    Mutant("a rebuild knows no restatement", _STEPS, "entry.replace, entry.options, stored=True", "False, entry.options, stored=True"),
+    Mutant("a rebuild reads only what is there now", "stock_pipeline/staging/keys.py", "in staging.versions(RAW_DAILY_PRICES)",
+           "in staging.list(RAW_DAILY_PRICES)"),
+    Mutant("a rebuild writes over what others wrote meanwhile", "stock_pipeline/maintenance/rebuild.py",
+           "swap(lake, key, rebuilt.data, rebuilt.etag)", "swap(lake, key, rebuilt.data, lake.get(key).info.etag)"),
+    Mutant("a version counts as seen when one of its partitions has it", _SEEN,
+           "return bool(self.times) and self.expected <= self.times.keys()", "return bool(self.times)"),
+    Mutant("an object forgets what it was made from", _PARTITIONS, "encode(rows, table, log.in_footer())", "encode(rows, table)"),
     Mutant("rejected records of one source go under another's", _REJECTS, "hashlib.sha256(source.encode())",
            "hashlib.sha256(source[:13].encode())"),
     Mutant("replaced values are put on record after the commit", _COMMIT,
