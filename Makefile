@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check unit e2e live bench lowest faults crash load postgres coverage docs browser pictures limits fuzz cases deployed sam check-template package-test build deploy destroy format lock clean
+.PHONY: help setup demo dev test check unit e2e live bench lowest faults crash load postgres coverage docs browser pictures limits fuzz cases deployed sam check-template package-test build deploy destroy format lock clean clean-data
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -194,5 +194,15 @@ lock: setup  ## compile the hash-pinned requirement files again (no index lines 
 
 LOCK := --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-header
 
-clean:  ## remove all that was built, and the local AWS with its data (does not ask)
-	@rm -rf .venv .local build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+# What is installed or measured. The rest of .local is data: the local AWS's objects, Dagster's history, logs and locks.
+INSTALLED := venv functions sam sam-home checkov bench-venv lowest coverage make-test-took
+
+clean:  ## remove all that was built and installed; the data stay
+	@rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis $(addprefix .local/,$(INSTALLED))
+
+clean-data:  ## delete the data of the local AWS and Dagster's history (asks first; FORCE=1: does not ask)
+	@if [ -z "$(FORCE)" ]; then printf 'This deletes all objects of the local AWS and the history of Dagster. Type yes to go on: '; \
+	  read -r answer && [ "$$answer" = yes ] || { echo "nothing was deleted"; exit 1; }; fi
+	@$(PYTHON) -c 'import fcntl, os, sys; f = os.open(".local/instance.lock", os.O_RDWR | os.O_CREAT, 0o600) if os.path.isdir(".local") else sys.exit(); fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null || \
+	  { echo "the local AWS runs; stop it first, with Ctrl-C where it was started"; exit 1; }
+	@rm -rf .local/aws .local/dagster* .local/logs .local/aws.log .local/state.json

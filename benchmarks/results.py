@@ -17,8 +17,11 @@ import pyarrow.dataset as ds
 
 from benchmarks.ways.daily_peers import YEAR, iceberg_table
 
-DAILY = {"symbol": pa.string(), "date": pa.date32(), **dict.fromkeys(("open", "high", "low", "close"), pa.float64()),
-         "volume": pa.int64()}  # fmt: skip
+DAILY = {
+    "symbol": pa.string(),
+    "date": pa.date32(),
+    **dict.fromkeys(("open", "high", "low", "close", "volume"), pa.float64()),
+}
 TICKS = {"event_id": pa.string(), "symbol": pa.string(), "price": pa.float64(), "size": pa.float64(),
          "produced_at": pa.timestamp("us", tz="UTC")}  # fmt: skip
 

@@ -70,6 +70,26 @@ def microseconds(moment: datetime) -> int:
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
+def taken(rows: pa.Table, places: Ints) -> pa.Table:
+    """The rows at some places, ascending, batch by batch. Arrow's own `take` first joins all chunks of a table."""
+    batches, start = [], 0
+    for batch in rows.to_batches():
+        first, last = np.searchsorted(places, [start, start + len(batch)])
+        batches.append(batch.take(as_arrow(places[first:last] - start, pa.int64())))
+        start += len(batch)
+    return pa.Table.from_batches(batches, rows.schema)
+
+
+def unified(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A dictionary column with one dictionary for all chunks. Arrow makes a new one even where all are equal already,
+    and that takes as long as to encode all distinct texts again.
+    """
+    chunks = column.chunks
+    if all(chunk.dictionary.equals(chunks[0].dictionary) for chunk in chunks[1:]):
+        return column
+    return column.unify_dictionaries()
+
+
 def nulls(column: pa.ChunkedArray) -> Bools:
     """Where a column is null."""
     parts = [np.zeros(0, bool)]

@@ -14,6 +14,7 @@ from stock_pipeline.orchestration.batch.jobs import (
     simulate_after_close,
     simulate_daily_prices,
 )
+from stock_pipeline.orchestration.batch.price_revisions import changes_finished, price_revisions
 from stock_pipeline.orchestration.batch.sensor import daily_price_arrivals
 from stock_pipeline.orchestration.lineage.reconcile import reconcile, reconcile_hourly
 from stock_pipeline.orchestration.lineage.sensor import lambda_receipts
@@ -39,6 +40,7 @@ from stock_pipeline.orchestration.stream.jobs import (
     ingest_ticks,
     refresh_latest_prices,
 )
+from stock_pipeline.orchestration.stream.objects import objects_own_and_whole
 from stock_pipeline.orchestration.stream.sensor import tick_arrivals
 from stock_pipeline.orchestration.stream.trade_corrections import trade_corrections
 from stock_pipeline.orchestration.user_definitions import with_user_definitions
@@ -52,6 +54,7 @@ def pipeline() -> dg.Definitions:
                 raw_daily_prices,
                 daily_price_uploads,
                 price_by_date,
+                price_revisions,
                 tick_stream,
                 raw_stream_ticks,
                 stream_prices,
@@ -61,10 +64,12 @@ def pipeline() -> dg.Definitions:
         ),
         asset_checks=[
             price_by_date_checks,
+            changes_finished,
             stream_prices_history_checks,
             snapshot_equals_history,
             symbols_current,
             dead_letters_none,
+            objects_own_and_whole,
         ],
         jobs=[
             simulate_daily_prices,

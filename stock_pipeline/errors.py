@@ -16,7 +16,9 @@
     ├── RowsWouldBeLost          a rebuild would drop rows whose raw objects are gone
     ├── QueryError               SQL was refused or failed
     ├── QueueError               SQS does not answer, or refuses
-    ├── HistoryMisplaced         the keys of history objects do not match the setting of the bucket length
+    ├── DamagedObject            an object of the lake cannot be read: it is damaged, or it is empty
+    ├── LayoutError              the layout of history is unknown or unreadable, or a change of it is refused
+    ├── HistoryMisplaced         a tick of history is not in the object that the layout has for it
     ├── EventError               an event asks a Lambda function for something that it does not do
     ├── ObjectsFailed            some objects could not be ingested, each for a reason of its own
     ├── NotSent                  the stream did not take all of the ticks
@@ -35,6 +37,7 @@ import re
 from datetime import datetime
 
 __all__ = [
+    "DamagedObject",
     "DeployError",
     "DevError",
     "EventError",
@@ -42,6 +45,7 @@ __all__ = [
     "FileRefused",
     "FileTooLarge",
     "HistoryMisplaced",
+    "LayoutError",
     "LocalAwsError",
     "MergeContention",
     "NewerSchema",
@@ -161,8 +165,24 @@ class QueueError(StockPipelineError):
     """SQS does not answer, or refuses a call; the message names the queue."""
 
 
+class DamagedObject(StockPipelineError):
+    """An object of the lake cannot be read. The message names it and the command that restores a former version.
+
+    `key` is its key. `etag` says which version it is, for a caller that writes a new one; None if that is not known.
+    """
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+        self.etag: str | None = None
+
+
+class LayoutError(StockPipelineError):
+    """The layout of history is unknown or unreadable, or a change of it is refused; the message says what to do."""
+
+
 class HistoryMisplaced(StockPipelineError):
-    """The keys of history objects do not match STOCK_PIPELINE_TICK_BUCKET_MINUTES."""
+    """A tick of history is not in the object that the layout of history has for it."""
 
 
 class SimulationError(StockPipelineError, ValueError):

@@ -63,7 +63,7 @@ REASONS: dict[Reason, str] = {
     Reason.BAD_EVENT_ID: "the event id is not a short string or a whole number",
     Reason.UNKNOWN_MESSAGE: "the message has an unknown form: it is neither a tick nor a message that is skipped",
     Reason.CONFLICT: "the table already holds other values for this key",
-    Reason.REPLACED: "these stored values were replaced by a restatement",
+    Reason.REPLACED: "these stored values were replaced by a restatement, before price_revisions kept such values",
     Reason.REMOVED: "these stored rows were removed, because their source was never true",
     Reason.FILE_REFUSED: "the whole file was refused",
     Reason.FILE_GONE: "the file was deleted for good before it could be read",

@@ -6,6 +6,8 @@ follow these definitions, and tests check it. A new table or column starts here.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 
 from stock_pipeline.reasons import REASONS, Reason
@@ -15,6 +17,7 @@ __all__ = [
     "DATABASE",
     "LATEST_PRICES",
     "PRICE_BY_DATE",
+    "PRICE_REVISIONS",
     "PROVENANCE",
     "REASONS",
     "RECORDED",
@@ -98,6 +101,34 @@ PRICE_BY_DATE = Table(
     views=(View(("adj_close",), written_at="adj_known_at"),),
     scaled=("open", "high", "low", "close"),
     time="date",
+    revisions="price_revisions",
+)
+
+PRICE_REVISIONS = Table(
+    name=PRICE_BY_DATE.revisions,
+    prefix="price_revisions/",
+    description="One row is a former version of a row of price_by_date, as it was before it changed or was taken out.",
+    columns=(
+        # Version 1 of this table has the columns of version 3 of price_by_date.
+        *(replace(column, since=max(1, column.since - 2)) for column in PRICE_BY_DATE.columns),
+        Column("known_from", TIMESTAMP, "when price_by_date got this version (UTC): its etl_loading_ts"),
+        Column("known_to", TIMESTAMP, "when the next version took its place, or the row was taken out (UTC)"),
+        Column(
+            "replaced_by",
+            SYMBOL,
+            "key of the staging object that changed the row; null: the row was taken out",
+            nullable=True,
+        ),
+        Column("change", SYMBOL, "what became of this version: replaced, updated, removed or rebuilt"),
+    ),
+    key=("symbol", "date", "known_from", "source"),
+    sort=("symbol", "date", "known_from"),
+    partition=("year",),
+    suffix="/revisions.parquet",
+    keep="greatest",
+    order=("known_to",),
+    dictionary=("symbol", "source", "replaced_by", "change"),
+    time="date",
 )
 
 STREAM_PRICES_HISTORY = Table(
@@ -124,6 +155,7 @@ STREAM_PRICES_HISTORY = Table(
     time="produced_at",
     sort=("symbol", "produced_at"),
     partition=("year", "month", "day"),
+    leaf=r"([01]\d|2[0-3])[0-5]\d(-\d\d)?",
     dictionary=("symbol", "source", "exchange", "conditions"),
 )
 
@@ -174,6 +206,7 @@ LATEST_PRICES = Table(
     ),
     key=("symbol",),
     sort=("symbol",),
+    leaf="latest",
     keep="greatest",
     order=("sets_last", "produced_at", *(column.name for column in _VENUES_ORDER), "event_id"),
     dictionary=("symbol", "exchange"),
@@ -198,20 +231,28 @@ REJECTED_RECORDS = Table(
         Column("reason", SYMBOL, "code from the closed list of reasons"),
         Column("detail", STRING, "what exactly was wrong, in words", nullable=True),
         Column("raw", STRING, "the row as it came", nullable=True),
-        Column("symbol", SYMBOL, "of a conflict or what it replaced: the symbol", nullable=True, since=2),
-        Column("date", pa.date32(), "of a conflict or what it replaced: the day of the row", nullable=True, since=2),
+        Column("symbol", SYMBOL, "of a conflict: the symbol", nullable=True, since=2),
+        Column("date", pa.date32(), "of a conflict: the day of the row", nullable=True, since=2),
         Column("stored", pa.bool_(), "whether the row is in its table, without the value", nullable=True, since=2),
         _LOADED,
     ),
     key=("source", "etag", "line", "place"),
     sort=("line", "place"),
     partition=("table",),
+    leaf="[0-9a-f]{32}",
     dictionary=("target_table", "source", "etag", "reason", "symbol"),
 )
 
 TABLES: dict[str, Table] = {
     table.name: table
-    for table in (PRICE_BY_DATE, STREAM_PRICES_HISTORY, TRADE_CORRECTIONS, LATEST_PRICES, REJECTED_RECORDS)
+    for table in (
+        PRICE_BY_DATE,
+        PRICE_REVISIONS,
+        STREAM_PRICES_HISTORY,
+        TRADE_CORRECTIONS,
+        LATEST_PRICES,
+        REJECTED_RECORDS,
+    )
 }
 
 

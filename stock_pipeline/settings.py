@@ -27,7 +27,8 @@ __all__ = [
 PREFIX = "STOCK_PIPELINE_"
 DEFAULT_SYMBOLS = tuple("NVDA AAPL MSFT AMZN GOOGL META TSLA WMT JPM V ORCL MA XOM NFLX PG SAP".split())
 MIB = 1024 * 1024
-_DAY_MINUTES = 24 * 60
+_GONE = {"tick_bucket_minutes": "the lake itself says how long its objects of history are; see `stock-pipeline layout`"}
+"""Settings of former versions, and where their meaning is now. To ignore one silently would mislead."""
 
 
 def _setting(meaning: str, default: Any = None) -> Any:
@@ -52,14 +53,16 @@ class Settings:
     sql_engine: Literal["athena", "duckdb"] = _setting(
         "what runs SQL: athena, or duckdb on the Parquet objects (the default if AWS_ENDPOINT_URL is set)", "athena"
     )
+    sql_seconds: float = _setting("seconds after which a statement on duckdb is stopped", 600.0)
+    sql_memory_mb: int = _setting(
+        "memory in MiB that duckdb may use for a statement, and a result may have; 0: half of the machine's", 0
+    )
     stream_name: str | None = _setting("Kinesis stream that ticks are sent to")
     stream_queue_url: str | None = _setting("SQS queue with the notifications of new raw objects of ticks")
     stream_dlq_url: str | None = _setting("SQS dead-letter queue: the messages of ticks that failed at every try")
     lineage_queue_url: str | None = _setting("SQS queue that the Lambda functions send their receipts to")
     lineage_dlq_url: str | None = _setting("SQS dead-letter queue: the receipts that Dagster could not show")
-    tick_bucket_minutes: int = _setting(
-        "minutes of event time in one history object; must divide a day, and cannot change once there is history", 5
-    )
+    failed_invocations_url: str | None = _setting("SQS queue with the calls of functions that failed at every try")
     max_clock_skew_seconds: int = _setting("how far ahead of the clock a tick's time may be", 300)
     max_object_mb: int = _setting(
         "largest raw object, decompressed, in MiB; larger ones are refused. An ingest needs up to nine times that size "
@@ -80,6 +83,9 @@ class Settings:
 
         Raises SettingsError, which names the variable, its value and what it accepts.
         """
+        for name, why in _GONE.items():
+            if env.get(variable(name), "").strip():
+                raise SettingsError(f"{variable(name)} is no setting any more: {why}. Remove it from the environment")
         given: dict[str, Any] = {}
         for f in fields(cls):
             text = env.get(variable(f.name), "").strip()
@@ -150,11 +156,14 @@ def _percent(name: str, text: str) -> float:
     return number
 
 
-def _minutes(name: str, text: str) -> int:
-    minutes = int(_whole(1)(name, text))
-    if _DAY_MINUTES % minutes:
-        raise SettingsError(f"{name} is {text!r}; it takes minutes that divide a day, such as 1, 5, 15 or 60")
-    return minutes
+def _seconds(name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise SettingsError(f"{name} is {text!r}; it takes a number of seconds above 0")
+    return number
 
 
 def _one_of(*choices: str) -> Any:
@@ -184,7 +193,8 @@ _READERS: dict[str, Any] = {
     "sql_engine": _one_of("athena", "duckdb"),
     "symbols": _symbols,
     "seed": _whole(0),
-    "tick_bucket_minutes": _minutes,
+    "sql_seconds": _seconds,
+    "sql_memory_mb": _whole(0),
     "max_clock_skew_seconds": _whole(0),
     "max_object_mb": _whole(1),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -71,10 +72,12 @@ class Table:
     it counts as true. A table that is computed from another one has "replace" (`lake.derived`). `values` are compared
     to tell a duplicate from a conflict; the provenance columns (`source`, `etl_loading_ts`) and others that are not
     `compared` never are. Rows inside an object are sorted by `sort`, and the object of a partition is called
-    `<prefix><partition><suffix>`. `bounds` are pairs of columns: where a row has both, the first is never below the
-    second. `views` are columns that are not compared, but renewed. `scaled` are the prices that a split scales
-    together; the last of them is used to recognize the split. `time` is the column with the time of the event that a
-    row describes.
+    `<prefix><partition><suffix>`. A partition is named by its partition columns and then, for a table with several
+    objects in a folder, by `leaf` (a regular expression). `bounds` are pairs of columns: where a row has both, the
+    first is never below the second. `views` are columns that are not compared, but renewed. `scaled` are the prices
+    that a split scales together; the last of them is used to recognize the split. `time` is the column with the time of
+    the event that a row describes. `revisions` is the name of the table that keeps the rows that changed or were taken
+    out.
     """
 
     name: str
@@ -85,6 +88,7 @@ class Table:
     sort: tuple[str, ...]
     partition: tuple[str, ...] = ()
     suffix: str = ".parquet"
+    leaf: str = "[^/]+"
     keep: str = "first"
     order: tuple[str, ...] = ()
     dictionary: tuple[str, ...] = ("symbol", "source")
@@ -92,10 +96,23 @@ class Table:
     views: tuple[View, ...] = ()
     scaled: tuple[str, ...] = ()
     time: str = "etl_loading_ts"
+    revisions: str = ""
 
     @cached_property
     def schema(self) -> pa.Schema:
         return pa.schema([pa.field(c.name, c.type, nullable=c.nullable) for c in self.columns])
+
+    @cached_property
+    def no_rows(self) -> pa.Table:
+        """A table without rows. It is made once: an empty array of each column takes longer than merging a few rows."""
+        return self.schema.empty_table()
+
+    @cached_property
+    def partition_names(self) -> re.Pattern[str]:
+        """What the names of this table's partitions look like: `year=2024`, `year=2024/month=06/day=03/1430`."""
+        digits = {"year": r"\d{4}", "month": r"(0[1-9]|1[0-2])", "day": r"(0[1-9]|[12]\d|3[01])"}
+        parts = [f"{name}={digits.get(name, '[^/]+')}" for name in self.partition]
+        return re.compile("/".join(parts if self.suffix.startswith("/") else [*parts, self.leaf]), re.ASCII)
 
     @cached_property
     def version(self) -> int:

@@ -32,7 +32,6 @@ def test_blank_counts_as_unset() -> None:
             "https://sqs.eu-central-1.amazonaws.com/1/q",
             "https://sqs.eu-central-1.amazonaws.com/1/q",
         ),
-        ("tick_bucket_minutes", "1440", 1440),
         ("max_clock_skew_seconds", "0", 0),
         ("rejected_warn_percent", "0", 0.0),
         ("rejected_fail_percent", "2.5", 2.5),
@@ -54,9 +53,6 @@ def test_each_setting_is_read(name: str, text: str, value: object) -> None:
         ("seed", "-1"),
         ("max_object_mb", "1.5"),
         ("max_object_mb", "0"),
-        ("tick_bucket_minutes", "0"),
-        ("tick_bucket_minutes", "7"),
-        ("tick_bucket_minutes", "2880"),
         ("max_clock_skew_seconds", "-1"),
         ("rejected_warn_percent", "few"),
         ("rejected_fail_percent", "-1"),
@@ -85,3 +81,9 @@ def test_an_endpoint_means_that_sql_runs_here_unless_told_otherwise() -> None:
 def test_every_setting_says_what_it_means() -> None:
     assert len(documented()) >= 9
     assert all(name.startswith("STOCK_PIPELINE_") and meaning for name, meaning in documented().items())
+
+
+def test_a_setting_that_is_gone_is_not_ignored() -> None:
+    with pytest.raises(SettingsError, match=r"STOCK_PIPELINE_TICK_BUCKET_MINUTES is no setting any more: .*layout"):
+        Settings.from_env({"STOCK_PIPELINE_TICK_BUCKET_MINUTES": "5"})
+    assert Settings.from_env({"STOCK_PIPELINE_TICK_BUCKET_MINUTES": " "}) == Settings.from_env({})

@@ -1,8 +1,9 @@
 """Daily prices by the libraries that a user would pick instead: `daily_peers.py WAY CSV LAKE`.
 
-All do what the pipeline does: read the CSV, judge every row by the same rules, store the first good row of each symbol
-and date that is not stored yet in the touched year, and write the rejected rows down. None tells conflicts from
-duplicates, as the pipeline does. The lake is one Parquet object a year, except where a library has a format of its own.
+All do what the pipeline does: read the CSV, judge every row by the same rules, and store the first good row of each
+symbol and date that is not stored yet in the touched year. The rejected rows are written down, and so are those that
+are stored without a value. None tells conflicts from duplicates, as the pipeline does. The lake is one Parquet object a
+year, except where a library has a format of its own.
 
     seed        pandas, as the code that this project began with: the whole table is read, joined, cleared of duplicates
                 and written again, whatever the file touches
@@ -26,6 +27,7 @@ from typing import Any
 YEAR = 2024
 LOADED = datetime(2025, 1, 2, tzinfo=UTC)
 PRICES = ("open", "high", "low", "close")
+OPTIONAL = ("open", "high", "low", "volume")  # one that breaks a rule is left out, and its row is stored
 SYMBOL = r"^[A-Z0-9^][A-Z0-9.\-^=]{0,15}$"
 
 
@@ -77,18 +79,16 @@ def _clean_pandas(source: str, lake: Path) -> Any:
     rows["date"] = pd.to_datetime(raw["date"], format="%Y-%m-%d", errors="coerce")
     for name in (*PRICES, "volume"):
         rows[name] = pd.to_numeric(raw[name], errors="coerce")
-    bad = ~rows["symbol"].str.match(SYMBOL) | rows["date"].isna()
-    for name in (*PRICES, "volume"):
-        bad |= rows[name].isna() & (raw[name].str.strip() != "")
-    bad |= rows["close"].isna()
-    for name in PRICES:
-        bad |= rows[name] <= 0
-    bad |= (rows["volume"] < 0) | (rows["volume"] % 1 > 0)
+    bad = ~rows["symbol"].str.match(SYMBOL) | rows["date"].isna() | rows["close"].isna() | (rows["close"] <= 0)
+    noted = pd.Series(False, rows.index)
+    for name in OPTIONAL:
+        broken = rows[name].isna() & (raw[name].str.strip() != "")
+        broken |= rows[name] < 0 if name == "volume" else rows[name] <= 0
+        rows[name], noted = rows[name].mask(broken), noted | broken
     for higher, lower in (("high", "open"), ("high", "low"), ("high", "close"), ("open", "low"), ("close", "low")):
         bad |= rows[higher] < rows[lower]
-    _write_rejected_pandas(raw[bad], lake)
+    _write_rejected_pandas(raw[bad | noted], lake)
     good = rows[~bad].copy()
-    good["volume"] = good["volume"].astype("int64")
     good["source"], good["etl_loading_ts"] = source, pd.Timestamp(LOADED)
     return good
 
@@ -125,19 +125,23 @@ def _clean_polars(source: str, lake: Path) -> Any:
         pl.col("date").str.to_date("%Y-%m-%d", strict=False),
         *number,
     )
+    broken = {
+        name: (rows[name].is_null() & (raw[name].str.strip_chars() != ""))
+        | (rows[name] < 0 if name == "volume" else rows[name] <= 0).fill_null(False)
+        for name in OPTIONAL
+    }
+    rows = rows.with_columns(
+        *(pl.when(~at).then(rows[name]).alias(name) for name, at in broken.items()),
+        noted=pl.any_horizontal(list(broken.values())),
+    )
     bad = ~pl.col("symbol").str.contains(SYMBOL) | pl.col("date").is_null() | pl.col("close").is_null()
-    for name in PRICES:
-        bad = bad | (pl.col(name) <= 0).fill_null(False)
-    bad = bad | (pl.col("volume") < 0).fill_null(False) | (pl.col("volume") % 1 > 0).fill_null(False)
+    bad = bad | (pl.col("close") <= 0).fill_null(False)
     for higher, lower in (("high", "open"), ("high", "low"), ("high", "close"), ("open", "low"), ("close", "low")):
         bad = bad | (pl.col(higher) < pl.col(lower)).fill_null(False)
-    broken = pl.any_horizontal(
-        [rows[name].is_null() & (raw[name].str.strip_chars() != "") for name in (*PRICES, "volume")]
-    )
-    marked = rows.with_columns(bad=bad | broken)
-    raw.filter(marked["bad"]).write_parquet(lake / "rejected.parquet")
+    marked = rows.with_columns(bad=bad)
+    raw.filter(marked["bad"] | marked["noted"]).write_parquet(lake / "rejected.parquet")
     return marked.filter(~pl.col("bad")).select(
-        "symbol", "date", *PRICES, pl.col("volume").cast(pl.Int64), pl.lit(source).alias("source"),
+        "symbol", "date", *PRICES, "volume", pl.lit(source).alias("source"),
         pl.lit(LOADED).dt.replace_time_zone(None).dt.replace_time_zone("UTC").alias("etl_loading_ts"),
     )  # fmt: skip
 
@@ -149,27 +153,34 @@ def duckdb(source: str, lake: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     pairs = ("high < open", "high < low", "high < close", "open < low", "close < low")
     bad = " OR ".join([
-        f"NOT regexp_matches(symbol, '{SYMBOL}')", "date IS NULL", "close IS NULL", *(f"{p} <= 0" for p in PRICES),
-        "volume < 0", "volume % 1 > 0", *pairs,
-        *(f"({name} IS NULL AND trim(raw_{name}) <> '')" for name in numbers),
+        f"NOT regexp_matches(symbol, '{SYMBOL}')", "date IS NULL", "close IS NULL", "close <= 0", *pairs,
     ])  # fmt: skip
+    read = [
+        f'TRY_CAST("{name}" AS DOUBLE) AS read_{name}, trim("{name}") AS raw_{name}, '
+        f"CASE WHEN read_{name} {'>= 0' if name == 'volume' else '> 0' if name in OPTIONAL else 'IS NOT NULL'} "
+        f'THEN read_{name} END AS "{name}"'
+        for name in numbers
+    ]
+    noted = " OR ".join(f"(\"{name}\" IS NULL AND raw_{name} <> '')" for name in OPTIONAL)
     connection = db.connect()
     connection.execute(f"SET threads = {os.cpu_count()}")
     connection.execute(f"""
         CREATE TEMP TABLE judged AS
-        SELECT *, coalesce({bad}, false) OR date IS NULL OR close IS NULL AS bad FROM (
+        SELECT *, coalesce({bad}, false) OR date IS NULL OR close IS NULL AS bad, {noted} AS noted FROM (
             SELECT row_number() OVER () + 1 AS line, upper(trim(symbol)) AS symbol, TRY_CAST(date AS DATE) AS date,
                    date AS raw_date,
-                   {", ".join(f'TRY_CAST("{n}" AS DOUBLE) AS "{n}", "{n}" AS raw_{n}' for n in numbers)}
+                   {", ".join(read)}
             FROM read_csv('{source}', all_varchar = true, header = true, nullstr = 'no such text'))
     """)
-    connection.execute(f"COPY (SELECT * FROM judged WHERE bad) TO '{lake / 'rejected.parquet'}' (FORMAT parquet)")
+    connection.execute(
+        f"COPY (SELECT * FROM judged WHERE bad OR noted) TO '{lake / 'rejected.parquet'}' (FORMAT parquet)"
+    )
     stored, antijoin = "", ""
     if file.exists():
         table = f"read_parquet('{file}', hive_partitioning = false)"
         stored = f"SELECT symbol, date, open, high, low, close, volume, source, etl_loading_ts FROM {table} UNION ALL "
         antijoin = f"ANTI JOIN {table} USING (symbol, date)"
-    new = f"""SELECT symbol, date, open, high, low, close, volume::BIGINT AS volume, '{source}' AS source,
+    new = f"""SELECT symbol, date, open, high, low, close, volume, '{source}' AS source,
                      TIMESTAMPTZ '{LOADED.isoformat()}' AS etl_loading_ts
               FROM (SELECT * FROM judged WHERE NOT bad
                     QUALIFY row_number() OVER (PARTITION BY symbol, date ORDER BY line) = 1) {antijoin}"""
@@ -214,7 +225,7 @@ def with_year(rows: Any) -> Any:
     import pyarrow as pa
 
     names = ["symbol", "date", *PRICES, "volume", "source", "etl_loading_ts"]
-    types = dict(zip(names, [pa.string(), pa.date32(), *[pa.float64()] * 4, pa.int64(), pa.string()], strict=False))
+    types = dict(zip(names, [pa.string(), pa.date32(), *[pa.float64()] * 5, pa.string()], strict=False))
     types["etl_loading_ts"] = pa.timestamp("us", tz="UTC")
     plain = rows.select(names).cast(pa.schema(list(types.items())))
     return plain.append_column("year", pa.repeat(pa.scalar(YEAR, pa.int32()), rows.num_rows))

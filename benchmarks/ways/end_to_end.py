@@ -27,7 +27,7 @@ import pyarrow as pa
 from stock_pipeline.aws.kinesis import kinesis_client, pack, send
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.lake.partitions import read_partition
-from stock_pipeline.lake.transforms import BUCKET_MINUTES
+from stock_pipeline.lake.recognized_layout import MINUTES
 from stock_pipeline.local import local_aws
 from stock_pipeline.local.folders import CHECKOUT
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY, TIMESTAMP
@@ -35,7 +35,7 @@ from stock_pipeline.simulate.daily import default_symbols
 from stock_pipeline.simulate.ticks import live_ticks, to_json_lines
 
 POLL, PATIENCE = 0.1, 240.0
-DAY, BUCKET = 86_400, 60 * BUCKET_MINUTES
+DAY, BUCKET = 86_400, 60 * MINUTES
 
 
 class Watch:

@@ -18,7 +18,7 @@ import pyarrow as pa
 def daily(source: str, lake: str) -> None:
     from pyarrow import csv
 
-    types = {"symbol": pa.dictionary(pa.int32(), pa.string()), "date": pa.date32(), "volume": pa.int64()}
+    types = {"symbol": pa.dictionary(pa.int32(), pa.string()), "date": pa.date32(), "volume": pa.float64()}
     types |= dict.fromkeys(("open", "high", "low", "close"), pa.float64())
     rows = csv.read_csv(source, convert_options=csv.ConvertOptions(column_types=types))
     _write(rows, Path(lake) / "year.parquet", ["symbol", "date"])

@@ -86,7 +86,7 @@ def recompute(folder: Path) -> dict[str, Any]:
     from stock_pipeline.query import duckdb_engine
 
     lake = BareFolder(folder / "lake")
-    settings = Settings(lake_bucket="lake", tick_bucket_minutes=60)
+    settings = Settings(lake_bucket="lake")
 
     def sql(statement: str, parameters: Any = (), **_: object) -> pa.Table:
         return duckdb_engine.run(statement, parameters, lake, settings.database)

@@ -15,7 +15,7 @@ before it was read (`file_gone` on record). The receipts also go to the
 lineage queue. If the queue does not take them, the function logs and counts that, and does not fail.
 
 Environment: STOCK_PIPELINE_STAGING_BUCKET and STOCK_PIPELINE_LAKE_BUCKET; optional STOCK_PIPELINE_MAX_OBJECT_MB,
-STOCK_PIPELINE_TICK_BUCKET_MINUTES, STOCK_PIPELINE_MAX_CLOCK_SKEW_SECONDS and STOCK_PIPELINE_LINEAGE_QUEUE_URL.
+STOCK_PIPELINE_MAX_CLOCK_SKEW_SECONDS and STOCK_PIPELINE_LINEAGE_QUEUE_URL.
 """
 
 from __future__ import annotations

@@ -108,6 +108,8 @@ class S3Store:
             return PreconditionFailed(key, f"{where} was written by another process")
         if status in {429, 500, 502, 503, 504} or code in {"SlowDown", "RequestTimeout"}:
             return StoreUnavailable(key, f"{where}: S3 answered {status} {code}")
+        if status == 507:
+            return StoreError(key, f"{where} was not stored: {reply['Error'].get('Message') or 'the disk is full'}")
         if status == 403:
             return StoreError(key, f"{where}: access denied; the role or profile needs this permission")
         return StoreError(key, f"{where}: S3 answered {status} {code}")

@@ -111,6 +111,10 @@ class Queue:
                 found[id_] = Message(id_, message["ReceiptHandle"], message["Body"], tries)
         return list(found.values())
 
+    def send(self, body: str) -> None:
+        """Put a message into the queue."""
+        self._call("send_message", MessageBody=body)
+
     def extend(self, messages: Sequence[Message], seconds: int) -> None:
         """Hide messages for `seconds` from now. A message that is gone meanwhile is passed over."""
         for entries in _entries(messages):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from stock_pipeline.arrow import Bools, Floats, Ints, as_arrow, as_numpy, booleans
+from stock_pipeline.arrow import Bools, Floats, Ints, as_arrow, as_numpy, booleans, taken
 from stock_pipeline.parse.daily.columns import NUMBERS
 
 
@@ -47,7 +47,7 @@ def contests(
     at = np.searchsorted(lines, wanted)
     at, wanted = at[at < len(lines)], wanted[at < len(lines)]
     few = at[lines[at] == wanted]
-    rows = good.take(as_arrow(few, pa.int64()))
+    rows = taken(good, few)
     order, starts = _groups(rows)
     if not len(starts):
         return None

@@ -147,7 +147,8 @@ def _judge(
     }
     good = pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
     if omissions:
-        omissions = [o.placed(np.where(keep, np.cumsum(keep) - 1, -1)) for o in omissions]
+        places = np.where(keep, np.cumsum(keep) - 1, -1)
+        omissions = [o.placed(places) for o in omissions]
     return _Judged(good, records[chosen], omissions, records[rejected], reasons, details)
 
 

@@ -52,6 +52,8 @@ class Omission:
 def broken_numbers(field: str, numbers: Numbers) -> Iterator[Broken]:
     """The values of a column that break a rule, by rule."""
     values = numbers.values
+    if _all_sound(field, values):
+        return
     yield Broken(field, Reason.BAD_NUMBER, numbers.bad, lambda row: f"{_bad_text(numbers, row)} is not a number")
     large = np.flatnonzero(_too_large(field, values))
     yield Broken(field, Reason.NOT_FINITE, large, lambda row: f"{values[row]:.15g} is infinite or too large")
@@ -86,6 +88,13 @@ def omitted(columns: dict[str, Numbers]) -> tuple[dict[str, Numbers], list[Omiss
         kept[field] = Numbers(values, missing, numbers.bad[:0], [])
     order = list(Reason)
     return kept, sorted(omissions, key=lambda omission: order.index(omission.reason))
+
+
+def _all_sound(field: str, values: Floats) -> bool:
+    """Whether every row has a number that breaks no rule. This is the common case, and takes a third of the passes."""
+    if field == "volume":
+        return bool(((values >= 0) & (values < _LARGEST_EXACT)).all())
+    return bool(((values > 0) & (values < np.inf)).all())
 
 
 def _too_large(field: str, values: Floats) -> Bools:

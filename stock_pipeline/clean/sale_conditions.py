@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from stock_pipeline.arrow import Ints, as_numpy, bitmap, concatenated, valid
+from stock_pipeline.arrow import Ints, as_numpy, bitmap, concatenated, unified, valid
 
 _UNKNOWN = 2
 
@@ -90,7 +90,7 @@ def may_set_last(rows: pa.Table) -> pa.Array:
 
 def _coded(column: pa.ChunkedArray) -> tuple[Ints, list[str | None]]:
     """A code for each row of a dictionary column, and the values by code. Null has its own code."""
-    chunks = column.unify_dictionaries().chunks
+    chunks = unified(column).chunks
     values = chunks[0].dictionary.to_pylist() if chunks else []
     codes = np.concatenate([np.zeros(0, np.int32), *(as_numpy(chunk.indices, np.int32) for chunk in chunks)]).astype(
         np.int64

@@ -33,6 +33,7 @@ from stock_pipeline.arrow import (
     nothing,
     offsets,
     strings,
+    unified,
     valid,
 )
 from stock_pipeline.clean import Cleaned
@@ -83,9 +84,8 @@ class CleanedObjects:
 
     def of(self, index: int) -> Cleaned:
         """One object's part, without copying. Refused objects have none (see `refused`)."""
-        bounds = np.array(
-            [index, index + 1], np.int32
-        )  # of the same type: otherwise all the objects would be converted
+        # Of the same type: otherwise all the objects would be converted.
+        bounds = np.array([index, index + 1], np.int32)
         start, end = np.searchsorted(self.objects, bounds)
         first, last = np.searchsorted(self.rejected_objects, bounds)
         return Cleaned(
@@ -175,7 +175,7 @@ def _cleaned(
 
 def _symbols(column: pa.ChunkedArray) -> tuple[Codes, list[str]]:
     """The code of each row's symbol, and the unchanged symbols."""
-    chunks = column.unify_dictionaries().chunks
+    chunks = unified(column).chunks
     if not chunks:
         return np.zeros(0, np.int32), []
     codes = np.concatenate([as_numpy(chunk.indices, np.int32) for chunk in chunks])

@@ -23,7 +23,8 @@ from stock_pipeline.progress import Progress, Say
 
 _PLAIN_WIDTH = 240  # without a terminal there is no width: tables are then as wide as their content, up to this
 _BETWEEN_LINES = 5.0  # seconds
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# Control characters; what changes the direction of text (bidi), or is an invisible mark or line end.
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
 def out() -> Console:
@@ -49,7 +50,7 @@ def complain(message: str) -> None:
 
 def harmless(text: str) -> str:
     """A text from outside, without the characters that act on a terminal: escape sequences, control, bidi."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def counted(number: int, what: str) -> str:

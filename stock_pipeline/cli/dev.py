@@ -82,9 +82,9 @@ def announce(session: Session) -> None:
 
 
 def serve(session: Session) -> None:
-    """Keep watch until Ctrl-C or SIGTERM, the normal end. Raises DevError when a process ends by itself."""
+    """Keep watch until Ctrl-C or SIGTERM, the normal end. Raises DevError when `dev` cannot go on."""
     say("Ctrl-C to stop")
     try:
-        session.serve()
+        session.serve(say)
     except (KeyboardInterrupt, SystemExit):
         return

@@ -61,7 +61,7 @@ def ingest(
     ] = None,
     replace: Annotated[
         bool,
-        typer.Option("--replace", help="A restatement: these values replace others that are stored for the same day."),
+        typer.Option("--replace", help="A restatement: its values replace those that are stored for the same day."),
     ] = False,
     stage_only: Annotated[
         bool,
@@ -86,7 +86,8 @@ def ingest(
     staging (timezone=Asia-Kolkata/dates=dmy/). If you upload files yourself,
     use the same folders.
 
-    Exit status 1 if a file was refused; the others are ingested.
+    A restatement (--replace) keeps the values that it does not mention. Exit
+    status 1 if a file was refused; the others are ingested.
 
     Examples:
 
@@ -174,6 +175,8 @@ def upload(file: Path, folder: str, staging: ObjectStore, settings: Settings) ->
     Raises FileRefused when the file is larger than the limit, and what the store raises.
     """
     key = folder + file.name
+    if not file.is_file():  # to read a pipe waits for whoever writes to it, perhaps for ever
+        raise FileRefused("is a pipe or a device; write its content to a file, and ingest that file")
     size = file.stat().st_size
     if size > settings.max_object_bytes:
         raise FileRefused(
@@ -254,7 +257,7 @@ def show(receipts: Sequence[Receipt]) -> None:
             shown.add_row(text(_name(r)), *(f"{n:,}" for n in cells), reasons or "0")
         out().print(shown)
     if replaced := sum(r.replaced for r in receipts):
-        say(f"{counted(replaced, 'stored row')} replaced; the old values are kept: stock-pipeline rejects list")
+        say(f"{counted(replaced, 'stored row')} replaced; the old values are kept in price_revisions")
     for r in receipts:
         if r.refused is not None:
             complain(f"{_name(r)}: {r.refused}")

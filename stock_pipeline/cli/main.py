@@ -14,7 +14,22 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from stock_pipeline.cli import backfill, dev, ingest, rebuild, reconcile, rejects, remove, restore, sql, stream, watch
+from stock_pipeline.cli import (
+    backfill,
+    dev,
+    env,
+    ingest,
+    layout,
+    rebuild,
+    reconcile,
+    redrive,
+    rejects,
+    remove,
+    restore,
+    sql,
+    stream,
+    watch,
+)
 from stock_pipeline.cli.console import complain, say
 from stock_pipeline.cli.demo import command as demo
 from stock_pipeline.cli.doctor import command as doctor
@@ -100,9 +115,12 @@ app.command("watch", cls=Command)(watch.watch)
 app.command("sql", cls=Command)(sql.sql)
 app.add_typer(rejects.app, name="rejects")
 app.command("reconcile", cls=Command)(reconcile.reconcile)
+app.command("redrive", cls=Command)(redrive.redrive)
 app.command("remove", cls=Command)(remove.remove)
 app.command("rebuild", cls=Command)(rebuild.rebuild)
 app.command("restore", cls=Command)(restore.restore)
+app.command("env", cls=Command)(env.env)
+app.command("layout", cls=Command)(layout.layout)
 app.command("doctor", cls=Command)(doctor.doctor)
 
 

@@ -8,6 +8,7 @@ import typer
 
 from stock_pipeline.cli.console import counted, out, say, table, text, working
 from stock_pipeline.cli.target import aws
+from stock_pipeline.errors import StockPipelineError
 
 if TYPE_CHECKING:
     from stock_pipeline.maintenance.remove import Found
@@ -29,8 +30,8 @@ def remove(
 
     For example: a vendor's file with wrong prices, or the ticks of a producer
     whose clock was wrong. The rows leave the table and stay on record
-    (rejected_records, reason `removed`). If they are ticks, latest_prices is
-    built again from what is left. The command asks first. A second time it
+    (rejected_records, reason `removed`; bars in price_revisions, too). If they
+    are ticks, latest_prices is built again from what is left. The command asks first. A second time it
     removes nothing more.
 
     The file stays in staging, and ingesting it again brings the rows back. If
@@ -51,11 +52,21 @@ def remove(
             found = find_source(source, lake, settings)
         _tell(found)
         if found.rows and not yes:
-            typer.confirm(f"take {counted(found.rows, 'row')} out of {found.table.name}?", abort=True, err=True)
+            _ask(f"take {counted(found.rows, 'row')} out of {found.table.name}?")
         with working("taking them out"):
             removed = remove_source(found, staging, lake, settings)
     before = f"; {found.removed_before:,} had been taken out before" if found.removed_before else ""
     say(f"{counted(removed, 'row')} taken out{before}; what they were: stock-pipeline rejects list --reason removed")
+
+
+def _ask(question: str) -> None:
+    """Go on only after a yes. Raises StockPipelineError, also where nobody can answer."""
+    try:
+        answered = typer.confirm(question, err=True)
+    except typer.Abort:
+        raise StockPipelineError("nobody answered, so nothing was taken out; give --yes to be not asked") from None
+    if not answered:
+        raise StockPipelineError("nothing was taken out")
 
 
 def _tell(found: Found) -> None:

@@ -18,7 +18,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from stock_pipeline.cli.console import harmless, out, say, table, text, working
+from stock_pipeline.cli.console import CONTROL, harmless, out, say, table, text, working
 from stock_pipeline.cli.target import aws
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 100  # rows of a table for people
 _BATCH = 10_000
+_FORMULA = ("=", "+", "-", "@")
 _ANY_WIDTH = 100_000
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
@@ -54,13 +55,24 @@ def sql(
             metavar="VALUE",
         ),
     ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            help="Query price_by_date as it was at this time: 2024-06-03T20:00:00Z, or with an offset.", metavar="TIME"
+        ),
+    ] = None,
 ) -> None:
     """Query the tables: Athena in AWS, DuckDB on the local AWS.
 
     Tables: price_by_date (one row per symbol and session, partitioned by year),
+    price_revisions (one row per former version of a row of price_by_date),
     stream_prices_history (one row per tick, partitioned by year, month, day),
-    latest_prices (one row per symbol) and rejected_records. All times are UTC.
-    A condition on the partition columns makes the query read fewer objects.
+    trade_corrections, latest_prices (one row per symbol) and rejected_records.
+    All times are UTC. A condition on the partition columns makes the query read
+    fewer objects.
+
+    With --as-of, price_by_date has the rows that a reader saw at that time,
+    whatever was restated, completed or removed since.
 
     Examples:
 
@@ -72,22 +84,37 @@ def sql(
         stock-pipeline sql "SELECT * FROM latest_prices ORDER BY symbol"
         stock-pipeline sql "SELECT reason, count(*) AS n FROM rejected_records
             GROUP BY 1" --format json
+        stock-pipeline sql "SELECT * FROM price_by_date WHERE symbol = 'AAPL'"
+            --as-of 2024-06-03T20:00:00Z
         stock-pipeline sql - --format csv < query.sql > prices.csv
     """
     read = sys.stdin.read() if statement == "-" else statement
-    parameters = [value_of(p) for p in param or []]
+    parameters, at = [value_of(p) for p in param or []], _moment(as_of)
     with aws() as settings:
         from stock_pipeline.query import sql as run
 
         # Most answers come at once. So only a terminal shows the waiting, where it disappears again.
         with working(f"asking {settings.sql_engine}") if sys.stderr.isatty() else nullcontext():
-            rows = run(read, parameters, settings=settings)
+            rows = run(read, parameters, settings=settings, as_of=at)
     print_rows(rows, format_)
 
 
 def print_rows(rows: pa.Table, format_: Format) -> None:
     """Print rows on stdout."""
     {Format.TABLE: show_rows, Format.CSV: _csv, Format.JSON: _json}[format_](rows)
+
+
+def _moment(text: str | None) -> datetime | None:
+    """The time of --as-of. Raises typer.BadParameter for one that cannot be read or names no zone."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text} is not a time such as 2024-06-03T20:00:00Z", param_hint="--as-of") from error
+    if moment.tzinfo is None:
+        raise typer.BadParameter(f"{text} has no time zone; write {moment.isoformat()}Z for UTC", param_hint="--as-of")
+    return moment
 
 
 def value_of(text: str) -> str | int | float | date:
@@ -154,8 +181,23 @@ def _show_blocks(rows: pa.Table) -> None:
 
 def _csv(rows: pa.Table) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(rows.column_names)
-    writer.writerows(["" if v is None else _plain(v) for v in row] for row in _rows(rows))
+    writer.writerow(map(_for_csv, rows.column_names))
+    writer.writerows(map(_for_csv, row) for row in _rows(rows))
+
+
+def _for_csv(value: Any) -> Any:
+    """A value as a cell that neither a terminal nor a spreadsheet acts on.
+
+    A spreadsheet takes a text that begins with `=`, `+`, `-` or `@` for a formula. It gets an apostrophe before it, as
+    OWASP advises. Numbers are no texts.
+    """
+    if value is None:
+        return ""
+    plain = _plain(value)
+    if not isinstance(plain, (int, float, Decimal)):
+        plain = harmless(str(plain))
+        return f"'{plain}" if plain.lstrip()[:1] in _FORMULA else plain
+    return plain
 
 
 def _json(rows: pa.Table) -> None:
@@ -164,7 +206,7 @@ def _json(rows: pa.Table) -> None:
     write("[")
     for at, row in enumerate(_rows(rows)):
         record = {name: _for_json(value) for name, value in zip(names, row, strict=True)}
-        write((",\n " if at else "\n ") + json.dumps(record, ensure_ascii=False, allow_nan=False))
+        write((",\n " if at else "\n ") + _harmless_json(json.dumps(record, ensure_ascii=False, allow_nan=False)))
     write("\n]\n" if rows.num_rows else "]\n")
 
 
@@ -188,6 +230,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="microseconds" if value.microsecond else "seconds")
     return value.isoformat() if isinstance(value, date) else value
+
+
+def _harmless_json(text: str) -> str:
+    """JSON in which characters that act on a terminal are escaped. The values stay the same."""
+    return CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _for_json(value: Any) -> Any:

@@ -14,22 +14,21 @@ from threading import Lock
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from stock_pipeline.arrow import Codes, Ints, as_arrow, booleans, microseconds, nulls, repeated, strings
-from stock_pipeline.ingest.conflicts import Met, recorded, told
+from stock_pipeline.ingest.conflicts import Met, told
 from stock_pipeline.ingest.entries import CHANGES, Entries
-from stock_pipeline.ingest.progress import note_progress, read_progress
+from stock_pipeline.ingest.progress import Progress, note_progress, nothing, read_progress
 from stock_pipeline.ingest.sources import SourceObject, receipt_of, records_of
 from stock_pipeline.lake.merge import Merged
-from stock_pipeline.lake.object_store import ObjectStore
+from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.lake.partitions import merge_into_partition
-from stock_pipeline.lake.rejected_records import add_rejects, read_rejects, write_rejects
+from stock_pipeline.lake.rejected_records import write_rejects
 from stock_pipeline.lake.sorted_rows import for_takes
 from stock_pipeline.lake.transforms import Transform
 from stock_pipeline.receipts import Receipt
-from stock_pipeline.schemas import RECORDED, TIMESTAMP, Reason, Table
+from stock_pipeline.schemas import RECORDED, TIMESTAMP, Table
 
 Outcomes = npt.NDArray[np.int8]
 
@@ -40,9 +39,7 @@ _WRITERS = 4
 """How many partitions are merged at a time. Most of a write is waiting for S3."""
 
 WIDE = 256
-"""A group with more partitions than this is wide. Each of its partitions has few rows, so more are merged at a time,
-and the progress is remembered.
-"""
+"""A group with more partitions than this is wide. Each of its partitions has few rows, so more are merged at a time."""
 
 _WIDE_WRITERS = 16
 
@@ -56,8 +53,8 @@ class MergedGroup:
 
     `receipts` has one receipt for each source, and is empty when time ran out before the last partition. `outcomes` has
     the outcome of each row (values of `Outcome`, or `NOT_YET`). `met` has, for rows that were not inserted, the stored
-    rows that hold their keys. `note` records how far a stopped group came; call it when everything else is done with
-    the merged rows.
+    rows that hold their keys, if the caller asked to keep them. `note` records how far a stopped group came, and
+    removes what earlier calls noted of a group that is done; call it when everything else is done with the merged rows.
     """
 
     receipts: list[Receipt]
@@ -81,33 +78,47 @@ def merge_group(
     *,
     replace: bool = False,
     then: Callable[[], None] = lambda: None,
-    go_on: Callable[[], bool] = lambda: True,
+    go_on: Callable[[], bool] | None = None,
+    keep_met: bool = False,
 ) -> MergedGroup:
     """Merge a group of sources into a table, record what was not stored, and account for every row.
 
     `rows` are the good rows of all sources in their order, with provenance (see `with_provenance`). `transform` gives
     the partition of each row as an index into a list of names; partitions are merged side by side. With `replace` the
     group must be one source, because a restatement must see the result of the one before it. `then` is called when all
-    partitions are merged, before the rows that are not stored are recorded.
+    partitions are merged, before the rows that are not stored are recorded. `keep_met` keeps the stored rows that the
+    group met, which `MergedGroup.stored` needs.
 
-    `go_on` is called before each partition except the first. When it returns False, committed partitions stay, and
-    there are no receipts. The same call, made again, does the rest.
+    `go_on` is for callers whose time is limited. It is called before each partition except the first. When it returns
+    False, committed partitions stay, and there are no receipts. The same call, made again, does the rest, and does not
+    merge again what the calls before it have noted (see `MergedGroup`).
     """
     codes, names = transform(rows)
     if len(names) > 1:
         rows = for_takes(rows)
     entries = Entries(group, codes, names, replace=replace)
-    merging = _Merging(group, rows, table, lake, now, replace, go_on, entries)
+    merging = _Merging(group, rows, table, lake, now, replace, go_on, keep_met, entries)
     wide = len(names) > WIDE
-    left = merging.go_on_after(codes, names) if wide else np.arange(len(codes))
+    may_stop = go_on is not None and len(names) > 1
+    left = merging.go_on_after(codes, names) if may_stop else np.arange(len(codes))
     found, chosen = _split(codes, names, left)
     merging.first = found[0] if found else ""
     with ThreadPoolExecutor(_WIDE_WRITERS if wide else _WRITERS) as threads:
         list(threads.map(merging.merge_partition, found, chosen))
     if merging.stopped:
-        return MergedGroup([], merging.outcomes, merging.met, lambda: merging.note(codes, names) if wide else None)
+        return MergedGroup([], merging.outcomes, merging.met, lambda: merging.note(codes, names))
     then()
     merging.tell()
+    _record(group, table, lake, now)
+    while merging.settle():
+        merging.tell()
+        _record(group, table, lake, now)
+    receipts = [receipt_of(source, table, now) for source in group]
+    return MergedGroup(receipts, merging.outcomes, merging.met, merging.forget)
+
+
+def _record(group: Sequence[SourceObject], table: Table, lake: ObjectStore, now: datetime) -> None:
+    """Write the rejected records of each source."""
     records = [records_of(source) for source in group]
 
     def record(first: int) -> None:
@@ -117,53 +128,36 @@ def merge_group(
 
     with ThreadPoolExecutor(_RECORDERS) as threads:
         list(threads.map(record, range(_RECORDERS)))
-    receipts = [receipt_of(source, table, now) for source in group]
-    return MergedGroup(receipts, merging.outcomes, merging.met, lambda: None)
 
 
 class _Merging:
     """The partitions of one group that are being merged, and the outcomes of its rows so far."""
 
     def __init__(
-        self,
-        group: Sequence[SourceObject],
-        rows: pa.Table,
-        table: Table,
-        lake: ObjectStore,
-        now: datetime,
-        replace: bool,
-        go_on: Callable[[], bool],
-        entries: Entries,
-    ) -> None:
+        self, group: Sequence[SourceObject], rows: pa.Table, table: Table, lake: ObjectStore, now: datetime,
+        replace: bool, go_on: Callable[[], bool] | None, keep_met: bool, entries: Entries,
+    ) -> None:  # fmt: skip
         self._group, self._rows, self._table, self._lake, self._now = group, rows, table, lake, now
-        self._replace, self._go_on = replace, go_on
+        self._replace, self._go_on, self._keep_met = replace, go_on or (lambda: True), keep_met
         sizes = [source.rows for source in group]
         self._starts, self._owners = np.cumsum([0, *sizes]), np.repeat(np.arange(len(group), dtype=np.int32), sizes)
         self._agreed = np.zeros(rows.num_rows, bool)
-        self._disputed: list[Met] = []
+        self._disputed: dict[str, Met] = {}
         self._accounts = Lock()
         self.outcomes: Outcomes = np.full(rows.num_rows, NOT_YET, np.int8)
         self.met: list[pa.Table] = []
         self.stopped = False
         self.first = ""
         self.entries = entries
+        self._resumed: list[ObjectInfo] = []
 
     def merge_partition(self, partition: str, chosen: Ints) -> None:
         """Merge the rows at some positions into a partition, and account for them."""
         if not self._may_begin(partition):
             return
         incoming = self._rows if len(chosen) == self._rows.num_rows else self._rows.take(as_arrow(chosen, pa.int64()))
-
-        def record_replaced(merged: Merged) -> None:
-            # On record before the commit: once the partition is written, the replaced values exist nowhere else.
-            found = Met.of(merged, incoming, chosen)
-            raw = self._origins
-            for records in recorded(found.where(found.replaced), self._owners, self._table, raw).values():
-                add_rejects(self._lake, self._table, self._group[0].info, records, self._now)
-
         merged = merge_into_partition(
             self._lake, self._table, partition, incoming, replace=self._replace,
-            before_commit=record_replaced if self._replace else None,
             log=lambda merged, before: self.entries.after(partition, self._owners[chosen], merged, before),
         )  # fmt: skip
         self._account(partition, chosen, merged, incoming)
@@ -177,58 +171,89 @@ class _Merging:
 
     def tell(self) -> None:
         """Make the records of rows that met other values."""
+        for source in self._group:
+            source.conflicts, source.disputed = None, source.disputed[:0]
         if self._disputed:
-            met = Met.joined(self._disputed)
+            met = Met.joined(list(self._disputed.values()))
             found = told(met, self._rows, self._owners, self._agreed, self._table, self._origins)
             for owner, conflicts in found.items():
                 self._group[owner].conflicts = conflicts
-            kept_out = met.at[~met.replaced]
-            for owner in np.unique(self._owners[kept_out]).tolist():
-                mine = kept_out[self._owners[kept_out] == owner]
+            for owner in np.unique(self._owners[met.at]).tolist():
+                mine = met.at[self._owners[met.at] == owner]
                 cleaned = self._group[owner].cleaned
                 assert cleaned
                 self._group[owner].disputed = cleaned.lines[mine - self._starts[owner]]
 
+    def settle(self) -> bool:
+        """Judge rows that met other values once more. Returns whether an outcome changed, so that records are wrong.
+
+        While they were put on record, a restatement may have stored their values, perhaps of the same source. Whoever
+        writes records last must have seen the table as it was after the restatement.
+        """
+        if not self._table.revisions or self._replace:
+            return False
+        changed = False
+        for partition, met in [(name, met) for name, met in self._disputed.items() if len(met.at)]:
+            merged = merge_into_partition(self._lake, self._table, partition, met.rows)
+            if (merged.outcome == Outcome.CONFLICT).all():
+                continue
+            changed = True
+            self.outcomes[met.at], self._agreed[met.at] = merged.outcome, merged.agreed
+            self._disputed[partition] = Met.of(merged, met.rows, met.at)
+            for owner, outcome in zip(self._owners[met.at].tolist(), merged.outcome.tolist(), strict=True):
+                self._group[owner].outcomes[Outcome.CONFLICT] -= 1
+                self._group[owner].outcomes[outcome] += 1
+        return changed
+
     def go_on_after(self, codes: Ints, names: list[str]) -> Ints:
         """Account for the rows that earlier calls have merged, and return the positions of the rows that are left.
 
-        Those rows count as duplicates, as at any second delivery; the conflicts among them are on record.
+        Those rows count as duplicates, as at any second delivery, except for the conflicts that the calls have noted.
         """
         done = np.zeros(len(codes), bool)
-        for owner, source in enumerate(self._group):
-            until = read_progress(self._lake, self._table, source.info) if source.rows else ""
-            merged = np.flatnonzero(np.array([name <= until for name in names]))
+        noted = read_progress(self._lake, self._table, [source.info for source in self._group])
+        for owner, (source, progress) in enumerate(zip(self._group, noted, strict=True)):
+            if not progress.until:
+                continue
+            self._resumed.append(source.info)
+            merged = np.flatnonzero(np.array([name <= progress.until for name in names]))
             mine = np.flatnonzero((self._owners == owner) & np.isin(codes, merged))
-            if len(mine):
-                self._take_over(source, mine - self._starts[owner])
-                counts = np.bincount(codes[mine], minlength=len(names))
-                source.partitions |= {names[code]: int(counts[code]) for code in np.flatnonzero(counts)}
+            self._take_over(source, mine - self._starts[owner], progress.conflicts)
+            counts = np.bincount(codes[mine], minlength=len(names))
+            source.partitions |= {names[code]: int(counts[code]) for code in np.flatnonzero(counts)}
             done[mine] = True
         self.outcomes[done] = Outcome.DUPLICATE
         return np.flatnonzero(~done)
 
-    def _take_over(self, source: SourceObject, rows: Ints) -> None:
+    def _take_over(self, source: SourceObject, rows: Ints, conflicts: pa.Table) -> None:
         assert source.cleaned
-        known = read_rejects(self._lake, self._table, source.info.key)
-        lines = as_arrow(np.unique(source.cleaned.lines[rows]), pa.int64())
-        is_conflict = pc.equal(known["reason"].cast(pa.string()), Reason.CONFLICT.value)
-        conflicts = known.filter(pc.and_(is_conflict, pc.is_in(known["line"], lines)))
-        source.earlier.append(conflicts.select(RECORDED.names).cast(RECORDED))
+        places = set(zip(source.cleaned.lines[rows].tolist(), source.cleaned.places(rows).to_pylist(), strict=True))
+        theirs = zip(conflicts["line"].to_pylist(), conflicts["place"].to_pylist(), strict=True)
+        conflicts = conflicts.filter(booleans(np.array([place in places for place in theirs], bool)))
+        source.earlier.append(conflicts)
         source.outcomes[Outcome.CONFLICT] += conflicts.num_rows
         source.outcomes[Outcome.DUPLICATE] += len(rows) - conflicts.num_rows
 
     def note(self, codes: Ints, names: list[str]) -> None:
-        """Note how far each source came, and record the rows that met other values."""
+        """Note how far each source came, and which of its rows met other values."""
         missing = np.unique(codes[self.outcomes == NOT_YET])
         first = min(names[code] for code in missing)
         until = max((name for name in names if name < first), default="")
         self.tell()
-        for source in self._group if until else ():
-            if source.rows:
-                conflicts = [source.conflicts.records] if source.conflicts else []
-                records = pa.concat_tables([RECORDED.empty_table(), *conflicts])
-                add_rejects(self._lake, self._table, source.info, records, self._now)
-                note_progress(self._lake, self._table, source.info, until)
+
+        def note(source: SourceObject) -> None:
+            own = [source.conflicts.records] if source.conflicts else []
+            conflicts = pa.concat_tables([RECORDED.empty_table(), *source.earlier, *own])
+            note_progress(self._lake, self._table, source.info, Progress(until, conflicts))
+
+        if until:
+            with ThreadPoolExecutor(_RECORDERS) as threads:
+                list(threads.map(note, [source for source in self._group if source.rows]))
+
+    def forget(self) -> None:
+        """Let the notes of these sources say nothing any more. A later ingest of them must look at every partition."""
+        for info in self._resumed:
+            note_progress(self._lake, self._table, info, nothing())
 
     def _may_begin(self, partition: str) -> bool:
         """The first partition is always merged. Otherwise a call without any time would never make progress."""
@@ -242,10 +267,10 @@ class _Merging:
         cells = self._owners[chosen] * np.int32(kinds) + merged.outcome
         counts = np.bincount(cells, minlength=len(group) * kinds).reshape(len(group), kinds)
         with self._accounts:
-            if merged.met.num_rows:
-                self.met.append(merged.met)
+            if self._keep_met:
+                self.met.append(merged.met())
             if len(merged.conflicts):
-                self._disputed.append(Met.of(merged, incoming, chosen))
+                self._disputed[partition] = Met.of(merged, incoming, chosen)
             for owner in np.flatnonzero(counts.any(axis=1)).tolist():
                 group[owner].outcomes += counts[owner]
                 if self._replace and counts[owner][list(CHANGES)].any():

@@ -1,7 +1,7 @@
 """The records of rows that met other values in the table.
 
-The record of a conflict holds the row as it came. The record of a replacement holds the replaced values, with their
-source. Conflicts that have one cause (see `rescaled`) share one record, that of the last of their rows.
+The record of a conflict holds the row as it came. Conflicts that have one cause (see `rescaled`) share one record, that
+of the last of their rows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from stock_pipeline.arrow import Bools, Codes, Ints, as_arrow, booleans
 from stock_pipeline.ingest.rescaled import Compared, Run, runs
 from stock_pipeline.lake.comparing import differences
 from stock_pipeline.lake.merge import Merged
-from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.schemas import RECORDED, Reason, Table
 
 LINES = 20
@@ -27,20 +26,18 @@ LINES = 20
 @dataclass(frozen=True)
 class Met:
     """Rows that met other values. `at` are their positions in the group, `rows` the rows, `stored` the stored rows that
-    they met, and `replaced` marks the rows that replaced these.
+    they met.
     """
 
     at: Ints
     rows: pa.Table
     stored: pa.Table
-    replaced: Bools
 
     @classmethod
     def of(cls, merged: Merged, incoming: pa.Table, chosen: Ints) -> Met:
         """The stored rows that a merge of the rows `chosen` of a group met."""
-        replaced = merged.outcome[merged.conflicts] == Outcome.REPLACED
         rows = incoming.take(as_arrow(merged.conflicts.astype(np.int64), pa.int64()))
-        return cls(chosen[merged.conflicts], rows, merged.conflicting, replaced)
+        return cls(chosen[merged.conflicts], rows, merged.conflicting)
 
     @classmethod
     def joined(cls, parts: Sequence[Met]) -> Met:
@@ -48,12 +45,12 @@ class Met:
         at = np.concatenate([part.at for part in parts])
         order = np.argsort(at, kind="stable")
         rows, stored = (pa.concat_tables([getattr(part, n) for part in parts]).take(order) for n in ("rows", "stored"))
-        return cls(at[order], rows, stored, np.concatenate([part.replaced for part in parts])[order])
+        return cls(at[order], rows, stored)
 
     def where(self, chosen: Bools) -> Met:
         """Some of them."""
         mask = booleans(chosen)
-        return Met(self.at[chosen], self.rows.filter(mask), self.stored.filter(mask), self.replaced[chosen])
+        return Met(self.at[chosen], self.rows.filter(mask), self.stored.filter(mask))
 
 
 @dataclass(frozen=True)
@@ -73,17 +70,16 @@ group.
 
 
 def told(met: Met, rows: pa.Table, owners: Codes, agreed: Bools, table: Table, raw: Raw) -> dict[int, Told]:
-    """The report on conflicts and replacements, by the source in the group that caused them.
+    """The report on conflicts, by the source in the group that caused them.
 
     `rows` are all rows of the group. `owners` has the number of each row's source. `agreed` marks rows that another
     source stored with the same values.
     """
-    disputed = met.where(~met.replaced)
-    found = runs(Compared(rows, owners, agreed, disputed.at, disputed.stored), table)
-    said = {int(disputed.at[run.rows[-1]]): run.said for run in found}
-    within = np.concatenate([np.zeros(0, np.int64), *(disputed.at[run.rows[:-1]] for run in found)])
+    found = runs(Compared(rows, owners, agreed, met.at, met.stored), table)
+    said = {int(met.at[run.rows[-1]]): run.said for run in found}
+    within = np.concatenate([np.zeros(0, np.int64), *(met.at[run.rows[:-1]] for run in found)])
     records = recorded(met.where(~np.isin(met.at, within)), owners, table, raw, said)
-    lines = _lines(found, owners[disputed.at])
+    lines = _lines(found, owners[met.at])
     return {owner: Told(mine, lines.get(owner, ())) for owner, mine in records.items()}
 
 
@@ -102,16 +98,13 @@ def recorded(
     owner_of = owners[met.at]
     for owner in np.unique(owner_of).tolist():
         mine = np.flatnonzero(owner_of == owner)
-        gave_way = met.replaced[mine]
         lines, places, texts = raw(owner, met.at[mine])
-        shown = np.array(texts, object)
-        shown[gave_way] = as_text(met.stored.take(mine[gave_way]), table)
         columns = {
             "line": pa.array(lines),
             "place": places,
-            "reason": pa.array(np.where(gave_way, Reason.REPLACED.value, Reason.CONFLICT.value).tolist()),
+            "reason": pa.repeat(Reason.CONFLICT.value, len(mine)),
             "detail": detail.take(mine),
-            "raw": pa.array(shown.tolist(), pa.string()),
+            "raw": pa.array(texts, pa.string()),
             "symbol": met.rows["symbol"].take(mine).cast(pa.string()),
             "date": met.rows[table.time].take(mine).cast(pa.date32()),
             "stored": pa.repeat(pa.scalar(False), len(mine)),
@@ -136,6 +129,6 @@ def _told(table: Table) -> list[str]:
 
 
 def as_text(rows: pa.Table, table: Table) -> list[str]:
-    """Stored rows as CSV in the order of the table's key and value columns, for the record of what was replaced."""
+    """Stored rows as CSV in the order of the table's key and value columns, for the record of what was removed."""
     columns = [pc.coalesce(rows[n].cast(pa.string()), pa.scalar("")) for n in (*table.key, *_told(table))]
     return pc.binary_join_element_wise(*columns, ",").to_pylist() if rows.num_rows else []

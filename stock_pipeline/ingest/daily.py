@@ -55,23 +55,25 @@ def ingest_daily_prices(
 
     When two sources have different values for one symbol and session, the values stored first stay; in one call, those
     of the source named first. With `replace` (a restatement) each source's values replace the stored ones, source after
-    source, and the replaced values go to the rejected records. `symbol` is the symbol for files that name none. `hints`
-    decide what a file leaves open, in addition to hints in the folders of its key. The lake remembers both, and a later
-    ingest of the same version that would be refused without them uses them again. `now` (UTC) is the loading time of
-    all rows. `on_progress` is called with (sources done, number of sources).
+    source; each keeps the stored values that it does not mention. The former versions go to `price_revisions`. `symbol`
+    is the symbol for files that name none. `hints` decide what a file leaves open, in addition to hints in the folders
+    of its key. The lake remembers both, and a later ingest of the same version that would be refused without them uses
+    them again. `now` (UTC) is the loading time of all rows; without it, each group of sources has the time at which its
+    merge begins. `on_progress` is called with (sources done, number of sources).
 
     An object that is refused, or that does not exist any more, gives a receipt that says so; the others are ingested.
     Raises StoreUnavailable or MergeContention when the work could not be done: calling again with the same keys is
     safe.
     """
-    now = now or datetime.now(UTC)
+    begun = now or datetime.now(UTC)
     receipts: list[Receipt] = []
     options = options_of(symbol, hints)
-    reading = read_daily_prices(keys, staging, lake, options, max_bytes=max_bytes, now=now)
+    reading = read_daily_prices(keys, staging, lake, options, max_bytes=max_bytes, now=begun)
     sources = _counted(reading, len(keys), on_progress)
-    times = LoadingTimes(now)
+    times = LoadingTimes()
     for group in groups(sources, 1 if replace else GROUP_ROWS):
-        moment = times.of(source.info for source in group)
+        # Without `now`, each group has a time of its own: a reader sees its rows soon after that.
+        moment = times.of((source.info for source in group), now or datetime.now(UTC))
         rows = joined(group, moment)
         receipts += merge_group(group, rows, PRICE_BY_DATE, by_year, lake, moment, replace=replace).receipts
         del group  # otherwise the next one is read while this one is still in memory

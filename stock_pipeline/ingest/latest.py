@@ -19,9 +19,10 @@ import pyarrow.compute as pc
 
 from stock_pipeline.arrow import strings
 from stock_pipeline.ingest.corrections import Corrections, Row, reference_in, sessions_of
+from stock_pipeline.lake.contents import own_partitions
 from stock_pipeline.lake.merge import merge
 from stock_pipeline.lake.object_store import ObjectStore
-from stock_pipeline.lake.partitions import attempts, commit, partition_key, partitions, read_partition, read_version
+from stock_pipeline.lake.partitions import attempts, commit, partition_key, read_partition, read_version
 from stock_pipeline.lake.transforms import SNAPSHOT, day_partition
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY, TIMESTAMP
 
@@ -100,7 +101,7 @@ def _brought_in(counting: pa.Table, corrected: Sequence[Row], corrections: Corre
     latest = merge(None, counting, LATEST_PRICES).table
     for _ in attempts(partition_key(LATEST_PRICES, SNAPSHOT)):  # pragma: no branch - it ends by raising
         found, etag = read_version(lake, LATEST_PRICES, SNAPSHOT)
-        shown = LATEST_PRICES.schema.empty_table() if found is None else found
+        shown = LATEST_PRICES.no_rows if found is None else found
         gone = corrections.outdated(shown)
         more = best_left(lake, gone, corrections) + _corrected(lake, corrected, shown, corrections)
         if gone:
@@ -144,7 +145,7 @@ def _greatest_in(
 def _of_symbols(lake: ObjectStore, name: str, symbols: Collection[str]) -> pa.Table:
     rows = read_partition(lake, STREAM_PRICES_HISTORY, name, COLUMNS)
     if rows is None:
-        return LATEST_PRICES.schema.empty_table()
+        return LATEST_PRICES.no_rows
     return rows.select(COLUMNS).filter(_is_of(rows, symbols))
 
 
@@ -168,12 +169,12 @@ def _name_of(moment: datetime) -> str:
 def _backwards(lake: ObjectStore, last: datetime | None) -> Iterator[str]:
     """The partitions of history backwards from that of a moment (None: from the last one), the latest first."""
     if last is None:
-        yield from reversed(partitions(lake, STREAM_PRICES_HISTORY))
+        yield from reversed(own_partitions(lake, STREAM_PRICES_HISTORY))
         return
     behind, day = _name_of(last) + "~", last
     for _ in range(_NEAR):
         folder = _name_of(day).rpartition("/")[0] + "/"
-        yield from (name for name in reversed(partitions(lake, STREAM_PRICES_HISTORY, folder)) if name < behind)
+        yield from (name for name in reversed(own_partitions(lake, STREAM_PRICES_HISTORY, folder)) if name < behind)
         day -= _DAY
     before = _name_of(day + _DAY).rpartition("/")[0]
-    yield from (name for name in reversed(partitions(lake, STREAM_PRICES_HISTORY)) if name < before)
+    yield from (name for name in reversed(own_partitions(lake, STREAM_PRICES_HISTORY)) if name < before)

@@ -2,7 +2,8 @@
 
 - The store cannot be reached, a permission is missing, or other writers were always faster: this would fail for every
   object. It is raised at once, after one call, whatever the number of objects.
-- One object breaks the ingest: only that object fails. The others are stored.
+- One object breaks the ingest, or needs an object of the lake that is damaged: only that one fails. The others are
+  stored. When every object needs the damaged one, this too is raised after some tries.
 
 What does not belong here: where the objects come from (messages, events, runs), and how a failure is reported to it.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from stock_pipeline.errors import ObjectsFailed, StockPipelineError, StoreError, StoreUnavailable
+from stock_pipeline.errors import DamagedObject, ObjectsFailed, StockPipelineError, StoreError, StoreUnavailable
 from stock_pipeline.lake.object_store import Named, named
 from stock_pipeline.receipts import Receipt
 
@@ -24,7 +25,7 @@ when time runs out.
 NO_TIME = "no time was left for it"
 
 _ALIKE = 10
-"""When the store refuses this many objects in a row and accepts none, the cause is not in the objects."""
+"""When this many objects fail in a row by what the store has or refuses, and none is done, the cause is not in them."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ def ingest_each(keys: Sequence[Named], ingest: Ingest, go_on: Callable[[], bool]
     for which `ingest` itself had no time. Stored rows stay stored.
 
     Raises errors that would come for every object: StoreUnavailable, MergeContention, StoreError of a bucket that is
-    missing or closed. If such an error comes after some objects are done, these are returned and all others count as
-    failed.
+    missing or closed, DamagedObject of an object of the lake that all of them need. If such an error comes after some
+    objects are done, these are returned and all others count as failed.
     """
     keys = list(dict.fromkeys(keys))
     receipts: list[Receipt] = []
@@ -77,7 +78,7 @@ def ingest_each(keys: Sequence[Named], ingest: Ingest, go_on: Callable[[], bool]
             told |= dict(zip(group, done, strict=False))  # a receipt for each, or for the first ones
         except Exception as error:
             alone = len(group) == 1
-            refused += alone and isinstance(error, StoreError)
+            refused += alone and isinstance(error, (StoreError, DamagedObject))
             if _fails_for_all(error, group) or (refused == _ALIKE and not receipts):
                 if not receipts:
                     raise
@@ -98,6 +99,8 @@ def ingest_each(keys: Sequence[Named], ingest: Ingest, go_on: Callable[[], bool]
 
 def _fails_for_all(error: Exception, keys: Sequence[Named]) -> bool:
     """Whether an error is not about one of these objects, but about something that all of them need."""
+    if isinstance(error, DamagedObject):
+        return False  # only what needs that object of the lake fails
     if isinstance(error, StoreError) and not isinstance(error, StoreUnavailable):
         return error.key not in {
             named(key).key for key in keys

@@ -30,7 +30,7 @@ class SourceObject:
     the records of rows that are not stored. `options` say how it was told to be read.
 
     The merge fills in the rest: how many rows had each outcome, how many rows each partition got, and the report on
-    conflicts and replaced values. `disputed` are the lines of the rows that met other values and are not stored.
+    conflicts. `disputed` are the lines of the rows that met other values and are not stored.
     `earlier` are records of conflicts from calls that were stopped. `logged` says how many entries it has now in the
     log of each partition, and `restated` when it changed something as a restatement. `then` names a further partition
     of the source when only the rows of one are merged.
@@ -64,22 +64,21 @@ class SourceObject:
 
 
 class LoadingTimes:
-    """The loading time of each group of sources in one ingest, from `now` on.
+    """The loading time of each group of sources in one ingest.
 
     A merge knows rows of its own by their source and loading time (see `lake.merge`). So a version of an object must
     not share both with another version of it that an earlier group has stored.
     """
 
-    def __init__(self, now: datetime) -> None:
-        self._now = now
+    def __init__(self) -> None:
         self._groups: dict[str, int] = {}
 
-    def of(self, infos: Iterable[ObjectInfo]) -> datetime:
-        """The loading time of the next group."""
+    def of(self, infos: Iterable[ObjectInfo], now: datetime) -> datetime:
+        """The loading time of the next group, which begins at `now`."""
         keys = {info.key for info in infos}
         before = max((self._groups.get(key, 0) for key in keys), default=0)
         self._groups |= dict.fromkeys(keys, before + 1)
-        return self._now + timedelta(microseconds=before)
+        return now + timedelta(microseconds=before)
 
 
 def records_of(source: SourceObject) -> pa.Table:

@@ -9,21 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TypedDict
 
 import numpy as np
 import pyarrow as pa
 
-from stock_pipeline.arrow import Codes, valid
+from stock_pipeline.arrow import Codes, Ints, valid
 from stock_pipeline.clean.ticks import MAX_SKEW, clean_tick_objects
 from stock_pipeline.ingest.commit import merge_group, with_provenance
 from stock_pipeline.ingest.corrections import by_session
 from stock_pipeline.ingest.latest import update_snapshot
 from stock_pipeline.ingest.sources import LoadingTimes, SourceObject
+from stock_pipeline.lake.layout import days_between
+from stock_pipeline.lake.layout_object import layout_to_write
 from stock_pipeline.lake.object_store import Named, ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.lake.partitions import merge_into_partition, read_partition
-from stock_pipeline.lake.transforms import BUCKET_MINUTES, by_bucket
 from stock_pipeline.parse.files import MAX_BYTES, Unpacked, unpack
 from stock_pipeline.parse.ticks.parser import parse_tick_objects
 from stock_pipeline.progress import Progress
@@ -43,36 +45,35 @@ def ingest_ticks(
     *,
     staging: ObjectStore,
     lake: ObjectStore,
-    bucket_minutes: int = BUCKET_MINUTES,
     max_skew: timedelta = MAX_SKEW,
     max_bytes: int = MAX_BYTES,
     now: datetime | None = None,
     on_progress: Progress | None = None,
-    go_on: Callable[[], bool] = lambda: True,
+    go_on: Callable[[], bool] | None = None,
 ) -> list[Receipt]:
     """Bring raw objects of ticks into `stream_prices_history` and `latest_prices`. Returns one receipt for each key, in
     their order. Where a version of an object is named instead of a key, that version is read.
 
-    `bucket_minutes` is the length of a history object in event time; it must divide a day. A tick further than
-    `max_skew` ahead of `now` (UTC) is rejected. `on_progress` is called with (sources done, number of sources). `go_on`
-    is called before each further group of objects, and within a group before each further history object. When it
-    returns False, only the receipts of finished objects are returned, fewer than the keys. Committed rows stay, and the
-    next call goes on.
+    A tick further than `max_skew` ahead of `now` (UTC) is rejected. `on_progress` is called with (sources done, number
+    of sources). `go_on`, for callers whose time is limited, is called before each further group of objects, and within
+    a group before each further history object. When it returns False, only the receipts of finished objects are
+    returned, fewer than the keys. Committed rows stay, and the next call goes on.
 
     An object that is refused, or that does not exist, gives a receipt that says so; the others are ingested. Raises
-    StoreUnavailable or MergeContention when the work could not be done: calling again with the same keys is safe.
+    StoreUnavailable or MergeContention when the work could not be done, and DamagedObject or LayoutError when an object
+    of the lake must be mended first: calling again with the same keys is safe.
     """
     now = now or datetime.now(UTC)
     receipts: list[Receipt] = []
-    times = LoadingTimes(now)
+    times = LoadingTimes()
     for group in _read(list(dict.fromkeys(keys)), staging, max_bytes, now):
-        done = _ingest_group(group, lake, bucket_minutes, max_skew, times.of(raw.info for raw in group), go_on)
+        done = _ingest_group(group, lake, max_skew, times.of((raw.info for raw in group), now), go_on)
         receipts += done
         stopped = len(done) < len(group)
         del group  # otherwise the next one is read while this one is still in memory
         if on_progress:
             on_progress(len(receipts), len(keys))
-        if stopped or not go_on():
+        if stopped or (go_on and not go_on()):
             break
     return receipts
 
@@ -80,17 +81,13 @@ def ingest_ticks(
 class Options(TypedDict):
     """The arguments of `ingest_ticks` that settings decide."""
 
-    bucket_minutes: int
     max_skew: timedelta
     max_bytes: int
 
 
 def options_of(settings: Settings) -> Options:
-    """The arguments of `ingest_ticks` from the settings, in one place, because all consumers must put a tick into the
-    same object.
-    """
+    """The arguments of `ingest_ticks` from the settings, in one place for all consumers."""
     return {
-        "bucket_minutes": settings.tick_bucket_minutes,
         "max_skew": timedelta(seconds=settings.max_clock_skew_seconds),
         "max_bytes": settings.max_object_bytes,
     }
@@ -110,7 +107,8 @@ def _read(keys: Sequence[Named], staging: ObjectStore, max_bytes: int, now: date
     """The objects in the order of the keys, in groups of GROUP_BYTES; one that is gone has no ETag."""
 
     def unpacked(found: StoredObject, limit: int) -> _Raw:
-        return _Raw(found.info, unpack(found.data, limit))
+        text = unpack(found.data, limit)
+        return _Raw(found.info, text, None if text.data else "the object is empty; it must hold ticks as lines of JSON")
 
     def refused(info: ObjectInfo, reason: str, gone: bool) -> _Raw:
         return _Raw(info, Unpacked(b""), reason, gone)
@@ -131,10 +129,9 @@ def _read(keys: Sequence[Named], staging: ObjectStore, max_bytes: int, now: date
 def _ingest_group(
     group: list[_Raw],
     lake: ObjectStore,
-    minutes: int,
     max_skew: timedelta,
     now: datetime,
-    go_on: Callable[[], bool],
+    go_on: Callable[[], bool] | None,
 ) -> list[Receipt]:
     started_at = datetime.now(UTC)
     objects = [(raw.text, raw.info.key) for raw in group]
@@ -148,12 +145,19 @@ def _ingest_group(
     rows = with_provenance(ticks.good, keys, ticks.objects, STREAM_PRICES_HISTORY, now)
     corrections = with_provenance(ticks.corrections, keys, ticks.correction_objects, TRADE_CORRECTIONS, now)
     merged = merge_group(
-        sources, rows, STREAM_PRICES_HISTORY, lambda rows: by_bucket(rows, minutes), lake, now,
+        sources, rows, STREAM_PRICES_HISTORY, partial(_place, lake), lake, now,
         then=lambda: _merge_corrections(sources, corrections, ticks.correction_objects, lake), go_on=go_on,
+        keep_met=True,
     )  # fmt: skip
     update_snapshot(merged.stored(rows), corrections.to_pylist() if merged.receipts else [], lake)
     merged.note()
     return merged.receipts
+
+
+def _place(lake: ObjectStore, rows: pa.Table) -> tuple[Ints, list[str]]:
+    """The partition of each tick, by the layout of the lake. Without ticks no layout is needed."""
+    days = days_between(rows)
+    return layout_to_write(lake, days[-1]).place(rows) if days else (np.zeros(0, np.int64), [])
 
 
 def _merge_corrections(

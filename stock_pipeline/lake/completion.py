@@ -64,6 +64,24 @@ def nothing(like: pa.Table) -> Completed:
     return Completed(like.slice(0, 0), np.zeros(0, bool), np.zeros(0, np.int8))
 
 
+def restated(held: pa.Table, others: pa.Table, table: Table) -> tuple[pa.Table, Bools]:
+    """Rows that are to replace others, with the values of these where they have none; and whether each is consistent.
+
+    A restatement keeps what it does not mention. If a kept value does not fit the given ones (a high below the close),
+    nobody knows the true one.
+    """
+    columns = []
+    for field in others.schema:
+        here, there = others.column(field.name), held.column(field.name)
+        keep = field.name in table.values and here.null_count
+        columns.append(_first_of(here, there, field.type) if keep else here)
+    rows = pa.Table.from_arrays(columns, schema=others.schema)
+    fits = np.ones(rows.num_rows, bool)
+    for upper, lower in table.bounds:
+        fits &= ~as_mask(pc.fill_null(pc.less(rows.column(upper), rows.column(lower)), False))
+    return rows, fits
+
+
 def agreeing(one: pa.Table, other: pa.Table, table: Table) -> Bools:
     """Row by row, whether two tables of the same length agree."""
     return _compared(one, other, table)[0]
@@ -95,9 +113,14 @@ def _filled(held: pa.Table, owners: Ints, rows: pa.Table, table: Table) -> pa.Ta
     for field in held.schema:
         there = held.column(field.name)
         if field.name in table.provenance or (field.name in table.values and there.null_count):
-            here, there = plain(rows.column(field.name).take(places)), plain(there)
+            here = rows.column(field.name).take(places)
             first, second = (here, there) if field.name in table.provenance else (there, here)
-            there = pc.coalesce(first, second)
-            there = there.dictionary_encode().cast(field.type) if pa.types.is_dictionary(field.type) else there
+            there = _first_of(first, second, field.type)
         columns.append(there)
     return pa.Table.from_arrays(columns, schema=held.schema)
+
+
+def _first_of(first: pa.ChunkedArray, second: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
+    """The values of the first column, and where it has none, those of the second."""
+    found = pc.coalesce(plain(first), plain(second))
+    return found.dictionary_encode().cast(type_) if pa.types.is_dictionary(type_) else found

@@ -8,20 +8,23 @@ it answers "is this key stored, and where?" without hashing or comparing strings
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from stock_pipeline.arrow import Bools, Ints, booleans
+from stock_pipeline.lake.assembly import in_order, put_together
 from stock_pipeline.lake.comparing import same_at
-from stock_pipeline.lake.completion import Completed, agreeing, complete, nothing
+from stock_pipeline.lake.completion import Completed, agreeing, complete, nothing, restated
 from stock_pipeline.lake.outcome import Outcome
-from stock_pipeline.lake.packing import pack, packed_keys, stable_order
+from stock_pipeline.lake.packing import pack, packed_keys
+from stock_pipeline.lake.revisions import Change, dated, raised
 from stock_pipeline.lake.sorted_rows import Sorted
-from stock_pipeline.lake.views import Renewal, renewals, renewed
+from stock_pipeline.lake.views import Renewal, renewals
 from stock_pipeline.schemas import Table
 
 Outcomes = npt.NDArray[np.int8]
@@ -37,11 +40,13 @@ class Merged:
     """The result of a merge.
 
     `sorted` is the whole partition after the merge, or None when nothing changes. `outcome` (int8, values of `Outcome`)
-    has one entry a row of the incoming table. `conflicts` are the positions of the incoming rows that are a conflict or
-    a replacement. Row i of `conflicting` is the row that held the key of the incoming row `conflicts[i]`. `own` marks
+    has one entry a row of the incoming table. `conflicts` are the positions of the incoming rows that are a conflict.
+    Row i of `conflicting` is the row that holds the key of the incoming row `conflicts[i]`. `own` marks
     the incoming rows whose key an earlier attempt of the same ingest has stored. `agreed` marks incoming rows that are
-    equal to a stored row of another source; it is filled only when there are conflicts. `met` has, for the incoming
+    equal to a stored row of another source; it is filled only when there are conflicts. `met` makes, for the incoming
     rows that were not inserted, the rows of the partition that hold their keys (none where the greatest stays).
+    `revised` has the stored rows that change, as rows of the table of revisions; None without such rows. `again` are
+    the incoming rows for another try (see `revisions.raised`).
     """
 
     sorted: Sorted | None
@@ -50,7 +55,9 @@ class Merged:
     conflicting: pa.Table
     own: Bools
     agreed: Bools
-    met: pa.Table
+    met: Callable[[], pa.Table]
+    again: pa.Table
+    revised: pa.Table | None = None
 
     @property
     def table(self) -> pa.Table | None:
@@ -71,33 +78,34 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
 
     Both tables have the table's schema; `existing` holds each key once. A row whose key is taken adds nothing to the
     row that holds it (DUPLICATE), completes it (UPDATED), or has other values (CONFLICT); `completion` says which. With
-    `replace` the first incoming row of a key, unchanged, replaces a stored row with other values (REPLACED). Among the
-    incoming rows themselves the first still wins.
+    `replace` the first incoming row of a key replaces a stored row with other values (REPLACED), and keeps those that
+    it does not have itself (CONFLICT if they do not fit). Among the incoming rows themselves the first still wins.
 
     A stored row with the same provenance as an incoming one (source and etl_loading_ts) was stored by an earlier
     attempt of the same ingest whose reply was lost. The first row of its key is counted as INSERTED, and all rows of
     that key are `own`: a caller that still has their outcome from that attempt must use that one.
 
     Every incoming row renews the views (see `views`) of its key, whichever row holds the key. A row that changes the
-    values of a view, and adds nothing else, is UPDATED. The stored row keeps its provenance.
+    values of a view, and adds nothing else, is UPDATED. The stored row keeps its source.
 
-    A table that keeps the greatest has no conflicts. The row of a key with the greatest `order` columns stays (INSERTED
-    if it is an incoming one). Every other row is a DUPLICATE, or UPDATED if it equals that row in these columns and
-    completes it.
+    Where the greatest stays, there are no conflicts. The row of a key with the greatest `order` columns stays (INSERTED
+    if it came in). Every other row is a DUPLICATE, or UPDATED if it equals that row in these columns and completes it.
     """
-    existing = table.schema.empty_table() if existing is None else existing
+    existing = table.no_rows if existing is None else existing
     if table.keep == "greatest":
         return _merge_greatest(existing, incoming, table)
-    places = _placed(existing, incoming, table)
+    places, again = _placed(existing, incoming, table), incoming
     first, stored = places.first, places.stored
-    outcome, others = _judged(existing, incoming, table, places, replace)
+    outcome, others = _judged(existing, incoming, table, places)
+    if replace:
+        incoming, others = _restated(existing, incoming, table, places, outcome, others)
 
     completed, owner, base = _let_in(existing, incoming, table, places, outcome, others)
     repeated = np.flatnonzero((stored >= 0) & (outcome == Outcome.DUPLICATE))
-    met = pa.concat_tables([existing.take(stored[repeated]), completed.rows])
+    met = partial(_met, existing, stored[repeated], completed)
     outcome[others] = completed.outcome
-    holders = completed.rows.take(owner) if len(others) else completed.rows
-    conflicts, conflicting = _conflicting(existing, stored, outcome, others, holders)
+    disputed = np.flatnonzero(completed.outcome == Outcome.CONFLICT)
+    conflicts, conflicting = others[disputed], completed.rows.take(owner[disputed])
     is_first = first == np.arange(len(first))
     takes_key = is_first & ((outcome == Outcome.INSERTED) | (outcome == Outcome.REPLACED))
     found = _renewals(existing, incoming, table, places, outcome)
@@ -105,11 +113,20 @@ def merge(existing: pa.Table | None, incoming: pa.Table, table: Table, *, replac
     outcome[own & is_first & (outcome == Outcome.DUPLICATE)] = Outcome.INSERTED
     agreed = _agreed(existing, incoming, table, outcome, stored) if len(conflicts) else np.zeros(len(outcome), bool)
     if not takes_key.any() and not completed.changed.any() and not found:
-        return Merged(None, outcome, conflicts, conflicting, own, agreed, met)
-    stays = np.ones(existing.num_rows, bool)
-    stays[stored[outcome == Outcome.REPLACED]] = False
-    rows = _sorted([existing, incoming], table, np.concatenate([stays, takes_key]), completed, base, found)
-    return Merged(rows, outcome, conflicts, conflicting, own, agreed, met)
+        return Merged(None, outcome, conflicts, conflicting, own, agreed, met, again)
+    taker = np.flatnonzero(outcome == Outcome.REPLACED)
+    keep, revised = np.concatenate([np.ones(existing.num_rows, bool), takes_key]), None
+    keep[stored[taker]] = False
+    rows, place = put_together([existing, incoming], len(keep), completed, base, found)
+    change = Change.of(existing.num_rows, stored[taker], existing.num_rows + taker, base, found, place)
+    if table.revisions and len(change.stored):
+        rows, revised, least = dated(existing, rows, change, table)
+        again = raised(again, least, stored)
+    return Merged(in_order(rows, table, place, keep), outcome, conflicts, conflicting, own, agreed, met, again, revised)
+
+
+def _met(existing: pa.Table, stored: Places, completed: Completed) -> pa.Table:
+    return pa.concat_tables([existing.take(stored), completed.rows])
 
 
 def _placed(existing: pa.Table, incoming: pa.Table, table: Table) -> _Places:
@@ -123,24 +140,46 @@ def _placed(existing: pa.Table, incoming: pa.Table, table: Table) -> _Places:
     return _Places(first, slot[keys])
 
 
-def _judged(
-    existing: pa.Table, incoming: pa.Table, table: Table, places: _Places, replace: bool
-) -> tuple[Outcomes, Ints]:
-    """The outcomes of rows that are new, equal the row of their key, or replace it; and the rows that are left."""
+def _judged(existing: pa.Table, incoming: pa.Table, table: Table, places: _Places) -> tuple[Outcomes, Ints]:
+    """The outcomes of rows that are new or equal the row of their key; and the rows that are left."""
     first, stored = places.first, places.stored
     outcome = np.full(len(first), Outcome.INSERTED, np.int8)
     taken = np.flatnonzero(stored >= 0)
     outcome[taken] = Outcome.DUPLICATE
     others = taken[~same_at(existing, stored[taken], incoming, taken, table.values)]
-    if replace:
-        leads = others[first[others] == others]
-        outcome[leads[~agreeing(existing.take(stored[leads]), incoming.take(leads), table)]] = Outcome.REPLACED
+    behind = np.flatnonzero((first != np.arange(len(first))) & (stored < 0))
+    return outcome, np.sort(np.concatenate([others, _behind(incoming, table, first, behind, outcome)]))
+
+
+def _restated(
+    existing: pa.Table, incoming: pa.Table, table: Table, places: _Places, outcome: Outcomes, others: Ints
+) -> tuple[pa.Table, Ints]:
+    """Let the first row of each key replace a stored row with other values, and keep what it does not mention.
+
+    Returns the incoming rows with the values that they keep, and the rows that are left.
+    """
+    first, stored = places.first, places.stored
+    leads = others[(first[others] == others) & (stored[others] >= 0)]
+    leads = leads[~agreeing(existing.take(stored[leads]), incoming.take(leads), table)]
+    rows, fits = restated(existing.take(stored[leads]), incoming.take(leads), table)
+    leads, rows = leads[fits], rows.filter(booleans(fits))
+    if not len(leads):
+        return incoming, others
+    outcome[leads] = Outcome.REPLACED
+    at = np.arange(incoming.num_rows)
+    at[leads] = incoming.num_rows + np.arange(len(leads))
+    incoming = pa.concat_tables([incoming, rows]).take(at)
     # Later rows of a key are compared with its first row, where the first row stays.
     gave_way = outcome[first] == Outcome.REPLACED
-    behind = np.flatnonzero((first != np.arange(len(first))) & ((stored < 0) | gave_way))
+    behind = np.flatnonzero((first != np.arange(len(first))) & gave_way)
+    differ = _behind(incoming, table, first, behind, outcome)
+    return incoming, np.sort(np.concatenate([others[~gave_way[others]], differ]))
+
+
+def _behind(incoming: pa.Table, table: Table, first: Places, behind: Ints, outcome: Outcomes) -> Ints:
+    """Compare later rows of a key with its first row. Returns those that differ; the others are duplicates."""
     outcome[behind] = Outcome.DUPLICATE
-    differ = behind[~same_at(incoming, first[behind], incoming, behind, table.values)]
-    return outcome, np.sort(np.concatenate([others[~gave_way[others]], differ]))
+    return behind[~same_at(incoming, first[behind], incoming, behind, table.values)]
 
 
 def _let_in(
@@ -187,8 +226,9 @@ def _renewals(
 
 
 def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Merged:
-    both = pa.concat_tables([existing, incoming])
-    keys, span = pack(both, table.key, ordered=False)
+    both = pa.concat_tables([existing, incoming]).unify_dictionaries() if existing.num_rows else incoming
+    old, new, span = packed_keys(both.slice(0, existing.num_rows), both.slice(existing.num_rows), table.key)
+    keys = np.concatenate([old, new])
     # The columns that decide for most rows: those before the first column that is rarely needed, or is a text.
     lead, ties = table.order[:_LEADING], table.order[_LEADING:]
     leads, _ = pack(both, lead)
@@ -221,22 +261,10 @@ def _merge_greatest(existing: pa.Table, incoming: pa.Table, table: Table) -> Mer
     outcome[leading[twins[completed.outcome == Outcome.UPDATED]] - existing.num_rows] = Outcome.UPDATED
     changed = None
     if len(new) or completed.changed.any():
-        changed = _sorted([few], table, stays, completed, held[completed.changed])
-    none = np.zeros(0, np.int64)
-    nobody = np.zeros(len(outcome), bool)
-    return Merged(changed, outcome, none, table.schema.empty_table(), nobody, nobody, table.schema.empty_table())
-
-
-def _conflicting(
-    existing: pa.Table, stored: Places, outcome: Outcomes, others: Ints, holders: pa.Table
-) -> tuple[Ints, pa.Table]:
-    """The rows that conflict or replace, and the row that held the key of each: for `others` these are `holders`."""
-    conflicting = np.flatnonzero(outcome[others] == Outcome.CONFLICT)
-    replacing = np.flatnonzero(outcome == Outcome.REPLACED)
-    conflicts = np.concatenate([replacing, others[conflicting]])
-    if not len(conflicts):
-        return conflicts, holders.slice(0, 0)
-    return conflicts, pa.concat_tables([existing.take(stored[replacing]), holders.take(conflicting)])
+        rows, place = put_together([few], len(stays), completed, held[completed.changed])
+        changed = in_order(rows, table, place, stays)
+    none, nobody = np.zeros(0, np.int64), np.zeros(len(outcome), bool)
+    return Merged(changed, outcome, none, table.no_rows, nobody, nobody, lambda: table.no_rows, incoming)
 
 
 def _own(existing: pa.Table, incoming: pa.Table, table: Table, outcome: Outcomes, places: _Places) -> Bools:
@@ -259,20 +287,3 @@ def _agreed(existing: pa.Table, incoming: pa.Table, table: Table, outcome: Outco
     at = np.flatnonzero((stored >= 0) & ((outcome == Outcome.DUPLICATE) | (outcome == Outcome.UPDATED)))
     agreed[at[~same_at(existing, stored[at], incoming, at, table.provenance[:1])]] = True
     return agreed
-
-
-def _sorted(
-    parts: list[pa.Table], table: Table, keep: Bools, completed: Completed, base: Ints, found: Sequence[Renewal] = ()
-) -> Sorted:
-    """The rows to keep, in the order of the table's columns. Those at `base` are completed, and views are renewed."""
-    if completed.changed.any():
-        parts = [*parts, completed.rows.filter(booleans(completed.changed))]
-    rows = pa.concat_tables(parts)
-    place = np.arange(len(keep))
-    place[base] = np.arange(len(keep), rows.num_rows)
-    rows = renewed(rows, found, place)
-    packed, span = pack(rows.select(table.sort), table.sort)
-    if len(packed) == len(keep) and keep.all():
-        return Sorted(rows, stable_order(packed, span))
-    kept = place[keep]
-    return Sorted(rows, kept[stable_order(packed[kept], span)])

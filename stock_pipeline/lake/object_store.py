@@ -111,7 +111,8 @@ def too_large(bucket: str, info: ObjectInfo, max_bytes: int) -> ObjectTooLarge:
         info.size,
         info.modified,
         f"s3://{bucket}/{info.key} has {info.size / MIB:,.1f} MiB, over the limit of {max_bytes / MIB:g} MiB for "
-        "one object; split the file, or raise STOCK_PIPELINE_MAX_OBJECT_MB",
+        "one object; split the file, or raise STOCK_PIPELINE_MAX_OBJECT_MB (of a deployed stack: the parameter "
+        "MaxObjectMb)",
     )
 
 

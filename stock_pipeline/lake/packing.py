@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.arrow import Ints, as_numpy, concatenated, truths, valid
+from stock_pipeline.arrow import Ints, as_numpy, concatenated, truths, unified, valid
 from stock_pipeline.lake.hashing import factorize
 
 _DENSE_SLACK = 16
@@ -59,13 +59,15 @@ def ranks(column: pa.ChunkedArray, ordered: bool = True) -> tuple[Ints, int]:
         if not pa.types.is_dictionary(column.type):
             # As one piece: encoding chunk by chunk would give each chunk a dictionary of all distinct values so far.
             column = pa.chunked_array([column.combine_chunks().dictionary_encode()])
-        encoded = column.unify_dictionaries()
+        encoded = unified(column)
         values = encoded.chunk(0).dictionary
         if not ordered:
             return np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks], dtype=np.int64), len(values)
+        codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
+        if _ascend(values):  # as in a stored object, which is sorted
+            return codes.astype(np.int64), len(values)
         ranks = np.empty(len(values), np.int64)
         ranks[pc.array_sort_indices(values).to_numpy()] = np.arange(len(values))
-        codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
         return ranks[codes], len(values)
     if column.null_count or pa.types.is_boolean(column.type):
         return _ranks_with_nulls(column)
@@ -73,6 +75,10 @@ def ranks(column: pa.ChunkedArray, ordered: bool = True) -> tuple[Ints, int]:
     numbers = np.concatenate([as_numpy(chunk, width) for chunk in column.chunks], dtype=np.int64)
     numbers -= numbers.min()
     return numbers, int(numbers.max()) + 1
+
+
+def _ascend(values: pa.StringArray) -> bool:
+    return bool(pc.all(pc.less(values.slice(0, max(len(values) - 1, 0)), values.slice(1))).as_py())
 
 
 def _ranks_with_nulls(column: pa.ChunkedArray) -> tuple[Ints, int]:

@@ -6,9 +6,13 @@ columns whose values repeat have dictionaries: in a column of prices a dictionar
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stock_pipeline.errors import DamagedObject
 from stock_pipeline.lake.projection import check_readable, check_writable, project, signature
 from stock_pipeline.lake.sorted_rows import Sorted
 from stock_pipeline.schemas import Table
@@ -29,7 +33,8 @@ def encode(rows: pa.Table | Sorted, table: Table, metadata: dict[str, str] | Non
         sink,
         rows.schema,
         compression="zstd" if rows.num_rows >= FEW else "none",
-        use_dictionary=[n for n in (*table.dictionary, "date") if n in table.schema.names],
+        # A column that is the whole key has each value once.
+        use_dictionary=[n for n in (*table.dictionary, "date") if n in table.schema.names and table.key != (n,)],
         sorting_columns=pq.SortingColumn.from_ordering(rows.schema, [(name, "ascending") for name in table.sort]),
         store_schema=False,  # with it Arrow would read symbols as dictionaries, by which it cannot skip row groups
     ) as writer:
@@ -45,18 +50,20 @@ def decode(
     """The rows of a stored object, projected on the table's schema (see `projection`); `key` names it in errors.
 
     Raises SchemaMismatch when it does not fit the table, NewerSchema when it is read `to_write` it again and that would
-    drop something, and pyarrow.ArrowInvalid when it is not a Parquet file.
+    drop something, and DamagedObject when it is not a Parquet file, or cannot be read to its end.
     """
-    file = _opened(data, table)
-    stored, names = file.schema_arrow, table.schema.names if columns is None else columns
-    if not stored.equals(table.schema):
-        check_readable(stored, _footer(file), table, names, key)
-    if to_write:
-        check_writable(stored, _footer(file), table, key)
-    # A small file is read without Arrow's threads: they do not help, and one of them may still hold the bytes when the
-    # interpreter ends after a Ctrl-C, which would abort it.
-    rows = file.read(columns=[name for name in names if name in stored.names], use_threads=len(data) > MIB)
-    return project(rows, table, names, key)
+    names = table.schema.names if columns is None else columns
+    with _naming_damage(data, table, key):
+        file = _opened(data, table)
+        stored = file.schema_arrow
+        if not stored.equals(table.schema):
+            check_readable(stored, _footer(file), table, names, key)
+        if to_write:
+            check_writable(stored, _footer(file), table, key)
+        # A small file is read without Arrow's threads: they do not help, and one of them may still hold the bytes when
+        # the interpreter ends after a Ctrl-C, which would abort it.
+        rows = file.read(columns=[name for name in names if name in stored.names], use_threads=len(data) > MIB)
+        return project(rows, table, names, key)
 
 
 def check(data: bytes, table: Table, key: str, *, to_write: bool = False) -> None:
@@ -64,11 +71,27 @@ def check(data: bytes, table: Table, key: str, *, to_write: bool = False) -> Non
 
     `to_write` only checks whether another object may replace it.
     """
-    file = pq.ParquetFile(pa.BufferReader(data))
-    if to_write:
-        check_writable(file.schema_arrow, _footer(file), table, key)
-    else:
-        check_readable(file.schema_arrow, _footer(file), table, table.schema.names, key)
+    with _naming_damage(data, table, key):
+        file = pq.ParquetFile(pa.BufferReader(data))
+        if to_write:
+            check_writable(file.schema_arrow, _footer(file), table, key)
+        else:
+            check_readable(file.schema_arrow, _footer(file), table, table.schema.names, key)
+
+
+@contextmanager
+def _naming_damage(data: bytes, table: Table, key: str) -> Iterator[None]:
+    """Turn what Arrow raises for bytes that it cannot read into DamagedObject."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:
+        partition = key.removeprefix(table.prefix).removesuffix(table.suffix)
+        what = "is empty (0 bytes)" if not data else f"cannot be read ({str(error).strip().splitlines()[0][:120]})"
+        raise DamagedObject(
+            key,
+            f"the object {key} of {table.name} {what}. Bring back its last good version: "
+            f"stock-pipeline restore {table.name} {partition} --before TIME",
+        ) from error
 
 
 def footer(data: bytes) -> dict[str, str]:

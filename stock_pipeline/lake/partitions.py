@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
-from stock_pipeline.errors import MergeContention, ObjectNotFound, PreconditionFailed
+from stock_pipeline.errors import DamagedObject, MergeContention, ObjectNotFound, PreconditionFailed
 from stock_pipeline.lake.ingest_log import IngestLog
 from stock_pipeline.lake.merge import Merged, merge
 from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.parquet import decode, encode, footer
 from stock_pipeline.lake.sorted_rows import Sorted
-from stock_pipeline.schemas import Table
+from stock_pipeline.schemas import TABLES, Table
 
 TRIES = 40
 _FIRST_WAIT, _LONGEST_WAIT = 0.02, 2.0  # seconds
@@ -28,6 +28,15 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.02, 2.0  # seconds
 def partition_key(table: Table, partition: str) -> str:
     """The object of a partition: (price_by_date, `year=2024`) → `price_by_date/year=2024/prices.parquet`."""
     return f"{table.prefix}{partition}{table.suffix}"
+
+
+def partition_of(table: Table, key: str) -> str | None:
+    """The partition whose object has this key; None for an object that the pipeline did not name."""
+    inner = key.removeprefix(table.prefix)
+    if inner == key or not inner.endswith(table.suffix):
+        return None
+    name = inner.removesuffix(table.suffix)
+    return name if table.partition_names.fullmatch(name) else None
 
 
 def read_partition(
@@ -55,7 +64,11 @@ def _read(
         found = store.get(key)
     except ObjectNotFound:
         return None, None
-    return decode(found.data, table, key, columns, to_write=to_write), found.info.etag
+    try:
+        return decode(found.data, table, key, columns, to_write=to_write), found.info.etag
+    except DamagedObject as error:
+        error.etag = found.info.etag
+        raise
 
 
 def read_logged(store: ObjectStore, table: Table, partition: str) -> tuple[pa.Table | None, str | None, IngestLog]:
@@ -65,17 +78,21 @@ def read_logged(store: ObjectStore, table: Table, partition: str) -> tuple[pa.Ta
         found = store.get(key)
     except ObjectNotFound:
         return None, None, IngestLog()
-    rows = decode(found.data, table, key, to_write=True)
+    try:
+        rows = decode(found.data, table, key, to_write=True)
+    except DamagedObject as error:
+        error.etag = found.info.etag
+        raise
     return rows, found.info.etag, IngestLog.of_footer(footer(found.data))
 
 
 def partitions(store: ObjectStore, table: Table, within: str = "") -> list[str]:
     """The partitions of a table that have an object, in order: `["year=2023", "year=2024"]`.
 
-    Only names that begin with `within` are listed.
+    Only names that begin with `within` are listed. Objects of other names are not the pipeline's, and are left out.
     """
-    keys = (info.key for info in store.list(f"{table.prefix}{within}"))
-    return [k.removeprefix(table.prefix).removesuffix(table.suffix) for k in keys if k.endswith(table.suffix)]
+    names = (partition_of(table, info.key) for info in store.list(f"{table.prefix}{within}"))
+    return [name for name in names if name is not None]
 
 
 def merge_into_partition(
@@ -85,14 +102,13 @@ def merge_into_partition(
     incoming: pa.Table,
     *,
     replace: bool = False,
-    before_commit: Callable[[Merged], None] | None = None,
     log: Callable[[Merged, IngestLog], IngestLog] = lambda _, before: before,
 ) -> Merged:
     """Merge rows into a partition object and commit it, trying again whenever another writer came first.
 
-    `before_commit` is called at every try, with the merge that is about to be committed. It records replaced values
-    before they are overwritten. `log` is called at every try with the merge and the partition's log, and returns the
-    log to commit. Nothing is written when the merge changes nothing.
+    Rows that the merge changes go to the table of revisions first, at every try, because after the commit their values
+    exist nowhere else. `log` is called at every try with the merge and the partition's log, and returns the log to
+    commit. Nothing is written when the merge changes nothing.
 
     Raises MergeContention after `TRIES` lost races, StoreUnavailable when the store cannot be reached, and NewerSchema
     when this version would drop what a newer one wrote. Running the same merge again is always safe.
@@ -105,12 +121,17 @@ def merge_into_partition(
         if merged.sorted is None:
             # Own rows are there: the try before did not lose the race, only its reply was lost. Its outcomes hold.
             return tried if tried and merged.own.any() else merged
-        if before_commit:
-            before_commit(merged)
+        if merged.revised is not None:
+            write_revisions(store, table, partition, merged.revised)
         if commit(store, table, partition, merged.sorted, etag, after):
             return merged
-        tried = merged
+        tried, incoming = merged, merged.again
     raise AssertionError("attempts() ends by raising")  # pragma: no cover - as it says
+
+
+def write_revisions(store: ObjectStore, table: Table, partition: str, revised: pa.Table) -> None:
+    """Put revisions on record. Call this before the commit that changes these rows, or takes them out."""
+    merge_into_partition(store, TABLES[table.revisions], partition, revised)
 
 
 def commit(

@@ -12,6 +12,7 @@ the logs of the partitions name the version. `reconcile` writes one when none do
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -23,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stock_pipeline.arrow import as_arrow, booleans, repeated, strings
-from stock_pipeline.errors import ObjectNotFound
+from stock_pipeline.errors import DamagedObject, ObjectNotFound
 from stock_pipeline.lake import source_memory
 from stock_pipeline.lake.ingest_log import Options
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
@@ -31,6 +32,8 @@ from stock_pipeline.lake.parquet import decode, encode, footer
 from stock_pipeline.lake.partitions import attempts, partition_key, swap
 from stock_pipeline.lake.source_memory import Memory, Remembered, in_footer, of_footer
 from stock_pipeline.schemas import RECORDED, REJECTED_RECORDS, Reason, Table
+
+_LOG = logging.getLogger(__name__)
 
 _COMPUTING = Lock()
 """A thread holds this while it computes. Records of many sources are written side by side only because each write waits
@@ -194,7 +197,7 @@ def remembered(store: ObjectStore, table: Table, source: str) -> dict[str, Remem
     """What the lake remembers of the versions of a source, by their ETags."""
     try:
         return of_footer(footer(store.get(partition_key(REJECTED_RECORDS, rejects_partition(table, source))).data))
-    except ObjectNotFound:
+    except (ObjectNotFound, pa.ArrowInvalid):  # a damaged record says nothing; to ingest its source names the record
         return {}
 
 
@@ -203,7 +206,8 @@ def read_rejects(
 ) -> pa.Table:
     """The rejected records of a table, or of one source object of it (schema REJECTED_RECORDS), newest first.
 
-    With `since` (UTC), only of the sources whose records were written at that time or later.
+    With `since` (UTC), only of the sources whose records were written at that time or later. A damaged object costs
+    only its own records: a warning in the log names it. Raises DamagedObject when the records of `source` are damaged.
     """
     if source is not None:
         partitions = [partition_key(REJECTED_RECORDS, rejects_partition(table, source))]
@@ -216,8 +220,14 @@ def read_rejects(
             data = store.get(key).data
         except ObjectNotFound:
             return REJECTED_RECORDS.schema.empty_table()
-        with _COMPUTING:
-            return _plainly(decode(data, REJECTED_RECORDS, key), of_footer(footer(data)))
+        try:
+            with _COMPUTING:
+                return _plainly(decode(data, REJECTED_RECORDS, key), of_footer(footer(data)))
+        except DamagedObject as error:
+            if source is not None:
+                raise
+            _LOG.warning("its records are left out: %s", error)
+            return REJECTED_RECORDS.schema.empty_table()
 
     with ThreadPoolExecutor(8) as threads:
         found = pa.concat_tables([REJECTED_RECORDS.schema.empty_table(), *threads.map(rows, partitions)])
@@ -248,8 +258,8 @@ def _recorded(store: ObjectStore, key: str) -> _Record:
     except ObjectNotFound:
         return _Record(_KEPT.empty_table(), None, {})
     with _COMPUTING:
+        rows = decode(found.data, REJECTED_RECORDS, key, _KEPT.names, to_write=True)  # first: it names what is damaged
         memory = of_footer(footer(found.data))
-        rows = decode(found.data, REJECTED_RECORDS, key, _KEPT.names, to_write=True)
         return _Record(_plainly(rows.cast(_KEPT), memory).combine_chunks(), found.info.etag, memory)
 
 

@@ -41,4 +41,4 @@ def for_takes(rows: pa.Table) -> pa.Table:
     """The same rows in one chunk. Otherwise Arrow searches the chunk of each row, and joins chunks of texts at each
     take.
     """
-    return rows.unify_dictionaries().combine_chunks()
+    return rows.combine_chunks()

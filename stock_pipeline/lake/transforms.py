@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -20,12 +21,9 @@ Transform = Callable[[pa.Table], tuple[Ints, list[str]]]
 SNAPSHOT = "latest"
 """The one partition of `latest_prices`."""
 
-BUCKET_MINUTES = 5
-"""The default span of event time in one history object, in minutes."""
-
 _MINUTE = 60_000_000  # microseconds
 _YEAR = re.compile(r"year=(\d{4})", re.ASCII)
-_DAY = re.compile(r"year=(\d{4})/month=(\d\d)/day=(\d\d)(?:/\d{4})?", re.ASCII)
+_DAY = re.compile(r"year=(\d{4})/month=(\d\d)/day=(\d\d)(?:/\d{4}(?:-\d\d)?)?", re.ASCII)
 
 
 def year_partition(year: int) -> str:
@@ -71,15 +69,36 @@ def by_year(rows: pa.Table) -> tuple[Ints, list[str]]:
     return years[days - first] - years[0], [year_partition(year) for year in range(years[0], years[-1] + 1)]
 
 
-def by_bucket(rows: pa.Table, minutes: int) -> tuple[Ints, list[str]]:
-    """The event-time bucket of each tick by its column `produced_at`: `year=2024/month=06/day=03/1430`."""
+def by_bucket(rows: pa.Table, minutes: int, shards: int = 1) -> tuple[Ints, list[str]]:
+    """The event-time bucket of each tick by its column `produced_at`: `year=2024/month=06/day=03/1430`.
+
+    With more than one shard, also the shard of its column `symbol`, `crc32(symbol) % shards`: `…/1430-05`. The names
+    are sorted.
+    """
     times = [as_numpy(chunk, np.int64) for chunk in rows["produced_at"].chunks if len(chunk)]
     length = minutes * _MINUTE
-    starts = sorted({int(bound(micros)) // length for micros in times for bound in (np.min, np.max)})
+    buckets = sorted({int(bound(micros)) // length for micros in times for bound in (np.min, np.max)})
     codes = np.zeros(rows.num_rows, np.int64)
-    if len(starts) > 1:
+    if len(buckets) > 1 or (buckets and shards > 1):
         codes = np.concatenate([micros // length for micros in times])
-        starts = np.unique(codes).tolist()
-        codes = np.searchsorted(np.array(starts), codes)
-    moments = [datetime.fromtimestamp(start * minutes * 60, UTC) for start in starts]
-    return codes, [bucket_partition(at) for at in moments]
+        if shards > 1:
+            codes = codes * shards + _shards(rows["symbol"], shards)
+        found = np.unique(codes)
+        buckets, codes = found.tolist(), np.searchsorted(found, codes)
+    if shards == 1:
+        return codes, [_bucket(start, minutes) for start in buckets]
+    return codes, [f"{_bucket(code // shards, minutes)}-{code % shards:02d}" for code in buckets]
+
+
+def _bucket(number: int, minutes: int) -> str:
+    return bucket_partition(datetime.fromtimestamp(number * minutes * 60, UTC))
+
+
+def _shards(symbols: pa.ChunkedArray, shards: int) -> Ints:
+    """The shard of each symbol. The hash is computed once for each distinct symbol of a chunk."""
+    found = [np.zeros(0, np.int64)]
+    for chunk in symbols.chunks:
+        coded = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
+        of = np.array([crc32(symbol.encode()) % shards for symbol in coded.dictionary.to_pylist()], np.int64)
+        found.append(of[coded.indices.to_numpy()])
+    return np.concatenate(found)

@@ -1,6 +1,7 @@
 """The AWS that runs on a laptop: an emulator in an environment of its own, with the project's stack deployed to it.
 
     environment   installs the emulator and the functions' packages under .local/, from hash-pinned requirement files
+    disk          whether there is room left
     folders       the paths under .local/, and the locks
     stack         deploys lambdas/template.yaml; its outputs become settings
     instance      starts, finds, shares and stops the emulator

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 from stock_pipeline.errors import LocalAwsError
-from stock_pipeline.local.folders import LocalFolders
-from stock_pipeline.local.stack import ACCESS_KEY, REGION, SECRET_KEY
+from stock_pipeline.local.folders import LocalFolders, private
+from stock_pipeline.local.stack import REGION
 
 # The folder comes last on the path, so that none of its modules hides one that the emulator imports.
 _PROGRAM = "import sys; sys.path.append(sys.argv.pop(1)); from gateway.__main__ import main; main()"
@@ -22,12 +22,18 @@ _LOG_LINES = 20
 
 
 def spawn(
-    folders: LocalFolders, tools: LocalFolders, listening: socket.socket, port: int, *, enforce_iam: bool = False
+    folders: LocalFolders,
+    tools: LocalFolders,
+    listening: socket.socket,
+    port: int,
+    key: str,
+    *,
+    enforce_iam: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start the emulator for `folders`, with the packages installed in `tools`, on a listening socket of its own.
 
-    It gets its own process group, which the functions' processes share. With `enforce_iam`, it checks each call against
-    the policies of the caller's role. Raises LocalAwsError.
+    It gets its own process group, which the functions' processes share. It answers who has the key. With `enforce_iam`,
+    it checks each call against the policies of the caller's role. Raises LocalAwsError.
     """
     command = [str(tools.python), "-P", "-c", _PROGRAM, str(Path(__file__).parent)]
     command += ["--socket", str(listening.fileno())]
@@ -47,15 +53,17 @@ def spawn(
         "S3_DATA_DIR": str(folders.objects),
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": key,
         "DOCKER_HOST": "unix:///nonexistent",  # else the emulator looks for its own containers, to remove them
     }
     if enforce_iam:
-        environ |= {"AUTH": "true", "AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
-    with folders.log.open("wb") as log:
+        environ["AUTH"] = "true"
+    with private(folders.log) as log:
         try:
             return subprocess.Popen(  # noqa: S603 - the emulator's own interpreter and program
                 command, env=environ, cwd=folders.temporary, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                pass_fds=[listening.fileno()], start_new_session=True,
+                pass_fds=[listening.fileno()], start_new_session=True, umask=0o077,
             )  # fmt: skip
         except OSError as error:
             raise LocalAwsError(

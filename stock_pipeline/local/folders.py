@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from stock_pipeline.deploy.sources import CHECKOUT, TEMPLATE
 from stock_pipeline.errors import LocalAwsError
@@ -93,7 +94,7 @@ def locked(path: Path, operation: int) -> int | None:
     Closing the descriptor frees the lock, and so does the end of the process. Child processes do not inherit it.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise LocalAwsError(
@@ -108,6 +109,28 @@ def locked(path: Path, operation: int) -> int | None:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def private(path: Path) -> BinaryIO:
+    """A new, empty file that only this user can read, in place of the one that may be there."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
+
+
+def keep_private(folder: Path) -> None:
+    """Make a folder, and let only this user into it. The files in it may be older than this rule.
+
+    Raises LocalAwsError when the folder cannot be made, or belongs to somebody else.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if folder.stat().st_mode & 0o077:
+            folder.chmod(0o700)
+    except OSError as error:
+        raise LocalAwsError(
+            f"cannot keep {folder} private ({error.strerror}); set STOCK_PIPELINE_HOME to a folder of your own"
+        ) from error
 
 
 @contextmanager

@@ -29,8 +29,9 @@ from stock_pipeline.deploy.stack import settings_of
 from stock_pipeline.errors import LocalAwsError
 from stock_pipeline.local.emulator import spawn, wait_until_ready
 from stock_pipeline.local.environment import ensure_environment
-from stock_pipeline.local.folders import LocalFolders, default_root, exclusive, is_held, locked
-from stock_pipeline.local.stack import ACCESS_KEY, REGION, SECRET_KEY, deploy, parameters_of_environment
+from stock_pipeline.local.folders import LocalFolders, default_root, exclusive, is_held, keep_private, locked, private
+from stock_pipeline.local.gateway.files import finish_interrupted_writes
+from stock_pipeline.local.stack import REGION, client, deploy, new_key, parameters_of_environment
 from stock_pipeline.progress import Say
 
 _STOP_WITHIN = 12.0  # seconds
@@ -42,8 +43,9 @@ _HOSTS_HERE = "127.0.0.1,localhost"
 class LocalAws:
     """A running local AWS with the stack deployed to it.
 
-    `endpoint` is its address, and `env` has the environment variables by which boto3 and the settings find it. `ui` is
-    the address of its Dagster UI, if there is one.
+    `endpoint` is its address, and `key` is its access key and secret key, new at each start: it answers nobody else.
+    `env` has the environment variables by which boto3 and the settings find it. `ui` is the address of its Dagster UI,
+    if there is one.
     """
 
     root: Path
@@ -52,6 +54,7 @@ class LocalAws:
     processor: str
     stage: str
     outputs: dict[str, str]
+    key: str = field(repr=False)
     ui: str | None = None
     _users: int | None = field(default=None, repr=False)
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
@@ -60,8 +63,8 @@ class LocalAws:
     def env(self) -> dict[str, str]:
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_ACCESS_KEY_ID": self.key,
+            "AWS_SECRET_ACCESS_KEY": self.key,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_REGION": REGION,
             # Nothing of the user's real AWS may get in: no profile, no role, no address of a service.
@@ -70,6 +73,10 @@ class LocalAws:
             "AWS_EC2_METADATA_DISABLED": "true",
             **settings_of(self.outputs),
         }
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of this AWS, whatever the environment says."""
+        return client(service, self.endpoint, self.key)
 
     def environ(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
         """A whole environment for a child process: `base`, with this AWS in place of any other."""
@@ -229,17 +236,19 @@ def _launch(
                             "programs that use it, and it ends as well")  # fmt: skip
     folders.state.unlink(missing_ok=True)
     shutil.rmtree(folders.temporary, ignore_errors=True)  # what functions left there when they were killed
-    for folder in (folders.objects, folders.temporary):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in (folders.home, folders.objects, folders.temporary):
+        keep_private(folder)
+    finish_interrupted_writes(folders.objects)
     users = locked(folders.users_lock, fcntl.LOCK_SH)
+    key = new_key()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
-        process = spawn(folders, tools, listening, port, enforce_iam=enforce_iam)
-    aws = LocalAws(folders.root, process.pid, f"http://127.0.0.1:{port}", parameters["Processor"], stage, {},
+        process = spawn(folders, tools, listening, port, key, enforce_iam=enforce_iam)
+    aws = LocalAws(folders.root, process.pid, f"http://127.0.0.1:{port}", parameters["Processor"], stage, {}, key,
                    _users=users, _process=process)  # fmt: skip
     try:
         wait_until_ready(process, port, folders)
-        aws.outputs = deploy(aws.endpoint, tools, stage=stage, parameters=parameters)
+        aws.outputs = deploy(aws.endpoint, key, tools, stage=stage, parameters=parameters)
         _write_state(aws)
     except BaseException:
         _signal(os.killpg, process.pid, signal.SIGKILL)
@@ -266,7 +275,8 @@ def _signal(send: Any, target: int, number: signal.Signals) -> None:
 def _write_state(aws: LocalAws) -> None:
     """Write the state for other processes in one step, so that they read all of it or nothing."""
     path = LocalFolders(aws.root).state
-    shown = ("pid", "endpoint", "processor", "stage", "outputs", "ui")
+    shown = ("pid", "endpoint", "processor", "stage", "outputs", "key", "ui")
     draft = path.with_suffix(".new")
-    draft.write_text(json.dumps({name: getattr(aws, name) for name in shown}, indent=1))
+    with private(draft) as file:
+        file.write(json.dumps({name: getattr(aws, name) for name in shown}, indent=1).encode())
     draft.replace(path)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import ParameterTypeDef
 
 REGION = "us-east-1"
-# Any key works, except twelve digits, which the emulator takes for an account.
-ACCESS_KEY = SECRET_KEY = "local"  # noqa: S105 - opens nothing  # pragma: allowlist secret
-
 # In AWS each object costs money, so a longer wait is worth it there, but not here.
 _DEFAULTS = {"StreamBufferSeconds": "2"}
 
@@ -37,15 +35,20 @@ _PATIENCE = 60.0  # seconds
 _POLL = 0.05
 
 
-def client(service: Any, endpoint: str) -> Any:
-    """A boto3 client of the local AWS, whatever the environment says about the real one."""
+def new_key() -> str:
+    """A random access key, which is the secret key as well. Only who knows it may use the local AWS of one start."""
+    return f"LOCAL{secrets.token_hex(16).upper()}"
+
+
+def client(service: Any, endpoint: str, key: str) -> Any:
+    """A boto3 client of the local AWS with its key, whatever the environment says about the real one."""
     config = Config(proxies={}, retries={"mode": "standard"}, s3={"addressing_style": "path"})
-    return boto3.Session(ACCESS_KEY, SECRET_KEY, region_name=REGION).client(
-        service, endpoint_url=endpoint, config=config
-    )
+    return boto3.Session(key, key, region_name=REGION).client(service, endpoint_url=endpoint, config=config)
 
 
-def deploy(endpoint: str, folders: LocalFolders, *, stage: str, parameters: Mapping[str, str]) -> dict[str, str]:
+def deploy(
+    endpoint: str, key: str, folders: LocalFolders, *, stage: str, parameters: Mapping[str, str]
+) -> dict[str, str]:
     """Create or update the stack of a stage and return its outputs.
 
     `parameters` are those of the template. Parameters that are not given have the defaults of `_DEFAULTS` or of the
@@ -53,11 +56,11 @@ def deploy(endpoint: str, folders: LocalFolders, *, stage: str, parameters: Mapp
     """
     from stock_pipeline.deploy.template import load_template
 
-    location = _for_here(load_template(), endpoint, folders)
+    location = _for_here(load_template(), endpoint, key, folders)
     stack = stack_of(stage)
     given = {"Stage": stage, **_DEFAULTS, **parameters}
     request: list[ParameterTypeDef] = [{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()]
-    cloudformation: CloudFormationClient = client("cloudformation", endpoint)
+    cloudformation: CloudFormationClient = client("cloudformation", endpoint, key)
     try:
         _put_stack(cloudformation, stack, location, request)
         return _outputs(cloudformation, stack)
@@ -65,7 +68,7 @@ def deploy(endpoint: str, folders: LocalFolders, *, stage: str, parameters: Mapp
         raise LocalAwsError(f"the stack {stack} was refused: {error.response['Error'].get('Message')}") from error
 
 
-def _for_here(template: dict[str, Any], endpoint: str, folders: LocalFolders) -> str:
+def _for_here(template: dict[str, Any], endpoint: str, access_key: str, folders: LocalFolders) -> str:
     """Upload each function's code, and the template, which points to the installed dependencies.
 
     Returns the address of the template; with more than 51,200 bytes, it is too large to be sent directly.
@@ -73,7 +76,7 @@ def _for_here(template: dict[str, Any], endpoint: str, folders: LocalFolders) ->
     The lake keeps no old versions here: every merge would add one, and the emulator has no lifecycle to remove them.
     """
     del template["Resources"]["LakeBucket"]["Properties"]["VersioningConfiguration"]
-    s3 = client("s3", endpoint)
+    s3 = client("s3", endpoint, access_key)
     with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(Bucket=_ARTIFACTS)
     uploaded = set()
@@ -139,7 +142,6 @@ def parameters_of_environment(environ: Mapping[str, str] = os.environ) -> dict[s
     names = {
         "Symbols": "symbols",
         "Seed": "seed",
-        "TickBucketMinutes": "tick_bucket_minutes",
         "MaxClockSkewSeconds": "max_clock_skew_seconds",
     }
     given = {parameter: environ.get(variable(setting), "").strip() for parameter, setting in names.items()}

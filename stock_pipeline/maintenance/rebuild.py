@@ -32,7 +32,8 @@ from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.lake.packing import packed_keys
 from stock_pipeline.lake.parquet import encode
-from stock_pipeline.lake.partitions import attempts, partition_key, read_logged, swap
+from stock_pipeline.lake.partitions import attempts, partition_key, read_logged, swap, write_revisions
+from stock_pipeline.lake.revisions import succeeded
 from stock_pipeline.lake.transforms import by_year, year_partition
 from stock_pipeline.maintenance.rebuild_records import Judged, Note, correct_records
 from stock_pipeline.maintenance.rebuild_steps import Step, steps_of_year
@@ -45,7 +46,7 @@ from stock_pipeline.staging.keys import raw_versions_of_year
 _SHOWN = 3
 """So many examples are in the message of a refusal."""
 
-_COMPARED = (*PRICE_BY_DATE.values, *(n for view in PRICE_BY_DATE.views for n in (*view.columns, view.written_at)))
+_COMPARED = (*PRICE_BY_DATE.values, *(name for view in PRICE_BY_DATE.views for name in view.columns))
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Rebuilt:
     judged: list[Judged]
     seen: frozenset[tuple[str, str]]
     unknown: list[ObjectInfo]
+    revised: pa.Table
 
     @property
     def differs(self) -> bool:
@@ -131,20 +133,15 @@ def compare_year(
     unknown = [step.info for step in steps if not step.known and (step.info.key, step.info.etag) in logged]
     before, after = old.filter(booleans(there)), new.take(as_arrow(at[there], pa.int64()))
     changed = ~same(before, after, _COMPARED)
-    stays = ~changed & same(before, after, ("source",))
     is_new = np.ones(new.num_rows, bool)
     is_new[at[there]] = False
-    differs = changed.any() or is_new.any() or not stays.all() or rebuilt_log != log
-    data = None
-    if differs and new.num_rows:
-        place = np.arange(new.num_rows)  # of each row among the new ones and the stored ones
-        place[at[there][stays]] = new.num_rows + np.flatnonzero(stays)
-        both = pa.concat_tables([new, before]).unify_dictionaries()
-        data = encode(both.take(as_arrow(place, pa.int64())), PRICE_BY_DATE, rebuilt_log.in_footer())
+    differs = changed.any() or is_new.any() or rebuilt_log != log
+    rows, revised = succeeded(stored, new, PRICE_BY_DATE, now)
+    data = encode(rows, PRICE_BY_DATE, rebuilt_log.in_footer()) if differs and new.num_rows else None
     mask = booleans(changed)
     return Rebuilt(
         year, receipts, new.filter(booleans(is_new)), after.filter(mask), before.filter(mask), new.num_rows, data,
-        etag, judged, seen, unknown,
+        etag, judged, seen, unknown, revised,
     )  # fmt: skip
 
 
@@ -162,7 +159,10 @@ def swap_in(
     """
     now, note = now or datetime.now(UTC), Note(lake, rebuilt.year)
     note.take_in(pa.concat_tables([rebuilt.added, rebuilt.changed]), rebuilt.unknown)
-    key = partition_key(PRICE_BY_DATE, year_partition(rebuilt.year))
+    partition = year_partition(rebuilt.year)
+    key = partition_key(PRICE_BY_DATE, partition)
+    if rebuilt.revised.num_rows:
+        write_revisions(lake, PRICE_BY_DATE, partition, rebuilt.revised)
     if rebuilt.data is not None and not swap(lake, key, rebuilt.data, rebuilt.etag):
         return False
     correct_records(rebuilt.judged, note.keys, lake, now)

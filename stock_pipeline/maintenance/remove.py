@@ -21,9 +21,18 @@ import pyarrow.compute as pc
 
 from stock_pipeline.errors import ObjectNotFound, StockPipelineError
 from stock_pipeline.ingest.conflicts import as_text
+from stock_pipeline.lake.contents import own_partitions
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
-from stock_pipeline.lake.partitions import attempts, commit, partition_key, partitions, read_logged, read_partition
+from stock_pipeline.lake.partitions import (
+    attempts,
+    commit,
+    partition_key,
+    read_logged,
+    read_partition,
+    write_revisions,
+)
 from stock_pipeline.lake.rejected_records import add_rejects, mark_removed, read_rejects
+from stock_pipeline.lake.revisions import taken_out
 from stock_pipeline.lake.transforms import day_partition
 from stock_pipeline.maintenance.snapshot import rebuild
 from stock_pipeline.query import sql
@@ -87,13 +96,13 @@ def remove_source(
     removes nothing more. Raises MergeContention or StoreUnavailable when the work could not be done: call again with
     the same arguments to finish it.
     """
-    now = now or datetime.now(UTC)
-    info = _info(found.source, staging, now)
+    started = now or datetime.now(UTC)
+    info = _info(found.source, staging, started)
     removed = 0
     etags = {version.etag for version in staging.versions(info.key) if version.key == info.key}
-    mark_removed(lake, found.table, info.key, sorted({*etags, info.etag} - {""}), now)
+    mark_removed(lake, found.table, info.key, sorted({*etags, info.etag} - {""}), started)
     for table, name in found.partitions:
-        removed += _taken_out(lake, TABLES[table], name, info, found.table, now)
+        removed += _taken_out(lake, TABLES[table], name, info, found.table, started)
     if found.table is STREAM_PRICES_HISTORY:
         rebuild(settings, lake, now)
     return removed
@@ -112,6 +121,8 @@ def _taken_out(lake: ObjectStore, table: Table, name: str, source: ObjectInfo, t
         if not gone.num_rows:
             return 0
         add_rejects(lake, target, source, _recorded(gone, table), now)
+        if table.revisions:
+            write_revisions(lake, table, name, taken_out(gone, now, table))
         if commit(lake, table, name, rows.filter(pc.invert(mine)), etag, log.without(source.key)):
             return int(gone.num_rows)
     raise AssertionError("attempts() ends by raising")  # pragma: no cover - as it says
@@ -151,10 +162,10 @@ def _tables(table: Table) -> tuple[Table, ...]:
 def _candidates(table: Table, key: str, lake: ObjectStore, settings: Settings) -> list[str]:
     """The partitions that may hold rows of a source. For history, SQL finds the days: it reads only one column."""
     if table is not STREAM_PRICES_HISTORY:
-        return partitions(lake, table)
+        return own_partitions(lake, table)
     days = sql("SELECT DISTINCT year, month, day FROM stream_prices_history WHERE source = ?", [key], settings=settings)
     folders = sorted(f"{day_partition(date(*row.values()))}/" for row in days.to_pylist())
-    return [name for folder in folders for name in partitions(lake, table, folder)]
+    return [name for folder in folders for name in own_partitions(lake, table, folder)]
 
 
 def _count(lake: ObjectStore, table: Table, name: str, key: str) -> int:

@@ -16,7 +16,7 @@ from itertools import groupby
 
 import pyarrow as pa
 
-from stock_pipeline.errors import MergeContention, ObjectNotFound, StockPipelineError
+from stock_pipeline.errors import DamagedObject, MergeContention, ObjectNotFound, StockPipelineError
 from stock_pipeline.ingest.daily import hints_of, ingest_daily_prices, symbol_of
 from stock_pipeline.ingest.ticks import ingest_ticks, options_of
 from stock_pipeline.lake.ingest_log import IngestLog, Logged
@@ -171,7 +171,7 @@ def _content(data: bytes, table: Table, key: str) -> _Content:
     try:
         names = [name for name in table.provenance if name in ("source", "etl_loading_ts")]
         rows, log = decode(data, table, key, names), IngestLog.of_footer(footer(data))
-    except (pa.ArrowException, ValueError) as error:
+    except (DamagedObject, pa.ArrowException, ValueError) as error:
         raise StockPipelineError(f"this version of {key} cannot be read ({error}); restore an older one") from error
     if "source" not in names:
         return _Content(rows.num_rows, log, frozenset(), frozenset())

@@ -19,7 +19,8 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from stock_pipeline.errors import ObjectNotFound
+from stock_pipeline.errors import DamagedObject, ObjectNotFound
+from stock_pipeline.lake.contents import own_objects
 from stock_pipeline.lake.ingest_log import IngestLog
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.parquet import decode, footer
@@ -138,8 +139,7 @@ def _partitions_since(
     if moment is None and not thorough:
         return
     since = moment and moment.replace(microsecond=0)
-    listed = (info for info in lake.list(table.prefix) if info.key.endswith(table.suffix))
-    written = [info for info in listed if since is None or info.modified >= since]
+    written = [info for info in own_objects(lake, table) if since is None or info.modified >= since]
     written.sort(key=lambda info: info.modified, reverse=True)
     with ThreadPoolExecutor(_READERS) as threads:
         for start in range(0, len(written), _READERS):
@@ -151,9 +151,9 @@ def _partition(lake: ObjectStore, key: str, table: Table) -> _Partition:
     name = key.removeprefix(table.prefix).removesuffix(table.suffix)
     try:
         data = lake.get(key).data
-    except ObjectNotFound:
+        rows, log = decode(data, table, key, ["source", "etl_loading_ts"]), IngestLog.of_footer(footer(data))
+    except (ObjectNotFound, DamagedObject):  # of a damaged object nobody sees any row; to ingest them names the object
         return _Partition(name, IngestLog(), {})
-    rows, log = decode(data, table, key, ["source", "etl_loading_ts"]), IngestLog.of_footer(footer(data))
     plain = pa.table([rows["source"].cast(pa.string()), rows["etl_loading_ts"]], ["source", "loaded"])
     last = plain.group_by("source").aggregate([("loaded", "max")])
     stored = zip(last["source"].to_pylist(), last["loaded_max"].to_pylist(), strict=True)

@@ -18,13 +18,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.errors import HistoryMisplaced
+from stock_pipeline.errors import DamagedObject, HistoryMisplaced
 from stock_pipeline.ingest.corrections import Corrections, sessions_of
 from stock_pipeline.ingest.latest import COLUMNS, best_left, find_trade, update_snapshot
+from stock_pipeline.lake.layout_object import layout_to_read
 from stock_pipeline.lake.merge import merge
 from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.partitions import attempts, commit, partition_key, partitions, read_partition, read_version
-from stock_pipeline.lake.transforms import SNAPSHOT, by_bucket, day_of
+from stock_pipeline.lake.transforms import SNAPSHOT, day_of
 from stock_pipeline.query import sql
 from stock_pipeline.query.history import Span
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY, TIMESTAMP, TRADE_CORRECTIONS
@@ -99,9 +100,10 @@ def recompute(settings: Settings, lake: ObjectStore, span: Span | None = None, n
     """
     now = now or datetime.now(UTC)
     last = _last_moments(settings, span, now)
-    moments = [at + shift for at in last.values() for shift in (-_IMPRECISION, timedelta(), _IMPRECISION)]
+    shifts = (-_IMPRECISION, timedelta(), _IMPRECISION)
+    moments = [(symbol, at + shift) for symbol, at in last.items() for shift in shifts]
     corrections = Corrections(lake).load(_sessions(lake, span))
-    parts = _read(_buckets(moments, settings.tick_bucket_minutes), lake, corrections, now)
+    parts = _read(_places(moments, lake), lake, corrections, now)
     rows, standing = (_greatest([part[at] for part in parts]) for at in (0, 1))
     _refuse_misplaced(rows, last)
     here, there = by_symbol(rows), by_symbol(standing)
@@ -113,20 +115,25 @@ def recompute(settings: Settings, lake: ObjectStore, span: Span | None = None, n
     return found.filter(pc.is_in(found["symbol"].cast(pa.string()), _texts(last)))
 
 
+def ahead_of(shown: pa.Table, now: datetime, skew: timedelta) -> pa.Table:
+    """The rows of a snapshot that are later than now (UTC) by more than the allowed skew of clocks."""
+    return shown.filter(pc.greater(shown["produced_at"], pa.scalar(now + skew, TIMESTAMP)))
+
+
 def order_of(row: Row) -> tuple[Any, ...]:
     """The sort key of a row of `_COMPARED`: the order of `latest_prices`."""
     named = dict(zip(_COMPARED, row, strict=True))
     return (named["sets_last"] is not False, *(_least(named[name]) for name in LATEST_PRICES.order[1:]))
 
 
-def in_history(rows: Iterable[Row], settings: Settings, lake: ObjectStore) -> set[Row]:
+def in_history(rows: Iterable[Row], lake: ObjectStore) -> set[Row]:
     """Which of these rows (of `_COMPARED`) are ticks of history that count, with the same values."""
     wanted = set(rows)
     symbols = _texts(row[0] for row in wanted)
-    moments = [row[_COMPARED.index("produced_at")] for row in wanted]
+    moments = [(row[0], row[_COMPARED.index("produced_at")]) for row in wanted]
     corrections = Corrections(lake)
     found: set[Row] = set()
-    for name in _buckets(moments, settings.tick_bucket_minutes):
+    for name in _places(moments, lake):
         part = read_partition(lake, STREAM_PRICES_HISTORY, name, COLUMNS)
         if part is not None:
             part = part.select(COLUMNS).filter(pc.is_in(part["symbol"].cast(pa.string()), symbols))
@@ -134,12 +141,12 @@ def in_history(rows: Iterable[Row], settings: Settings, lake: ObjectStore) -> se
     return found
 
 
-def refresh(settings: Settings, lake: ObjectStore) -> Comparison:
+def refresh(settings: Settings, lake: ObjectStore, now: datetime | None = None) -> Comparison:
     """Merge the recomputed snapshot into the stored one, and return how they differed. Newer stored rows stay.
 
-    A trade that was taken back is replaced in any case.
+    A trade that was taken back is replaced in any case. Ticks later than `now` (UTC) are not merged in.
     """
-    stored, recomputed = stored_snapshot(lake), recompute(settings, lake)
+    stored, recomputed = stored_snapshot(lake), recompute(settings, lake, now=now)
     update_snapshot(pa.concat_tables([stored, recomputed]), [], lake, shown=True)
     return compare(stored, recomputed)
 
@@ -149,23 +156,31 @@ def rebuild(settings: Settings, lake: ObjectStore, now: datetime | None = None) 
 
     A stored row that differs from the recomputed one may have come meanwhile. It stays if it is a tick of history that
     counts, and is later than the recomputed one but not later than now. When another writer changes the snapshot
-    meanwhile, it is read, compared and swapped again. A tick that came before the swap may have lost against a wrong,
-    later row, and so be missing from the snapshot. It is in history, so the snapshot is recomputed once more after the
-    swap.
+    meanwhile, it is read, compared and swapped again. A damaged snapshot counts as one without rows. A tick that came
+    before the swap may have lost against a wrong, later row, and so be missing from the snapshot. It is in history, so
+    the snapshot is recomputed once more after the swap.
     """
-    now = now or datetime.now(UTC)
     recomputed = recompute(settings, lake, now=now)
     for _ in attempts(partition_key(LATEST_PRICES, SNAPSHOT)):
-        found, etag = read_version(lake, LATEST_PRICES, SNAPSHOT)
-        stored = LATEST_PRICES.schema.empty_table() if found is None else found
+        stored, etag, damaged = _stored_version(lake)
         difference = compare(stored, recomputed)
-        if difference.equal:
+        if difference.equal and not damaged:
             return difference
-        true = in_history(difference.suspects.values(), settings, lake)
-        if commit(lake, LATEST_PRICES, SNAPSHOT, _later_of(recomputed, stored, true, datetime.now(UTC)), etag):
+        true = in_history(difference.suspects.values(), lake)
+        if commit(lake, LATEST_PRICES, SNAPSHOT, _later_of(recomputed, stored, true, now or datetime.now(UTC)), etag):
             break
-    refresh(settings, lake)
+    refresh(settings, lake, now)
     return difference
+
+
+def _stored_version(lake: ObjectStore) -> tuple[pa.Table, str | None, bool]:
+    """The stored snapshot, its ETag, and whether it is damaged and so cannot be read."""
+    none = LATEST_PRICES.schema.empty_table()
+    try:
+        found, etag = read_version(lake, LATEST_PRICES, SNAPSHOT)
+    except DamagedObject as error:
+        return none, error.etag, True
+    return none if found is None else found, etag, False
 
 
 def _later_of(recomputed: pa.Table, stored: pa.Table, true: set[Row], now: datetime) -> pa.Table:
@@ -193,8 +208,8 @@ def _refuse_misplaced(rows: pa.Table, last: dict[str, datetime]) -> None:
     for symbol, at in last.items():
         if symbol not in read or read[symbol] < at - 2 * _IMPRECISION:
             raise HistoryMisplaced(
-                f"the latest tick of {symbol}, of {at}, is not in the history object of its time; set "
-                "STOCK_PIPELINE_TICK_BUCKET_MINUTES to the length that history was written with"
+                f"the latest tick of {symbol}, of {at}, is not in the history object that the layout "
+                "has for it; `stock-pipeline doctor` names the objects that do not fit the layout"
             )
 
 
@@ -235,9 +250,11 @@ def _compared(rows: pa.Table) -> Iterator[Row]:
     return zip(*(rows[name].to_pylist() for name in _COMPARED), strict=True)
 
 
-def _buckets(moments: Sequence[datetime], minutes: int) -> list[str]:
-    """The partitions of history that hold these moments."""
-    return by_bucket(pa.table({"produced_at": pa.array(moments, TIMESTAMP)}), minutes)[1] if moments else []
+def _places(ticks: Sequence[tuple[str, datetime]], lake: ObjectStore) -> list[str]:
+    """The partitions of history that hold these ticks, given by symbol and time."""
+    if not ticks:
+        return []
+    return layout_to_read(lake, max(at for _, at in ticks).astimezone(UTC).date()).names_of(ticks)
 
 
 def _read(

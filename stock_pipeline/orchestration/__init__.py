@@ -3,6 +3,10 @@
     partitions         sessions, years and days
     resources          the buckets, queues and settings; each run and each sensor tick reads the environment
     retries            which errors are worth a retry, and how Dagster shows the others
+    cancellation       a run that a person cancels ends as cancelled
+    priorities         which runs go first in the queue
+    history            how long Dagster's history is kept; it goes on after a clock was ahead
+    daemon             Dagster's daemon, which purges the history
     launcher           starts runs as processes of this machine, and notices when a process has ended
     evaluations        the findings of checks as results in Dagster
     batch/             raw_daily_prices → price_by_date: assets, checks, sensor, jobs and schedules

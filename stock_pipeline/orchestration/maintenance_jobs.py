@@ -38,9 +38,7 @@ Events = Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]
 class BackfillConfig(dg.Config):
     """Which sessions to simulate."""
 
-    start: str = Field(
-        default=f"{datetime.now(UTC).year - 1}-01-01", description="First day, as YYYY-MM-DD; from 1990 on."
-    )
+    start: str = Field(default="", description="First day, as YYYY-MM-DD; from 1990 on. Empty: January 1 of last year.")
     end: str = Field(default="", description="Last day, as YYYY-MM-DD. Empty: the session that closed last.")
     symbols: list[str] = Field(
         default=[], description="Symbols to simulate (AAPL, MSFT, …). Empty: those of STOCK_PIPELINE_SYMBOLS."
@@ -80,7 +78,8 @@ def backfill_daily_prices() -> None:
 class RebuildConfig(dg.Config):
     """Which years to build again."""
 
-    first: int = Field(default=datetime.now(UTC).year, description="First year.")
+    # A default is read once, when the code is loaded. So the current year is found by the run.
+    first: int | None = Field(default=None, description="First year. Empty: the current one.")
     last: int | None = Field(default=None, description="Last year. Empty: only the first.")
     dry_run: bool = Field(default=False, description="Only log what would change; write nothing.")
 
@@ -88,9 +87,10 @@ class RebuildConfig(dg.Config):
 @dg.op(out={}, tags={"layer": "clean"})
 def rebuild_from_raw(context: dg.OpExecutionContext, buckets: Buckets, config: RebuildConfig) -> Events:
     """Builds years of price_by_date again from the raw objects only, and swaps each year in when it is complete."""
-    years = range(config.first, (config.last or config.first) + 1)
+    first = config.first or datetime.now(UTC).year
+    years = range(first, (config.last or first) + 1)
     if not years:
-        raise dg.Failure(f"{config.last} is before {config.first}", allow_retries=False)
+        raise dg.Failure(f"{config.last} is before {first}", allow_retries=False)
     with as_dagster_failures():
         limit, report = buckets.settings.max_object_bytes, progress(context.log.info, "raw objects")
         for year in years:
@@ -144,7 +144,8 @@ def restate_from_files(context: dg.OpExecutionContext, buckets: Buckets, config:
 @dg.job(
     description=(
         "Restate from files: their values replace the values that are stored for the same symbol and session, in all "
-        "years of the files. The old values are kept in rejected_records, with the reason replaced."
+        "years of the files. A restatement keeps the values that it does not mention. The old values are kept in "
+        "price_revisions."
     )
 )
 def restate_prices() -> None:
@@ -210,7 +211,8 @@ def take_rows_out(context: dg.OpExecutionContext, buckets: Buckets, config: Remo
 @dg.job(
     tags=CRASHES,
     description=(
-        "Take out the rows of a wrong source. They stay in rejected_records, with the reason removed. If they are "
+        "Take out the rows of a wrong source. They stay in rejected_records, with the reason removed, and bars stay in "
+        "price_revisions, too. If they are "
         "ticks, latest_prices is built again from what is left. A second run removes nothing more. The raw object "
         "stays in staging, and ingesting it again brings the rows back."
     ),
@@ -248,7 +250,7 @@ def _sessions(config: BackfillConfig) -> list[date]:
     """The sessions of the range. Raises a failure, which says what is wrong, if there is none."""
     last = last_closed_session(datetime.now(UTC))
     try:
-        start = date.fromisoformat(config.start)
+        start = date.fromisoformat(config.start or f"{datetime.now(UTC).year - 1}-01-01")
         end = date.fromisoformat(config.end) if config.end else last
     except ValueError as error:
         raise dg.Failure(f"write start and end as YYYY-MM-DD: {error}", allow_retries=False) from error

@@ -37,8 +37,8 @@ rejected_records = dg.AssetSpec(
 
 
 def with_rejected(receipts: Iterable[Receipt]) -> list[Receipt]:
-    """The receipts of ingests that wrote rejected records: rejected rows, conflicts, replaced values, refused files."""
-    return [r for r in receipts if r.etag and (r.rejected_rows or r.conflicts or r.replaced or r.refused)]
+    """The receipts of ingests that wrote rejected records: rejected rows, conflicts, refused files."""
+    return [r for r in receipts if r.etag and (r.rejected_rows or r.conflicts or r.refused)]
 
 
 def rejected_report(receipts: Sequence[Receipt], lake: ObjectStore) -> Metadata:

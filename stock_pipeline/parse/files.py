@@ -176,7 +176,8 @@ def _check_size(size: int, packed: int, max_bytes: int) -> None:
 
 def _too_large(max_bytes: int) -> FileTooLarge:
     return FileTooLarge(
-        f"larger than {max_bytes / MIB:g} MiB of text; split the file, or raise STOCK_PIPELINE_MAX_OBJECT_MB"
+        f"larger than {max_bytes / MIB:g} MiB of text; split the file, or raise STOCK_PIPELINE_MAX_OBJECT_MB (of a "
+        "deployed stack: the parameter MaxObjectMb)"
     )
 
 

@@ -7,7 +7,6 @@ tables and in every result.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, overload
 import pyarrow as pa
 
 from stock_pipeline.errors import QueryError
+from stock_pipeline.query.statements import reading
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
 from stock_pipeline.settings import Settings
 
@@ -37,21 +37,31 @@ _Symbols = Sequence[str] | str | None
 _Columns = Sequence[str] | None
 _Cut = Callable[[pa.Table], pa.Table]
 _PROVENANCE = {"source", "etl_loading_ts"}
-_COMMENTS = re.compile(r"\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/", re.S)
-_EXPLAIN = re.compile(r"explain(\s+analyze)?(\s+verbose)?(\s*\([^()]*\))?\b", re.I)
-_READS = re.compile(r"(select|with|describe|desc|show)\b", re.I)
 
 
-def sql(statement: str, parameters: Sequence[Parameter] = (), *, settings: Settings | None = None) -> pa.Table:
+def sql(
+    statement: str,
+    parameters: Sequence[Parameter] = (),
+    *,
+    settings: Settings | None = None,
+    as_of: datetime | None = None,
+) -> pa.Table:
     """Run one statement that only reads, and return its rows.
 
     Each `?` in the statement takes the next of `parameters`. The tables are those of `schemas.TABLES`, with their
     partition columns. The engine is `settings.sql_engine`. Without `settings` the environment's are used; if these name
-    no bucket, the local AWS is asked. Raises QueryError when the statement is not a single SELECT, WITH, DESCRIBE, SHOW
-    or EXPLAIN, or when the engine refuses it; the engine's own message is passed on.
+    no bucket, the local AWS is asked. With `as_of` (a past time with a zone) `price_by_date` has the rows that a reader
+    saw at that time; the statement may then name no other table. Raises QueryError when the statement is not a single
+    SELECT, WITH, DESCRIBE, SHOW or EXPLAIN, when `as_of` names no zone or is in the future, or when the engine refuses
+    the statement; the engine's own message is passed on. On DuckDB it is also raised for a statement that needs more
+    time or memory than the settings `sql_seconds` and `sql_memory_mb` allow.
     """
-    statement = _reading(statement)
+    statement = reading(statement)
     with _place(settings) as (settings, client):
+        if as_of is not None:
+            from stock_pipeline.query.past import as_known
+
+            statement = as_known(statement, as_of, settings.database)
         if settings.sql_engine == "athena":
             from stock_pipeline.query import athena_engine
 
@@ -59,11 +69,10 @@ def sql(statement: str, parameters: Sequence[Parameter] = (), *, settings: Setti
                 statement, parameters, workgroup=settings.athena_workgroup, database=settings.database
             )
         from stock_pipeline.aws.s3 import S3Store
-        from stock_pipeline.query import duckdb_engine
+        from stock_pipeline.query import bounded, duckdb_engine
 
-        return duckdb_engine.run(
-            statement, parameters, S3Store(settings.require("lake_bucket"), client), settings.database
-        )
+        lake, limits = S3Store(settings.require("lake_bucket"), client), bounded.Limits.of(settings)
+        return duckdb_engine.run(statement, parameters, lake, settings.database, limits)
 
 
 @contextmanager
@@ -78,27 +87,29 @@ def _place(settings: Settings | None) -> Iterator[tuple[Settings, S3Client | Non
         yield given, None
         return
     from stock_pipeline.local import local_aws
-    from stock_pipeline.local.stack import client
 
     with local_aws() as local:
-        yield Settings.from_env(local.environ()), client("s3", local.endpoint)
+        yield Settings.from_env(local.environ()), local.client("s3")
 
 
 # fmt: off
 @overload
 def read_prices(
     symbols: _Symbols = ..., start: date | None = ..., end: date | None = ...,
-    columns: _Columns = ..., *, settings: Settings | None = ..., arrow: Literal[False] = ...
+    columns: _Columns = ..., *, settings: Settings | None = ..., as_of: datetime | None = ...,
+    arrow: Literal[False] = ...
 ) -> pd.DataFrame: ...
 @overload
 def read_prices(
     symbols: _Symbols = ..., start: date | None = ..., end: date | None = ...,
-    columns: _Columns = ..., *, settings: Settings | None = ..., arrow: Literal[True]
+    columns: _Columns = ..., *, settings: Settings | None = ..., as_of: datetime | None = ...,
+    arrow: Literal[True]
 ) -> pa.Table: ...
 @overload
 def read_prices(
     symbols: _Symbols = ..., start: date | None = ..., end: date | None = ...,
-    columns: _Columns = ..., *, settings: Settings | None = ..., arrow: bool
+    columns: _Columns = ..., *, settings: Settings | None = ..., as_of: datetime | None = ...,
+    arrow: bool
 ) -> pd.DataFrame | pa.Table: ...
 # fmt: on
 def read_prices(
@@ -108,20 +119,22 @@ def read_prices(
     columns: _Columns = None,
     *,
     settings: Settings | None = None,
+    as_of: datetime | None = None,
     arrow: bool = False,
 ) -> pd.DataFrame | pa.Table:
     """Daily bars as a DataFrame, one row a symbol and session, ordered by both; dates as datetime64.
 
     `start` and `end` are sessions, both inclusive; without one of them that side has no limit. Only years and row
-    groups that can hold matching rows are read. With `arrow` the rows come as a pyarrow.Table. Raises QueryError for a
-    column that `price_by_date` does not have.
+    groups that can hold matching rows are read. With `as_of` (a past time with a zone) the rows are those that a reader
+    saw at that time, whatever restatements came since. With `arrow` the rows come as a pyarrow.Table. Raises QueryError
+    for a column that `price_by_date` does not have, and for an `as_of` without a zone or in the future.
     """
     conditions, parameters = _of_symbols(symbols)
     for bound, sign in ((start, ">="), (end, "<=")):
         if bound is not None:
             conditions.append(f"date {sign} ? AND year {sign} ?")
             parameters.extend((bound, bound.year))
-    return _frame(PRICE_BY_DATE, columns, conditions, parameters, settings, arrow)
+    return _frame(PRICE_BY_DATE, columns, conditions, parameters, settings, arrow, as_of=as_of)
 
 
 # fmt: off
@@ -224,6 +237,7 @@ def _frame(
     settings: Settings | None,
     arrow: bool,
     cut: _Cut | None = None,
+    as_of: datetime | None = None,
 ) -> pd.DataFrame | pa.Table:
     """The chosen columns (by default all but the provenance) of the rows that meet conditions, in the table's order.
 
@@ -238,7 +252,7 @@ def _frame(
     # Names come from the schema and values go as parameters, so no text from the caller becomes SQL.
     where = " AND ".join(conditions) or "true"
     statement = f"SELECT {names} FROM {table.name} WHERE {where} ORDER BY {', '.join(order)}"  # noqa: S608
-    rows = sql(statement, parameters, settings=settings)
+    rows = sql(statement, parameters, settings=settings, as_of=as_of)
     rows = cut(rows).select(chosen) if cut else rows
     return rows if arrow else rows.to_pandas(date_as_object=False)
 
@@ -268,19 +282,3 @@ def _calendar(first: datetime, last: datetime) -> list[str]:
         if values and len(values) < number:
             conditions.append(f"{part} IN ({', '.join(map(str, values))})")
     return conditions
-
-
-def _reading(statement: str) -> str:
-    """The statement without comments and semicolons around it. Raises QueryError when it does anything but read."""
-    start = 0
-    while found := _COMMENTS.match(statement, start):
-        start = found.end()
-    statement = statement[start:].rstrip().rstrip(";").rstrip()
-    if not statement:
-        raise QueryError("there is no statement; try: SELECT * FROM price_by_date LIMIT 10")
-    explained = _EXPLAIN.match(statement)
-    inner = statement[explained.end() :] if explained else statement
-    if not _READS.match(inner.lstrip("( \t\r\n")):
-        word = re.split(r"\W", statement, maxsplit=1)[0].upper() or statement[:10]
-        raise QueryError(f"{word} is not allowed: SQL here only reads (SELECT, WITH, DESCRIBE, SHOW, EXPLAIN)")
-    return statement

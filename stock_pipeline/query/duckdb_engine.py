@@ -22,9 +22,12 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from stock_pipeline.errors import QueryError
+from stock_pipeline.lake.contents import own_objects
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
-from stock_pipeline.lake.parquet import check
+from stock_pipeline.lake.parquet import check, decode
+from stock_pipeline.query.bounded import Limits, rows_of
 from stock_pipeline.schemas import TABLES, TIMESTAMP, Table
+from stock_pipeline.settings import Settings
 
 _READING = {"SELECT", "EXPLAIN", "MULTI"}  # MULTI is what PIVOT expands to
 _CALENDAR = {"year", "month", "day"}
@@ -32,8 +35,14 @@ _COMPARISON = r"[=<>]|\bin\b|\bbetween\b"
 _AHEAD = 10  # objects fetched at a time; a boto3 client keeps ten connections by default
 
 
-def run(statement: str, parameters: Sequence[Any], store: ObjectStore, database: str) -> pa.Table:
-    """Run one statement; raises QueryError with DuckDB's message, or the error of the store."""
+def run(
+    statement: str, parameters: Sequence[Any], store: ObjectStore, database: str, limits: Limits | None = None
+) -> pa.Table:
+    """Run one statement within limits (by default those of the settings).
+
+    Raises QueryError with DuckDB's message, or the error of the store; KeyboardInterrupt when a person stops it.
+    """
+    limits = limits or Limits.of(Settings())
     with _fetching() as (threads, objects), duckdb.connect() as connection:
         connection.execute(f'CREATE SCHEMA "{database}"')
         for table in _mentioned(statement):
@@ -42,20 +51,18 @@ def run(statement: str, parameters: Sequence[Any], store: ObjectStore, database:
             connection.register(table.name, rows)
             connection.execute(f'CREATE VIEW "{database}"."{table.name}" AS FROM "{table.name}"')
         connection.execute(
+            f"SET memory_limit = '{limits.memory_mb}MiB'; "
             "SET TimeZone = 'UTC'; SET python_enable_replacements = false; SET enable_external_access = false; "
             "SET lock_configuration = true"
         )
         try:
             _refuse_writes(connection, statement)
-            result = connection.sql(statement, params=list(parameters) or None)
-            if result is None:
-                raise QueryError("the statement gave no rows")
-            return _plain(result.to_arrow_table())
-        except duckdb.InterruptException as error:
-            raise KeyboardInterrupt from error
-        except (duckdb.Error, pa.ArrowException, RuntimeError) as error:
+            return _plain(rows_of(connection, statement, parameters, limits))
+        except (duckdb.Error, pa.ArrowException, OSError, RuntimeError) as error:
             if failure := next(filter(None, (found.failure() for found in objects)), None):
                 raise failure from None
+            for found in objects:
+                found.refuse_damage()
             raise QueryError(_told(str(error).strip())) from error
 
 
@@ -116,16 +123,15 @@ def _rows(
     format_ = ds.ParquetFileFormat(dictionary_columns=coded)
     fragments = []
     folders: dict[str, tuple[ds.Expression, list[_Object]]] = {}
-    for info in store.list(table.prefix):
-        if info.key.endswith(".parquet") and info.size:
-            folder = info.key.rpartition("/")[0]
-            if folder not in folders:
-                folders[folder] = _partition(table, schema, info.key), []
-            expression, siblings = folders[folder]
-            found = _Object(store, info, table, siblings, threads)
-            fragments.append(format_.make_fragment(found, partition_expression=expression))
-            found.registered = True
-            objects.append(found)
+    for info in own_objects(store, table):
+        folder = info.key.rpartition("/")[0]
+        if folder not in folders:
+            folders[folder] = _partition(table, schema, info.key), []
+        expression, siblings = folders[folder]
+        found = _Object(store, info, table, siblings, threads)
+        fragments.append(format_.make_fragment(found, partition_expression=expression))
+        found.registered = True
+        objects.append(found)
     return ds.FileSystemDataset(fragments, schema, format_) if fragments else schema.empty_table()
 
 
@@ -175,6 +181,14 @@ def _data(store: ObjectStore, key: str, table: Table) -> bytes:
     return data
 
 
+class _Position(threading.local):
+    """Where a thread reads next. Arrow moves to a place and reads there in one thread. A statement may scan a table
+    twice at the same time, and Arrow asks for the size without the lock that it holds while it reads.
+    """
+
+    at = 0
+
+
 class _Object(io.RawIOBase):
     """An object of the lake as a file, fetched whole by one GET when it is first read.
 
@@ -193,7 +207,7 @@ class _Object(io.RawIOBase):
         self._starting = threading.Lock()
         self._fetch: Future[bytes] | None = None
         self._error: BaseException | None = None
-        self._at = 0
+        self._position = _Position()
         self.registered = False
 
     def _start(self) -> Future[bytes]:
@@ -223,6 +237,11 @@ class _Object(io.RawIOBase):
         error, self._error = self._error, None
         return error
 
+    def refuse_damage(self) -> None:
+        """Raise DamagedObject if the bytes that were fetched cannot be read to their end. Arrow does not name them."""
+        if self._fetch and self._fetch.done() and not self._fetch.exception():
+            decode(self._fetch.result(), self._table, self._info.key)
+
     def let_go(self) -> None:
         """Release everything: Arrow never frees a file that it could not open."""
         self._store, self._fetch, self._error = None, None, None
@@ -236,18 +255,18 @@ class _Object(io.RawIOBase):
 
     def read(self, size: int | None = -1) -> bytes:
         data = self._fetched()
-        end = len(data) if size is None or size < 0 else self._at + size
-        found = bytes(data[self._at : end])
-        self._at += len(found)
+        start = self._position.at
+        found = bytes(data[start : len(data) if size is None or size < 0 else start + size])
+        self._position.at += len(found)
         return found
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         if whence == io.SEEK_END:
             offset += len(self._fetched()) if self.registered else self._info.size
         elif whence == io.SEEK_CUR:
-            offset += self._at
-        self._at = offset
-        return self._at
+            offset += self._position.at
+        self._position.at = offset
+        return offset
 
     def tell(self) -> int:
-        return self._at
+        return self._position.at

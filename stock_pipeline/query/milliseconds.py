@@ -7,7 +7,7 @@ close to a bound that rounding may have moved them across it. These few are look
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 
 import pyarrow as pa
@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.errors import HistoryMisplaced
+from stock_pipeline.lake.layout_object import layout_to_read
 from stock_pipeline.lake.partitions import read_partition
-from stock_pipeline.lake.transforms import by_bucket
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY, TIMESTAMP
 from stock_pipeline.settings import Settings
 
@@ -59,9 +59,9 @@ def _exact(symbol: str, event_id: str, rounded: datetime, *, stored: dict[Key, l
     times = [at for at in stored.get((symbol, event_id), ()) if abs(at - rounded) <= IMPRECISION]
     if not times:
         raise HistoryMisplaced(
-            f"the tick {event_id} of {symbol}, of {rounded}, is not in the history object of its time: it was removed "
-            "a moment ago, then ask again; or history was written with buckets of another length, then set "
-            "STOCK_PIPELINE_TICK_BUCKET_MINUTES to it"
+            f"the tick {event_id} of {symbol}, of {rounded}, is not in the history object that the layout has for it: "
+            "it was removed a moment ago, then ask again; or it is in an object that does not fit the layout, which "
+            "`stock-pipeline doctor` names"
         )
     return times
 
@@ -69,10 +69,10 @@ def _exact(symbol: str, event_id: str, rounded: datetime, *, stored: dict[Key, l
 def _stored(bounds: list[datetime], settings: Settings) -> dict[Key, list[datetime]]:
     """The stored times of the ticks around the bounds, by symbol and event id."""
     reach = 2 * IMPRECISION
-    edges = pa.array([shifted(bound, shift) for bound in bounds for shift in (-reach, reach)], TIMESTAMP)
+    edges = [shifted(bound, shift) for bound in bounds for shift in (-reach, reach)]
     lake = S3Store(settings.require("lake_bucket"))
     found: dict[Key, list[datetime]] = {}
-    for name in by_bucket(pa.table({"produced_at": edges}), settings.tick_bucket_minutes)[1]:
+    for name in layout_to_read(lake, max(edges).astimezone(UTC).date()).names_at(edges):
         part = read_partition(lake, STREAM_PRICES_HISTORY, name, _COLUMNS)
         if part is not None:
             part = part.filter(reduce(pc.or_, [_window(part["produced_at"], bound, reach) for bound in bounds]))

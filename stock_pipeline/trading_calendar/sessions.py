@@ -37,7 +37,7 @@ class _Calendar:
 
 @cache
 def _calendar() -> _Calendar:
-    span = np.arange(np.datetime64(FIRST_DAY, "D"), np.datetime64(LAST_DAY, "D") + 1)
+    span = np.arange(np.datetime64(FIRST_DAY, "D"), np.datetime64(LAST_DAY, "D") + np.timedelta64(1, "D"))
     days = span[np.is_busday(span, holidays=_days(xnys.CLOSED))]
     is_summer = (
         np.searchsorted(_days(xnys.CLOCKS), days, "right") % 2 == 1

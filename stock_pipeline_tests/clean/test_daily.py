@@ -201,18 +201,8 @@ def test_the_result_has_the_types_of_the_table():
 
 def test_values_are_kept_to_the_last_bit_and_blanks_are_null():
     cleaned = load(f"{HEADER}\nAAPL,2024-01-02,,12.1,9,10.123456789012345,,\n")
-    assert cleaned.good.to_pylist() == [
-        {
-            "symbol": "AAPL",
-            "date": date(2024, 1, 2),
-            "open": None,
-            "high": 12.1,
-            "low": 9.0,
-            "close": 10.123456789012345,
-            "adj_close": None,
-            "volume": None,
-        }
-    ]
+    told = {"symbol": "AAPL", "date": date(2024, 1, 2), "high": 12.1, "low": 9.0, "close": 10.123456789012345}
+    assert cleaned.good.to_pylist() == [dict.fromkeys(cleaned.good.schema.names) | told]
 
 
 def test_a_rejected_row_comes_with_its_line_and_text():

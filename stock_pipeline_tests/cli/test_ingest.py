@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from stock_pipeline.cli.ingest import show
 from stock_pipeline.ingest.ticks import ingest_ticks
 from stock_pipeline.receipts import Receipt
 from stock_pipeline_tests.support.commands import Run
+from stock_pipeline_tests.support.layouts import lay_out
 
 MakeFile = Callable[..., Path]
 GOOD = ["2024-01-02,10,11,9,10.5,100", "2024-01-03,10.5,12,10,11,200"]
@@ -346,12 +348,10 @@ class TestTicks:
         assert run("ingest", file, *option).exit_code == 2
         assert keys(staging) == []
 
-    def test_the_settings_of_the_stream_hold(
-        self, run: Run, lake: S3Store, file: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("STOCK_PIPELINE_TICK_BUCKET_MINUTES", "60")
+    def test_the_layout_of_the_lake_holds(self, run: Run, lake: S3Store, file: Path) -> None:
+        lay_out(lake, 240)
         run("ingest", file)
-        assert "price_by_date_stream/year=2024/month=06/day=03/1500.parquet" in keys(lake)
+        assert "price_by_date_stream/year=2024/month=06/day=03/1200.parquet" in keys(lake)
 
     def test_rejected_ticks_are_listed_and_replayed_beside_rejected_prices(
         self, run: Run, staging: S3Store, vendor_file: MakeFile, file: Path
@@ -395,3 +395,16 @@ def test_reasons_have_a_line_each_where_the_terminal_is_narrow(
     assert len(shown) == lines
     assert all(len(line) <= int(width) for line in shown)
     assert all(f"{count} {reason}" in "\n".join(shown) for reason, count in rejected.items())
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("more", [(), ("--stage-only",), ("--replace",)])
+def test_a_pipe_or_a_device_is_refused_and_not_waited_for(
+    run: Run, aws: None, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    pipe = tmp_path / "AAPL.csv"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero"), Path("/dev/null")):
+        done = run("ingest", path, *more)
+        assert done.exit_code == 1
+        assert "is a pipe or a device; write its content to a file" in done.stderr

@@ -180,3 +180,37 @@ def test_what_is_too_wide_for_a_terminal_is_shown_a_block_a_row(
     assert max(map(len, lines)) <= 80
     assert sum(f"value {columns - 1} of a row" in line for line in lines) == 1
     assert sum(line.count("null") for line in lines) == columns
+
+
+# What a vendor's file may hold: escape sequences, control characters, marks that turn the direction of text.
+ACTING = ["\x1b[31mred", "\x1b]0;title\x07", "\x9b2J", "a\u202eb", "a\u2066b", "a\u200fb", "a\u061cb", "\x00", "\x7f"]
+
+
+@pytest.mark.parametrize("format_", ["table", "csv", "json"])
+@pytest.mark.parametrize("text", ACTING)
+def test_no_text_acts_on_the_terminal(run: Run, aws: None, text: str, format_: str) -> None:
+    codes = " || ".join(f"chr({ord(c)})" for c in text)
+    done = run("sql", f"SELECT {codes} AS value", "--format", format_)
+    assert done.exit_code == 0
+    assert not {c for c in done.stdout if ord(c) < 32 and c != "\n"} | {
+        c for c in text if ord(c) > 126 and c in done.stdout
+    }
+    if format_ == "json":
+        assert json.loads(done.stdout) == [{"value": text}]
+
+
+def test_no_name_of_a_column_acts_on_the_terminal(run: Run, aws: None) -> None:
+    for format_ in ("table", "csv", "json"):
+        assert "\x1b" not in run("sql", 'SELECT 1 AS "\x1b[31m=x"', "--format", format_).stdout
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1+2", "@SUM(A1)", "  =1", '=HYPERLINK("http://x")'])
+def test_no_text_is_a_formula_to_a_spreadsheet(run: Run, aws: None, text: str) -> None:
+    done = run("sql", f"SELECT ? AS value, {-1.5} AS number, -2 AS whole", "--param", f'"{text}"', "--format", "csv")
+    assert list(csv.reader(io.StringIO(done.stdout)))[1] == [f"'{text}", "-1.5", "-2"]
+
+
+@pytest.mark.parametrize("text", ["BRK-B", "a=b", "user@example.com", "", "1+1", "'=x"])
+def test_other_texts_stay_as_they_are(run: Run, aws: None, text: str) -> None:
+    done = run("sql", "SELECT ? AS value, 1 AS one", "--param", f'"{text}"', "--format", "csv")
+    assert list(csv.reader(io.StringIO(done.stdout)))[1] == [text, "1"]

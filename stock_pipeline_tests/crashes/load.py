@@ -29,10 +29,10 @@ import pyarrow.compute as pc
 from stock_pipeline.aws import sqs as queue_module
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.lake.partitions import partitions, read_partition
-from stock_pipeline.lake.transforms import BUCKET_MINUTES, SNAPSHOT
+from stock_pipeline.lake.recognized_layout import MINUTES
+from stock_pipeline.lake.transforms import SNAPSHOT
 from stock_pipeline.local import LocalAws, local_aws
 from stock_pipeline.local.folders import CHECKOUT
-from stock_pipeline.local.stack import client
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
 from stock_pipeline_tests.crashes.crew import forkserver
 from stock_pipeline_tests.crashes.watchers import Watch
@@ -142,14 +142,14 @@ def run(aws: LocalAws, load: Load, workers: int, group: int, log: Path) -> Figur
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0] * len(processes), log.read_text()[-3000:]
-    _assert_exact(S3Store(aws.env["STOCK_PIPELINE_LAKE_BUCKET"], client("s3", aws.endpoint)), load)
+    _assert_exact(S3Store(aws.env["STOCK_PIPELINE_LAKE_BUCKET"], aws.client("s3")), load)
     reads, changes = arrays[5][0], arrays[5][1]
     return Figures(load, workers, deliveries, seconds, dropped - began, list(arrays[4][:workers]), reads, changes)
 
 
 def _drop(aws: LocalAws, load: Load) -> int:
     """Put the objects in staging, of which S3 tells the queue, and tell it of a fifth again; returns the deliveries."""
-    staging = S3Store(aws.env["STOCK_PIPELINE_STAGING_BUCKET"], client("s3", aws.endpoint))
+    staging = S3Store(aws.env["STOCK_PIPELINE_STAGING_BUCKET"], aws.client("s3"))
     keys = [f"stock_stream/2024/06/03/13/{at:06}" for at in range(load.objects)]
 
     def objects() -> Iterator[tuple[str, bytes]]:
@@ -159,7 +159,7 @@ def _drop(aws: LocalAws, load: Load) -> int:
     with ThreadPoolExecutor(4) as threads:
         for _ in threads.map(lambda dropped: staging.put(*dropped), objects()):
             pass
-    sqs, again = client("sqs", aws.endpoint), keys[::TWICE]
+    sqs, again = aws.client("sqs"), keys[::TWICE]
     for key in again:
         body = event_of(key, bucket=staging.bucket)
         sqs.send_message(QueueUrl=aws.env["STOCK_PIPELINE_STREAM_QUEUE_URL"], MessageBody=body)
@@ -190,7 +190,7 @@ def _watch(env: Mapping[str, str], counts: Any, stop: Any, output: str) -> None:
 
 def _assert_exact(lake: S3Store, load: Load) -> None:
     found = 0
-    bucket = BUCKET_MINUTES * 60_000_000
+    bucket = MINUTES * 60_000_000
     for name in partitions(lake, STREAM_PRICES_HISTORY):
         rows = read_partition(lake, STREAM_PRICES_HISTORY, name)
         assert rows is not None

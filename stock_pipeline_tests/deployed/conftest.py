@@ -12,7 +12,6 @@ from stock_pipeline.deploy import sam
 from stock_pipeline.deploy.stack import outputs_of, stack_of
 from stock_pipeline.local import LocalAws
 from stock_pipeline.local.instance import start
-from stock_pipeline.local.stack import client
 from stock_pipeline_tests.deployed.account import STAGE, Account
 from stock_pipeline_tests.support.local_aws import installed
 
@@ -35,5 +34,5 @@ def account(aws: LocalAws) -> Account:
     """The account with the stack deployed as to AWS: the packages that `sam build` made, by `sam deploy`."""
     assert BUILT.is_file(), "there are no packages; run `make deployed`, or `make build HOST=1` first"
     sam.deploy(BUILT, STAGE, {"StreamBufferSeconds": "1"}, environ=aws.environ())
-    outputs = outputs_of(stack_of(STAGE), client("cloudformation", aws.endpoint))
+    outputs = outputs_of(stack_of(STAGE), aws.client("cloudformation"))
     return Account(replace(aws, stage=STAGE, processor="lambda", outputs=outputs))

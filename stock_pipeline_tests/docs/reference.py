@@ -42,6 +42,8 @@ sed 's/^Date/Symbol,Date/; s/^2024/MSFT,2024/' docs/samples/ACME.csv | tee MSFT.
 printf 'SYMBOL,DATE,CLOSE\\nTCS,03-01-2024,3690.5\\n' > bhavcopy.csv
 printf '{"symbol":"AAPL","price":191.2,"produced_at":"2024-06-28 14:30:00.5"}\\n' | gzip > ticks.jsonl.gz
 -->""",
+    "env": "<!-- not run: aws -->",
+    "redrive": "<!-- not run: deploy -->",
     "remove": '<!-- run: answers "y" -->',
     "stream": "<!-- run: for 2 s -->",
     "watch": "<!-- run: for 2 s -->",

@@ -132,5 +132,5 @@ def test_the_processor_can_be_changed_while_it_runs(new_stack: NewStack, install
     assert targets() == [stack.outputs["ProcessBatchStockDataFunction"]]
     for processor, expected in (("dagster", []), ("lambda", [stack.outputs["ProcessBatchStockDataFunction"]])):
         parameters = {"Processor": processor, "Database": stack.outputs["Database"]}
-        deploy(stack.aws.endpoint, LocalFolders(installed), stage=stack.aws.stage, parameters=parameters)
+        deploy(stack.aws.endpoint, stack.aws.key, LocalFolders(installed), stage=stack.aws.stage, parameters=parameters)
         assert targets() == expected

@@ -16,8 +16,9 @@ from urllib.parse import quote_plus
 
 from stock_pipeline.lake.object_store import ObjectInfo
 
-OPEN = datetime(2024, 6, 3, 14, 28)  # noqa: DTZ001 - the text of a tick has no offset, and means UTC
+OPEN = datetime(2024, 6, 3, 14, 58)  # noqa: DTZ001 - the text of a tick has no offset, and means UTC
 HEADER = "symbol,date,open,high,low,close,volume"
+NARROW = "symbol,date,close"
 SYMBOLS = ("AAPL", "BRK.B", "NA")
 SESSIONS = (date(2023, 12, 29), date(2024, 1, 2), date(2024, 1, 3))
 AWKWARD = ("plain", "a b", "50%25 off", "ü+ö", "x&y=z")
@@ -92,8 +93,10 @@ def daily_source(choose: random.Random, key: str, rows: int) -> Source:
     """A file of daily prices; values are (open, high, low, close, adj_close, volume)."""
     if choose.random() < 0.06:
         return Source(key, b"colour,size\nred,1\n", None)
-    records = [_daily_record(choose, line) for line in range(2, rows + 2)]
-    return Source(key, "\n".join([HEADER, *(r.text for r in records), ""]).encode(), tuple(as_bars(records)))
+    narrow = choose.random() < 0.3
+    records = [(_narrow_record if narrow else _daily_record)(choose, line) for line in range(2, rows + 2)]
+    text = "\n".join([NARROW if narrow else HEADER, *(r.text for r in records), ""])
+    return Source(key, text.encode(), tuple(as_bars(records)))
 
 
 def as_bars(records: list[Record]) -> list[Record]:
@@ -144,6 +147,12 @@ def _daily_record(choose: random.Random, line: int) -> Record:
         why = choose.choice(sorted(without))
         return Record(line, without[why], (symbol, day), (None, None, None, close, None, None), left_out=why)
     return Record(line, text, (symbol, day), (opened, None, None, close, None, volume))
+
+
+def _narrow_record(choose: random.Random, line: int) -> Record:
+    """A line of a file that has nothing but closes: a restatement from it keeps the other values."""
+    symbol, day, close = choose.choice(SYMBOLS), choose.choice(SESSIONS), choose.choice((1.5, 2.5, 3.5))
+    return Record(line, f"{symbol},{day},{close}", (symbol, day), (None, None, None, close, None, None))
 
 
 def tick_source(choose: random.Random, key: str, rows: int, serial: int) -> Source:

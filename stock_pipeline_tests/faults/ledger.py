@@ -6,11 +6,13 @@ Nothing here calls the code under test: objects are read only with pyarrow, and 
 from __future__ import annotations
 
 import io
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zlib import crc32
 
 import pyarrow.parquet as pq
 
@@ -20,8 +22,9 @@ from stock_pipeline_tests.faults.inputs import Record, Source
 from stock_pipeline_tests.support import law
 from stock_pipeline_tests.support.memory_store import MemoryStore
 
-PRICES, HISTORY, CORRECTIONS, SNAPSHOT, REJECTS = (
+PRICES, REVISIONS, HISTORY, CORRECTIONS, SNAPSHOT, REJECTS = (
     "price_by_date/",
+    "price_revisions/",
     "price_by_date_stream/",
     "trade_corrections/",
     "latest_stream_prices/",
@@ -30,6 +33,7 @@ PRICES, HISTORY, CORRECTIONS, SNAPSHOT, REJECTS = (
 INGEST = timedelta(microseconds=50)
 """Ingests begin at least so far apart; in one of them, loading times differ by less."""
 
+LAYOUT = f"{HISTORY}_layout.json"
 Row = dict[str, Any]
 Place = tuple[str, datetime, str]  # where a row is, and from where: its source, its loading time and its object's key
 
@@ -50,9 +54,11 @@ class Ledger:
     stored: Counter[Place] = field(default_factory=Counter)  # rows that were written, new or changed
     new: Counter[tuple[datetime, str]] = field(default_factory=Counter)  # keys that were new, by time and object
     commits: Counter[str] = field(default_factory=Counter)  # by key of the object
-    once_stored: set[tuple[Any, ...]] = field(default_factory=set)
+    bars: dict[tuple[Any, ...], list[Row]] = field(default_factory=dict)  # by key, all that was ever stored, in order
     receipts: dict[str, Receipt] = field(default_factory=dict)  # those that ingests returned, by id
     notified: set[tuple[str, str]] = field(default_factory=set)  # object and ETag
+    damaged: dict[str, bytes] = field(default_factory=dict)  # objects that cannot be read now, as they were before
+    ever_damaged: set[str] = field(default_factory=set)
     told: set[tuple[str, str]] = field(default_factory=set)  # object and ETag of the receipts in the lineage queue
 
     def __post_init__(self) -> None:
@@ -87,9 +93,13 @@ class Ledger:
         self.new[row["etl_loading_ts"], key] += new
 
     def _committed(self, key: str) -> None:
-        if "/_" in key:  # a note, and no table
+        if "/_" in key:  # the layout, and notes of how far a call came
+            self.judge_places()
             return
         self.commits[key] += 1
+        if key in self.damaged:
+            self.problem(f"{key} was damaged, and somebody wrote over it")
+            return
         before, now = self.tables.get(key, []), read(self.lake.objects[key].data)
         self.tables[key] = now
         past = self.versions.setdefault(key, [])
@@ -99,14 +109,16 @@ class Ledger:
             return  # what it lacks must come back; the verdict says whether it did
         if key.startswith(PRICES):
             self._judge_first(key, before, now, ("symbol", "date"), price_values)
+            self._judge_former(key, before, now)
+        elif key.startswith(REVISIONS):
+            self._judge_revisions(before, now)
         elif key.startswith(HISTORY):
             self._judge_first(key, before, now, ("symbol", "event_id"), tick_values)
+            self.judge_places(key)
         elif key.startswith(CORRECTIONS):
             self._judge_corrections(key, before, now)
         elif key.startswith(SNAPSHOT):
             self._judge_snapshot(before, now)
-        else:
-            self._judge_rejects(key, before, now)
 
     def _judge_first(
         self, key: str, before: list[Row], now: list[Row], names: tuple[str, ...], values: Callable[[Row], Any]
@@ -124,11 +136,10 @@ class Ledger:
             if was.get(name) == row:
                 continue
             self._count(key, row, new=name not in was)
-            self.once_stored.add((*name, *values(row)))
-            self._judge_origin(key, name, row, values)
+            self._judge_origin(key, name, row, was.get(name), values)
 
     def _judge_change(self, key: str, name: tuple[Any, ...], old: Row, new: Row, values: Callable[[Row], Any]) -> None:
-        """A row changes when another completes it, or a restatement replaces it; its old values are on record."""
+        """A row changes when another completes it, or a restatement replaces it, which keeps what it does not say."""
         if values(old) != values(new) and knows(values(new), values(old)):
             if (old["source"], old["etl_loading_ts"]) == (new["source"], new["etl_loading_ts"]):
                 self.problem(f"{key}: {name} was completed, and does not say by what")
@@ -136,12 +147,60 @@ class Ledger:
         if new["source"] not in self.restated:
             self.problem(f"{key}: {name} had {values(old)} and now has {values(new)}: the first did not stay")
             return
-        text = as_text((*name, *values(old)))
-        replaced = [r["raw"] for r in self.rows(REJECTS) if r["reason"] == "replaced" and r["source"] == new["source"]]
-        if values(old) != values(new) and text not in replaced:
-            self.problem(f"{key}: {name} was replaced by {new['source']} before {text} was on record")
+        given = [r.values for s in self.sources[new["source"]].values() for r in s.firsts if r.key == name and r.values]
+        kept = [tuple(o if v is None else v for v, o in zip(v, values(old), strict=True)) for v in given]
+        if values(new) not in kept:
+            self.problem(
+                f"{key}: {name} had {values(old)} and was restated as {values(new)}: {kept} would keep the rest"
+            )
 
-    def _judge_origin(self, key: str, name: tuple[Any, ...], row: Row, values: Callable[[Row], Any]) -> None:
+    def _judge_former(self, key: str, before: list[Row], now: list[Row]) -> None:
+        """What a bar was before it changes is on record before that, and each version is later than the one before."""
+        on_record = {(version(r), price_values(r)) for r in self.rows(REVISIONS)}
+        is_ = by_key(now, ("symbol", "date"))
+        for old in before:
+            new = is_.get((old["symbol"], old["date"]))
+            if (new is None or price_values(new) != price_values(old)) and (
+                version(old),
+                price_values(old),
+            ) not in on_record:
+                self.problem(f"{key}: {version(old)} gave way before it was on record")
+        for name, row in is_.items():
+            versions = self.bars.setdefault(name, [])
+            last = versions[-1] if versions and not self.restored else None
+            if last and price_values(last) != price_values(row) and row["etl_loading_ts"] <= last["etl_loading_ts"]:
+                self.problem(f"{key}: {version(row)} is not later than {version(last)}, whose place it takes")
+            if not last or (version(last), price_values(last)) != (version(row), price_values(row)):
+                versions.append(row)
+
+    def _judge_revisions(self, before: list[Row], now: list[Row]) -> None:
+        """What is on record was stored like that, stays on record, and is there once."""
+        was, is_ = ({version(r): r for r in rows} for rows in (before, now))
+        if len(is_) != len(now) or was.keys() - is_.keys():
+            self.problem(f"revisions: {was.keys() - is_.keys()} are gone, or one is there twice")
+        for what, row in is_.items():
+            stored = self.bars.get((row["symbol"], row["date"]), [])
+            if not any(version(r) == what and price_values(r) == price_values(row) for r in stored):
+                self.problem(f"revisions: {what} with {price_values(row)} was never stored")
+            if row["known_from"] != row["etl_loading_ts"] or row["known_to"] <= row["known_from"]:
+                self.problem(f"revisions: {what} is known from {row['known_from']} to {row['known_to']}")
+            if what in was and row["known_to"] < was[what]["known_to"]:
+                self.problem(f"revisions: the end of {what} went back")
+
+    def as_of(self, at: datetime) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+        """The bars at a time, as the tables tell it now (see `query.past`)."""
+        last: dict[tuple[Any, ...], Row] = {}
+        for row in self.rows(REVISIONS):
+            name = row["symbol"], row["date"]
+            if row["known_from"] <= at and (name not in last or last[name]["known_from"] < row["known_from"]):
+                last[name] = row
+        found = {name: price_values(row) for name, row in last.items() if at < row["known_to"]}
+        now = {(r["symbol"], r["date"]): price_values(r) for r in self.rows(PRICES) if r["etl_loading_ts"] <= at}
+        return found | now
+
+    def _judge_origin(
+        self, key: str, name: tuple[Any, ...], row: Row, old: Row | None, values: Callable[[Row], Any]
+    ) -> None:
         """A row that changed holds what a record of its source says, and what the first of some source says."""
         sources = self.sources.get(row["source"], {}).values()
         if not any(matches(record, name, values(row)) for source in sources for record in source.good):
@@ -150,6 +209,7 @@ class Ledger:
         if not any(matches(record, name, values(row)) for source in every for record in source.firsts):
             self.problem(f"{key}: {name} with {values(row)} is not the first of any source")
         told = [record.values for source in every for record in source.good if matches(record, name, values(row))]
+        told += [values(old)] if old and row["source"] in self.restated else []  # a restatement keeps the rest
         known = [{*given, None} for given in zip(*(given for given in told if given), strict=True)]
         if known and any(value not in given for value, given in zip(values(row), known, strict=True)):
             self.problem(f"{key}: {name} has {values(row)}, which nobody told")
@@ -169,6 +229,14 @@ class Ledger:
                     self.problem(f"corrections: no record of {row['source']} cancels {name}")
             elif not any(record.key == (row["symbol"], row["event_id"]) for record in records):
                 self.problem(f"corrections: no record of {row['source']} corrects {name}")
+
+    def judge_places(self, *keys: str) -> None:
+        """Every tick is in the object that the stored layout has for it. Objects that are not named are judged all."""
+        for key in keys or [key for key in self.tables if key.startswith(HISTORY)]:
+            for row in self.tables[key]:
+                place = place_of(row, self.lake.objects[LAYOUT].data)
+                if place != key:
+                    self.problem(f"{key} holds {row['event_id']} of {row['symbol']}, and the layout has it in {place}")
 
     def standing(self) -> list[Row]:
         """The ticks of history that count, as they do by now."""
@@ -192,12 +260,6 @@ class Ledger:
             if not any(knows(values, shown_values(row)) for values in stored):  # it may be completed by now
                 self.problem(f"snapshot: {row['symbol']} shows {row['event_id']}, which history does not hold so")
 
-    def _judge_rejects(self, key: str, before: list[Row], now: list[Row]) -> None:
-        kept = {(r["line"], r["raw"]) for r in now if r["reason"] == "replaced"}
-        for row in before:
-            if row["reason"] == "replaced" and (row["line"], row["raw"]) not in kept:
-                self.problem(f"{key}: the replaced value {row['raw']} is no longer on record")
-
 
 def of_ingest(loaded: datetime, now: datetime) -> bool:
     """Whether rows were stored by the ingest that began at a moment; see `World.clock`."""
@@ -209,8 +271,23 @@ def read(data: bytes) -> list[Row]:
     return rows
 
 
+def place_of(row: Row, layout: bytes) -> str:
+    """The key of the object of history that a layout has for a tick."""
+    at = row["produced_at"].astimezone(UTC)
+    sections = [s for s in json.loads(layout)["sections"] if s["from"] <= f"{at:%Y-%m-%d}"]
+    section = max(sections, key=lambda s: str(s["from"]))
+    start = (60 * at.hour + at.minute) // section["minutes"] * section["minutes"]
+    shard = f"-{crc32(row['symbol'].encode()) % section['shards']:02d}" if section["shards"] > 1 else ""
+    return f"{HISTORY}year={at:%Y}/month={at:%m}/day={at:%d}/{start // 60:02d}{start % 60:02d}{shard}.parquet"
+
+
 def by_key(rows: Iterable[Row], names: tuple[str, ...]) -> dict[tuple[Any, ...], Row]:
     return {tuple(row[name] for name in names): row for row in rows}
+
+
+def version(row: Row) -> tuple[Any, ...]:
+    """What identifies a version of a bar."""
+    return row["symbol"], row["date"], row["source"], row["etl_loading_ts"]
 
 
 def price_values(row: Row) -> tuple[Any, ...]:
@@ -234,8 +311,3 @@ def matches(record: Record, key: tuple[Any, ...], values: tuple[Any, ...]) -> bo
 def knows(more: tuple[Any, ...], less: tuple[Any, ...]) -> bool:
     """Whether the one has every value of the other; None is no value."""
     return all(value is None or value == other for value, other in zip(less, more, strict=True))
-
-
-def as_text(values: Iterable[Any]) -> str:
-    """Values as the record of a replacement writes them: blank for nothing, no decimals for whole numbers."""
-    return ",".join("" if v is None else f"{v:g}" if isinstance(v, float) else str(v) for v in values)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from stock_pipeline.maintenance.rebuild import rebuild_year
 from stock_pipeline_tests.faults import handlers, http
@@ -61,7 +61,7 @@ def _ticks(name: str, *rows: tuple[str | None, str, float, int]) -> Source:
     """An object of ticks, each some minutes after two minutes before a bucket begins; its first line is broken."""
     records = [Record(1, "{broken", reason="malformed_json")]
     for line, (event, symbol, price, minute) in enumerate(rows, 2):
-        at = OPEN.replace(minute=28 + minute)
+        at = OPEN + timedelta(minutes=minute)
         text = message(event, symbol, price, None, at)
         records.append(Record(line, text, (symbol, event) if event else None, (symbol, price, None, at)))
     return Source(

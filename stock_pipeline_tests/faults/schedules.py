@@ -6,10 +6,13 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 from functools import partial
 
+from stock_pipeline.lake.layout import Layout, Section
 from stock_pipeline_tests.faults.hub import Stuck
 from stock_pipeline_tests.faults.inputs import AWKWARD, Source, daily_source, tick_source, twin, with_other_prices
+from stock_pipeline_tests.faults.ledger import LAYOUT
 from stock_pipeline_tests.faults.verdict import judge_tables, rejected_rows
 from stock_pipeline_tests.faults.wire import POSSIBLE, Fault
 from stock_pipeline_tests.faults.world import World
@@ -62,6 +65,12 @@ def run(seed: int) -> Outcome:
         _ticks(world, choose)
     if daily:
         _operators(world, choose)
+    if ticks:
+        _layouts(world, choose)
+    if choose.random() < 0.3:
+        world.act("litterer", partial(world.litter, choose.randint(1, 4)))
+    if choose.random() < 0.3:
+        world.act("damage", partial(world.damage, choose.randint(1, 3)))
     world.keep("reader", world.read)
     small = choose.choice(({}, {"GROUP_BYTES": 300, "GROUP_ROWS": 3, "ALONE": 120}))
     outcome = Outcome(seed)
@@ -84,11 +93,11 @@ def _daily(world: World, choose: random.Random, restated: bool) -> None:
     names = [f"daily_prices/uploads/{name}.csv" for name in choose.sample(AWKWARD, choose.randint(1, 3))]
     sources = [daily_source(choose, name, choose.randint(1, 5)) for name in names]
     _rewrite(world, choose, 0.8, [daily_source(choose, name, choose.randint(1, 5)) for name in names])
-    if restated:
-        key = "daily_prices/uploads/restated.csv"
+    for number in range(choose.choice((1, 1, 2)) if restated else 0):
+        key = f"daily_prices/uploads/restated{number or ''}.csv"
         world.ledger.restated.add(key)
         sources.insert(choose.randint(1, len(sources)), daily_source(choose, key, choose.randint(3, 6)))
-        world.act("restater", lambda: _restating(world, key))
+        world.act(f"restater{number}", partial(_restating, world, key))
     world.act("vendor", lambda: world.drop(sources, patience=choose.choice(HURRIES)))
     for number in range(choose.choice((1, 2, 4, 4))):
         world.keep(f"batch{number}", world.serve_batch)
@@ -138,6 +147,18 @@ def _ticks(world: World, choose: random.Random) -> None:
         world.keep(f"stream{number}", world.serve_stream)
     if choose.random() < 0.2:
         world.stream.send("no event")
+
+
+def _layouts(world: World, choose: random.Random) -> None:
+    """Begin with some layout or with none, and let somebody change it for the days of the ticks."""
+    lengths, shards = (1, 5, 60, 720), (1, 1, 2, 3)
+    if choose.random() < 0.5:
+        first = Layout.of(choose.choice(lengths), choose.choice(shards))
+        world.ledger.lake.put(LAYOUT, first.to_json())
+    if choose.random() < 0.6:
+        days = [date(2024, 6, choose.choice((3, 4, 4, 4, 5))) for _ in range(choose.randint(1, 4))]
+        changes = [Section(day, choose.choice(lengths), choose.choice(shards)) for day in days]
+        world.act("operator", partial(world.relay, changes))
 
 
 def _rewrite(world: World, choose: random.Random, share: float, again: list[Source]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from stock_pipeline.receipts import Receipt
 from stock_pipeline_tests.faults.inputs import Record, Source
@@ -17,10 +17,10 @@ from stock_pipeline_tests.faults.ledger import (
     HISTORY,
     PRICES,
     REJECTS,
+    REVISIONS,
     SNAPSHOT,
     Ledger,
     Row,
-    as_text,
     knows,
     matches,
     of_ingest,
@@ -77,11 +77,28 @@ def judge_ingest(ledger: Ledger, receipts: Iterable[Receipt], now: datetime, *, 
 def judge_tables(ledger: Ledger, *, once: bool) -> None:
     """The tables hold exactly what was sent, and every other record is accounted for."""
     _judge_keys(ledger)
+    if not ledger.restored:  # a restore takes what was known with it
+        _judge_past(ledger)
     for versions in ledger.sources.values():
         _judge_rejects(ledger, versions, once)
     _judge_snapshot(ledger)
     for key, etag in sorted(ledger.notified - ledger.told):
         ledger.problem(f"{key} was acknowledged, and no receipt of its version {etag} is in the lineage queue")
+
+
+def _judge_past(ledger: Ledger) -> None:
+    """At each time the tables tell the bars that were stored then, by the loading times of what was committed: when a
+    version begins, and right before."""
+    begins = {row["etl_loading_ts"] for versions in ledger.bars.values() for row in versions}
+    for at in sorted(begins | {at - timedelta(microseconds=1) for at in begins}):
+        known = {
+            name: [row for row in versions if row["etl_loading_ts"] <= at] for name, versions in ledger.bars.items()
+        }
+        true = {name: price_values(versions[-1]) for name, versions in known.items() if versions}
+        if (told := ledger.as_of(at)) != true:
+            wrong = {name: (told.get(name), true.get(name)) for name in told.keys() | true.keys()}
+            wrong = {name: pair for name, pair in wrong.items() if pair[0] != pair[1]}
+            ledger.problem(f"as of {at} the tables tell other bars than were stored (told, true): {wrong}")
 
 
 def rejected_rows(ledger: Ledger) -> dict[str, list[tuple[object, ...]]]:
@@ -114,11 +131,10 @@ def _judge_rejects(ledger: Ledger, versions: dict[str, Source], once: bool) -> N
     """The rejected records of each version of a source are its own, exactly."""
     for etag, version in versions.items():
         recorded = [r for r in ledger.rows(REJECTS) if (r["source"], r["etag"]) == (version.key, etag)]
-        standing = Counter((r["line"], r["reason"], r["stored"]) for r in recorded if r["reason"] != "replaced")
+        standing = Counter((r["line"], r["reason"], r["stored"]) for r in recorded)
         _judge_rivals(ledger, version, recorded)
-        for row in recorded:
-            if row["reason"] == "replaced" and row["raw"] not in {as_text(values) for values in ledger.once_stored}:
-                ledger.problem(f"{version.key}: {row['raw']} is on record as replaced, and was never stored")
+        if not ledger.restored:
+            _judge_conflicts(ledger, version, recorded)
         conflicts = {line for line, reason, _ in standing if reason == "conflict"}
         exact = once and not ledger.restored  # a restore may let another source be the first
         expected = _expected(ledger, version) if exact else _records_of(version, conflicts)
@@ -128,6 +144,16 @@ def _judge_rejects(ledger: Ledger, versions: dict[str, Source], once: bool) -> N
             known = standing[record.line, "conflict", False] or _replaced(ledger, record)
             if _stored_otherwise(ledger, record) and not known:
                 ledger.problem(f"{version.key}: {record.text} is neither stored nor on record")
+
+
+def _judge_conflicts(ledger: Ledger, version: Source, recorded: list[Row]) -> None:
+    """No record says that a row met other values, if just its source stored it."""
+    own = {_daily_key(row): row for row in ledger.rows(PRICES) if row["source"] == version.key}
+    lines = {row["line"] for row in recorded if row["reason"] == "conflict"}
+    for record in version.good:
+        row = own.get(record.key or ())
+        if record.line in lines and row and matches(record, record.key or (), price_values(row)):
+            ledger.problem(f"{version.key}: line {record.line} is on record as a conflict, and is stored from there")
 
 
 def _judge_rivals(ledger: Ledger, version: Source, recorded: list[Row]) -> None:
@@ -180,12 +206,10 @@ def _stored_otherwise(ledger: Ledger, record: Record) -> bool:
 
 def _replaced(ledger: Ledger, record: Record) -> bool:
     """Whether a row that had all of a record's values gave way, and is on record."""
-    gone = {row["raw"] for row in ledger.rows(REJECTS) if row["reason"] == "replaced"}
     return any(
-        as_text(once) in gone and record.key and record.values and once[: len(record.key)] == record.key
-        and knows(once[len(record.key) :], record.values)
-        for once in ledger.once_stored
-    )  # fmt: skip
+        _daily_key(row) == record.key and record.values and knows(price_values(row), record.values)
+        for row in ledger.rows(REVISIONS)
+    )
 
 
 def _daily_key(row: Row) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,11 +19,19 @@ from typing import Any
 import pyarrow as pa
 
 from stock_pipeline.aws import lambda_reporter
-from stock_pipeline.errors import MergeContention, RowsWouldBeLost, StockPipelineError, StoreUnavailable
+from stock_pipeline.errors import (
+    DamagedObject,
+    LayoutError,
+    MergeContention,
+    RowsWouldBeLost,
+    StockPipelineError,
+    StoreUnavailable,
+)
 from stock_pipeline.ingest import commit, corrections
 from stock_pipeline.ingest import daily as ingest
 from stock_pipeline.ingest import ticks as ingest_ticks
-from stock_pipeline.lake import parquet, partitions, rejected_records
+from stock_pipeline.lake import layout_object, memory_store, parquet, partitions, recognized_layout, rejected_records
+from stock_pipeline.lake.layout import Layout, Section
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.transforms import SNAPSHOT
 from stock_pipeline.maintenance import rebuild as rebuilding
@@ -33,14 +41,14 @@ from stock_pipeline.maintenance.rebuild import rebuild_year
 from stock_pipeline.maintenance.reconcile import find_unseen, repair
 from stock_pipeline.maintenance.restore import plan_restore, restore
 from stock_pipeline.receipts import Receipt
-from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
+from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, TABLES, Table
 from stock_pipeline.settings import Settings
 from stock_pipeline.staging import reader as raw_objects
 from stock_pipeline.staging.keys import RAW_TICKS
 from stock_pipeline_tests.faults import handlers
 from stock_pipeline_tests.faults.hub import Hub, Pool, Worker
 from stock_pipeline_tests.faults.inputs import Source, notification
-from stock_pipeline_tests.faults.ledger import INGEST, Ledger
+from stock_pipeline_tests.faults.ledger import CORRECTIONS, HISTORY, INGEST, PRICES, Ledger
 from stock_pipeline_tests.faults.lineage import Lineage
 from stock_pipeline_tests.faults.queues import Message, Queue
 from stock_pipeline_tests.faults.verdict import judge_ingest, judge_receipt
@@ -49,8 +57,8 @@ from stock_pipeline_tests.support import law
 from stock_pipeline_tests.support.memory_store import MemoryStore
 
 START = datetime(2024, 6, 4, 20, tzinfo=UTC)
-_UNDONE = (StoreUnavailable, MergeContention, RowsWouldBeLost)
-"""What a person answers with another try; the last of a rebuild that saw a stale list."""
+_UNDONE = (StoreUnavailable, MergeContention, RowsWouldBeLost, DamagedObject)
+"""What a person answers with another try; of a rebuild that saw a stale list, or of an object that is mended soon."""
 
 _PATIENCE = 60  # tries
 _FAR = START + timedelta(days=9000)
@@ -194,8 +202,9 @@ class World:
 
     def restate(self, key: str) -> None:
         """Somebody ingests an object as a restatement, and tries again until it is done."""
-        while key not in self.ledger.sources:
-            self.hub.pause(1)
+        self.hub.pause(until=lambda: key in self.ledger.sources)
+        if self.random.random() < 0.5:  # else at once, as the arrival is on its way to the function
+            self.hub.pause(self.random.uniform(0, 5))
         self.until_done(lambda: ingest.ingest_daily_prices([key], staging=self.staging, lake=self.lake, replace=True))
 
     def rebuild(self, year: int) -> None:
@@ -227,13 +236,58 @@ class World:
 
     def _restorable(self) -> list[str]:
         kept = sorted(self.ledger.lake.kept.items())
-        return [
-            key for key, all_ in kept if key.startswith(PRICE_BY_DATE.prefix) and len(all_) > 1 and "_" not in key[14:]
-        ]
+        own = [key for key, all_ in kept if len(all_) > 1 and partitions.partition_of(PRICE_BY_DATE, key)]
+        return [key for key in own if key not in self.ledger.ever_damaged]
 
     def _restore(self, partition: str, version: str) -> None:
         plan = plan_restore(PRICE_BY_DATE, partition, staging=self.staging, lake=self.lake, version=version)
         restore(plan, staging=self.staging, lake=self.lake, settings=Settings(), now=self.clock())
+
+    def relay(self, changes: Sequence[Section]) -> None:
+        """Somebody changes the layout of history again and again. By their clock the days of the ticks lie ahead."""
+        for section in changes:
+            self.hub.pause(self.random.uniform(0, 15))
+            now = datetime(2024, 6, 1, tzinfo=UTC)
+            with suppress(LayoutError):  # ticks of that day are stored
+                self.until_done(partial(layout_object.change_layout, self.lake, section, now=now))
+
+    def litter(self, times: int) -> None:
+        """Somebody copies objects beside themselves, with other values, and leaves what other tools leave."""
+        for _ in range(times):
+            self.hub.pause(self.random.uniform(0, 15))
+            for key, rows in list(self.ledger.tables.items()):
+                if key.startswith((HISTORY, CORRECTIONS, PRICES)) and rows:
+                    table = next(table for table in TABLES.values() if key.startswith(table.prefix))
+                    wrong = [row | {"symbol": "FOREIGN"} if "date" in row else row | {"price": 9e9} for row in rows]
+                    data = parquet.encode(pa.Table.from_pylist(wrong, table.schema), table)
+                    folder, _, name = key.rpartition("/")
+                    for foreign in (f"{name.removesuffix('.parquet')} (1).parquet", "part-00000-c000.parquet"):
+                        self._put_aside(f"{folder}/{foreign}", data)
+                    self._put_aside(f"{folder}/_SUCCESS", b"")
+
+    def damage(self, times: int) -> None:
+        """Somebody damages objects of the lake; after a while somebody else restores them as they were."""
+        for _ in range(times):
+            self.hub.pause(self.random.uniform(0, 15))
+            if not self.ledger.tables or not self.faulty:
+                continue
+            key = self.random.choice(sorted(self.ledger.tables))
+            data = self.ledger.damaged[key] = self.ledger.lake.objects[key].data
+            self.ledger.ever_damaged.add(key)
+            self._put_aside(key, self.random.choice((b"", data[: len(data) // 2], b"PAR1" + data[:-4], b"not Parquet")))
+            self.hub.pause(self.random.uniform(0, 30))
+            self._put_aside(key, data)
+            del self.ledger.damaged[key]
+
+    def _put_aside(self, key: str, data: bytes) -> None:
+        """Put an object that is not the pipeline's doing: the ledger does not judge it."""
+        memory_store.MemoryStore.put(self.ledger.lake, key, data)
+
+    def _met_damage(self, error: DamagedObject) -> None:
+        """Damage is told with the object's name, and how to mend it."""
+        told = f"{error.key} of" in str(error) and "stock-pipeline restore" in str(error)
+        if error.key not in self.ledger.ever_damaged or not told:
+            self.ledger.problem(f"what is damaged is told wrongly: {error}")
 
     def until_done(self, work: Callable[[], object]) -> None:
         for _ in range(_PATIENCE):
@@ -255,6 +309,8 @@ class World:
                 self._read_once(seen)
             except StoreUnavailable:
                 pass
+            except DamagedObject as error:
+                self._met_damage(error)
             except (pa.ArrowException, ValueError) as error:
                 self.ledger.problem(f"a reader met {type(error).__name__}: {error}")
 
@@ -334,6 +390,8 @@ class World:
             (rebuilding, {"ingest_daily_prices": daily}),
             (seen, pool),
             (corrections, pool),
+            (recognized_layout, pool),
+            (layout_object, {"_KNOWN": _Known(self.hub)}),
             (raw_objects, pool),
             (ingest, {"ingest_daily_prices": daily}),
             (rejected_records, pool | {"decode": decode}),
@@ -352,6 +410,9 @@ class World:
             receipts = work(keys, **options)
         except StoreUnavailable:
             raise
+        except DamagedObject as error:
+            self._met_damage(error)
+            raise
         except Exception as error:  # lost races too: so few workers never lose that often
             self.ledger.problem(f"ingesting {keys} raised {type(error).__name__}: {error}")
             raise
@@ -363,6 +424,19 @@ class World:
             if len(receipts) == len(keys):  # else it was stopped, and of what it stored last there is no receipt yet
                 judge_ingest(self.ledger, receipts, now, once=self.once)
         return receipts
+
+
+class _Known:
+    """What each process has read of the layout; a process that is started again has read nothing."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub, self._by = hub, dict[tuple[Worker, int], Layout]()
+
+    def get(self, lake: ObjectStore) -> Layout | None:
+        return self._by.get((self._hub.worker, id(lake)))
+
+    def __setitem__(self, lake: ObjectStore, layout: Layout) -> None:
+        self._by[self._hub.worker, id(lake)] = layout
 
 
 def _decoded(

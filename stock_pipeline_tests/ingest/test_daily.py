@@ -67,13 +67,12 @@ def test_a_restatement_replaces_and_keeps_what_it_replaced(desk: Desk) -> None:
     (receipt,) = desk.ingest(two, replace=True)
     assert (receipt.inserted, receipt.replaced, receipt.duplicates, receipt.conflicts) == (2, 1, 1, 0)
     assert desk.closes()["AAPL", "2024-01-02"] == 2.5
-    (record,) = read_rejects(desk.lake, PRICE_BY_DATE).to_pylist()
-    assert (record["source"], record["line"], record["reason"]) == (two, 2, "replaced")
-    assert record["raw"] == "AAPL,2024-01-02,1,3,1,2,,100"
-    assert one in record["detail"]
+    revised = ("symbol", "open", "close", "volume", "source", "replaced_by", "change")
+    assert desk.revisions(*revised) == [("AAPL", 1.0, 2.0, 100.0, one, two, "replaced")]
     desk.ingest(two, replace=True)
     desk.ingest(two)
-    assert desk.rejects() == [("two.csv", 2, "replaced")]
+    assert len(desk.revisions("symbol")) == 1
+    assert desk.rejects() == []
 
 
 def test_replaced_values_are_on_record_before_they_are_gone(desk: Desk) -> None:
@@ -89,7 +88,30 @@ def test_replaced_values_are_on_record_before_they_are_gone(desk: Desk) -> None:
     with pytest.raises(KeyboardInterrupt):
         desk.ingest(two, replace=True)
     assert desk.closes() == {("A", "2024-01-02"): 1.0}
-    assert desk.rejects() == [("two.csv", 2, "replaced")]
+    assert desk.revisions("close", "replaced_by") == [(1.0, two)]
+    desk.lake.before_put = lambda key: None
+    desk.ingest(two, replace=True, now=NOW + timedelta(minutes=1))
+    assert desk.revisions("close", "replaced_by", "known_to") == [(1.0, two, NOW + timedelta(minutes=1))]
+
+
+@pytest.mark.parametrize("others", [(), ("A,2024-01-03,,,,7,",)])
+def test_a_restatement_that_overtakes_the_trigger_leaves_no_false_record(desk: Desk, others: tuple[str, ...]) -> None:
+    """Somebody uploads a file and restates from it, and its arrival is ingested, too. That read the old value, and puts
+    its conflict on record when the new one is stored."""
+    desk.ingest(desk.drop("one.csv", "A,2024-01-02,,,,10,", "A,2024-01-03,,,,8,"))
+    two = desk.drop("two.csv", "A,2024-01-02,,,,11,", *others)
+
+    def restate(key: str) -> None:
+        if key.startswith("rejected_records"):
+            desk.lake.before_put = lambda key: None
+            first = desk.drop("two.csv", "A,2024-01-02,,,,11,") if others else two
+            desk.ingest(first, replace=True)
+
+    desk.lake.before_put = restate
+    (receipt,) = desk.ingest(two)
+    assert desk.closes()["A", "2024-01-02"] == 11.0
+    assert (receipt.duplicates, receipt.conflicts) == (1, len(others))
+    assert desk.rejects() == [("two.csv", 3, "conflict")] * len(others)
 
 
 def test_restatements_follow_each_other(desk: Desk) -> None:
@@ -97,7 +119,9 @@ def test_restatements_follow_each_other(desk: Desk) -> None:
     receipts = desk.ingest(*keys, replace=True)
     assert [r.replaced for r in receipts] == [0, 1, 1]
     assert desk.closes() == {("A", "2024-01-02"): 3.0}
-    assert [r["raw"] for r in read_rejects(desk.lake, PRICE_BY_DATE, keys[2]).to_pylist()] == ["A,2024-01-02,,,,2,,"]
+    assert desk.revisions("close", "replaced_by") == [(1.0, keys[1]), (2.0, keys[2])]
+    times = desk.revisions("known_from", "known_to")
+    assert times[0][1] == times[1][0], "the one ends when the next begins, although all have one loading time"
 
 
 def test_a_refused_file_is_told_and_recorded_and_the_others_go_on(desk: Desk) -> None:

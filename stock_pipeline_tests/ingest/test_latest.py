@@ -20,6 +20,7 @@ from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY, TRADE_CORRECTIONS, Table
 from stock_pipeline_tests.support import law
+from stock_pipeline_tests.support.layouts import lay_out
 from stock_pipeline_tests.support.memory_store import MemoryStore
 
 NOW = datetime(2024, 6, 4, 20, tzinfo=UTC)
@@ -60,6 +61,7 @@ class Feed:
 
     def __init__(self) -> None:
         self.staging, self.lake = MemoryStore("staging"), MemoryStore("lake")
+        lay_out(self.lake, 5)
         self._objects = self._ingests = 0
 
     def drop(self, *messages: Message) -> str:
@@ -253,13 +255,13 @@ def test_a_correction_whose_trade_is_not_there_looks_for_it_in_its_session_only(
 def test_an_object_of_history_that_somebody_deletes_during_the_search_holds_no_tick() -> None:
     feed = Feed()
     feed.take(FIRST, trade(2, 20.0, 2), LAST)
-    names = [key for key in feed.lake.objects if key.startswith(STREAM_PRICES_HISTORY.prefix)]
+    names = [key for key in feed.lake.objects if key.startswith(f"{STREAM_PRICES_HISTORY.prefix}year=")]
     key, read = feed.drop(cancel(LAST)), feed.lake.list
 
     def listed(prefix: str, **options: Any) -> Iterator[ObjectInfo]:
         found = list(read(prefix, **options))
         if prefix.startswith(STREAM_PRICES_HISTORY.prefix):
-            for name in names[:1]:
+            for name in names:
                 feed.lake.objects.pop(name, None)
         return iter(found)
 

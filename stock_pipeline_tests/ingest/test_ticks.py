@@ -23,6 +23,7 @@ from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
 from stock_pipeline.settings import DEFAULT_SYMBOLS, Settings
 from stock_pipeline.simulate.ticks import simulate_ticks, to_json_lines
+from stock_pipeline_tests.support.layouts import lay_out
 from stock_pipeline_tests.support.memory_store import MemoryStore
 
 NOW = datetime(2024, 6, 3, 20, tzinfo=UTC)
@@ -43,6 +44,7 @@ class Feed:
 
     def __init__(self) -> None:
         self.staging, self.lake = MemoryStore("staging"), MemoryStore("lake")
+        lay_out(self.lake, 5)
 
     def drop(self, name: str, *lines: bytes) -> str:
         self.staging.put(PREFIX + name, b"".join(lines))
@@ -191,10 +193,9 @@ def test_groups_that_are_just_full_leave_nothing_behind(feed: Feed, monkeypatch:
     assert progress == [(2, 4), (4, 4)]
 
 
-def test_the_settings_say_where_ticks_go_which_are_rejected_and_how_large_an_object_may_be() -> None:
-    settings = Settings(tick_bucket_minutes=15, max_clock_skew_seconds=30, max_object_mb=7)
+def test_the_settings_say_which_ticks_are_rejected_and_how_large_an_object_may_be() -> None:
+    settings = Settings(max_clock_skew_seconds=30, max_object_mb=7)
     assert module.options_of(settings) == {
-        "bucket_minutes": 15,
         "max_skew": timedelta(seconds=30),
         "max_bytes": 7 * 1024 * 1024,
     }

@@ -91,8 +91,24 @@ def test_a_restatement_completes_what_it_agrees_with_and_replaces_what_it_does_n
     assert outcomes(merged) == ["UPDATED", "REPLACED", "DUPLICATE", "UPDATED"]
     found = values_of(merged.table)
     assert (found["A"]["open"], found["C"]["open"]) == (9.0, 9.0)
-    # The restated bar stands as its source gave it: an open of before a split beside a close of after it is no bar.
-    assert found["B"] == dict.fromkeys(VALUES) | {"close": 11.0, "high": 12.0}
+    assert found["B"] == dict.fromkeys(VALUES) | {"open": 9.0, "close": 11.0, "high": 12.0}
+
+
+def test_a_restatement_keeps_what_it_does_not_mention() -> None:
+    stored = table(bar(open=9.0, high=12.0, low=8.0, volume=100.0))
+    merged = merge(stored, table(bar(close=11.0, volume=50.0, source="b.csv")), PRICE_BY_DATE, replace=True)
+    assert outcomes(merged) == ["REPLACED"]
+    expected = {"open": 9.0, "high": 12.0, "low": 8.0, "close": 11.0, "volume": 50.0}
+    assert values_of(merged.table)["AAPL"] == dict.fromkeys(VALUES) | expected
+
+
+@pytest.mark.parametrize(("close", "kept"), [(12.5, {"high": 12.0}), (7.5, {"low": 8.0})])
+def test_a_restatement_that_what_it_keeps_would_contradict_stays_out(close: float, kept: dict[str, float]) -> None:
+    """An open and a high of before a split beside a close of after it are no bar; nobody knows the true ones."""
+    merged = merge(table(bar(**kept)), table(bar(close=close, source="b.csv")), PRICE_BY_DATE, replace=True)
+    assert (outcomes(merged), merged.table) == (["CONFLICT"], None)
+    whole = table(bar(close=close, source="b.csv", **dict.fromkeys(kept, close)))
+    assert outcomes(merge(table(bar(**kept)), whole, PRICE_BY_DATE, replace=True)) == ["REPLACED"]
 
 
 def test_rows_stored_by_an_attempt_whose_reply_was_lost_are_known_as_own() -> None:
@@ -185,8 +201,9 @@ def one_by_one(holds: dict[str, Row], incoming: list[Row], replace: bool) -> lis
         if known is None:
             holds[key], outcome = values, "INSERTED"
         elif not agree(known, values):
-            outcome = "REPLACED" if replace and key not in seen else "CONFLICT"
-            holds[key] = values if outcome == "REPLACED" else known
+            whole = {n: known[n] if values[n] is None else values[n] for n in VALUES}
+            outcome = "REPLACED" if replace and key not in seen and keeps_bounds(whole) else "CONFLICT"
+            holds[key] = whole if outcome == "REPLACED" else known
         elif any(known[n] is None and values[n] is not None for n in VALUES):
             holds[key], outcome = {n: values[n] if known[n] is None else known[n] for n in VALUES}, "UPDATED"
         else:
@@ -209,7 +226,7 @@ def test_a_merge_is_what_one_row_after_the_other_would_do(
     assert outcomes(merged) == one_by_one(holds, later, replace)
     assert values_of(merged.table if merged.table is not None else first.table) == holds
     assert (merged.table is None) == (not {"INSERTED", "UPDATED", "REPLACED"} & set(outcomes(merged)))
-    assert sorted(merged.conflicts) == [i for i, o in enumerate(outcomes(merged)) if o in ("CONFLICT", "REPLACED")]
+    assert sorted(merged.conflicts) == [i for i, o in enumerate(outcomes(merged)) if o == "CONFLICT"]
 
 
 MASKS = st.lists(st.tuples(st.sampled_from("ABC"), st.sets(st.sampled_from(OPTIONAL))), max_size=10)

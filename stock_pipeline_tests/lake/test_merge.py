@@ -58,7 +58,7 @@ def test_a_restatement_takes_the_place_of_what_is_stored() -> None:
         ("MSFT", 10.0, "a.csv"),
     ]
     conflicting = dict(zip(merged.conflicts.tolist(), merged.conflicting.column("close").to_pylist(), strict=True))
-    assert conflicting == {0: 1.0, 1: 2.0}
+    assert conflicting == {1: 2.0}
 
 
 def test_a_restatement_of_the_same_values_changes_nothing() -> None:

@@ -11,7 +11,7 @@ from stock_pipeline.errors import MergeContention, StoreUnavailable
 from stock_pipeline.lake import partitions as cas
 from stock_pipeline.lake.merge import Merged
 from stock_pipeline.lake.partitions import merge_into_partition, partition_key, partitions, read_partition
-from stock_pipeline.schemas import PRICE_BY_DATE
+from stock_pipeline.schemas import PRICE_BY_DATE, PRICE_REVISIONS
 from stock_pipeline_tests.support.memory_store import MemoryStore
 from stock_pipeline_tests.support.rows import bar, outcomes, table
 
@@ -133,26 +133,20 @@ def test_an_unknown_effect_is_the_callers_to_know() -> None:
         merge_rows(store, table(bar()))
 
 
-def test_a_restatement_is_announced_before_every_try() -> None:
+def test_each_version_that_a_restatement_met_is_on_record_before_its_commit() -> None:
     store = MemoryStore()
     merge_rows(store, table(bar(close=1.0)))
-    announced = []
 
     def another_writer(key: str) -> None:
         store.before_put = lambda key: None
         merge_rows(store, table(bar(close=2.0, source="other.csv")), replace=True)
 
     store.before_put = another_writer
-    merge_into_partition(
-        store,
-        PRICE_BY_DATE,
-        YEAR,
-        table(bar(close=3.0, source="b.csv")),
-        replace=True,
-        before_commit=lambda merged: announced.append(merged.conflicting["close"].to_pylist()),
-    )
-    assert announced == [[1.0], [2.0]]
+    merge_into_partition(store, PRICE_BY_DATE, YEAR, table(bar(close=3.0, source="b.csv")), replace=True)
     assert closes(store) == {"AAPL": 3.0}
+    revised = read_partition(store, PRICE_REVISIONS, YEAR)
+    assert revised is not None
+    assert revised["close"].to_pylist() == [1.0, 2.0]
 
 
 def test_writers_in_threads_lose_nothing() -> None:

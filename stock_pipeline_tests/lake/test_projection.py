@@ -33,7 +33,7 @@ from stock_pipeline_tests.support.memory_store import MemoryStore
 
 KEY = "price_by_date/year=2024/prices.parquet"
 LOADED = datetime(2024, 6, 1, tzinfo=UTC)
-ROW: dict[str, Any] = {
+ROW: dict[str, Any] = dict.fromkeys(PRICE_BY_DATE.schema.names) | {
     "symbol": "AAPL", "date": date(2024, 1, 2), "open": 1.5, "high": 2.5, "low": 1.0, "close": 2.0, "adj_close": 2.0,
     "volume": 100.0, "adj_known_at": LOADED, "source": "a.csv", "etl_loading_ts": LOADED,
 }  # fmt: skip
@@ -188,7 +188,7 @@ def test_an_integer_widens_and_does_not_narrow() -> None:
 
 @pytest.mark.parametrize("version", ["", "9"])
 def test_a_reader_leaves_columns_unread_that_it_does_not_know(version: str) -> None:
-    data = stored(ROW | {"vwap": 1.75, "tags": ["a"]}, version=version)
+    data = stored(ROW | {"strike": 1.75, "tags": ["a"]}, version=version)
     store = lake(data)
     assert read_partition(store, PRICE_BY_DATE, "year=2024").to_pylist() == [ROW]
     found = duck.run("SELECT * FROM price_by_date", (), store, "stock_market")
@@ -196,11 +196,11 @@ def test_a_reader_leaves_columns_unread_that_it_does_not_know(version: str) -> N
 
 
 def test_a_writer_refuses_to_drop_columns_and_names_who_wrote_them() -> None:
-    store = lake(stored(ROW | {"vwap": 1.75}, version="9"))
+    store = lake(stored(ROW | {"strike": 1.75}, version="9"))
     before = store.objects[KEY].data
     incoming = pa.Table.from_pylist([ROW | {"symbol": "MSFT"}], PRICE_BY_DATE.schema)
     expected = (
-        rf"{KEY} holds columns that this version does not know \(vwap\).*stock-pipeline 9.1 with schema 9.*"
+        rf"{KEY} holds columns that this version does not know \(strike\).*stock-pipeline 9.1 with schema 9.*"
         rf"this is stock-pipeline {__version__} with schema {PRICE_BY_DATE.version}.*deploy the newer version"
     )
     with pytest.raises(NewerSchema, match=expected):

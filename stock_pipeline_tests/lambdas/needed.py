@@ -40,7 +40,7 @@ _NEEDED: dict[str, Needed] = {
     | _on("staging", LISTS),
     "ProcessBatchStockDataRole": _function("ProcessBatchStockDataLogs")
     | _reading("daily_prices")
-    | _merging("price_by_date", "rejected_records")
+    | _merging("price_by_date", "price_revisions", "rejected_records")
     | _on("LineageReceipts", "sqs:SendMessage"),
     "WriteRecordsToStreamRole": _function("WriteRecordsToStreamLogs") | _on("TickStream", "kinesis:PutRecords"),
     "ProcessStockStreamDataRole": _function("ProcessStockStreamDataLogs")

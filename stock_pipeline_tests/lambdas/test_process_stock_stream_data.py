@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any
+from zlib import crc32
 
 import boto3
 import pytest
@@ -19,6 +20,7 @@ from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.lake.transforms import SNAPSHOT
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
 from stock_pipeline_tests.support.lambdas import LAKE, STAGING, Context
+from stock_pipeline_tests.support.layouts import lay_out
 from stock_pipeline_tests.support.s3_notifications import event as s3_event
 
 PREFIX = "stock_stream/2024/06/03/13/"
@@ -189,7 +191,7 @@ def test_it_stops_in_time_and_returns_the_rest(
     put, events = S3Store.put, of_sqs(**{f"m{n}": telling_of(key) for n, key in enumerate(keys)})
 
     def slow(self: S3Store, key: str, *arguments: Any, **more: Any) -> str:
-        context.remaining -= 25_000 * key.startswith("price_by_date_stream/")
+        context.remaining -= 25_000 * key.startswith("price_by_date_stream/year=")
         return put(self, key, *arguments, **more)
 
     monkeypatch.setattr(S3Store, "put", slow)
@@ -256,10 +258,10 @@ def test_an_event_from_elsewhere_is_an_error_or_names_nothing(
         handler.lambda_handler(unknown, context)
 
 
-def test_the_settings_decide_on_buckets_skew_and_size(
+def test_the_settings_decide_on_skew_and_size_and_the_lake_on_the_layout(
     cold_start: Callable[[str], ModuleType], s3: Any, context: LambdaContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STOCK_PIPELINE_TICK_BUCKET_MINUTES", "60")
+    lay_out(S3Store(LAKE, s3), 60, 4)
     monkeypatch.setenv("STOCK_PIPELINE_MAX_CLOCK_SKEW_SECONDS", "3600")
     monkeypatch.setenv("STOCK_PIPELINE_MAX_OBJECT_MB", "1")
     handler = cold_start("process_stock_stream_data")
@@ -267,7 +269,7 @@ def test_the_settings_decide_on_buckets_skew_and_size(
     keys = drop(s3, a=tick("e1") + tick("e2", produced_at=ahead), big=tick("e3") * 20_000)
     receipts = handler.lambda_handler(telling_of(*keys), context)["receipts"]
     assert receipts[0]["inserted"] == 2
-    assert "year=2024/month=06/day=03/1300" in receipts[0]["partitions"]
+    assert f"year=2024/month=06/day=03/1300-{crc32(b'AAPL') % 4:02d}" in receipts[0]["partitions"]
     assert "1" in receipts[1]["refused"]
 
 
@@ -310,4 +312,4 @@ def test_receipts_of_what_is_stored_go_to_the_lineage_queue(
     (sent,) = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
     receipt = json.loads(sent["Body"])
     assert (receipt["source"], receipt["inserted"]) == (good, 1)
-    assert receipt["partitions"] == {"year=2024/month=06/day=03/1330": 1}
+    assert receipt["partitions"] == {"year=2024/month=06/day=03/1300": 1}

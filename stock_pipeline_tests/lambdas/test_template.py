@@ -17,8 +17,7 @@ from stock_pipeline.deploy.packages import code_of
 from stock_pipeline.deploy.sources import TEMPLATE, functions
 from stock_pipeline.deploy.stack import settings_of
 from stock_pipeline.deploy.template import load_template
-from stock_pipeline.errors import SettingsError
-from stock_pipeline.lake.transforms import BUCKET_MINUTES, by_bucket
+from stock_pipeline.lake.transforms import by_bucket
 from stock_pipeline.schemas import (
     DATABASE,
     PRICE_BY_DATE,
@@ -132,22 +131,9 @@ def test_defaults_are_those_of_the_settings() -> None:
     assert defaults["Symbols"] == ",".join(DEFAULT_SYMBOLS)
     assert defaults["Seed"] == settings.seed
     assert defaults["MaxObjectMb"] <= settings.max_object_mb  # held by what fits into memory: limits/test_limits.py
-    assert defaults["TickBucketMinutes"] == settings.tick_bucket_minutes == BUCKET_MINUTES
     assert timedelta(seconds=defaults["MaxClockSkewSeconds"]) == MAX_SKEW
     assert defaults["MaxClockSkewSeconds"] == settings.max_clock_skew_seconds
     assert defaults["Database"] == settings.database == DATABASE
-
-
-def test_the_bucket_lengths_on_offer_are_those_that_the_setting_takes() -> None:
-    def is_taken(minutes: int) -> bool:
-        try:
-            return bool(Settings.from_env({"STOCK_PIPELINE_TICK_BUCKET_MINUTES": str(minutes)}))
-        except SettingsError:
-            return False
-
-    offered = PARAMETERS["TickBucketMinutes"]["AllowedValues"]
-    assert all(map(is_taken, offered))
-    assert {1, 5, 15, 60, 1440} <= set(offered)
 
 
 def test_outputs_give_the_settings_of_a_client() -> None:
@@ -156,8 +142,7 @@ def test_outputs_give_the_settings_of_a_client() -> None:
         "staging_bucket lake_bucket database athena_workgroup processor stream_name stream_queue_url stream_dlq_url "
         "lineage_queue_url lineage_dlq_url"
     )
-    # Whoever processes ticks beside the function must put them in the same history objects.
-    wanted += " tick_bucket_minutes max_clock_skew_seconds"
+    wanted += " max_clock_skew_seconds"  # whoever processes ticks beside the function must reject the same
     assert set(given) >= {variable(name) for name in wanted.split()}
 
 

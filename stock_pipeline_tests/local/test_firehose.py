@@ -12,7 +12,6 @@ import pytest
 
 from stock_pipeline.aws.kinesis import pack, send
 from stock_pipeline.local import local_aws
-from stock_pipeline.local.stack import client
 from stock_pipeline_tests.support.local_aws import NewStack, Stack, eventually
 
 pytestmark = pytest.mark.e2e
@@ -85,6 +84,6 @@ def test_streams_do_not_mix(new_stack: NewStack) -> None:
 def test_what_is_gathered_is_written_when_it_stops(tmp_path: Path, installed: Path) -> None:
     with local_aws(tmp_path, installed=installed, parameters={"StreamBufferSeconds": LONG}) as aws:
         put(Stack(aws), b"held\n", b"back\n")
-        assert objects(client("s3", aws.endpoint), aws.outputs["StagingBucket"]) == {}
+        assert objects(aws.client("s3"), aws.outputs["StagingBucket"]) == {}
     with local_aws(tmp_path, installed=installed) as aws:
-        assert list(objects(client("s3", aws.endpoint), aws.outputs["StagingBucket"]).values()) == [b"held\nback\n"]
+        assert list(objects(aws.client("s3"), aws.outputs["StagingBucket"]).values()) == [b"held\nback\n"]

@@ -19,7 +19,6 @@ from stock_pipeline.errors import LocalAwsError
 from stock_pipeline.local import LocalAws, LocalFolders, instance, local_aws, running, start
 from stock_pipeline.local import emulator as emulator_process
 from stock_pipeline.local.folders import is_held
-from stock_pipeline.local.stack import client
 from stock_pipeline_tests.support.local_aws import eventually
 
 pytestmark = pytest.mark.e2e
@@ -49,7 +48,7 @@ def members(group: int) -> list[int]:
 def run_function(aws: LocalAws) -> dict[str, object]:
     """Invoke the generator, so that there is a process that a function runs in."""
     payload = json.dumps({"date": "2024-05-01", "symbols": ["AAPL"]})
-    functions = client("lambda", aws.endpoint)
+    functions = aws.client("lambda")
     reply = functions.invoke(FunctionName=aws.outputs["GenerateStockBatchDataFunction"], Payload=payload)
     answer: dict[str, object] = json.load(reply["Payload"])
     assert "FunctionError" not in reply, answer
@@ -157,13 +156,13 @@ def test_no_orphan_however_the_owner_ends(
 def test_objects_outlast_a_restart_and_the_stack_is_made_anew(killed: bool, tmp_path: Path, installed: Path) -> None:
     key = "daily_prices/uploads/with space + plus/ü.csv"
     with local_aws(tmp_path, installed=installed) as aws:
-        bucket, s3 = aws.outputs["StagingBucket"], client("s3", aws.endpoint)
+        bucket, s3 = aws.outputs["StagingBucket"], aws.client("s3")
         for body in (b"old", b"new"):
             put = s3.put_object(Bucket=bucket, Key=key, Body=body)
         if killed:
             os.killpg(aws.pid, signal.SIGKILL)
     with local_aws(tmp_path, installed=installed) as aws:
-        s3 = client("s3", aws.endpoint)
+        s3 = aws.client("s3")
         found = s3.get_object(Bucket=bucket, Key=key)
         assert (found["Body"].read(), found["ETag"], found["VersionId"]) == (b"new", put["ETag"], put["VersionId"])
         assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"

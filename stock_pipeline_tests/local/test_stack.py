@@ -25,7 +25,7 @@ def test_outputs_become_settings(local_aws_env: Stack) -> None:
     assert settings.stream_name == local_aws_env.outputs["StreamName"]
     assert settings.stream_queue_url == local_aws_env.outputs["StreamQueueUrl"]
     assert settings.stream_dlq_url == local_aws_env.outputs["StreamDlqUrl"]
-    assert (settings.tick_bucket_minutes, settings.max_clock_skew_seconds) == (5, 300)
+    assert settings.max_clock_skew_seconds == 300
     assert settings.database.startswith("stock_market_test")
     assert settings.sql_engine == "duckdb"  # the environment names an endpoint
 
@@ -37,14 +37,14 @@ def test_outputs_that_are_no_settings_are_left_out() -> None:
 def test_stacks_in_one_account_share_nothing(new_stack: NewStack) -> None:
     one, other = new_stack().outputs, new_stack().outputs
     alike = {name for name in one if one[name] == other[name]}
-    assert alike == {"Processor", "TickBucketMinutes", "MaxClockSkewSeconds"}
+    assert alike == {"Processor", "MaxClockSkewSeconds"}
 
 
 def test_deploying_again_changes_nothing(local_aws_env: Stack, installed: Path) -> None:
     aws = local_aws_env.aws
     local_aws_env.staging.put("daily_prices/uploads/a.csv", b"kept")
     parameters = {"Processor": "dagster", "Database": aws.outputs["Database"]}
-    again = deploy(aws.endpoint, LocalFolders(installed), stage=aws.stage, parameters=parameters)
+    again = deploy(aws.endpoint, aws.key, LocalFolders(installed), stage=aws.stage, parameters=parameters)
     assert again == aws.outputs
     assert local_aws_env.staging.get("daily_prices/uploads/a.csv").data == b"kept"
 
@@ -57,14 +57,14 @@ def test_the_lake_does_not_grow_with_every_merge(local_aws_env: Stack) -> None:
 
 
 def test_parameters_come_from_the_settings(new_stack: NewStack) -> None:
-    given = {"SYMBOLS": "AAPL,BRK.B", "SEED": " 11 ", "TICK_BUCKET_MINUTES": "15", "MAX_CLOCK_SKEW_SECONDS": "60"}
+    given = {"SYMBOLS": "AAPL,BRK.B", "SEED": " 11 ", "MAX_CLOCK_SKEW_SECONDS": "60"}
     parameters = parameters_of_environment({f"STOCK_PIPELINE_{name}": value for name, value in given.items()})
     stack = new_stack(**parameters)
     functions = stack.client("lambda")
     found = functions.get_function_configuration(FunctionName=stack.outputs["GenerateStockBatchDataFunction"])
     settings = Settings.from_env(found["Environment"]["Variables"])
     assert (settings.symbols, settings.seed) == (("AAPL", "BRK.B"), 11)
-    assert (stack.settings.tick_bucket_minutes, stack.settings.max_clock_skew_seconds) == (15, 60)
+    assert stack.settings.max_clock_skew_seconds == 60
     assert parameters_of_environment({"STOCK_PIPELINE_SYMBOLS": " "}) == {}
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+import pyarrow as pa
 import pytest
 
 from stock_pipeline.errors import StockPipelineError
 from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.ingest.ticks import ingest_ticks
 from stock_pipeline.lake.partitions import partitions, read_partition
+from stock_pipeline.lake.rejected_records import write_rejects
 from stock_pipeline.maintenance.replay import counts, rejected_records, replay_rejects
 from stock_pipeline.parse.daily import header
 from stock_pipeline.parse.ticks import trades
-from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
+from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, REJECTED, STREAM_PRICES_HISTORY, Table
 from stock_pipeline.settings import Settings
 from stock_pipeline_tests.support.memory_store import MemoryStore
 
@@ -153,6 +156,10 @@ def test_replaced_values_are_nothing_to_bring_back(desk: Desk) -> None:
     desk.drop(DAILY + "one.csv", "symbol,date,close\nV,2024-01-02,1\n")
     desk.staging.put(DAILY + "two.csv", b"symbol,date,close\nV,2024-01-02,2\n")
     ingest_daily_prices([DAILY + "two.csv"], staging=desk.staging, lake=desk.lake, replace=True)
+    # Lakes of before there was price_revisions have such records.
+    row = {"line": 2, "reason": "replaced", "detail": "close 1 stored, 2 given", "raw": "V,2024-01-02,,,,1,,"}
+    info = desk.staging.get(DAILY + "two.csv").info
+    write_rejects(desk.lake, PRICE_BY_DATE, info, pa.Table.from_pylist([row], REJECTED), datetime.now(UTC))
     assert "two.csv" not in desk.replay()
     assert desk.replay(reasons=["replaced"]) == {"two.csv": (0, 1, 0)}
 

@@ -187,10 +187,10 @@ def test_ticks_come_back_too_whether_by_the_command_or_by_hand(desk: Desk, monke
         ]
         return [(r["produced_at"], r["source"]) for rows in found if rows is not None for r in rows.to_pylist()]
 
-    for number, seconds in enumerate(((1, 2), (3, 301), (302,), (4, 303, 601))):
+    for number, seconds in enumerate(((1, 2), (3, 3601), (3602,), (4, 3603, 7201))):
         ingest(f"o{number}", *seconds)
     before = history()
-    for name in ("year=2024/month=06/day=03/1400", "year=2024/month=06/day=03/1405"):
+    for name in ("year=2024/month=06/day=03/1400", "year=2024/month=06/day=03/1500"):
         key = f"price_by_date_stream/{name}.parquet"
         old = desk.lake.kept[key][0]
         desk.lake.put(key, old.data)

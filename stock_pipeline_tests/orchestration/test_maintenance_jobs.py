@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -13,7 +13,7 @@ from stock_pipeline.lake.partitions import read_partition
 from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.orchestration.batch.checks import CHECKS
 from stock_pipeline.parse.daily import header
-from stock_pipeline.schemas import PRICE_BY_DATE
+from stock_pipeline.schemas import PRICE_BY_DATE, PRICE_REVISIONS
 from stock_pipeline.settings import DEFAULT_SYMBOLS
 from stock_pipeline.staging.keys import raw_keys_of_year
 from stock_pipeline.trading_calendar.sessions import sessions
@@ -117,7 +117,8 @@ def test_a_restatement_replaces_in_every_year_that_its_file_holds(pipeline: Pipe
         ("AAPL", date(2024, 3, 1)): 11.0,
     }
     assert {year: m["replaced"] for (_, year), m in events(result).items() if year} == {"2023": 2, "2024": 2}
-    assert read_rejects(pipeline.lake, PRICE_BY_DATE)["reason"].to_pylist() == ["replaced", "replaced"]
+    revised = [read_partition(pipeline.lake, PRICE_REVISIONS, f"year={year}") for year in (2023, 2024)]
+    assert [rows and rows["change"].to_pylist() for rows in revised] == [["replaced"], ["replaced"]]
     record = pipeline.instance.get_run_by_id(result.run_id)
     assert record is not None
     assert record.tags["stock_pipeline/prefix"] == f"s3://staging/{second}"
@@ -157,9 +158,8 @@ def test_a_replay_says_what_it_does_not_know(pipeline: Pipeline) -> None:
 def test_defaults_are_sensible(pipeline: Pipeline) -> None:
     from stock_pipeline.orchestration.maintenance_jobs import BackfillConfig, RebuildConfig
 
-    year = datetime.now(UTC).year
-    assert (BackfillConfig().start, BackfillConfig().end, BackfillConfig().symbols) == (f"{year - 1}-01-01", "", [])
-    assert (RebuildConfig().first, RebuildConfig().last) == (year, None)
+    assert (BackfillConfig().start, BackfillConfig().end, BackfillConfig().symbols) == ("", "", [])
+    assert (RebuildConfig().first, RebuildConfig().last) == (None, None)
 
 
 @pytest.mark.parametrize("job", OPS)

@@ -26,6 +26,7 @@ from stock_pipeline.lake.transforms import by_bucket
 from stock_pipeline.query import athena_engine, read_ticks
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY as HISTORY
 from stock_pipeline.settings import Settings
+from stock_pipeline_tests.support.layouts import lay_out
 
 Tick = tuple[str, datetime]
 MIDNIGHT = datetime(2024, 6, 4, tzinfo=UTC)
@@ -70,6 +71,7 @@ def store(ticks: Sequence[Tick], minutes: int) -> pa.Table:
         for n, (symbol, at) in enumerate(ticks)
     ]
     table = pa.Table.from_pylist(rows, HISTORY.schema)
+    lay_out(lake, minutes)
     if not rows:
         return table
     codes, names = by_bucket(table, minutes)
@@ -108,7 +110,7 @@ def both(
         patch.setattr(athena_engine, "run", athena(history, ROUNDINGS[rounding]))
         found = [
             read_ticks(
-                *asked, settings=Settings(lake_bucket="lake", sql_engine=engine, tick_bucket_minutes=minutes),
+                *asked, settings=Settings(lake_bucket="lake", sql_engine=engine),
                 arrow=True, **named,
             ).to_pylist()
             for engine in ("athena", "duckdb")
@@ -188,11 +190,12 @@ def test_only_a_row_at_a_bound_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(read_ticks(start=BUCKET - timedelta(seconds=1), end=BUCKET + timedelta(1), settings=settings)) == 100
     assert got == []
     assert len(read_ticks(start=BUCKET + 50 * MILLISECOND, settings=settings)) == 50
-    assert len(got) == 1
+    assert [key for key in got if "/year=" in key] == ["price_by_date_stream/year=2024/month=06/day=04/1500.parquet"]
 
 
-def test_buckets_of_another_length_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ticks_that_are_not_where_the_layout_has_them_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     at = BUCKET + timedelta(minutes=35)
     monkeypatch.setattr(athena_engine, "run", athena(store([("AAPL", at)], 60), cut_off))
-    with pytest.raises(HistoryMisplaced, match="STOCK_PIPELINE_TICK_BUCKET_MINUTES"):
-        read_ticks(start=at, settings=Settings(lake_bucket="lake", sql_engine="athena", tick_bucket_minutes=5))
+    lay_out(S3Store("lake"), 5)
+    with pytest.raises(HistoryMisplaced, match="`stock-pipeline doctor` names"):
+        read_ticks(start=at, settings=Settings(lake_bucket="lake", sql_engine="athena"))

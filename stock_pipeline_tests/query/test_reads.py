@@ -22,6 +22,7 @@ from stock_pipeline.lake.transforms import day_partition, year_partition
 from stock_pipeline.query import duckdb_engine, latest_prices, read_prices, read_ticks, sql
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
 from stock_pipeline.settings import Settings
+from stock_pipeline_tests.support.layouts import lay_out
 
 YEARS, SYMBOLS, SESSIONS = (2022, 2023, 2024), [f"S{n:03}" for n in range(200)], 50
 GROUPS = 20  # row groups of a year
@@ -48,6 +49,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     with mock_aws():
         boto3.client("s3").create_bucket(Bucket="lake")
         lake = S3Store("lake")
+        lay_out(lake, 5)
         for year in YEARS:
             days = [date(year, 1, 2) + timedelta(n) for n in range(SESSIONS)]
             put(lake, PRICE_BY_DATE, year_partition(year), [
@@ -179,7 +181,7 @@ def test_only_the_days_of_ticks_that_are_asked_for_are_fetched(
     settings: Settings, reads: Reads, start: date, end: date | None, days: list[str]
 ) -> None:
     found = read_ticks("S007", start, end, settings=settings)
-    assert sorted(key.split("/day=")[1][:2] for key in reads.objects) == days
+    assert sorted(key.split("/day=")[1][:2] for key in reads.objects if "/day=" in key) == days
     assert sorted({f"{at:%d}" for at in found.produced_at}) == days
 
 

@@ -23,7 +23,6 @@ from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.local import LocalFolders
 from stock_pipeline.local.dev.dagster import Dagster
 from stock_pipeline.local.dev.session import Session, session
-from stock_pipeline.local.stack import client
 from stock_pipeline_tests.docs.reference import DOCS
 from stock_pipeline_tests.support.local_aws import eventually, installed
 
@@ -58,7 +57,7 @@ class Dev:
     def staging(self) -> S3Store:
         assert self.running.aws is not None
         bucket = self.running.settings.require("staging_bucket")
-        return S3Store(bucket, client("s3", self.running.aws.endpoint))
+        return S3Store(bucket, self.running.aws.client("s3"))
 
     def materialized(self, asset: str, *partitions: str) -> bool:
         """Whether these partitions get materialized within some time."""

@@ -11,7 +11,7 @@ from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.receipts import Receipt
-from stock_pipeline.schemas import PRICE_BY_DATE
+from stock_pipeline.schemas import PRICE_BY_DATE, PRICE_REVISIONS, Table
 from stock_pipeline_tests.support.memory_store import MemoryStore
 
 NOW = datetime(2024, 6, 3, 12, tzinfo=UTC)
@@ -42,13 +42,16 @@ class Desk:
                     theirs.put(key, stored.data)
         return copy
 
-    def rows(self, *columns: str) -> list[tuple[Any, ...]]:
+    def rows(self, *columns: str, of: Table = PRICE_BY_DATE) -> list[tuple[Any, ...]]:
         found = []
-        for partition in partitions(self.lake, PRICE_BY_DATE):
-            rows = read_partition(self.lake, PRICE_BY_DATE, partition)
+        for partition in partitions(self.lake, of):
+            rows = read_partition(self.lake, of, partition)
             assert rows is not None
             found += [tuple(r[c] for c in columns) for r in rows.to_pylist()]
         return found
+
+    def revisions(self, *columns: str) -> list[tuple[Any, ...]]:
+        return self.rows(*columns, of=PRICE_REVISIONS)
 
     def closes(self) -> dict[tuple[str, str], float]:
         return {(s, d.isoformat()): c for s, d, c in self.rows("symbol", "date", "close")}

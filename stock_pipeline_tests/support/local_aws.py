@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ import pytest
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.deploy.sources import CHECKOUT
 from stock_pipeline.local import LocalAws, LocalFolders, ensure_environment, local_aws
-from stock_pipeline.local.stack import client, deploy
+from stock_pipeline.local.stack import deploy
 from stock_pipeline.settings import Settings
 
 INSTALLED = CHECKOUT  # what the emulator runs on is installed once, beside the sources, for all tests
@@ -46,7 +46,7 @@ class Stack:
         return Settings.from_env(self.env)
 
     def client(self, service: str) -> Any:
-        return client(service, self.aws.endpoint)
+        return self.aws.client(service)
 
     @cached_property
     def s3(self) -> Any:
@@ -97,8 +97,8 @@ def new_stack(emulator: LocalAws, installed: Path) -> NewStack:
     def make(processor: str = "dagster", **parameters: str) -> Stack:
         stage = f"test{next(_stages)}"
         wanted = {"Processor": processor, "Database": f"stock_market_{stage}", **parameters}
-        outputs = deploy(emulator.endpoint, LocalFolders(installed), stage=stage, parameters=wanted)
-        return Stack(LocalAws(emulator.root, emulator.pid, emulator.endpoint, processor, stage, outputs))
+        outputs = deploy(emulator.endpoint, emulator.key, LocalFolders(installed), stage=stage, parameters=wanted)
+        return Stack(replace(emulator, processor=processor, stage=stage, outputs=outputs, ui=None))
 
     return make
 

@@ -15,7 +15,7 @@ Row = dict[str, Any]
 
 
 def bar(symbol: str = "AAPL", day: int = 2, close: float = 10.0, **more: Any) -> Row:
-    values = {"open": None, "high": None, "low": None, "adj_close": None, "volume": None, "adj_known_at": None}
+    values = {column.name: None for column in PRICE_BY_DATE.columns if column.nullable}
     row = {"symbol": symbol, "date": date(2024, 1, 1) + timedelta(days=day - 1), "close": close}
     return row | values | {"source": "a.csv", "etl_loading_ts": LOADED} | more
 

@@ -14,7 +14,7 @@ from stock_pipeline.aws.clients import BotoCoreError, ClientError, impatient
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.aws.sqs import depth
 from stock_pipeline.cli.console import counted
-from stock_pipeline.cli.doctor import stream_checks
+from stock_pipeline.cli.doctor import lake_checks, stream_checks
 from stock_pipeline.cli.doctor.diagnosis import DEPLOY, Diagnosis, State, is_local
 from stock_pipeline.errors import ObjectNotFound, PreconditionFailed, StockPipelineError
 from stock_pipeline.local import LocalFolders, default_root, running
@@ -32,6 +32,9 @@ _LITTLE_DISK, _NO_DISK = 1 << 30, 100 << 20  # bytes
 _ASK_AWS = "check the connection to AWS and your permissions: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL"
 _REMEDIES = {  # for errors that a check does not expect; expected errors have their remedy in the check
     "tables": "check the permissions s3:GetObject on the lake bucket, glue:GetTable and, for Athena, on the workgroup",
+    "layout of history": "check the permissions s3:ListBucket and s3:GetObject on the lake bucket",
+    "objects of the lake": "check the permissions s3:ListBucket and s3:GetObject on the lake bucket",
+    "clocks": "check the permission s3:GetObject on the lake bucket",
     "stream": "check the permissions kinesis:DescribeStreamSummary and firehose:DescribeDeliveryStream",
     "queues of ticks": "check the permission sqs:GetQueueAttributes",
     "queues": "see .local/aws.log, or start `stock-pipeline dev` again",
@@ -176,7 +179,7 @@ def _queues(settings: Settings) -> Iterator[Diagnosis]:
                 queue,
                 "broken",
                 f"{waiting:,} events failed at every try",
-                "see .local/aws.log for why, then materialize the years of these objects in the Dagster UI",
+                "see .local/aws.log for why, then stock-pipeline redrive events",
             )
         else:
             yield Diagnosis(queue, "ok", "nothing failed")
@@ -244,6 +247,9 @@ _CHECKS: dict[str, Check] = {
     "access": _access,
     "buckets": _buckets,
     "tables": _tables,
+    "layout of history": lake_checks.layout,
+    "objects of the lake": lake_checks.objects,
+    "clocks": lake_checks.clock,
     "Athena": _workgroup,
     "stream": stream_checks.stream,
     "queues of ticks": stream_checks.queues,

@@ -1,6 +1,8 @@
 """What `stock-pipeline dev` runs: a local AWS, and Dagster's UI, daemon and code server on it.
 
     session     starts everything, finds the `dev` that runs, keeps watch, stops
+    services    how each process of Dagster is started
+    health      whether Dagster works, judged by what it does
     processes   one child process: how it starts, its log, how it ends
     tied        the program that a child runs in, so that it never outlives its parent
     dagster     questions to Dagster, over its GraphQL API

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,19 @@ _STATE = """{
   instance { daemonHealth { allDaemonStatuses {
     daemonType required healthy lastHeartbeatErrors { message } } } }
 }"""
+
+# The plan of a run comes from the code server each time; nothing of it is kept elsewhere.
+_SIGNS = """query ($repository: RepositorySelector!, $job: PipelineSelector!) {
+  workspaceOrError { ... on Workspace { locationEntries {
+    locationOrLoadError { __typename ... on PythonError { message className } } } } }
+  executionPlanOrError(pipeline: $job, mode: "default") { __typename ... on PythonError { message className } }
+  instance { daemonHealth { allDaemonStatuses { daemonType required lastHeartbeatTime } } }
+  sensorsOrError(repositorySelector: $repository) { ... on Sensors { results {
+    name minIntervalSeconds sensorState { status
+    ticks(limit: 1, statuses: [STARTED, SKIPPED, SUCCESS, FAILURE]) { tickId timestamp } } } } }
+}"""  # without statuses, the ticks come from a cache, and there are none
+_PLANNED = "check_stream"  # a small job
+_UNREACHABLE = "DagsterUserCodeUnreachableError"
 
 _PARTITIONS = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
   partitionKeys
@@ -59,6 +73,20 @@ class State:
     unhealthy: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Signs:
+    """What shows that Dagster works.
+
+    `unreachable` says why the code server does not answer. Definitions that do not load are no such reason: a person
+    may be changing them. `heartbeats` has the time of the last one for each daemon, `ticks` the last tick and the
+    interval in seconds of each sensor that is on.
+    """
+
+    unreachable: str | None
+    heartbeats: dict[str, float | None]
+    ticks: dict[str, tuple[object, float]]
+
+
 class Dagster:
     """The Dagster behind a UI. Every method but `answers` raises DevError when Dagster does not answer or refuses."""
 
@@ -87,6 +115,21 @@ class Dagster:
         loaded = any(f.get("__typename") == "RepositoryLocation" for f in found)
         sockets = [item["value"] for e in entries for item in e["displayMetadata"] if item["key"] == "socket"]
         return State(sockets[0] if sockets else None, loaded, errors[0].strip() if errors else None, unhealthy)
+
+    def signs(self, timeout: float = 20.0) -> Signs:
+        """What Dagster has done lately. Asks once."""
+        place = {"repositoryName": _REPOSITORY, "repositoryLocationName": LOCATION}
+        data = self._ask(_SIGNS, timeout, tries=1, repository=place, job={**place, "pipelineName": _PLANNED})
+        answers = [e["locationOrLoadError"] or {} for e in data["workspaceOrError"].get("locationEntries", [])]
+        answers.append(data["executionPlanOrError"])
+        unreachable = [a["message"].strip() for a in answers if a.get("className") == _UNREACHABLE]
+        statuses = data["instance"]["daemonHealth"]["allDaemonStatuses"]
+        sensors = [s for s in data["sensorsOrError"].get("results", []) if s["sensorState"]["status"] == "RUNNING"]
+        return Signs(
+            unreachable[0].splitlines()[0] if unreachable else None,
+            {s["daemonType"]: s["lastHeartbeatTime"] for s in statuses if s["required"]},
+            {s["name"]: (s["sensorState"]["ticks"], float(s["minIntervalSeconds"])) for s in sensors},
+        )
 
     def partitions(self, asset: str) -> dict[str, bool]:
         """The partitions of an asset in order, each with whether it is materialized."""
@@ -124,16 +167,17 @@ class Dagster:
         """The ids of a job's runs that wait or run."""
         return [r["runId"] for r in self._ask(_UNFINISHED, job=job)["runsOrError"].get("results", [])]
 
-    def _ask(self, query: str, timeout: float = _TIMEOUT, **variables: Any) -> Mapping[str, Any]:
+    def _ask(
+        self, query: str, timeout: float = _TIMEOUT, *, tries: int = _TRIES, **variables: Any
+    ) -> Mapping[str, Any]:
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request(  # noqa: S310 - our own http URL
             f"{self.url}/graphql", body, {"Content-Type": "application/json"}
         )
-        tries = 1 if query.startswith("mutation") else _TRIES
+        tries = 1 if query.startswith("mutation") else tries
         for left in reversed(range(tries)):
             try:
-                with urllib.request.urlopen(request, timeout=timeout) as reply:  # noqa: S310
-                    answer: dict[str, Any] = json.load(reply)
+                answer = _answer(request, timeout)
                 break
             except (OSError, ValueError, HTTPException) as error:
                 if not left:
@@ -143,6 +187,18 @@ class Dagster:
             raise DevError(f"Dagster refused a question: {'; '.join(_messages(answer['errors']))}")
         data: Mapping[str, Any] = answer["data"]
         return data
+
+
+def _answer(request: urllib.request.Request, timeout: float) -> dict[str, Any]:
+    """The answer to a question. Dagster answers with the status 500, too, when a part of it tells of an error."""
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as reply:  # noqa: S310 - our own http URL
+            answer: dict[str, Any] = json.load(reply)
+    except urllib.error.HTTPError as error:
+        answer = json.load(error)
+        if not answer.get("data") and not answer.get("errors"):
+            raise
+    return answer
 
 
 def _messages(errors: Sequence[Mapping[str, Any]]) -> Iterator[str]:

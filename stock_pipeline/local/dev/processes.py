@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stock_pipeline.local.folders import private
+
 _TIED = Path(__file__).with_name("tied.py")
 _STOP_WITHIN = 10.0  # seconds before what is left is killed
 _POLL = 0.05
@@ -50,12 +52,11 @@ def spawn(
     name: str, arguments: Sequence[str], *, environ: Mapping[str, str], log: Path, cwd: Path, lifeline: Lifeline
 ) -> Service:
     """Start `python -m <arguments>` as the leader of a process group."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
+    with private(log) as output:
         process = subprocess.Popen(  # noqa: S603 - this interpreter and modules named by this package
             [sys.executable, "-P", str(_TIED), str(lifeline.read), *arguments],
             env=dict(environ), cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            pass_fds=[lifeline.read], start_new_session=True,
+            pass_fds=[lifeline.read], start_new_session=True, umask=0o077,
         )  # fmt: skip
     return Service(name, process, log)
 

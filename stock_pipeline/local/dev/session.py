@@ -25,13 +25,16 @@ import stock_pipeline
 from stock_pipeline.errors import DevError
 from stock_pipeline.extras import require
 from stock_pipeline.local import LocalAws, LocalFolders, default_root, local_aws, running
-from stock_pipeline.local.dev.dagster import LOCATION, Dagster
-from stock_pipeline.local.dev.processes import Lifeline, Service, spawn, stop
-from stock_pipeline.local.folders import is_held, locked
+from stock_pipeline.local.dev.dagster import Dagster
+from stock_pipeline.local.dev.health import Trouble, Watch
+from stock_pipeline.local.dev.processes import Lifeline, Service, stop
+from stock_pipeline.local.dev.services import HOST, WEBSERVER, Services
+from stock_pipeline.local.disk import shortage
+from stock_pipeline.local.folders import is_held, keep_private, locked, private
 from stock_pipeline.progress import Say
 from stock_pipeline.settings import Settings, variable
 
-HOST, PORT = "127.0.0.1", 3000
+PORT = 3000
 _READY_WITHIN = 120.0  # seconds
 _POLL = 0.1
 _WATCH = 0.5
@@ -63,27 +66,51 @@ class Session:
     settings: Settings
     services: dict[str, Service] = field(default_factory=dict)
     aws: LocalAws | None = None
+    processes: Services | None = None
 
     @property
     def dagster(self) -> Dagster:
         return Dagster(self.url)
 
     def check(self) -> None:
-        """Raise DevError, with the end of its log, if a process has ended by itself."""
+        """Raise DevError if a process has ended by itself (with the end of its log) or Dagster's home is gone."""
         for service in self.services.values():
             if service.ended:
                 raise DevError(
                     f"the {service.name} ended by itself (status {service.process.returncode}); the end of "
                     f"{service.log}:\n{service.tail()}"
                 )
+        if self.processes and (missing := _missing(self.processes.home)):
+            raise DevError(f"{missing} is gone, so Dagster can keep nothing more; the tables are not in it; start "
+                           "`stock-pipeline dev` again, which makes a new one")  # fmt: skip
         if self.aws and not running(self.root):
             raise DevError(f"the local AWS ended by itself; see {LocalFolders(self.root).log}")
 
-    def serve(self) -> None:
-        """Keep watch until interrupted. Raises DevError when a process ends by itself."""
+    def serve(self, report: Say) -> None:
+        """Keep watch until interrupted.
+
+        A process that lives but does not work is started again, and `report` says why. Raises DevError when that does
+        not help, or when a process ends by itself.
+        """
+        watch, told = Watch(self.dagster), None
         while True:
             time.sleep(_WATCH)
             self.check()
+            if not watch.due():
+                continue
+            trouble, full = watch.look(), shortage(LocalFolders(self.root).home)
+            if full and not told:
+                report(full)
+            told = full
+            if trouble and not full:  # without room, a new start would not help
+                self._start_again(trouble, watch, report)
+
+    def _start_again(self, trouble: Trouble, watch: Watch, report: Say) -> None:
+        assert self.processes
+        watch.restarted(trouble)
+        report(f"starting the {trouble.service} again: {trouble.reason}")
+        stop([self.services[trouble.service]])
+        self.services[trouble.service] = self.processes.start(trouble.service, _port_of(self.url))
 
 
 def found(root: Path | None = None) -> Note | None:
@@ -131,10 +158,12 @@ def session(*, port: int | None, processor: str | None, report: Say) -> Iterator
         lifeline = Lifeline()
         stack.callback(lifeline.close)
         stack.callback(lambda: stop([*made.services.values()]))
-        processes = _Dagster(_environ(environ, dagster_home), dagster_home, root, sockets / "code.sock", lifeline)
+        processes = Services(_environ(environ, dagster_home), dagster_home, root, sockets / "code.sock", lifeline)
         _start(made, processes, port)
+        made.processes = processes
         note = Note(os.getpid(), made.url, made.settings.processor)
-        (home / "dev.json").write_text(json.dumps(asdict(note)))
+        with private(home / "dev.json") as file:
+            file.write(json.dumps(asdict(note)).encode())
         if aws:
             aws.announce(made.url)
         yield made
@@ -162,7 +191,8 @@ def _free_port(wanted: int | None) -> int:
 
 def _prepare(dagster_home: Path, stack: ExitStack) -> subprocess.Popen[str] | None:
     """Copy the instance's configuration, and start to create its storages if they are not there yet."""
-    dagster_home.mkdir(parents=True, exist_ok=True)
+    keep_private(dagster_home.parent)
+    keep_private(dagster_home)
     shutil.copyfile(
         Path(stock_pipeline.__file__).parent / "orchestration" / "dagster.yaml", dagster_home / "dagster.yaml"
     )
@@ -173,6 +203,7 @@ def _prepare(dagster_home: Path, stack: ExitStack) -> subprocess.Popen[str] | No
     preparing = subprocess.Popen(  # noqa: S603 - this interpreter
         [sys.executable, "-c", _PREPARE], env=_environ(os.environ, dagster_home), text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+        umask=0o077,
     )  # fmt: skip
     stack.callback(preparing.wait)
     stack.callback(preparing.kill)
@@ -188,61 +219,29 @@ def _wait_for(preparing: subprocess.Popen[str] | None, dagster_home: Path) -> No
     (dagster_home / "prepared").touch()
 
 
+def _missing(dagster_home: Path) -> Path | None:
+    """What is missing of Dagster's home: the folder itself, its settings or its storages."""
+    parts = (dagster_home, dagster_home / "dagster.yaml", dagster_home / "history", dagster_home / "schedules")
+    return next((part for part in parts if not part.exists()), None)
+
+
 def _environ(base: Mapping[str, str], dagster_home: Path) -> dict[str, str]:
     kept = {name: value for name, value in base.items() if not name.startswith("DAGSTER_")}
     return kept | {"DAGSTER_HOME": str(dagster_home), "PYTHONUNBUFFERED": "1"}
 
 
-@dataclass(frozen=True)
-class _Dagster:
-    """Starts the three processes of Dagster."""
-
-    environ: Mapping[str, str]
-    home: Path
-    root: Path
-    code_socket: Path
-    lifeline: Lifeline
-
-    def start(self, port: int) -> dict[str, Service]:
-        """Start all three at once. The other two find the code server when it is ready."""
-        return {service.name: service for service in (self.code_server(), self.webserver(port), self.daemon())}
-
-    def code_server(self) -> Service:
-        where = ["--location-name", LOCATION, "--socket", str(self.code_socket), "--log-level", "WARNING"]
-        return self._spawn("code server", "dagster", "code-server", "start", "-m", "stock_pipeline.definitions", *where)
-
-    def webserver(self, port: int) -> Service:
-        quiet = ["--log-level", "warning", "--dagster-log-level", "warning", "--live-data-poll-rate", "2000"]
-        return self._spawn(
-            "webserver", "dagster_webserver", "-w", self._workspace(), "-h", HOST, "-p", str(port), *quiet
-        )
-
-    def daemon(self) -> Service:
-        return self._spawn("daemon", "dagster._daemon", "run", "-w", self._workspace(), "--log-level", "info")
-
-    def _workspace(self) -> str:
-        file = self.home / "workspace.yaml"
-        server = {"socket": str(self.code_socket), "location_name": LOCATION}
-        file.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))  # JSON is YAML
-        return str(file)
-
-    def _spawn(self, name: str, *arguments: str) -> Service:
-        log = LocalFolders(self.root).home / "logs" / f"{name.replace(' ', '-')}.log"
-        return spawn(name, arguments, environ=self.environ, log=log, cwd=self.root, lifeline=self.lifeline)
-
-
-def _start(made: Session, processes: _Dagster, port: int | None) -> None:
+def _start(made: Session, processes: Services, port: int | None) -> None:
     """Start Dagster and wait until the UI answers and the definitions are loaded.
 
     A free port may be taken by the time the UI opens it. The UI then gets another one, unless the user chose the port.
     """
-    made.services = processes.start(_port_of(made.url))
+    made.services = processes.start_all(_port_of(made.url))
     deadline = time.monotonic() + _READY_WITHIN
     while problem := _problem(made, processes):
-        webserver = made.services["webserver"]
+        webserver = made.services[WEBSERVER]
         if port is None and webserver.ended and _TAKEN in webserver.tail():
             made.url = _url(_free_port(None))
-            made.services["webserver"] = processes.webserver(_port_of(made.url))
+            made.services[WEBSERVER] = processes.webserver(_port_of(made.url))
         made.check()
         if time.monotonic() > deadline:
             logs = LocalFolders(made.root).home / "logs"
@@ -250,7 +249,7 @@ def _start(made: Session, processes: _Dagster, port: int | None) -> None:
         time.sleep(_POLL)
 
 
-def _problem(made: Session, processes: _Dagster) -> str | None:
+def _problem(made: Session, processes: Services) -> str | None:
     """Why Dagster is not ready yet."""
     if not made.dagster.answers():
         return "the UI does not answer"

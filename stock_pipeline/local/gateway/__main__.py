@@ -3,9 +3,8 @@
 It runs in the emulator's own environment, so this folder imports nothing from stock_pipeline. The process that starts
 it passes a listening socket and two lock files; `folders.py` says what the locks mean.
 
-The emulator has no authentication, answers every origin and executes code. No web page may reach it through the
-browser of the person who runs it. So it refuses what browsers send: any request with an `Origin` or `Sec-Fetch-Site`
-header, and any request for a host that is not this machine (an attacker's name that resolves to 127.0.0.1).
+The emulator itself has no authentication, answers every origin and executes code; `access.py` says who may send
+requests. It loses what it cannot write, and keeps all bytes in memory; `durable.py` says how objects are kept.
 """
 
 from __future__ import annotations
@@ -18,9 +17,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
@@ -28,48 +25,17 @@ from ministack.app import AUTH
 from ministack.app import app as emulator
 from ministack.core import lambda_runtime
 
-from . import nearer_aws, roles
+from . import durable, nearer_aws, roles
+from .access import Gate, equal, refused_by_aws
 from .delivery import Delivery
 
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-
-_LOCAL_HOSTS = {"127.0.0.1", "localhost", "[::1]"}
-_OF_A_BROWSER = {b"origin", b"sec-fetch-site"}
 _PATIENCE = 10.0  # seconds for an orderly end
 
 
-async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
+def gateway() -> Gate:
     """The ASGI application: checks a request, then passes it to the emulator."""
-    if scope["type"] in {"http", "websocket"} and (reason := refusal(scope["headers"])):
-        await _refuse(scope, send, reason)
-    else:
-        await emulator(scope, receive, send)
-
-
-def refusal(headers: list[tuple[bytes, bytes]]) -> str | None:
-    """Why a request with these headers is refused, or None if it may pass."""
-    for name, _ in headers:
-        if name.lower() in _OF_A_BROWSER:
-            return "the local AWS does not answer browsers"
-    hosts = [value.decode("latin-1").lower() for name, value in headers if name.lower() == b"host"]
-    if len(hosts) != 1 or _without_port(hosts[0]) not in _LOCAL_HOSTS:
-        return "the local AWS answers to 127.0.0.1 and localhost only"
-    return None
-
-
-def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    return name if colon and port.isdecimal() else host
-
-
-async def _refuse(scope: Scope, send: Send, reason: str) -> None:
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008})
-        return
-    await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
-    await send({"type": "http.response.body", "body": reason.encode()})
+    key = os.environ["AWS_ACCESS_KEY_ID"]
+    return Gate(emulator, lambda scope: refused_by_aws(scope, lambda given: equal(given, key) or roles.issued(given)))
 
 
 async def run(descriptor: int, users_lock: str) -> None:
@@ -100,7 +66,7 @@ async def run(descriptor: int, users_lock: str) -> None:
     delivery = Delivery(loop)
     delivery.install()
     threading.Thread(target=wait_for_users, daemon=True).start()
-    await serve(gateway, config, shutdown_trigger=ended.wait)
+    await serve(gateway(), config, shutdown_trigger=ended.wait)
     await delivery.drain()
 
 
@@ -113,6 +79,7 @@ def main() -> None:
 
     alive = os.open(given.instance_lock, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(alive, fcntl.LOCK_EX)
+    durable.install()
     nearer_aws.adopt_stored_buckets()
     nearer_aws.take_numbers_as_text()
     nearer_aws.forget_old_records()
@@ -120,6 +87,7 @@ def main() -> None:
     nearer_aws.look_at_schedules_each_second()
     nearer_aws.unpack_each_package_once(Path(tempfile.mkdtemp(prefix="packages-")))
     nearer_aws.queue_invocations(max(2, os.cpu_count() or 2))
+    roles.give_functions_a_key()
     if AUTH:
         roles.enforce()
     try:

@@ -8,6 +8,7 @@ import logging
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from ministack.services import firehose
 from ministack.services import s3 as s3_service
 
 _MIB = 1024 * 1024
+_BETWEEN_TRIES = 5.0  # seconds. AWS's Firehose tries for 24 hours; this one until it ends.
 
 log = logging.getLogger("gateway")
 
@@ -43,6 +45,8 @@ class Delivery:
         self._loop = loop
         self._buffers: dict[str, Buffer] = {}
         self._writing: set[asyncio.Task[None]] = set()
+        self._draining = False
+        self._last_try = asyncio.Event()
 
     def install(self) -> None:
         firehose._deliver_records_to_s3 = self.deliver
@@ -55,7 +59,9 @@ class Delivery:
         self._loop.call_soon_threadsafe(self._add, stream, destination["config"], [data for _, data in records])
 
     async def drain(self) -> None:
-        """Write what is gathered, and wait until it is written."""
+        """Write what is gathered, and wait until it is written. What fails then is lost, and the log says so."""
+        self._draining = True
+        self._last_try.set()
         for buffer in list(self._buffers.values()):
             buffer.context.run(self._write, buffer)
         await asyncio.gather(*self._writing)
@@ -90,10 +96,13 @@ class Delivery:
             body, key = await asyncio.to_thread(gzip.compress, body, 6), f"{key}.gz"
         path = f"/{firehose._s3_bucket_from_arn(config['BucketARN'])}/{key}"
         headers = {"content-type": "application/octet-stream", "content-length": str(len(body)), "host": "s3.localhost"}
-        try:
+        while True:
             status, _, answer = await s3_service.handle_request("PUT", path, headers, body, {}, internal=True)
-        except Exception:
-            log.exception("Firehose %s lost %d records", stream["name"], len(buffer.records))
-            return
-        if status >= 300:
-            log.error("Firehose %s lost %d records: %s", stream["name"], len(buffer.records), answer)
+            if status < 300:
+                return
+            if status < 500 or self._draining:
+                break
+            log.error("Firehose %s tries %d records again: %s", stream["name"], len(buffer.records), answer)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._last_try.wait(), _BETWEEN_TRIES)
+        log.error("Firehose %s lost %d records: %s", stream["name"], len(buffer.records), answer)

@@ -8,15 +8,18 @@ nothing without them.
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ministack import app
-from ministack.core import iam_actions
+from ministack.app import AUTH
+from ministack.core import iam_actions, lambda_runtime
 from ministack.core.iam_actions import access_denied_response
 from ministack.core.iam_evaluator import EvalContext, _gather_role_policies, caller_arn, evaluate, pin_request_origin
-from ministack.services import eventbridge, firehose, lambda_svc
+from ministack.services import eventbridge, firehose, lambda_svc, sts
 from ministack.services import s3 as s3_service
 
 Need = tuple[str, str]
@@ -43,6 +46,37 @@ def lacking(role: str, needs: Sequence[Need]) -> list[Need]:
         return bool(evaluate(asked, policies).decision == "Allow")
 
     return [need for need in needs if not allowed(*need)]
+
+
+_issued: set[str] = set()
+
+
+def issued(access_key: str) -> bool:
+    """Whether an access key is of a session that this emulator has begun for a function or by AssumeRole."""
+    return access_key in _issued or (AUTH and access_key.startswith("ASIA") and access_key in sts._sessions)
+
+
+def give_functions_a_key() -> None:
+    """Let functions sign with a key of this start. The emulator's own are account numbers, which anybody can guess.
+
+    With AUTH=true, a function has the session of its role, whose keys the emulator derives from names.
+    """
+    credentials = lambda_runtime.execution_credentials
+    own = os.environ["AWS_ACCESS_KEY_ID"]
+    secret = os.environ["AWS_SECRET_ACCESS_KEY"]
+
+    def of_this_start(config: dict[str, Any]) -> dict[str, str]:
+        found: dict[str, str] = credentials(config)
+        if not AUTH:
+            return {"AWS_ACCESS_KEY_ID": own, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": ""}
+        session = sts._sessions.pop(found["AWS_ACCESS_KEY_ID"])
+        mixed = hashlib.sha256(f"{secret} {found['AWS_ACCESS_KEY_ID']}".encode()).hexdigest()
+        key, of_session = f"ASIA{mixed[:16].upper()}", mixed[16:]
+        sts.register_session(key, {**session, "SecretAccessKey": of_session})
+        _issued.add(key)
+        return {**found, "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": of_session}
+
+    lambda_runtime.execution_credentials = lambda_svc.execution_credentials = of_this_start
 
 
 def enforce() -> None:

@@ -14,6 +14,7 @@ from stock_pipeline.lake.partitions import partition_key, read_partition
 from stock_pipeline.lake.transforms import year_of, year_partition
 from stock_pipeline.maintenance.rebuild import rebuild_year
 from stock_pipeline.orchestration.batch.config import IngestConfig
+from stock_pipeline.orchestration.batch.price_revisions import report_revised
 from stock_pipeline.orchestration.partitions import DAILY, EXCHANGE_TIME, SESSIONS_OF_YEAR, YEARLY, has_year
 from stock_pipeline.orchestration.rejected_records import report_rejected
 from stock_pipeline.orchestration.resources import Buckets
@@ -170,11 +171,11 @@ daily_price_uploads = dg.AssetSpec(
 def price_by_date(context: dg.AssetExecutionContext, buckets: Buckets, config: IngestConfig) -> None:
     """Ingest the raw objects of the run's years, or those in the config, and report each year that they changed."""
     years = [int(key) for key in context.partition_keys]
-    now = datetime.now(UTC)
     with as_dagster_failures():
-        ingested = _ingest(context, buckets, config, years, now)
+        ingested = _ingest(context, buckets, config, years)
         receipts = [*ingested.receipts, *ingested.gone.values()]
         report_rejected(context, receipts, buckets.lake)
+        report_revised(context, receipts, buckets.lake)
         touched = sorted({year_of(name) for receipt in receipts for name in receipt.partitions})
         for year in sorted({*years, *touched}):
             metadata = year_metadata(buckets.lake, year, receipts)
@@ -191,7 +192,7 @@ def price_by_date(context: dg.AssetExecutionContext, buckets: Buckets, config: I
 
 
 def _ingest(
-    context: dg.AssetExecutionContext, buckets: Buckets, config: IngestConfig, years: Sequence[int], now: datetime
+    context: dg.AssetExecutionContext, buckets: Buckets, config: IngestConfig, years: Sequence[int]
 ) -> Ingested:
     """Do what the config asks for, and log each source that was refused or has rejected rows.
 
@@ -213,11 +214,11 @@ def _ingest(
     def ingest(keys: Sequence[Named]) -> list[Receipt]:
         return ingest_daily_prices(
             keys, staging=staging, lake=lake, replace=config.replace, symbol=config.symbol, hints=hints,
-            max_bytes=limit, now=now, on_progress=report,
+            max_bytes=limit, on_progress=report,
         )  # fmt: skip
 
     def rebuild(year: int) -> list[Receipt]:
-        return rebuild_year(year, staging=staging, lake=lake, max_bytes=limit, now=now, on_progress=report)
+        return rebuild_year(year, staging=staging, lake=lake, max_bytes=limit, on_progress=report)
 
     if config.rebuild:
         ingested = Ingested([receipt for year in years for receipt in rebuild(year)])

@@ -56,7 +56,7 @@ class IngestConfig(SourcesConfig):
     replace: bool = Field(
         default=False,
         description="Restatement: the values of the named sources replace the values that are stored for the same "
-        "symbol and session. The old values are kept in rejected_records.",
+        "symbol and session. The old values are kept in price_revisions.",
     )
     rebuild: bool = Field(
         default=False,

@@ -7,6 +7,7 @@ import dagster as dg
 from stock_pipeline.orchestration.batch.assets import price_by_date, raw_daily_prices
 from stock_pipeline.orchestration.batch.checks import YearsConfig, check_years
 from stock_pipeline.orchestration.partitions import DAILY, EXCHANGE_TIME
+from stock_pipeline.orchestration.priorities import CHECKS_LAST
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.trading_calendar.sessions import is_session
 
@@ -31,7 +32,8 @@ ingest_daily_prices = dg.define_asset_job(
     description=(
         "Check years of price_by_date. The sensor lambda_receipts requests it for years that Lambda functions wrote. "
         "Started by hand without a config, it checks every stored year."
-    )
+    ),
+    tags=CHECKS_LAST,
 )
 def check_prices() -> None:
     check_years()

@@ -1,8 +1,8 @@
 """Plans the runs for new objects in staging. No Dagster here: the sensor turns these requests into runs.
 
 New objects are grouped by year, so that one run ingests all new objects of a year. An object stays in its batch until
-the run of that batch has succeeded. If the run fails or is gone, the batch is requested again, up to `ATTEMPTS` times
-in all, with longer and longer waits.
+the run of that batch has succeeded, or a person has cancelled it. If the run fails or is gone, the batch is requested
+again, up to `ATTEMPTS` times in all, with longer and longer waits.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PEEK_BYTES = 16 * MIB
 PEEK_SECONDS = 15.0  # a tick must end within 60
 
 
-RunState = Literal["running", "succeeded", "failed", "gone"]
+RunState = Literal["running", "succeeded", "failed", "cancelled", "gone"]
 Years = tuple[int, int]
 
 
@@ -87,6 +87,12 @@ def _settle(
         if state == "running":
             cursor.batches.append(batch)
         if state in {"running", "succeeded"}:
+            continue
+        if state == "cancelled":
+            there_still = sum(number in there for number in batch.objects)
+            log(f"a person cancelled the run with the run key {batch.run_key}; {there_still} of its objects are still "
+                f"in staging and are not requested again; materialize {batch.first} to {batch.last} to ingest them, or "
+                "delete them, because the job reconcile finds them")  # fmt: skip
             continue
         due = batch.due or (now if state == "gone" else now + FIRST_WAIT * 2 ** (batch.attempt - 1))
         objects = [there[number] for number in batch.objects if number in there]

@@ -11,8 +11,9 @@ from stock_pipeline.orchestration.batch.config import IngestConfig, as_version
 from stock_pipeline.orchestration.batch.cursor import Cursor, identity
 from stock_pipeline.orchestration.batch.jobs import ingest_daily_prices
 from stock_pipeline.orchestration.batch.run_requests import Request, RunState, plan_runs
+from stock_pipeline.orchestration.priorities import ARRIVALS_FIRST, ONE_AT_A_TIME
 from stock_pipeline.orchestration.resources import Buckets
-from stock_pipeline.staging.keys import RAW_DAILY_PRICES
+from stock_pipeline.staging.keys import RAW_DAILY_PRICES, session_of
 
 INTERVAL = 10  # seconds
 
@@ -24,7 +25,7 @@ INTERVAL = 10  # seconds
     description=(
         "Finds every new version of an object under daily_prices/ in staging, also those that others have replaced by "
         "now, and requests one run of price_by_date per year (or per range of years, for files that have several). It "
-        "requests the objects of a failed run again. "
+        "requests the objects of a failed run again, but not those of a run that a person has cancelled. "
         "Resetting the cursor requests runs for all objects again, which adds nothing twice."
     ),
 )
@@ -63,6 +64,8 @@ def _state(instance: dg.DagsterInstance, run_key: str) -> RunState:
         return "succeeded"
     if any(not run.is_finished for run in runs):
         return "running"
+    if any(run.status is dg.DagsterRunStatus.CANCELED for run in runs):
+        return "cancelled"
     return "failed" if runs else "gone"
 
 
@@ -72,6 +75,8 @@ def _run_request(request: Request, bucket: str) -> dg.RunRequest:
         "stock_pipeline/objects": str(len(keys)),
         "stock_pipeline/prefix": f"s3://{bucket}/{commonprefix(keys)}",  # noqa: RUF071 (a prefix may end within a name)
         "stock_pipeline/attempt": str(batch.attempt),
+        **ARRIVALS_FIRST,
+        **({} if all(map(session_of, keys)) else ONE_AT_A_TIME),
     }
     versions = [as_version(info) for info in request.objects if info.version]
     config = dg.RunConfig(ops={price_by_date.op.name: IngestConfig(sources=list(keys), versions=versions)})

@@ -22,6 +22,7 @@ from stock_pipeline.orchestration.batch.assets import (
     raw_daily_prices,
     year_metadata,
 )
+from stock_pipeline.orchestration.batch.price_revisions import price_revisions, revised_report, with_revised
 from stock_pipeline.orchestration.partitions import DAILY, has_day, has_year
 from stock_pipeline.orchestration.rejected_records import rejected_records, rejected_report, with_rejected
 from stock_pipeline.orchestration.stream.assets import latest_prices, raw_stream_ticks, stream_prices_history
@@ -40,12 +41,12 @@ RECEIPT_IDS = "receipt_ids"
 _CLOCKS = 3600.0  # seconds that the clocks of Lambda and Dagster may differ by
 _LOOKED_AT = 200  # materializations
 
-# The order of the events: raw before clean, history before the snapshot, rejected rows last.
+# The order of the events: raw before clean, history before the snapshot, former versions and rejected rows last.
 _ORDER = [
     spec.key
     for spec in (
         raw_daily_prices, daily_price_uploads, price_by_date,
-        raw_stream_ticks, stream_prices_history, latest_prices, rejected_records,
+        raw_stream_ticks, stream_prices_history, latest_prices, price_revisions, rejected_records,
     )
 ]  # fmt: skip
 
@@ -79,7 +80,8 @@ def targets_of(receipt: Receipt) -> list[Target]:
     rejected = [Target(rejected_records.key)] if with_rejected([receipt]) else []
     if receipt.table == PRICE_BY_DATE.name:
         years = [Target(price_by_date.key, str(year)) for year in _years(receipt) if has_year(year)]
-        return [*_raw_prices(receipt), *years, *rejected]
+        revised = [Target(price_revisions.key)] if with_revised([receipt]) else []
+        return [*_raw_prices(receipt), *years, *revised, *rejected]
     days = _days(receipt)
     history = [Target(stream_prices_history.key, day.isoformat()) for day in days if has_day(day)]
     return [Target(raw_stream_ticks.key), *history, *([Target(latest_prices.key)] if days else []), *rejected]
@@ -175,6 +177,8 @@ def _metadata(target: Target, receipts: Sequence[Receipt], staging: ObjectStore,
         return day_reports(lake, [_of_day(receipt, day) for receipt in receipts])[day]
     if target.asset == latest_prices.key:
         return snapshot_report(stored_snapshot(lake), lake, receipts)
+    if target.asset == price_revisions.key:
+        return revised_report(receipts, lake)
     if target.asset == rejected_records.key:
         return rejected_report(receipts, lake)
     if target.asset == raw_daily_prices.key:

@@ -17,7 +17,7 @@ from stock_pipeline.ingest.partial_failure import Ingested, ingest_each
 from stock_pipeline.ingest.ticks import ingest_ticks, options_of
 from stock_pipeline.lake.object_store import Named
 from stock_pipeline.maintenance.snapshot import rebuild, refresh, stored_snapshot
-from stock_pipeline.orchestration.partitions import DAYS, EXCHANGE_TIME, has_day
+from stock_pipeline.orchestration.partitions import DAYS, has_day
 from stock_pipeline.orchestration.rejected_records import report_rejected
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.retries import RETRIES, as_dagster_failures
@@ -83,6 +83,12 @@ raw_stream_ticks = dg.AssetSpec(
     metadata=described(_RAW_COLUMNS, parse_tick_objects, derived_from={"tick_stream": RAW_TICK_COLUMNS}),
 )
 
+# The exchange closes for 92.5 hours at most: from a half day before Christmas to the Monday after it. A cron does not
+# know holidays and half days; the check symbols_current does, and looks at each session.
+AFTER_THE_LONGEST_PAUSE = dg.FreshnessPolicy.time_window(
+    fail_window=timedelta(hours=97), warn_window=timedelta(hours=94)
+)
+
 stream_prices_history = dg.AssetSpec(
     "stream_prices_history",
     deps=[raw_stream_ticks],
@@ -105,8 +111,7 @@ stream_prices_history = dg.AssetSpec(
     ),
     partitions_def=DAYS,
     skippable=True,
-    # The exchange closes for 89.5 hours at most: a weekend with a holiday before or after it.
-    freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=96), warn_window=timedelta(hours=92)),
+    freshness_policy=AFTER_THE_LONGEST_PAUSE,
     code_version="1",
 )
 
@@ -132,10 +137,7 @@ latest_prices = dg.AssetSpec(
         table=LATEST_PRICES,
     ),
     skippable=True,
-    # At every full hour while XNYS is open, the last ticks must be at most half an hour old.
-    freshness_policy=dg.FreshnessPolicy.cron(
-        deadline_cron="0 10-16 * * 1-5", lower_bound_delta=timedelta(minutes=30), timezone=EXCHANGE_TIME
-    ),
+    freshness_policy=AFTER_THE_LONGEST_PAUSE,
     code_version="1",
 )
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.rejected_records import read_rejects
-from stock_pipeline.maintenance.snapshot import compare, in_history, order_of, recompute, stored_snapshot
+from stock_pipeline.maintenance.snapshot import ahead_of, compare, in_history, order_of, recompute, stored_snapshot
 from stock_pipeline.orchestration.evaluations import EXAMPLES, evaluation, last_written
 from stock_pipeline.orchestration.partitions import DAYS
 from stock_pipeline.orchestration.resources import Buckets
@@ -145,7 +145,8 @@ def stream_prices_history_checks(
     asset=latest_prices.key,
     description=(
         "The snapshot has the latest tick of each symbol in history: each row is a tick of history, and no tick of "
-        "yesterday or today is later. To compare it with all of history, materialize latest_prices."
+        "yesterday or today is later. No row is later than now. To compare it with all of history, materialize "
+        "latest_prices."
     ),
 )
 def snapshot_equals_history(buckets: Buckets) -> dg.AssetCheckResult:
@@ -157,21 +158,24 @@ def snapshot_equals_history(buckets: Buckets) -> dg.AssetCheckResult:
         stored = stored_snapshot(lake)
         recent = recompute(settings, lake, Span(today - _DAY, today + _DAY))
         suspects = compare(stored, recent).suspects
-        true = in_history(suspects.values(), settings, lake)
+        true = in_history(suspects.values(), lake)
         # Read the snapshot again: ticks that came into history meanwhile are in it by now.
         missing = compare(stored_snapshot(lake), _settled(recent, now))
     foreign = {symbol: row for symbol, row in suspects.items() if row not in true}
+    ahead = ahead_of(stored, now, timedelta(seconds=settings.max_clock_skew_seconds))["symbol"].to_pylist()
     behind = missing.only_recomputed | {
         symbol: new for symbol, (old, new) in missing.differing.items() if _later(new, old)
     }
-    wrong = sorted({*foreign, *behind})
+    wrong = sorted({*foreign, *behind, *ahead})
     metadata: dict[str, dg.MetadataValue[Any]] = {
         "symbols": dg.MetadataValue.int(stored.num_rows),
         "not_in_history": dg.MetadataValue.int(len(foreign)),
         "behind_history": dg.MetadataValue.int(len(behind)),
+        "ahead_of_the_clock": dg.MetadataValue.int(len(ahead)),
     }
     if wrong:
-        examples = pa.table({"symbol": wrong, "why": ["not in history" if s in foreign else "behind" for s in wrong]})
+        why = ["not in history" if s in foreign else "behind" if s in behind else "ahead of the clock" for s in wrong]
+        examples = pa.table({"symbol": wrong, "why": why})
         metadata["examples"] = records(examples.slice(0, EXAMPLES))
     return dg.AssetCheckResult(
         passed=not wrong,

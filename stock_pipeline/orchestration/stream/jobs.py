@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from stock_pipeline.orchestration.priorities import CHECKS_LAST
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.stream.assets import (
     latest_prices,
@@ -36,6 +37,7 @@ refresh_latest_prices = dg.define_asset_job(
 check_stream = dg.define_asset_job(
     "check_stream",
     selection=dg.AssetSelection.checks_for_assets(*_STREAM),
+    tags=CHECKS_LAST,
     description="Check yesterday's and today's ticks, the snapshot against history, and the dead-letter queue.",
 )
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from stock_pipeline.orchestration.priorities import ARRIVALS_FIRST
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.stream.jobs import ingest_ticks
 from stock_pipeline.settings import variable
@@ -51,7 +52,25 @@ def tick_arrivals(context: dg.SensorEvaluationContext, buckets: Buckets) -> dg.R
     waiting = buckets.tick_arrivals.waiting()
     if not waiting:
         return dg.SkipReason("no messages wait in the arrivals queue of the stream")
+    if cancelled := _cancelled_since_start(context):
+        return dg.SkipReason(
+            f"a person cancelled the last run ({cancelled}); about {waiting} messages wait in the queue; to go on, "
+            "launch ingest_ticks, or turn this sensor off and on"
+        )
     return dg.RunRequest(
         partition_key=datetime.now(UTC).date().isoformat(),
-        tags={"stock_pipeline/waiting": str(waiting), "dagster/max_runtime": str(LONGEST_RUN)},
+        tags={
+            "stock_pipeline/waiting": str(waiting),
+            "dagster/max_runtime": str(LONGEST_RUN),
+            **ARRIVALS_FIRST,
+        },
     )
+
+
+def _cancelled_since_start(context: dg.SensorEvaluationContext) -> str | None:
+    """The id of the last run, if a person has cancelled it since this sensor was last turned on."""
+    last = context.instance.get_run_records(dg.RunsFilter(job_name=ingest_ticks.name), limit=1)
+    if not last or last[0].dagster_run.status is not dg.DagsterRunStatus.CANCELED:
+        return None
+    turned_on = context.last_sensor_start_time or 0.0
+    return None if (last[0].end_time or 0.0) < turned_on else last[0].dagster_run.run_id

@@ -12,6 +12,7 @@ from stock_pipeline.schemas import (
     DATABASE,
     LATEST_PRICES,
     PRICE_BY_DATE,
+    PRICE_REVISIONS,
     REJECTED_RECORDS,
     STREAM_PRICES_HISTORY,
     TRADE_CORRECTIONS,
@@ -25,6 +26,7 @@ BATCH, STREAM, QUALITY = "batch", "stream", "quality"
 
 _HINTS = {
     PRICE_BY_DATE.name: "Give a condition on `year`, so that a query reads only the objects of those years.",
+    PRICE_REVISIONS.name: "`stock-pipeline sql --as-of` shows price_by_date as it was at a time.",
     STREAM_PRICES_HISTORY.name: "Give conditions on `year`, `month` and `day`, so that a query reads only those days.",
     TRADE_CORRECTIONS.name: "One object has the corrections of one session.",
     LATEST_PRICES.name: "It is one object.",

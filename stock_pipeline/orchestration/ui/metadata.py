@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stock_pipeline.errors import without_contents
+from stock_pipeline.orchestration.cancellation import stop_if_cancelled
 from stock_pipeline.orchestration.ui import charts, markdown
 from stock_pipeline.progress import Progress
 from stock_pipeline.receipts import Receipt
@@ -189,7 +190,10 @@ def _receipts_table(receipts: Sequence[Receipt]) -> str:
 
 
 def progress(log: Callable[[str], object], what: str) -> Progress:
-    """A callback (done, total) that logs a bar with the rate, every two seconds and at the end."""
+    """A callback (done, total) that logs a bar with the rate, every two seconds and at the end.
+
+    It also ends the run there if a person has cancelled it.
+    """
     started = last = time.monotonic()
 
     def report(done: int, total: int) -> None:
@@ -198,6 +202,7 @@ def progress(log: Callable[[str], object], what: str) -> Progress:
         if done < total and now - last < _BETWEEN_BARS:
             return
         last = now
+        stop_if_cancelled()
         log(f"{bar(done, total)} {what}, {done / max(now - started, 1e-9):,.0f} a second")
 
     return report

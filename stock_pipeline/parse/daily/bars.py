@@ -37,22 +37,22 @@ class Bars:
         ascending = np.sort(days[known]).astype(np.int64)  # np.unique would import numpy.ma
         self._days = ascending[np.diff(ascending, prepend=-(2**40)) != 0]
         span = len(self.names) * len(self._days)
-        # A row without a symbol or a date gets a key below zero.
+        # A row without a symbol or a date gets the key `span`, which is behind all others.
         kind = np.int32 if span < 2**30 else np.int64
-        none = -span - len(self._days) - 1
-        base = np.array([place[form] * len(self._days) if form is not None else none for form in forms], kind)
-        nth = np.where(known, np.searchsorted(self._days, days), none).astype(kind)
+        base = np.array([place[form] * len(self._days) if form is not None else span for form in forms], kind)
+        nth = np.where(known, np.searchsorted(self._days, days), span).astype(kind)
         self._keys: npt.NDArray[Any] = np.empty(sum(map(len, symbols)), kind)
         at = 0
         for symbol, date in zip(symbols, dates, strict=True):
             np.add(base[symbol], nth[date], out=self._keys[at : at + len(symbol)])
             at += len(symbol)
+        np.minimum(self._keys, span, out=self._keys)
         self._counts: Ints | None = None
         if span <= _DENSE_SLACK * max(len(self._keys), 1024):
-            self._counts = np.bincount(np.maximum(self._keys, -1) + 1, minlength=span + 1)[1:]
+            self._counts = np.bincount(self._keys, minlength=span + 1)[:span]
             several = np.flatnonzero(self._counts > 1)
         else:
-            self._distinct, counts = np.unique(self._keys[self._keys >= 0], return_counts=True)
+            self._distinct, counts = np.unique(self._keys[self._keys < span], return_counts=True)
             several = self._distinct[counts > 1]
         self.repeated = self._rows_of(several)
 
@@ -64,7 +64,7 @@ class Bars:
             return np.flatnonzero(np.isin(self._keys, keys))
         wanted = np.zeros(len(self._counts) + 1, bool)
         wanted[keys] = True  # rows without a key use the last place
-        return np.flatnonzero(wanted[np.maximum(self._keys, -1)])
+        return np.flatnonzero(wanted[self._keys])
 
     def refuse_intraday(self, moments: Ints, texts: Sequence[str], codes: Codes) -> Ints:
         """Refuse several bars a day, told apart by their times (`moments`, any number for each of the rows).
@@ -97,6 +97,8 @@ class Bars:
             gaps = np.diff(days)
             if 5 * int((gaps >= _LONG_GAP).sum()) >= 4 * len(gaps):
                 sparse.append((symbol, gaps))
+        if not sparse:
+            return
         daily = self._long_series() > len(sparse)
         for symbol, gaps in sparse:
             typical = float(np.median(gaps))

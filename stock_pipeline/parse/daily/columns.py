@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import pyarrow as pa
 
@@ -106,6 +106,9 @@ TELLING_APART = frozenset(
 LOTS = {("tscode", "vol"): 100}
 """Columns by which a layout is recognized, and how many shares one unit of its volume is (tushare counts lots)."""
 
+_LONGEST_KEPT = 100
+"""The same headers come again and again: in one file for each separator, and in all files of a vendor."""
+
 _DROPPED = re.compile(r"[\s_.<>*\"']")
 _EXPLAINED = re.compile(r"(?:  |\n|\t)\s*\S")
 _MANGLED = re.compile(r"(.+)\.[0-9]+")
@@ -122,6 +125,11 @@ def normalized(header: str) -> str:
     A header may hold its explanation after two blanks (`Close  Close price adjusted for splits.`). Then the part before
     them counts, if it is a name.
     """
+    return _normalized(header) if len(header) <= _LONGEST_KEPT else _normalized.__wrapped__(header)
+
+
+@lru_cache(1024)
+def _normalized(header: str) -> str:
     name = _plain(header)
     if name not in _fields_of_names() and (explained := _EXPLAINED.search(header.strip())):
         short = _plain(header.strip()[: explained.start()])

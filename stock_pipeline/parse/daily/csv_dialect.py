@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -90,15 +91,22 @@ def read_head(text: Bytes) -> Head:
     Raises FileRefused for a text that is not a table (an empty one, JSON, HTML or XML, an unclosed quote in the
     header), for a table without a header of daily prices, and for rows of data before the header.
     """
-    lines, forced = _first_lines(text)
+    coming = _first_lines(text)
+    lines = list(islice(coming, 1))
+    forced = _forced_separator(lines[0].text) if lines else None
+    if forced:
+        lines = list(islice(coming, 1))
     if not lines:
         raise FileRefused("the file is empty; it must hold a header row, then one row a symbol and day")
     _refuse_markup(lines[0].text)
     separators = (forced,) if forced else SEPARATORS
-    for at, line in enumerate(lines):
-        if line.number > MAX_PREAMBLE:
+    for at in range(MAX_PREAMBLE):
+        lines += islice(coming, at + 3 - len(lines))
+        if at == len(lines) or lines[at].number > MAX_PREAMBLE:
             break
-        for separator in sorted(separators, key=lambda s: -known_columns(split_cells(line.text, s) or ())):
+        line = lines[at]
+        inside = [separator for separator in separators if separator in line.text]
+        for separator in sorted(inside, key=lambda s: -known_columns(split_cells(line.text, s) or ())):
             rows = [split_cells(later.text, separator) for later in lines[at : at + 3]]
             whole = rows[: rows.index(None)] if None in rows else rows
             if not whole or len(whole[0] or ()) < 2:
@@ -133,10 +141,13 @@ def _refuse_data_before(lines: Sequence[_Line], separator: str, layout: Layout) 
             )
 
 
-def _first_lines(text: Bytes) -> tuple[list[_Line], str | None]:
-    """The first lines that are not blank, as many as are searched for a header; and the separator of a `sep=` line."""
-    lines: list[_Line] = []
-    at, number, forced = 0, 0, None
+def _forced_separator(line: str) -> str | None:
+    return line[4:] if line.lower().startswith("sep=") and line[4:] in SEPARATORS else None
+
+
+def _first_lines(text: Bytes) -> Iterator[_Line]:
+    """The first lines that are not blank, as many as are searched for a header."""
+    at, number = 0, 0
     while at < len(text) and number < MAX_PREAMBLE + 2:
         end = text.find(b"\n", at, at + BLOCK)
         if end < 0 and len(text) - at > BLOCK:
@@ -144,11 +155,8 @@ def _first_lines(text: Bytes) -> tuple[list[_Line], str | None]:
         end = end if end >= 0 else len(text)
         line = text[at:end].decode().rstrip("\r")
         at, number = end + 1, number + 1
-        if not lines and not forced and line.lower().startswith("sep=") and line[4:] in SEPARATORS:
-            forced = line[4:]
-        elif line.strip():
-            lines.append(_Line(line, min(at, len(text)), number))
-    return lines, forced
+        if line.strip():
+            yield _Line(line, min(at, len(text)), number)
 
 
 def _refuse_markup(header: str) -> None:

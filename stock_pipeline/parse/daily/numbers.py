@@ -73,7 +73,7 @@ def read_cells(column: pa.StringArray, *, cast: bool = True) -> Cells:
             values, odd = _cast_digits(column)
     else:
         values, odd = np.full(len(column), np.nan), np.arange(len(column))
-    return Cells(values, odd, column.take(as_arrow(odd, pa.int64())))
+    return Cells(values, odd, column.take(as_arrow(odd, pa.int64())) if len(odd) else column.slice(0, 0))
 
 
 def _cast_digits(column: pa.StringArray) -> tuple[Floats, Ints]:
@@ -127,6 +127,8 @@ def tidy(texts: pa.StringArray, *, price: bool) -> pa.StringArray:
 
 def proofs(texts: pa.StringArray, *, price: bool) -> Evidence:
     """What cells prove about the decimal mark."""
+    if not len(texts):
+        return NOTHING
     marked = matches(texts, "[0-9][.,]|[.,][0-9]")
     return evidence(tidy(texts.filter(booleans(marked)), price=price)) if marked.any() else NOTHING
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
-from stock_pipeline.arrow import Codes, Ints, as_numpy
+from stock_pipeline.arrow import Codes, Ints, as_numpy, unified
 from stock_pipeline.errors import FileRefused, quoted
 from stock_pipeline.parse.daily.bars import Bars
 from stock_pipeline.parse.daily.columns import NUMBERS, PRICES
@@ -218,7 +218,7 @@ def _joined_ragged(parts: Sequence[RaggedRows]) -> RaggedRows:
 def _coded(chunks: list[pa.DictionaryArray]) -> Coded:
     if not chunks:
         return Coded([], [])
-    chunks = pa.chunked_array(chunks).unify_dictionaries().chunks
+    chunks = unified(pa.chunked_array(chunks)).chunks
     return Coded([as_numpy(c.indices, np.int32) for c in chunks], chunks[0].dictionary.to_pylist())
 
 

@@ -159,7 +159,7 @@ def _parse_block(
     count = table.num_rows + len(ragged)
     columns = {at: _column(table, at, source) for at in types}
     records, cells = np.array(ragged, np.int64).reshape(-1, 2).T
-    rows = np.delete(np.arange(count), records)
+    rows = np.delete(np.arange(count), records) if ragged else np.arange(count)
     if malformed.any():
         cells = np.where(malformed[records], _BAD_QUOTING, cells)
     blank = _blank_lines(columns, rows, source, begin, end)

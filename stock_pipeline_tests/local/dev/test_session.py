@@ -17,7 +17,6 @@ from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.local import running
 from stock_pipeline.local.dev.dagster import Dagster
 from stock_pipeline.local.dev.session import found
-from stock_pipeline.local.stack import client
 from stock_pipeline.query import read_prices
 from stock_pipeline_tests.support.dev import Background, Command, processes_of
 from stock_pipeline_tests.support.local_aws import eventually
@@ -91,9 +90,9 @@ def test_the_data_outlives_it_and_other_commands_need_no_dev(
     aws = running(home)
     assert aws is not None
     assert aws.processor == "lambda"
-    staging = S3Store(aws.outputs["StagingBucket"], client("s3", aws.endpoint))
+    staging = S3Store(aws.outputs["StagingBucket"], aws.client("s3"))
     staging.put("daily_prices/uploads/AAPL.csv", b"Date,Close\n2024-01-02,10.5\n")
-    lake = S3Store(aws.outputs["LakeBucket"], client("s3", aws.endpoint))
+    lake = S3Store(aws.outputs["LakeBucket"], aws.client("s3"))
     assert eventually(lambda: list(lake.list("price_by_date/")), within=60)
     assert dev.end(signal.SIGTERM) == 0, dev.output
     assert processes_of(home) == []

@@ -8,9 +8,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from stock_pipeline.lake.rejected_records import read_rejects
+from stock_pipeline.lake.partitions import read_partition
 from stock_pipeline.orchestration.batch import assets
-from stock_pipeline.schemas import PRICE_BY_DATE
+from stock_pipeline.schemas import PRICE_BY_DATE, PRICE_REVISIONS
 from stock_pipeline.settings import DEFAULT_SYMBOLS
 from stock_pipeline.trading_calendar.sessions import sessions
 from stock_pipeline_tests.support.batch import bar, drop, stored
@@ -107,7 +107,12 @@ def test_a_restatement_replaces_and_keeps_what_it_replaced(pipeline: Pipeline) -
     metadata = materialized(pipeline.run("ingest_daily_prices", "2024", config={"sources": [second], "replace": True}))
     assert metadata["2024"]["replaced"] == 1
     assert list(stored(pipeline, 2024).values()) == [11.0]
-    assert "replaced" in read_rejects(pipeline.lake, PRICE_BY_DATE)["reason"].to_pylist()
+    assert metadata[PRICE_REVISIONS.name]["replaced"] == 1
+    revised = read_partition(pipeline.lake, PRICE_REVISIONS, "year=2024")
+    assert revised is not None
+    assert revised.select(["close", "replaced_by", "change"]).to_pylist() == [
+        {"close": 10.0, "replaced_by": second, "change": "replaced"}
+    ]
 
 
 def test_a_rebuild_starts_from_nothing(pipeline: Pipeline) -> None:

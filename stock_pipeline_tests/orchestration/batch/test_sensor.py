@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from stock_pipeline.aws.s3 import S3Store
+from stock_pipeline.definitions import defs
 from stock_pipeline.errors import StoreUnavailable
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.lake.transforms import year_partition
@@ -379,3 +380,30 @@ def test_a_name_that_was_used_again_while_the_sensor_was_off_is_ingested_in_each
     assert rows is not None
     assert [str(day) for day in rows["date"].to_pylist()] == ["2024-01-02", "2024-01-03", "2024-01-04"]
     assert daemon.tick() == []
+
+
+def test_what_a_person_cancelled_is_not_requested_again_and_is_told(
+    daemon: Daemon, pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drop(pipeline, "uploads/AAPL.csv", "2024-01-02")
+    (request,) = daemon.tick()
+    run = pipeline.instance.create_run_for_job(
+        defs.resolve_job_def("ingest_daily_prices"), tags=request.tags | {"dagster/run_key": str(request.run_key)}
+    )
+    pipeline.instance.report_run_canceling(run)
+    pipeline.instance.report_run_canceled(run)
+    for _ in range(10):
+        assert daemon.tick(3600) == []
+    assert "1 of its objects are still in staging" in capsys.readouterr().err
+    later = drop(pipeline, "uploads/IBM.csv", "2024-01-02")
+    assert asked(daemon.tick()) == {"2024": [later]}
+
+
+def test_arrivals_go_first_and_uploads_one_run_at_a_time(daemon: Daemon, pipeline: Pipeline) -> None:
+    drop(pipeline, "uploads/AAPL.csv", "2023-01-03")
+    drop(pipeline, "date=2024-01-02/prices.csv", "2024-01-02")
+    tags = {years(request): request.tags for request in daemon.tick()}
+    assert {year: found["dagster/priority"] for year, found in tags.items()} == {"2023": "10", "2024": "10"}
+    assert {year: "stock_pipeline/uploads" in found for year, found in tags.items()} == {"2023": True, "2024": False}
+    for job in ("check_prices", "check_stream"):
+        assert int(defs.resolve_job_def(job).tags["dagster/priority"]) < 0

@@ -22,6 +22,7 @@ from stock_pipeline.maintenance import snapshot
 from stock_pipeline.maintenance.snapshot import rebuild, recompute, refresh, stored_snapshot
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
 from stock_pipeline.settings import Settings
+from stock_pipeline_tests.support.layouts import lay_out
 from stock_pipeline_tests.support.memory_store import MemoryStore
 from stock_pipeline_tests.support.stream import DAY, OPEN, Stream, materialized, tick
 
@@ -204,13 +205,12 @@ def test_what_is_written_during_a_rebuild_is_kept(stream: Stream, monkeypatch: p
     assert stream.latest() == {"AAPL": "e2", "MSFT": "m3", "GOOG": "g"}
 
 
-def test_buckets_of_another_length_are_told_and_not_taken_for_no_ticks(
-    stream: Stream, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ticks_that_are_not_where_the_layout_has_them_are_told_and_not_taken_for_no_ticks(stream: Stream) -> None:
+    lay_out(stream.pipeline.lake, 5)
     stream.drop("a", tick("e1", second=400))
     stream.run()
-    monkeypatch.setenv("STOCK_PIPELINE_TICK_BUCKET_MINUTES", "60")
-    with pytest.raises(HistoryMisplaced, match="STOCK_PIPELINE_TICK_BUCKET_MINUTES"):
+    lay_out(stream.pipeline.lake, 60)
+    with pytest.raises(HistoryMisplaced, match="`stock-pipeline doctor` names"):
         recompute(stream.settings, stream.pipeline.lake)
 
 

@@ -10,9 +10,10 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
+from stock_pipeline.lake.layout_object import layout_to_write
 from stock_pipeline.lake.parquet import encode
 from stock_pipeline.lake.partitions import partition_key
-from stock_pipeline.lake.transforms import SNAPSHOT, by_bucket
+from stock_pipeline.lake.transforms import SNAPSHOT
 from stock_pipeline.maintenance.snapshot import stored_snapshot
 from stock_pipeline.orchestration.stream import checks
 from stock_pipeline.orchestration.stream.jobs import check_stream_every_15_minutes
@@ -30,6 +31,7 @@ NAMES = {
     "snapshot_equals_history",
     "symbols_current",
     "dead_letters_none",
+    "objects_own_and_whole",
 }
 Found = dict[tuple[str | None, str], dg.AssetCheckEvaluation]
 
@@ -56,7 +58,8 @@ def put(stream: Stream, table: Table, partition: str, *rows: dict[str, Any]) -> 
 
 def put_history(stream: Stream, *rows: dict[str, Any]) -> None:
     """Put rows into the history object of the first one's time."""
-    (name,) = by_bucket(pa.table({"produced_at": [rows[0]["produced_at"]]}), stream.settings.tick_bucket_minutes)[1]
+    at = rows[0]["produced_at"]
+    (name,) = layout_to_write(stream.pipeline.lake, at.date()).names_at([at])
     put(stream, STREAM_PRICES_HISTORY, name, *rows)
 
 
@@ -289,3 +292,23 @@ def test_the_schedule_waits_for_there_to_be_a_lake(stream: Stream, monkeypatch: 
     assert isinstance(asked(), dg.RunRequest)
     monkeypatch.delenv("STOCK_PIPELINE_LAKE_BUCKET")
     assert "STOCK_PIPELINE_LAKE_BUCKET" in str(asked().skip_message)
+
+
+def test_foreign_and_damaged_objects_are_named(filled: Stream) -> None:
+    lake = filled.pipeline.lake
+    assert check(filled)[None, "objects_own_and_whole"].passed
+    lake.put("price_by_date/year=2024/prices (1).parquet", b"PAR1")
+    lake.put("price_by_date/year=2023/prices.parquet", b"")
+    found = check(filled)[None, "objects_own_and_whole"]
+    assert not found.passed
+    assert (found.metadata["foreign"].value, found.metadata["unreadable"].value) == (1, 1)
+    assert found.description == "1 foreign and 1 unreadable objects"
+    assert "prices (1).parquet" in str(found.metadata["examples"].value)
+
+
+def test_prices_of_a_clock_that_was_ahead_are_told_until_they_are_taken_out(filled: Stream) -> None:
+    alter(filled, lambda rows: rows[0].update(produced_at=datetime.now(UTC) + timedelta(days=1)))
+    found = check(filled)[None, "snapshot_equals_history"]
+    assert (found.passed, found.metadata["ahead_of_the_clock"].value) == (False, 1)
+    filled.run("refresh_latest_prices", day=None, rebuild=True)
+    assert check(filled)[None, "snapshot_equals_history"].passed

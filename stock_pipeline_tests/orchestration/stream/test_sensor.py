@@ -107,3 +107,23 @@ def test_a_queue_that_is_not_there_is_an_error_that_names_it(
 def test_the_run_is_for_a_day_that_exists_at_midnight() -> None:
     midnight = datetime(2025, 1, 1, tzinfo=UTC)
     assert DAYS.get_partition_keys(current_time=midnight)[-1] == "2025-01-01"
+
+
+def test_after_a_person_cancelled_a_run_the_sensor_waits_and_says_how_to_go_on(stream: Stream, evaluate: Tick) -> None:
+    stream.drop("a", tick("e1"))
+    job = defs.resolve_job_def("ingest_ticks")
+    run = stream.instance.create_run_for_job(job)
+    stream.instance.report_run_canceling(run)
+    stream.instance.report_run_canceled(run)
+    told = str(evaluate())
+    assert run.run_id in told
+    assert "about 1 messages wait" in told
+    assert "launch ingest_ticks" in told
+    turned_on = dg.build_sensor_context(
+        instance=stream.instance, resources={"buckets": Buckets()}, definitions=defs,
+        last_sensor_start_time=datetime.now(UTC).timestamp() + 1,
+    )  # fmt: skip
+    assert isinstance(tick_arrivals(turned_on), dg.RunRequest)
+    job.execute_in_process(instance=stream.instance, partition_key=datetime.now(UTC).date().isoformat())
+    stream.drop("b", tick("e2"))
+    assert isinstance(evaluate(), dg.RunRequest)

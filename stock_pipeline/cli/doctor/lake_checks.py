@@ -1,0 +1,68 @@
+"""The checks of `doctor` on the lake itself: layout of history, foreign and damaged objects, prices from the future."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from stock_pipeline.aws.s3 import S3Store
+from stock_pipeline.cli.console import counted
+from stock_pipeline.cli.doctor.diagnosis import Diagnosis
+from stock_pipeline.errors import DamagedObject, LayoutError
+from stock_pipeline.lake.layout_object import layout_to_read
+from stock_pipeline.maintenance.snapshot import ahead_of, stored_snapshot
+from stock_pipeline.quality.lake_objects import examine_objects
+from stock_pipeline.settings import Settings
+
+_RECENT = timedelta(days=7)
+_MOST = 500
+_NAMED = 20
+
+
+def layout(settings: Settings) -> Iterator[Diagnosis]:
+    """How history is laid out today, or why nobody can tell."""
+    today = datetime.now(UTC).date()
+    try:
+        section = layout_to_read(S3Store(settings.require("lake_bucket")), today).section(today)
+    except LayoutError as error:
+        yield Diagnosis("layout of history", "broken", str(error), "stock-pipeline layout --help")
+        return
+    what = f"an object of history holds {section.minutes} minutes, in {counted(section.shards, 'shard')}"
+    yield Diagnosis("layout of history", "ok", what)
+
+
+def objects(settings: Settings) -> Iterator[Diagnosis]:
+    """Objects in the tables' folders that are not the tables', and objects that cannot be read."""
+    lake = S3Store(settings.require("lake_bucket"))
+    found = examine_objects(lake, datetime.now(UTC) - _RECENT, _MOST)
+    for key, why in list(found.foreign.items())[:_NAMED]:
+        yield Diagnosis("foreign object", "broken", key, why)
+    for key, why in list(found.unreadable.items())[:_NAMED]:
+        what, _, remedy = why.partition(". Bring back its last good version: ")
+        yield Diagnosis("damaged object", "broken", what if remedy else key, remedy or why)
+    left = max(len(found.foreign) - _NAMED, 0) + max(len(found.unreadable) - _NAMED, 0)
+    if left:
+        yield Diagnosis("objects of the lake", "broken", f"{left:,} more", "mend these first, then run doctor again")
+    elif not (found.foreign or found.unreadable):
+        read = f"{counted(found.read, 'object')} of the last {_RECENT.days} days can be read"
+        yield Diagnosis("objects of the lake", "ok", f"none is foreign or empty; {read}")
+
+
+def clock(settings: Settings) -> Iterator[Diagnosis]:
+    """Latest prices that are later than now: a clock was ahead when they were stored."""
+    now = datetime.now(UTC)
+    try:
+        shown = stored_snapshot(S3Store(settings.require("lake_bucket")))
+    except DamagedObject:  # told by the check of objects
+        return
+    ahead = ahead_of(shown, now, timedelta(seconds=settings.max_clock_skew_seconds))
+    if ahead.num_rows:
+        first = ahead.slice(0, 1).to_pylist()[0]
+        yield Diagnosis(
+            "clocks",
+            "broken",
+            f"{counted(ahead.num_rows, 'symbol')} in latest_prices are later than now, such as {first['symbol']} of "
+            f"{first['produced_at']:%Y-%m-%d %H:%M} UTC: a clock was ahead",
+            "set the clock right; then take out their source: SELECT DISTINCT source FROM stream_prices_history WHERE "
+            "produced_at > now(), and stock-pipeline remove --source KEY",
+        )
