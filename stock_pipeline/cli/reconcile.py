@@ -13,7 +13,7 @@ from stock_pipeline.cli.ingest import show
 from stock_pipeline.cli.target import aws
 
 if TYPE_CHECKING:
-    from stock_pipeline.maintenance.reconcile import Unseen
+    from stock_pipeline.maintenance.reconcile import Repaired, Unseen
 
 DAYS, MINUTES = 3.0, 15.0  # as in `maintenance.reconcile` (a test compares them); `--help` must not import it
 _SHOWN = 30
@@ -74,6 +74,10 @@ def reconcile(
             return
         with progress("ingesting") as report:
             repaired = repair(unseen, staging=staging, lake=lake, settings=settings, on_progress=report)
+    _tell_repaired(repaired, unseen, found, as_json)
+
+
+def _tell_repaired(repaired: Repaired, unseen: Unseen, found: str, as_json: bool) -> None:
     if as_json:
         for receipt in repaired.receipts:
             typer.echo(receipt.to_json())

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from stock_pipeline.arrow import Codes, Ints, as_arrow, booleans, microseconds, nulls, repeated, strings
 from stock_pipeline.ingest.conflicts import Met, told
-from stock_pipeline.ingest.entries import CHANGES, Entries
+from stock_pipeline.ingest.entries import Entries
 from stock_pipeline.ingest.progress import Progress, note_progress, nothing, read_progress
 from stock_pipeline.ingest.sources import SourceObject, receipt_of, records_of
 from stock_pipeline.lake.merge import Merged
@@ -43,8 +43,7 @@ WIDE = 256
 
 _WIDE_WRITERS = 16
 
-_RECORDERS = 16
-"""How many sources' rejected records are looked up at a time. It is only waiting."""
+_RECORDERS = 16  # how many sources' rejected records are looked up at a time; it is only waiting
 
 
 @dataclass(frozen=True)
@@ -86,17 +85,15 @@ def merge_group(
     `rows` are the good rows of all sources in their order, with provenance (see `with_provenance`). `transform` gives
     the partition of each row as an index into a list of names; partitions are merged side by side. With `replace` the
     group must be one source, because a restatement must see the result of the one before it. `then` is called when all
-    partitions are merged, before the rows that are not stored are recorded. `keep_met` keeps the stored rows that the
-    group met, which `MergedGroup.stored` needs.
+    partitions are merged, before rows are recorded. `keep_met` keeps the stored rows that `MergedGroup.stored` needs.
 
-    `go_on` is for callers whose time is limited. It is called before each partition except the first. When it returns
-    False, committed partitions stay, and there are no receipts. The same call, made again, does the rest, and does not
-    merge again what the calls before it have noted (see `MergedGroup`).
+    `go_on` is for callers whose time is limited. It is called before each partition except the first. If it returns
+    False, committed partitions stay, and there are no receipts. The same call again does the rest (see `MergedGroup`).
     """
     codes, names = transform(rows)
     if len(names) > 1:
         rows = for_takes(rows)
-    entries = Entries(group, codes, names, replace=replace)
+    entries = Entries(group, codes, names, now if replace else None)
     merging = _Merging(group, rows, table, lake, now, replace, go_on, keep_met, entries)
     wide = len(names) > WIDE
     may_stop = go_on is not None and len(names) > 1
@@ -273,8 +270,6 @@ class _Merging:
                 self._disputed[partition] = Met.of(merged, incoming, chosen)
             for owner in np.flatnonzero(counts.any(axis=1)).tolist():
                 group[owner].outcomes += counts[owner]
-                if self._replace and counts[owner][list(CHANGES)].any():
-                    group[owner].restated = self._now.isoformat()
                 group[owner].partitions[partition] = int(counts[owner].sum())
 
 

@@ -19,7 +19,7 @@ from stock_pipeline.ingest.commit import merge_group, with_provenance
 from stock_pipeline.ingest.sources import LoadingTimes, SourceObject
 from stock_pipeline.lake.ingest_log import Options
 from stock_pipeline.lake.object_store import Named, ObjectInfo, ObjectStore, StoredObject
-from stock_pipeline.lake.rejected_records import remembered
+from stock_pipeline.lake.remembered import remembered
 from stock_pipeline.lake.transforms import by_year
 from stock_pipeline.parse.daily.hints import Hints
 from stock_pipeline.parse.daily.parser import parse_daily_prices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import numpy as np
 
@@ -20,10 +21,12 @@ _COUNTED = 1 << 22
 
 
 class Entries:
-    """The entries of a group. `codes` gives the partition of each row as an index into `names`, which are in order."""
+    """The entries of a group. `codes` gives the partition of each row as an index into `names`, which are in order.
+    `restated` is the time of a restatement; None if it is none.
+    """
 
-    def __init__(self, group: Sequence[SourceObject], codes: Ints, names: list[str], *, replace: bool) -> None:
-        self._group, self._replace = group, replace
+    def __init__(self, group: Sequence[SourceObject], codes: Ints, names: list[str], restated: datetime | None) -> None:
+        self._group, self._restated = group, restated
         owners = np.repeat(np.arange(len(group)), [source.rows for source in group])
         self._then = _next_partitions(owners, codes, names) if len(names) > 1 else {}
 
@@ -40,13 +43,15 @@ class Entries:
                     (source := self._group[owner]).info.key,
                     source.info.etag,
                     source.then or self._then.get((owner, partition), ""),
-                    self._replace,
+                    self._restated is not None,
                     source.options,
                 )
                 for owner in _present(owners[np.isin(merged.outcome, CHANGES)])
             )
         for owner in _present(owners):
             source = self._group[owner]
+            if self._restated and log is not before:
+                source.restated = self._restated.isoformat()
             if times := log.times(source.info.key, source.info.etag):
                 source.logged[partition] = times
         return log

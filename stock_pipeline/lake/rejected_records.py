@@ -4,9 +4,8 @@ The records of the other versions of a name that was used again stay. So do valu
 that were removed: they exist nowhere else once the partition is written, so they are recorded before it, and stay on
 record through every later ingest.
 
-The footer has what the lake remembers of the versions (`source_memory`). A version that is remembered as judged,
-without any record, was ingested whole and nothing was rejected. A plain ingest does not write such an entry, because
-the logs of the partitions name the version. `reconcile` writes one when none does.
+The footer has what the lake remembers of the versions (`source_memory`). A plain ingest without rejected rows writes
+none, because the logs of the partitions name its version. `reconcile` writes one when none does.
 """
 
 from __future__ import annotations
@@ -46,9 +45,8 @@ _KEPT = pa.schema([*RECORDED, ("etag", pa.string())])
 
 @dataclass(frozen=True)
 class Ingested:
-    """An ingest of a whole version: how it was told to read the source, when it restated (ISO 8601, empty if it did
-    not), and how many entries the version has now in the logs of the partitions. `partly` says that it changed some of
-    its partitions and others not, so that their logs alone do not say that it was ingested.
+    """An ingest of a whole version: how it was told to read the source, when it restated (ISO 8601), and how many
+    entries the version has now in the logs of the partitions. `partly`: it changed only some of its partitions.
     """
 
     options: Options = ()
@@ -67,9 +65,7 @@ PLAIN = Ingested()
 
 @dataclass(frozen=True)
 class _Record:
-    """What is on record for a source: its rows (schema `_KEPT`), the ETag of the record (None: there is none), and what
-    is remembered of the versions.
-    """
+    """What is on record for a source: its rows (schema `_KEPT`), the record's ETag if there is one, and the memory."""
 
     rows: pa.Table
     version: str | None
@@ -185,22 +181,6 @@ def write_judged(
     _rewrite(store, table, source.key, after, now)
 
 
-def remembered_of(store: ObjectStore, table: Table, sources: Iterable[str]) -> dict[str, dict[str, Remembered]]:
-    """What the lake remembers of several sources, by key. One listing finds those that have a record at all."""
-    there = {info.key for info in store.list(f"{REJECTED_RECORDS.prefix}table={table.name}/")}
-    known = [key for key in sources if partition_key(REJECTED_RECORDS, rejects_partition(table, key)) in there]
-    with ThreadPoolExecutor(8) as threads:
-        return dict(zip(known, threads.map(lambda key: remembered(store, table, key), known), strict=True))
-
-
-def remembered(store: ObjectStore, table: Table, source: str) -> dict[str, Remembered]:
-    """What the lake remembers of the versions of a source, by their ETags."""
-    try:
-        return of_footer(footer(store.get(partition_key(REJECTED_RECORDS, rejects_partition(table, source))).data))
-    except (ObjectNotFound, pa.ArrowInvalid):  # a damaged record says nothing; to ingest its source names the record
-        return {}
-
-
 def read_rejects(
     store: ObjectStore, table: Table, source: str | None = None, *, since: datetime | None = None
 ) -> pa.Table:
@@ -264,9 +244,7 @@ def _recorded(store: ObjectStore, key: str) -> _Record:
 
 
 def _plainly(rows: pa.Table, memory: Memory) -> pa.Table:
-    """The rows as if this version had written them. Before version 3 of the schema, all were of the only version that
-    the footer named.
-    """
+    """The rows as of today. Before version 3 of the schema, all were of the only version that the footer named."""
     if rows["etag"].null_count:
         etag = strings([next(iter(memory), "")])
         at = rows.schema.get_field_index("etag")

@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from stock_pipeline.lake.ingest_log import IngestLog, Options
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
-from stock_pipeline.lake.rejected_records import read_rejects, remembered_of
+from stock_pipeline.lake.rejected_records import read_rejects
+from stock_pipeline.lake.remembered import remembered_of
 from stock_pipeline.lake.source_memory import Remembered
 from stock_pipeline.schemas import PRICE_BY_DATE, Reason
 from stock_pipeline.staging.keys import raw_versions_of_year

@@ -23,7 +23,8 @@ from stock_pipeline.ingest.partial_failure import Ingested, ingest_each
 from stock_pipeline.ingest.ticks import ingest_ticks, options_of
 from stock_pipeline.lake.ingest_log import Options
 from stock_pipeline.lake.object_store import Named, ObjectInfo, ObjectStore
-from stock_pipeline.lake.rejected_records import remembered_of, write_judged
+from stock_pipeline.lake.rejected_records import write_judged
+from stock_pipeline.lake.remembered import remembered_of
 from stock_pipeline.lake.source_memory import Remembered
 from stock_pipeline.maintenance.rebuild import rebuild_year, unfinished
 from stock_pipeline.maintenance.seen import logged_in, unseen_versions
@@ -121,9 +122,26 @@ def repair(
     Raises StoreUnavailable or MergeContention when the work could not be done, and what `rebuild_year` raises: calling
     again is safe.
     """
-    now, total = now or datetime.now(UTC), len(unseen.objects)
-    receipts: list[Receipt] = []
-    failed: dict[str, str] = {}
+    now = now or datetime.now(UTC)
+    repaired = Repaired([], {})
+    _ingest(unseen, repaired, staging, lake, settings, now, on_progress)
+    later = now + timedelta(microseconds=len(unseen.objects) + 1)  # each ingest has its own time
+    for year in unseen.rebuilds:
+        rebuild_year(year, staging=staging, lake=lake, max_bytes=settings.max_object_bytes, now=later)
+    return repaired
+
+
+def _ingest(
+    unseen: Unseen,
+    repaired: Repaired,
+    staging: ObjectStore,
+    lake: ObjectStore,
+    settings: Settings,
+    now: datetime,
+    on_progress: Progress | None,
+) -> None:
+    """Ingest the unseen versions, and put what came of them into `repaired`."""
+    receipts, failed, total = repaired.receipts, repaired.failed, len(unseen.objects)
 
     def report(done: int, _: int) -> None:
         if on_progress:
@@ -157,9 +175,6 @@ def repair(
 
     if unseen.ticks:
         take(ingest_each([info.named for info in unseen.ticks], ticks), unseen.ticks, STREAM_PRICES_HISTORY)
-    for year in unseen.rebuilds:
-        rebuild_year(year, staging=staging, lake=lake, max_bytes=limit, now=moment())
-    return Repaired(receipts, failed)
 
 
 def _listed(infos: Iterable[ObjectInfo], first: datetime | None, last: datetime) -> list[ObjectInfo]:

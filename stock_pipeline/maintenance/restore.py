@@ -23,7 +23,7 @@ from stock_pipeline.lake.ingest_log import IngestLog, Logged
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.parquet import decode, footer
 from stock_pipeline.lake.partitions import partition_key, swap
-from stock_pipeline.lake.rejected_records import remembered_of
+from stock_pipeline.lake.remembered import remembered_of
 from stock_pipeline.lake.transforms import SNAPSHOT, year_partition
 from stock_pipeline.maintenance.snapshot import refresh
 from stock_pipeline.receipts import Receipt

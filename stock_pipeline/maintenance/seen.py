@@ -24,7 +24,7 @@ from stock_pipeline.lake.contents import own_objects
 from stock_pipeline.lake.ingest_log import IngestLog
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.parquet import decode, footer
-from stock_pipeline.lake.rejected_records import remembered, remembered_of
+from stock_pipeline.lake.remembered import remembered, remembered_of
 from stock_pipeline.lake.source_memory import Remembered
 from stock_pipeline.progress import Progress
 from stock_pipeline.schemas import Table

@@ -30,7 +30,15 @@ from stock_pipeline.errors import (
 from stock_pipeline.ingest import commit, corrections
 from stock_pipeline.ingest import daily as ingest
 from stock_pipeline.ingest import ticks as ingest_ticks
-from stock_pipeline.lake import layout_object, memory_store, parquet, partitions, recognized_layout, rejected_records
+from stock_pipeline.lake import (
+    layout_object,
+    memory_store,
+    parquet,
+    partitions,
+    recognized_layout,
+    rejected_records,
+    remembered,
+)
 from stock_pipeline.lake.layout import Layout, Section
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.transforms import SNAPSHOT
@@ -389,6 +397,7 @@ class World:
             (restoring, {"ingest_daily_prices": daily}),
             (rebuilding, {"ingest_daily_prices": daily}),
             (seen, pool),
+            (remembered, pool),
             (corrections, pool),
             (recognized_layout, pool),
             (layout_object, {"_KNOWN": _Known(self.hub)}),

@@ -14,12 +14,11 @@ from stock_pipeline.lake.rejected_records import (
     mark_removed,
     read_rejects,
     rejects_partition,
-    remembered,
-    remembered_of,
     rewrite_rejects,
     write_judged,
     write_rejects,
 )
+from stock_pipeline.lake.remembered import remembered, remembered_of
 from stock_pipeline.schemas import PRICE_BY_DATE, REJECTED, REJECTED_RECORDS
 from stock_pipeline_tests.support.memory_store import MemoryStore
 
