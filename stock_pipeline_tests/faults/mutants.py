@@ -142,7 +142,6 @@ MUTANTS = (
            ")\n        except ObjectNotFound"),
     Mutant("the version that an event names is lost on the way", _EVENTS, 'record["s3"]["object"].get("versionId")', "None"),
     Mutant("a rebuild makes the ingests again in another order", _STEPS, "for entry in log.entries\n        if", "for entry in reversed(log.entries)\n        if"),
-    Mutant("a rebuild knows no restatement", _STEPS, "entry.replace, entry.options, stored=True", "False, entry.options, stored=True"),
     Mutant("a rebuild reads only what is there now", "stock_pipeline/staging/keys.py", "in staging.versions(RAW_DAILY_PRICES)",
            "in staging.list(RAW_DAILY_PRICES)"),
     Mutant("a rebuild writes over what others wrote meanwhile", "stock_pipeline/maintenance/rebuild.py",
