@@ -35,6 +35,7 @@ class Reason(StrEnum):
     REPLACED = "replaced"
     REMOVED = "removed"
     FILE_REFUSED = "file_refused"
+    FILE_GONE = "file_gone"
 
 
 REASONS: dict[Reason, str] = {
@@ -65,4 +66,5 @@ REASONS: dict[Reason, str] = {
     Reason.REPLACED: "these stored values were replaced by a restatement, before price_revisions kept such values",
     Reason.REMOVED: "these stored rows were removed, because their source was never true",
     Reason.FILE_REFUSED: "the whole file was refused",
+    Reason.FILE_GONE: "the file was deleted for good before it could be read",
 }

@@ -33,6 +33,9 @@ class Receipt:
     every count is then 0. `bytes` is the size of the stored object. `loaded_at` is the `etl_loading_ts` of the rows
     that this ingest stored or completed: a query for it and the source finds them.
 
+    `etag` and `version` say which version of the object was read; `version` is its id in a bucket that keeps versions.
+    An object that does not exist has no `etag`, unless an event named it.
+
     The last fields say how the object was understood. `nulled` counts optional values that were left out of rows, by
     reason; these rows are in the other counts as well. `unread` names the columns that nobody reads. `decided` names
     the evidence or hint where something could be read in several ways (`{"dates": "spacing"}`). `rescaled` has a line
@@ -42,6 +45,7 @@ class Receipt:
     source: str
     etag: str
     table: str
+    version: str = ""
     bytes: int = 0
     rows: int = 0
     inserted: int = 0
@@ -76,7 +80,8 @@ class Receipt:
     @property
     def id(self) -> str:
         """An id of this ingest, in 16 characters. A copy of the receipt has the same id."""
-        ingest = (self.table, self.source, self.etag, self.started_at.isoformat())
+        version = (self.version,) if self.version else ()  # earlier receipts have none, and keep their id
+        ingest = (self.table, self.source, self.etag, self.started_at.isoformat(), *version)
         return blake2b("\n".join(ingest).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
     def to_record(self) -> dict[str, Any]:

@@ -219,6 +219,7 @@ REJECTED_RECORDS = Table(
     columns=(
         Column("target_table", SYMBOL, "table that the row was meant for"),
         Column("source", SYMBOL, "key of the staging object that the row came from"),
+        Column("etag", SYMBOL, "ETag of that object, as it was when the row came", nullable=True, since=3),
         Column("line", pa.int64(), "line of the row in the object, from 1; 0 for the whole file"),
         Column(
             "place",
@@ -235,11 +236,11 @@ REJECTED_RECORDS = Table(
         Column("stored", pa.bool_(), "whether the row is in its table, without the value", nullable=True, since=2),
         _LOADED,
     ),
-    key=("source", "line", "place"),
+    key=("source", "etag", "line", "place"),
     sort=("line", "place"),
     partition=("table",),
     leaf="[0-9a-f]{32}",
-    dictionary=("target_table", "source", "reason", "symbol"),
+    dictionary=("target_table", "source", "etag", "reason", "symbol"),
 )
 
 TABLES: dict[str, Table] = {

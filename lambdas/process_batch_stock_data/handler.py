@@ -4,7 +4,9 @@ The event names any number of objects, and the answer has a receipt for each. Th
 be done, for example because the store does not answer. Lambda then calls it again with the same event, which is safe at
 any point. If one object fails, the others are stored before the function fails.
 
-An object that is not daily prices is refused, and the reason is on record. That is not a failure. The receipts also go
+The event names a version of each object, and that version is read, whatever is under its key by then. An object that is
+not daily prices is refused, and the reason is on record. That is not a failure; neither is a version that was deleted
+for good before it was read (`file_gone` on record). The receipts also go
 to the lineage queue. If the queue does not take them, the function logs and counts that, and does not fail.
 
 Environment: STOCK_PIPELINE_STAGING_BUCKET and STOCK_PIPELINE_LAKE_BUCKET; optional STOCK_PIPELINE_MAX_OBJECT_MB and
@@ -25,6 +27,7 @@ from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.aws.s3_events import read_notification
 from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.ingest.partial_failure import ingest_each
+from stock_pipeline.lake.object_store import Named, named
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.settings import Settings
 from stock_pipeline.staging.keys import RAW_DAILY_PRICES
@@ -51,15 +54,13 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     for key, reason in notification.passed_over:
         logger.info("passed over", key=key, reason=reason)
 
-    def ingest(keys: Sequence[str]) -> list[Receipt]:
+    def ingest(keys: Sequence[Named]) -> list[Receipt]:
         return ingest_daily_prices(keys, staging=STAGING, lake=LAKE, max_bytes=SETTINGS.max_object_bytes)
 
-    ingested = ingest_each(notification.keys, ingest)
-    for receipt in ingested.gone:
-        logger.info("passed over: the object was deleted meanwhile", key=receipt.source)
+    ingested = ingest_each(notification.objects, ingest)
     reporter.report(ingested.receipts)
-    for key, reason in ingested.failed.items():
-        logger.error("the object failed", key=key, reason=reason)
-    if ingested.failed:
+    for failed, reason in ingested.not_done.items():
+        logger.error("the object failed", key=named(failed).key, reason=reason)
+    if ingested.not_done:
         raise ingested.failure()
-    return {"receipts": [receipt.to_record() for receipt in (*ingested.receipts, *ingested.gone)]}
+    return {"receipts": [receipt.to_record() for receipt in ingested.receipts]}

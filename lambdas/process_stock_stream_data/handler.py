@@ -2,14 +2,16 @@
 
 From SQS: the event has any number of messages, and each message names any number of objects. The objects of all
 messages are merged together. The answer names the messages that failed. Only those come back, and after five tries they
-are in the dead-letter queue. A message fails if it is not an S3 event, if one of its objects is gone, or if one of its
-objects could not be ingested. If no object could be ingested (for example, the store does not answer), the whole
+are in the dead-letter queue. A message fails if it is not an S3 event, or if one of its objects could not be
+ingested. If no object could be ingested (for example, the store does not answer), the whole
 function fails after one try, and all messages come back.
 
 From S3: the answer has a receipt for each object. If one of the objects failed, the function fails, and Lambda calls it
 again. To repeat a call is safe at any point.
 
-An object that is not ticks is refused, and the reason is on record. That is not a failure. The receipts also go to the
+The event names a version of each object, and that version is read, whatever is under its key by then. An object that is
+not ticks is refused, and the reason is on record. That is not a failure; neither is a version that was deleted for good
+before it was read (`file_gone` on record). The receipts also go to the
 lineage queue. If the queue does not take them, the function logs and counts that, and does not fail.
 
 Environment: STOCK_PIPELINE_STAGING_BUCKET and STOCK_PIPELINE_LAKE_BUCKET; optional STOCK_PIPELINE_MAX_OBJECT_MB,
@@ -31,6 +33,7 @@ from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.aws.s3_events import read_messages, read_notification
 from stock_pipeline.ingest.partial_failure import Ingested, ingest_each
 from stock_pipeline.ingest.ticks import ingest_ticks, options_of
+from stock_pipeline.lake.object_store import Named
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.settings import Settings
 from stock_pipeline.staging.keys import RAW_TICKS
@@ -66,7 +69,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         return {"batchItemFailures": [{"itemIdentifier": name} for name in process_messages(records, go_on)]}
     notification = read_notification(event, bucket=STAGING.bucket, prefix=RAW_TICKS)
     _log_passed_over(notification.passed_over)
-    ingested = process(notification.keys, go_on)
+    ingested = process(notification.objects, go_on)
     if ingested.not_done:
         raise ingested.failure()
     return {"receipts": [receipt.to_record() for receipt in ingested.receipts]}
@@ -79,15 +82,17 @@ def process_messages(records: Iterable[dict[str, Any]], go_on: Callable[[], bool
     _log_passed_over(messages.passed_over)
     left = messages.left(process(messages.distinct, go_on).not_done)
     for name, reason in left.items():
-        logger.error("the message failed", message_id=name, keys=messages.keys[name], reason=reason)
+        logger.error(
+            "the message failed", message_id=name, keys=[found.key for found in messages.objects[name]], reason=reason
+        )
     metrics.add_metric("MessagesFailed", MetricUnit.Count, len(left))
     return list(left)
 
 
-def process(keys: Sequence[str], go_on: Callable[[], bool]) -> Ingested:
+def process(keys: Sequence[Named], go_on: Callable[[], bool]) -> Ingested:
     """Ingest objects together and report what is done. If one object fails, only that one fails."""
 
-    def ingest(some: Sequence[str]) -> list[Receipt]:
+    def ingest(some: Sequence[Named]) -> list[Receipt]:
         return ingest_ticks(some, staging=STAGING, lake=LAKE, **options_of(SETTINGS), go_on=go_on)
 
     ingested = ingest_each(keys, ingest, go_on)

@@ -1,4 +1,4 @@
-"""The object store in S3: get, conditional put, list. Nothing else in the package calls S3 for data.
+"""The object store in S3: get, conditional put, list, versions. Nothing else in the package calls S3 for data.
 
 The interface, `ObjectStore`, is in lake/object_store.py, so that merges need no boto3.
 """
@@ -6,6 +6,7 @@ The interface, `ObjectStore`, is in lake/object_store.py, so that merges need no
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
@@ -34,15 +35,24 @@ class S3Store:
         self.bucket = bucket
         self._client: S3Client = client or client_of("s3", _CONFIG)
 
-    def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
+    def get(self, key: str, *, max_bytes: int | None = None, version: str = "") -> StoredObject:
+        which: dict[str, Any] = {"VersionId": version} if version else {}
         try:
-            reply = self._client.get_object(Bucket=self.bucket, Key=key)
-            info = ObjectInfo(key, reply["ETag"].strip('"'), reply["ContentLength"], reply["LastModified"])
+            reply = self._client.get_object(Bucket=self.bucket, Key=key, **which)
+            info = ObjectInfo(
+                key,
+                reply["ETag"].strip('"'),
+                reply["ContentLength"],
+                reply["LastModified"],
+                reply.get("VersionId") or version,
+            )
             if max_bytes is not None and info.size > max_bytes:
                 reply["Body"].close()  # only the headers are needed, not the content
                 raise too_large(self.bucket, info, max_bytes)
             data = reply["Body"].read()
         except (ClientError, BotoCoreError) as error:
+            if version and _is_no_version(error):
+                raise ObjectNotFound(key, f"s3://{self.bucket}/{key} does not exist in this version") from error
             raise self._translated(error, key) from error
         return StoredObject(info, data)
 
@@ -69,6 +79,19 @@ class S3Store:
         except (ClientError, BotoCoreError) as error:
             raise self._translated(error, prefix) from error
 
+    def versions(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
+        after: Any = {"KeyMarker": start_after} if start_after else {}
+        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix, **after)
+        try:
+            entries = (entry for page in pages for entry in page.get("Versions", ()))
+            for key, newest_first in groupby(entries, lambda entry: entry["Key"]):
+                for entry in reversed(list(newest_first)):
+                    yield ObjectInfo(
+                        key, entry["ETag"].strip('"'), entry["Size"], entry["LastModified"], entry["VersionId"]
+                    )
+        except (ClientError, BotoCoreError) as error:
+            raise self._translated(error, prefix) from error
+
     def _translated(self, error: ClientError | BotoCoreError, key: str) -> StoreError:
         where = f"s3://{self.bucket}/{key}"
         if not isinstance(error, ClientError):
@@ -90,3 +113,11 @@ class S3Store:
         if status == 403:
             return StoreError(key, f"{where}: access denied; the role or profile needs this permission")
         return StoreError(key, f"{where}: S3 answered {status} {code}")
+
+
+def _is_no_version(error: ClientError | BotoCoreError) -> bool:
+    """Whether S3 says that a bucket has no such version; it calls an id of another bucket an invalid argument."""
+    return isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in (
+        "InvalidArgument",
+        "NoSuchVersion",
+    )

@@ -20,10 +20,12 @@ from stock_pipeline.cli import (
     env,
     ingest,
     layout,
+    rebuild,
     reconcile,
     redrive,
     rejects,
     remove,
+    restore,
     sql,
     stream,
     watch,
@@ -115,6 +117,8 @@ app.add_typer(rejects.app, name="rejects")
 app.command("reconcile", cls=Command)(reconcile.reconcile)
 app.command("redrive", cls=Command)(redrive.redrive)
 app.command("remove", cls=Command)(remove.remove)
+app.command("rebuild", cls=Command)(rebuild.rebuild)
+app.command("restore", cls=Command)(restore.restore)
 app.command("env", cls=Command)(env.env)
 app.command("layout", cls=Command)(layout.layout)
 app.command("doctor", cls=Command)(doctor.doctor)

@@ -13,7 +13,7 @@ from stock_pipeline.cli.ingest import show
 from stock_pipeline.cli.target import aws
 
 if TYPE_CHECKING:
-    from stock_pipeline.maintenance.reconcile import Unseen
+    from stock_pipeline.maintenance.reconcile import Repaired, Unseen
 
 DAYS, MINUTES = 3.0, 15.0  # as in `maintenance.reconcile` (a test compares them); `--help` must not import it
 _SHOWN = 30
@@ -64,15 +64,20 @@ def reconcile(
                 on_progress=report,
             )
         found = f"{len(unseen.objects):,} of {counted(unseen.looked_at, 'object')}"
-        if not unseen.objects:
+        if not unseen:
             say(f"{found} unseen: there is nothing to repair")
             return
         if dry_run:
             _tell(unseen, as_json)
             say(f"{found} unseen; without --dry-run they are ingested")
+            _tell_rebuilds(unseen, "is finished without --dry-run")
             return
         with progress("ingesting") as report:
             repaired = repair(unseen, staging=staging, lake=lake, settings=settings, on_progress=report)
+    _tell_repaired(repaired, unseen, found, as_json)
+
+
+def _tell_repaired(repaired: Repaired, unseen: Unseen, found: str, as_json: bool) -> None:
     if as_json:
         for receipt in repaired.receipts:
             typer.echo(receipt.to_json())
@@ -80,10 +85,16 @@ def reconcile(
         show(repaired.receipts)
     new = sum(receipt.inserted for receipt in repaired.receipts)
     say(f"{found} were unseen; {counted(new, 'row')} stored for the first time")
+    _tell_rebuilds(unseen, "was finished")
     for key, reason in repaired.failed.items():
         complain(f"{key}: {reason}")
     if repaired.failed or any(receipt.refused for receipt in repaired.receipts):
         raise typer.Exit(1)
+
+
+def _tell_rebuilds(unseen: Unseen, what: str) -> None:
+    for year in unseen.rebuilds:
+        say(f"the rebuild of {year} was stopped before its end, and {what}")
 
 
 def _tell(unseen: Unseen, as_json: bool) -> None:

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from stock_pipeline.arrow import Codes, Ints, as_arrow, booleans, microseconds, nulls, repeated, strings
 from stock_pipeline.ingest.conflicts import Met, told
+from stock_pipeline.ingest.entries import Entries
 from stock_pipeline.ingest.progress import Progress, note_progress, nothing, read_progress
 from stock_pipeline.ingest.sources import SourceObject, receipt_of, records_of
 from stock_pipeline.lake.merge import Merged
@@ -41,8 +42,7 @@ WIDE = 256
 """A group with more partitions than this is wide: each has few rows, so more are merged at a time (_WIDE_WRITERS)."""
 _WIDE_WRITERS = 16
 
-_RECORDERS = 16
-"""How many sources' rejected records are looked up at a time. It is only waiting."""
+_RECORDERS = 16  # how many sources' rejected records are looked up at a time; it is only waiting
 
 
 @dataclass(frozen=True)
@@ -84,17 +84,16 @@ def merge_group(
     `rows` are the good rows of all sources in their order, with provenance (see `with_provenance`). `transform` gives
     the partition of each row as an index into a list of names; partitions are merged side by side. With `replace` the
     group must be one source, because a restatement must see the result of the one before it. `then` is called when all
-    partitions are merged, before the rows that are not stored are recorded. `keep_met` keeps the stored rows that the
-    group met, which `MergedGroup.stored` needs.
+    partitions are merged, before rows are recorded. `keep_met` keeps the stored rows that `MergedGroup.stored` needs.
 
-    `go_on` is for callers whose time is limited. It is called before each partition except the first. When it returns
-    False, committed partitions stay, and there are no receipts. The same call, made again, does the rest, and does not
-    merge again what the calls before it have noted (see `MergedGroup`).
+    `go_on` is for callers whose time is limited. It is called before each partition except the first. If it returns
+    False, committed partitions stay, and there are no receipts. The same call again does the rest (see `MergedGroup`).
     """
     codes, names = transform(rows)
     if len(names) > 1:
         rows = for_takes(rows)
-    merging = _Merging(group, rows, table, lake, now, replace, go_on, keep_met)
+    entries = Entries(group, codes, names, now if replace else None)
+    merging = _Merging(group, rows, table, lake, now, replace, go_on, keep_met, entries)
     wide = len(names) > WIDE
     may_stop = go_on is not None and len(names) > 1
     left = merging.go_on_after(codes, names) if may_stop else np.arange(len(codes))
@@ -121,7 +120,7 @@ def _record(group: Sequence[SourceObject], table: Table, lake: ObjectStore, now:
     def record(first: int) -> None:
         for source, found in zip(group[first::_RECORDERS], records[first::_RECORDERS], strict=True):
             if source.info.etag:
-                write_rejects(lake, table, source.info, found, now)
+                write_rejects(lake, table, source.info, found, now, ingested=source.ingested)
 
     with ThreadPoolExecutor(_RECORDERS) as threads:
         list(threads.map(record, range(_RECORDERS)))
@@ -132,7 +131,7 @@ class _Merging:
 
     def __init__(
         self, group: Sequence[SourceObject], rows: pa.Table, table: Table, lake: ObjectStore, now: datetime,
-        replace: bool, go_on: Callable[[], bool] | None, keep_met: bool,
+        replace: bool, go_on: Callable[[], bool] | None, keep_met: bool, entries: Entries,
     ) -> None:  # fmt: skip
         self._group, self._rows, self._table, self._lake, self._now = group, rows, table, lake, now
         self._replace, self._go_on, self._keep_met = replace, go_on or (lambda: True), keep_met
@@ -145,6 +144,7 @@ class _Merging:
         self.met: list[pa.Table] = []
         self.stopped = False
         self.first = ""
+        self.entries = entries
         self._resumed: list[ObjectInfo] = []
 
     def merge_partition(self, partition: str, chosen: Ints) -> None:
@@ -152,7 +152,10 @@ class _Merging:
         if not self._may_begin(partition):
             return
         incoming = self._rows if len(chosen) == self._rows.num_rows else self._rows.take(as_arrow(chosen, pa.int64()))
-        merged = merge_into_partition(self._lake, self._table, partition, incoming, replace=self._replace)
+        merged = merge_into_partition(
+            self._lake, self._table, partition, incoming, replace=self._replace,
+            log=lambda merged, before: self.entries.after(partition, self._owners[chosen], merged, before),
+        )  # fmt: skip
         self._account(partition, chosen, merged, incoming)
 
     def _origins(self, owner: int, at: Ints) -> tuple[Ints, pa.Int32Array, list[str]]:

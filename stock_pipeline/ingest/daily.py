@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from stock_pipeline.clean.daily import clean_daily_prices
+from stock_pipeline.errors import FileRefused
 from stock_pipeline.ingest.commit import merge_group, with_provenance
-from stock_pipeline.ingest.sources import SourceObject
-from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObject
+from stock_pipeline.ingest.sources import LoadingTimes, SourceObject
+from stock_pipeline.lake.ingest_log import Options
+from stock_pipeline.lake.object_store import Named, ObjectInfo, ObjectStore, StoredObject
+from stock_pipeline.lake.remembered import remembered
 from stock_pipeline.lake.transforms import by_year
 from stock_pipeline.parse.daily.hints import Hints
 from stock_pipeline.parse.daily.parser import parse_daily_prices
@@ -35,7 +39,7 @@ _READERS = 8
 
 
 def ingest_daily_prices(
-    keys: Sequence[str],
+    keys: Sequence[Named],
     *,
     staging: ObjectStore,
     lake: ObjectStore,
@@ -47,13 +51,14 @@ def ingest_daily_prices(
     on_progress: Progress | None = None,
 ) -> list[Receipt]:
     """Bring raw objects of daily prices into `price_by_date`. Returns one receipt for each key, in the order of the
-    keys.
+    keys. Where a version of an object is named instead of a key, that version is read.
 
     When two sources have different values for one symbol and session, the values stored first stay; in one call, those
     of the source named first. With `replace` (a restatement) each source's values replace the stored ones, source after
     source; each keeps the stored values that it does not mention. The former versions go to `price_revisions`. `symbol`
     is the symbol for files that name none. `hints` decide what a file leaves open, in addition to hints in the folders
-    of its key. `now` (UTC) is the loading time of all rows; without it, each group of sources has the time at which its
+    of its key. The lake remembers both, and a later ingest of the same version that would be refused without them uses
+    them again. `now` (UTC) is the loading time of all rows; without it, each group of sources has the time at which its
     merge begins. `on_progress` is called with (sources done, number of sources).
 
     An object that is refused, or that does not exist any more, gives a receipt that says so; the others are ingested.
@@ -62,10 +67,14 @@ def ingest_daily_prices(
     """
     begun = now or datetime.now(UTC)
     receipts: list[Receipt] = []
-    sources = _counted(_read_daily_prices(keys, staging, symbol, hints, max_bytes, begun), len(keys), on_progress)
-    for group in _groups(sources, 1 if replace else GROUP_ROWS):
-        moment = now or datetime.now(UTC)  # of each group: a reader sees its rows soon after that
-        rows = _joined(group, moment)
+    options = options_of(symbol, hints)
+    reading = read_daily_prices(keys, staging, lake, options, max_bytes=max_bytes, now=begun)
+    sources = _counted(reading, len(keys), on_progress)
+    times = LoadingTimes()
+    for group in groups(sources, 1 if replace else GROUP_ROWS):
+        # Without `now`, each group has a time of its own: a reader sees its rows soon after that.
+        moment = times.of((source.info for source in group), now or datetime.now(UTC))
+        rows = joined(group, moment)
         receipts += merge_group(group, rows, PRICE_BY_DATE, by_year, lake, moment, replace=replace).receipts
         del group  # otherwise the next one is read while this one is still in memory
     return receipts
@@ -79,24 +88,53 @@ def _counted(sources: Iterator[SourceObject], total: int, on_progress: Progress 
         del source
 
 
-def _read_daily_prices(
-    keys: Sequence[str], staging: ObjectStore, symbol: str | None, hints: Hints, max_bytes: int, now: datetime
+def options_of(symbol: str | None, hints: Hints) -> Options:
+    """A symbol and hints as the lake remembers them."""
+    told = vars(hints) | {"symbol": symbol}
+    return tuple(sorted((name, value) for name, value in told.items() if value is not None))
+
+
+def hints_of(options: Options) -> Hints:
+    """The hints among remembered options."""
+    told: dict[str, Any] = {name: value for name, value in options if name != "symbol"}
+    return Hints(**told)
+
+
+def symbol_of(options: Options) -> str | None:
+    """The symbol among remembered options."""
+    return next((str(value) for name, value in options if name == "symbol"), None)
+
+
+def read_daily_prices(
+    keys: Sequence[Named], staging: ObjectStore, lake: ObjectStore, options: Options, *, max_bytes: int, now: datetime
 ) -> Iterator[SourceObject]:
-    """Raw objects of daily prices, read, parsed and cleaned, in the order of the keys; a few are read ahead."""
+    """Raw objects of daily prices, read, parsed and cleaned, in the order of the keys; a few are read ahead.
+
+    An object that is refused without options is read with those that the lake remembers of this version, if any.
+    """
+
+    def cleaned(found: StoredObject, limit: int, told: Options) -> SourceObject:
+        started_at, info = datetime.now(UTC), found.info
+        rows = parse_daily_prices(found.data, info.key, symbol=symbol_of(told), hints=hints_of(told), max_bytes=limit)
+        good = clean_daily_prices(rows, now.date())
+        return SourceObject(info, started_at, good, held=len(rows.lines.text), options=told)
 
     def judged(found: StoredObject, limit: int) -> SourceObject:
-        started_at = datetime.now(UTC)
-        rows = parse_daily_prices(found.data, found.info.key, symbol=symbol, hints=hints, max_bytes=limit)
-        cleaned = clean_daily_prices(rows, now.date())
-        return SourceObject(found.info, started_at, cleaned, held=len(rows.lines.text))
+        try:
+            return cleaned(found, limit, options)
+        except FileRefused:
+            known = remembered(lake, PRICE_BY_DATE, found.info.key).get(found.info.etag) if not options else None
+            if known is None or not known.options:
+                raise
+            return cleaned(found, limit, known.options)
 
-    def refused(info: ObjectInfo, reason: str) -> SourceObject:
-        return SourceObject(info, datetime.now(UTC), refused=reason)
+    def refused(info: ObjectInfo, reason: str, gone: bool) -> SourceObject:
+        return SourceObject(info, datetime.now(UTC), refused=reason, gone=gone, options=options)
 
     return each_raw_object(keys, staging, judged, refused, max_bytes=max_bytes, readers=_READERS, now=now)
 
 
-def _groups(sources: Iterator[SourceObject], rows: int) -> Iterator[list[SourceObject]]:
+def groups(sources: Iterator[SourceObject], rows: int) -> Iterator[list[SourceObject]]:
     """The sources in groups of at least `rows` rows or GROUP_BYTES of text. A refused source counts as zero rows."""
     group: list[SourceObject] = []
     for source in sources:
@@ -109,7 +147,7 @@ def _groups(sources: Iterator[SourceObject], rows: int) -> Iterator[list[SourceO
         yield group
 
 
-def _joined(group: list[SourceObject], now: datetime) -> pa.Table:
+def joined(group: list[SourceObject], now: datetime) -> pa.Table:
     """The good rows of a group with their provenance, in its order."""
     columns = [PRICE_BY_DATE.schema.field(name) for name in PRICE_BY_DATE.given]
     good = [source.cleaned.good for source in group if source.cleaned]

@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from stock_pipeline.errors import DamagedObject, ObjectsFailed, StockPipelineError, StoreError, StoreUnavailable
+from stock_pipeline.lake.object_store import Named, named
 from stock_pipeline.receipts import Receipt
 
-Ingest = Callable[[Sequence[str]], list[Receipt]]
-"""A function that brings the objects under some keys into a table. It returns a receipt for each, or for the first ones
+Ingest = Callable[[Sequence[Named]], list[Receipt]]
+"""A function that brings objects into a table. It returns a receipt for each, in their order, or for the first ones
 when time runs out.
 """
 
@@ -29,20 +30,22 @@ _ALIKE = 10
 
 @dataclass(frozen=True)
 class Ingested:
-    """What became of objects that were ingested together. Each key is in exactly one of the three fields.
+    """What became of objects that were ingested together. Each object is in exactly one of the three fields.
 
-    `receipts` are those of objects that are done: stored, or refused with the reason on record. `gone` are the receipts
-    of objects that do not exist. `failed` says for each other object why it is not done; it may be tried again.
+    `receipts` are those of objects that are done: stored, or refused with the reason on record. Among them are versions
+    that an event or a listing named and that were deleted for good before they were read (`file_gone` on record).
+    `gone` are the receipts of keys under which there is no object, and nobody named a version. `failed` says for each
+    other object why it is not done; it may be tried again.
     """
 
     receipts: list[Receipt] = field(default_factory=list)
-    gone: list[Receipt] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
+    gone: dict[Named, Receipt] = field(default_factory=dict)
+    failed: dict[Named, str] = field(default_factory=dict)
 
     @property
-    def not_done(self) -> dict[str, str]:
-        """The reason for each object that is gone or failed, by its key."""
-        return {receipt.source: receipt.refused or "it does not exist" for receipt in self.gone} | self.failed
+    def not_done(self) -> dict[Named, str]:
+        """The reason for each object that is gone or failed, as the caller named it."""
+        return {what: receipt.refused or "it does not exist" for what, receipt in self.gone.items()} | self.failed
 
     def failure(self) -> ObjectsFailed:
         """The error that says how many objects are not done, and why the first of them is not."""
@@ -51,7 +54,7 @@ class Ingested:
         return ObjectsFailed(f"{len(self.not_done)} of {total} objects failed; {key}: {reason}")
 
 
-def ingest_each(keys: Sequence[str], ingest: Ingest, go_on: Callable[[], bool] = lambda: True) -> Ingested:
+def ingest_each(keys: Sequence[Named], ingest: Ingest, go_on: Callable[[], bool] = lambda: True) -> Ingested:
     """Ingest objects together. When one of them breaks the ingest, only that one fails.
 
     It is found by halves: a group that breaks is split, and each half is tried again, in the order of the keys. `go_on`
@@ -62,13 +65,17 @@ def ingest_each(keys: Sequence[str], ingest: Ingest, go_on: Callable[[], bool] =
     missing or closed, DamagedObject of an object of the lake that all of them need. If such an error comes after some
     objects are done, these are returned and all others count as failed.
     """
+    keys = list(dict.fromkeys(keys))
     receipts: list[Receipt] = []
-    failed: dict[str, str] = {}
+    told: dict[Named, Receipt] = {}
+    failed: dict[Named, str] = {}
     groups, refused = [keys] if keys else [], 0
     while groups:
         group = groups.pop()
         try:
-            receipts += ingest(group)
+            done = ingest(group)
+            receipts += done
+            told |= dict(zip(group, done, strict=False))  # a receipt for each, or for the first ones
         except Exception as error:
             alone = len(group) == 1
             refused += alone and isinstance(error, (StoreError, DamagedObject))
@@ -83,20 +90,21 @@ def ingest_each(keys: Sequence[str], ingest: Ingest, go_on: Callable[[], bool] =
                 groups += [group[len(group) // 2 :], group[: len(group) // 2]]
         if not go_on():
             break
-    told = {receipt.source for receipt in receipts} | failed.keys()
     return Ingested(
         [receipt for receipt in receipts if receipt.etag],
-        [receipt for receipt in receipts if not receipt.etag],
-        failed | {key: NO_TIME for key in keys if key not in told},
+        {what: receipt for what, receipt in told.items() if not receipt.etag},
+        failed | {key: NO_TIME for key in keys if key not in told.keys() | failed.keys()},
     )
 
 
-def _fails_for_all(error: Exception, keys: Sequence[str]) -> bool:
+def _fails_for_all(error: Exception, keys: Sequence[Named]) -> bool:
     """Whether an error is not about one of these objects, but about something that all of them need."""
     if isinstance(error, DamagedObject):
         return False  # only what needs that object of the lake fails
     if isinstance(error, StoreError) and not isinstance(error, StoreUnavailable):
-        return error.key not in keys  # access to a single object may fail: by its encryption, or because it is archived
+        return error.key not in {
+            named(key).key for key in keys
+        }  # access to a single object may fail: by its encryption, or because it is archived
     return isinstance(error, StockPipelineError)
 
 

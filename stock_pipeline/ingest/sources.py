@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +13,10 @@ import pyarrow.compute as pc
 from stock_pipeline.arrow import Ints, booleans
 from stock_pipeline.clean import Cleaned
 from stock_pipeline.ingest.conflicts import Told
+from stock_pipeline.lake.ingest_log import Options
 from stock_pipeline.lake.object_store import ObjectInfo
 from stock_pipeline.lake.outcome import Outcome
-from stock_pipeline.lake.rejected_records import as_recorded
+from stock_pipeline.lake.rejected_records import Ingested, as_recorded
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import RECORDED, Reason, Table
 
@@ -23,27 +25,60 @@ from stock_pipeline.schemas import RECORDED, Reason, Table
 class SourceObject:
     """One source object, read and cleaned, before and during its merge.
 
-    `cleaned` is None when the object was refused (`refused` says why) or was gone before it could be read (`info` then
-    has no ETag). `held` is how many bytes of text stay in memory with it, for the records of rows that are not stored.
+    `cleaned` is None when the object was refused (`refused` says why), or did not exist: then it is `gone`, and `info`
+    has the ETag that an event or a listing named, if any. `held` is how many bytes of text stay in memory with it, for
+    the records of rows that are not stored. `options` say how it was told to be read.
+
     The merge fills in the rest: how many rows had each outcome, how many rows each partition got, and the report on
     conflicts. `disputed` are the lines of the rows that met other values and are not stored.
-    `earlier` are records of conflicts from calls that were stopped.
+    `earlier` are records of conflicts from calls that were stopped. `logged` says how many entries it has now in the
+    log of each partition, and `restated` when it changed something as a restatement. `then` names a further partition
+    of the source when only the rows of one are merged.
     """
 
     info: ObjectInfo
     started_at: datetime
     cleaned: Cleaned | None = None
     refused: str | None = None
+    gone: bool = False
     held: int = 0
+    options: Options = ()
     outcomes: Ints = field(default_factory=lambda: np.zeros(len(Outcome), np.int64))
     partitions: dict[str, int] = field(default_factory=dict)
     conflicts: Told | None = None
     disputed: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     earlier: list[pa.Table] = field(default_factory=list)
+    logged: dict[str, int] = field(default_factory=dict)
+    then: str = ""
+    restated: str = ""
+
+    @property
+    def ingested(self) -> Ingested:
+        """What the lake is to remember of this ingest."""
+        partly = 0 < len(self.logged) < len(self.partitions)
+        return Ingested(self.options, self.restated, self.logged, partly)
 
     @property
     def rows(self) -> int:
         return self.cleaned.good.num_rows if self.cleaned else 0
+
+
+class LoadingTimes:
+    """The loading time of each group of sources in one ingest.
+
+    A merge knows rows of its own by their source and loading time (see `lake.merge`). So a version of an object must
+    not share both with another version of it that an earlier group has stored.
+    """
+
+    def __init__(self) -> None:
+        self._groups: dict[str, int] = {}
+
+    def of(self, infos: Iterable[ObjectInfo], now: datetime) -> datetime:
+        """The loading time of the next group, which begins at `now`."""
+        keys = {info.key for info in infos}
+        before = max((self._groups.get(key, 0) for key in keys), default=0)
+        self._groups |= dict.fromkeys(keys, before + 1)
+        return now + timedelta(microseconds=before)
 
 
 def records_of(source: SourceObject) -> pa.Table:
@@ -52,7 +87,8 @@ def records_of(source: SourceObject) -> pa.Table:
     A row without a value that met other values is not stored: it is a conflict, and its record shows it as it came.
     """
     if (cleaned := source.cleaned) is None:
-        row = {"line": 0, "reason": Reason.FILE_REFUSED.value, "detail": source.refused, "stored": False}
+        reason = Reason.FILE_GONE if source.gone else Reason.FILE_REFUSED
+        row = {"line": 0, "reason": reason.value, "detail": source.refused, "stored": False}
         return pa.Table.from_pylist([row], RECORDED)
     notes = cleaned.notes
     if notes.num_rows:
@@ -70,6 +106,7 @@ def receipt_of(source: SourceObject, table: Table, now: datetime) -> Receipt:
     return Receipt(
         source=info.key,
         etag=info.etag,
+        version=info.version,
         table=table.name,
         bytes=info.size,
         rows=cleaned.rows if cleaned else 0,

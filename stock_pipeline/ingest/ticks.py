@@ -20,10 +20,10 @@ from stock_pipeline.clean.ticks import MAX_SKEW, clean_tick_objects
 from stock_pipeline.ingest.commit import merge_group, with_provenance
 from stock_pipeline.ingest.corrections import by_session
 from stock_pipeline.ingest.latest import update_snapshot
-from stock_pipeline.ingest.sources import SourceObject
+from stock_pipeline.ingest.sources import LoadingTimes, SourceObject
 from stock_pipeline.lake.layout import days_between
 from stock_pipeline.lake.layout_object import layout_to_write
-from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObject
+from stock_pipeline.lake.object_store import Named, ObjectInfo, ObjectStore, StoredObject
 from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.lake.partitions import merge_into_partition, read_partition
 from stock_pipeline.parse.files import MAX_BYTES, Unpacked, unpack
@@ -41,7 +41,7 @@ _READERS = 16
 
 
 def ingest_ticks(
-    keys: Sequence[str],
+    keys: Sequence[Named],
     *,
     staging: ObjectStore,
     lake: ObjectStore,
@@ -52,7 +52,7 @@ def ingest_ticks(
     go_on: Callable[[], bool] | None = None,
 ) -> list[Receipt]:
     """Bring raw objects of ticks into `stream_prices_history` and `latest_prices`. Returns one receipt for each key, in
-    their order.
+    their order. Where a version of an object is named instead of a key, that version is read.
 
     A tick further than `max_skew` ahead of `now` (UTC) is rejected. `on_progress` is called with (sources done, number
     of sources). `go_on`, for callers whose time is limited, is called before each further group of objects, and within
@@ -65,8 +65,9 @@ def ingest_ticks(
     """
     now = now or datetime.now(UTC)
     receipts: list[Receipt] = []
+    times = LoadingTimes()
     for group in _read(list(dict.fromkeys(keys)), staging, max_bytes, now):
-        done = _ingest_group(group, lake, max_skew, now, go_on)
+        done = _ingest_group(group, lake, max_skew, times.of((raw.info for raw in group), now), go_on)
         receipts += done
         stopped = len(done) < len(group)
         del group  # otherwise the next one is read while this one is still in memory
@@ -99,17 +100,18 @@ class _Raw:
     info: ObjectInfo
     text: Unpacked
     refused: str | None = None
+    gone: bool = False
 
 
-def _read(keys: Sequence[str], staging: ObjectStore, max_bytes: int, now: datetime) -> Iterator[list[_Raw]]:
+def _read(keys: Sequence[Named], staging: ObjectStore, max_bytes: int, now: datetime) -> Iterator[list[_Raw]]:
     """The objects in the order of the keys, in groups of GROUP_BYTES; one that is gone has no ETag."""
 
     def unpacked(found: StoredObject, limit: int) -> _Raw:
         text = unpack(found.data, limit)
         return _Raw(found.info, text, None if text.data else "the object is empty; it must hold ticks as lines of JSON")
 
-    def refused(info: ObjectInfo, reason: str) -> _Raw:
-        return _Raw(info, Unpacked(b""), reason)
+    def refused(info: ObjectInfo, reason: str, gone: bool) -> _Raw:
+        return _Raw(info, Unpacked(b""), reason, gone)
 
     group: list[_Raw] = []
     size = 0
@@ -137,7 +139,7 @@ def _ingest_group(
     sources = []
     for at, raw in enumerate(group):
         refused = raw.refused or ticks.refused.get(at)
-        sources.append(SourceObject(raw.info, started_at, None if refused else ticks.of(at), refused))
+        sources.append(SourceObject(raw.info, started_at, None if refused else ticks.of(at), refused, raw.gone))
 
     keys = [raw.info.key for raw in group]
     rows = with_provenance(ticks.good, keys, ticks.objects, STREAM_PRICES_HISTORY, now)

@@ -47,7 +47,9 @@ class FolderStore:
         self._folder, self._own = os.fspath(folder), os.fspath(folder / _OWN)
         self._known: dict[str, tuple[tuple[int, int, int], str]] = {}
 
-    def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
+    def get(self, key: str, *, max_bytes: int | None = None, version: str = "") -> StoredObject:
+        if version:
+            raise ObjectNotFound(key, f"{self._folder} keeps no versions, so there is no version {version} of {key}")
         with self._opened(key) as file:
             status = os.fstat(file.fileno())
             if max_bytes is not None and status.st_size > max_bytes:
@@ -87,6 +89,9 @@ class FolderStore:
         for key, entry in sorted(found, key=lambda one: one[0]):
             status = entry.stat()
             yield _info(key, self._listed(key, status), status)
+
+    def versions(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
+        yield from self.list(prefix, start_after=start_after)  # a folder keeps no versions
 
     def version(self, status: os.stat_result) -> str | None:  # noqa: ARG002 - for a store that need not hash
         """The ETag of a file, if its status is enough to know it. None means that the content must be hashed."""

@@ -1,4 +1,4 @@
-"""What the pipeline needs from a bucket: get, conditional put, list. Tests replace this one interface. No S3 in here.
+"""What the pipeline needs from a bucket: get, conditional put, list, also of former versions. No S3 in here.
 
 Code that works on a store imports this module. The stores are `MemoryStore`, `FolderStore`, `OverlayStore` (beside this
 module) and `S3Store` (aws/s3.py, which imports boto3). They behave alike: one contract test runs for all of them.
@@ -7,22 +7,55 @@ module) and `S3Store` (aws/s3.py, which imports boto3). They behave alike: one c
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from stock_pipeline.errors import ObjectNotFound, ObjectTooLarge, PreconditionFailed, StoreError
 from stock_pipeline.settings import MIB
 
 
+class ObjectVersion(NamedTuple):
+    """One version of an object, as an event or a listing names it.
+
+    `version` is the id that the bucket gave it; it is empty in a bucket without versions. `etag` is that of its
+    content; it is empty where nobody named it.
+    """
+
+    key: str
+    version: str = ""
+    etag: str = ""
+
+    def __str__(self) -> str:
+        return self.key
+
+
+Named = str | ObjectVersion
+"""What an ingest takes: a key, which means the object as it is now, or a version of an object."""
+
+
+def named(what: Named) -> ObjectVersion:
+    """A key or a version as a version."""
+    return what if isinstance(what, ObjectVersion) else ObjectVersion(what)
+
+
 @dataclass(frozen=True)
 class ObjectInfo:
-    """An entry of a listing. `etag` is without quotes, `size` in bytes, `modified` in UTC."""
+    """An entry of a listing. `etag` is without quotes, `size` in bytes, `modified` in UTC.
+
+    `version` is the id of this version, where the bucket keeps versions and the call tells it.
+    """
 
     key: str
     etag: str
     size: int
     modified: datetime
+    version: str = field(default="", compare=False)
+
+    @property
+    def named(self) -> ObjectVersion:
+        """This version, as an ingest takes it."""
+        return ObjectVersion(self.key, self.version, self.etag)
 
 
 @dataclass(frozen=True)
@@ -38,8 +71,8 @@ class ObjectStore(Protocol):
 
     bucket: str
 
-    def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
-        """The object; raises ObjectNotFound, StoreUnavailable.
+    def get(self, key: str, *, max_bytes: int | None = None, version: str = "") -> StoredObject:
+        """The object as it is now, or a `version` of it; raises ObjectNotFound, StoreUnavailable.
 
         Raises ObjectTooLarge for an object of more than `max_bytes`, before its content is in memory.
         """
@@ -56,6 +89,13 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
         """The objects under a prefix in the order of their keys, from the first after `start_after` on."""
+        ...
+
+    def versions(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
+        """As `list`, with every version that the bucket keeps, also of deleted objects: each key's oldest first.
+
+        A bucket without versions gives what `list` gives.
+        """
         ...
 
 

@@ -19,16 +19,24 @@ class OverlayStore:
         self.bucket = below.bucket
         self._below, self._above, self._keys = below, above, frozenset(keys)
 
-    def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
-        return self._store(key).get(key, max_bytes=max_bytes)
+    def get(self, key: str, *, max_bytes: int | None = None, version: str = "") -> StoredObject:
+        return self._store(key).get(key, max_bytes=max_bytes, version=version)
 
     def put(self, key: str, data: bytes, *, if_match: str | None = None, if_none_match: bool = False) -> str:
         return self._store(key).put(key, data, if_match=if_match, if_none_match=if_none_match)
 
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
-        below = (i for i in self._below.list(prefix, start_after=start_after) if i.key not in self._keys)
-        above = (i for i in self._above.list(prefix, start_after=start_after) if i.key in self._keys)
-        yield from heapq.merge(below, above, key=lambda info: info.key)
+        yield from self._both(*(store.list(prefix, start_after=start_after) for store in (self._below, self._above)))
+
+    def versions(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
+        yield from self._both(
+            *(store.versions(prefix, start_after=start_after) for store in (self._below, self._above))
+        )
+
+    def _both(self, below: Iterator[ObjectInfo], above: Iterator[ObjectInfo]) -> Iterator[ObjectInfo]:
+        seen = (info for info in below if info.key not in self._keys)
+        own = (info for info in above if info.key in self._keys)
+        yield from heapq.merge(seen, own, key=lambda info: info.key)
 
     def _store(self, key: str) -> ObjectStore:
         return self._above if key in self._keys else self._below

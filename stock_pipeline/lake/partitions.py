@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
 from stock_pipeline.errors import DamagedObject, MergeContention, ObjectNotFound, PreconditionFailed
+from stock_pipeline.lake.ingest_log import IngestLog
 from stock_pipeline.lake.merge import Merged, merge
 from stock_pipeline.lake.object_store import ObjectStore
-from stock_pipeline.lake.parquet import decode, encode
+from stock_pipeline.lake.parquet import decode, encode, footer
 from stock_pipeline.lake.sorted_rows import Sorted
 from stock_pipeline.schemas import TABLES, Table
 
@@ -70,6 +71,21 @@ def _read(
         raise
 
 
+def read_logged(store: ObjectStore, table: Table, partition: str) -> tuple[pa.Table | None, str | None, IngestLog]:
+    """As `read_version`, with the log of the partition's ingests."""
+    key = partition_key(table, partition)
+    try:
+        found = store.get(key)
+    except ObjectNotFound:
+        return None, None, IngestLog()
+    try:
+        rows = decode(found.data, table, key, to_write=True)
+    except DamagedObject as error:
+        error.etag = found.info.etag
+        raise
+    return rows, found.info.etag, IngestLog.of_footer(footer(found.data))
+
+
 def partitions(store: ObjectStore, table: Table, within: str = "") -> list[str]:
     """The partitions of a table that have an object, in order: `["year=2023", "year=2024"]`.
 
@@ -86,25 +102,28 @@ def merge_into_partition(
     incoming: pa.Table,
     *,
     replace: bool = False,
+    log: Callable[[Merged, IngestLog], IngestLog] = lambda _, before: before,
 ) -> Merged:
     """Merge rows into a partition object and commit it, trying again whenever another writer came first.
 
     Rows that the merge changes go to the table of revisions first, at every try, because after the commit their values
-    exist nowhere else. Nothing is written when the merge changes nothing.
+    exist nowhere else. `log` is called at every try with the merge and the partition's log, and returns the log to
+    commit. Nothing is written when the merge changes nothing.
 
     Raises MergeContention after `TRIES` lost races, StoreUnavailable when the store cannot be reached, and NewerSchema
     when this version would drop what a newer one wrote. Running the same merge again is always safe.
     """
     tried: Merged | None = None
     for _ in attempts(partition_key(table, partition)):  # pragma: no branch - it ends by raising
-        existing, etag = read_version(store, table, partition)
+        existing, etag, before = read_logged(store, table, partition)
         merged = merge(existing, incoming, table, replace=replace)
+        after = log(merged, before)
         if merged.sorted is None:
             # Own rows are there: the try before did not lose the race, only its reply was lost. Its outcomes hold.
             return tried if tried and merged.own.any() else merged
         if merged.revised is not None:
             write_revisions(store, table, partition, merged.revised)
-        if commit(store, table, partition, merged.sorted, etag):
+        if commit(store, table, partition, merged.sorted, etag, after):
             return merged
         tried, incoming = merged, merged.again
     raise AssertionError("attempts() ends by raising")  # pragma: no cover - as it says
@@ -115,12 +134,19 @@ def write_revisions(store: ObjectStore, table: Table, partition: str, revised: p
     merge_into_partition(store, TABLES[table.revisions], partition, revised)
 
 
-def commit(store: ObjectStore, table: Table, partition: str, rows: pa.Table | Sorted, etag: str | None) -> bool:
-    """Put a partition's rows over the version `etag` (None: there is no object yet).
+def commit(
+    store: ObjectStore,
+    table: Table,
+    partition: str,
+    rows: pa.Table | Sorted,
+    etag: str | None,
+    log: IngestLog = IngestLog(),  # noqa: B008 - it is immutable
+) -> bool:
+    """Put a partition's rows and their log over the version `etag` (None: there is no object yet).
 
     Returns whether it was done; False means that another writer came first.
     """
-    return swap(store, partition_key(table, partition), encode(rows, table), etag)
+    return swap(store, partition_key(table, partition), encode(rows, table, log.in_footer()), etag)
 
 
 def swap(store: ObjectStore, key: str, data: bytes, etag: str | None) -> bool:

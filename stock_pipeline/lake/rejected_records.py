@@ -1,19 +1,20 @@
-"""Rejected records: one object a source, replaced whole when its source is ingested again.
+"""Rejected records: one object a source. When a version of the source is ingested again, its records are replaced.
 
-Rows that were removed are the exception: they stay on record through every later ingest of the source. So do values
-that a restatement replaced before there was `price_revisions`.
+The records of the other versions of a name that was used again stay. So do values that a restatement replaced and rows
+that were removed: they exist nowhere else once the partition is written, so they are recorded before it, and stay on
+record through every later ingest.
 
-A record names the version of its source. A record without a row means that this version was judged whole and nothing
-was rejected. An ingest does not write such a record, because the stored rows name their source. `reconcile` writes one
-when no stored row does.
+The footer has what the lake remembers of the versions (`source_memory`). A plain ingest without rejected rows writes
+none, because the logs of the partitions name its version. `reconcile` writes one when none does.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Lock
 
@@ -23,34 +24,52 @@ import pyarrow.compute as pc
 
 from stock_pipeline.arrow import as_arrow, booleans, repeated, strings
 from stock_pipeline.errors import DamagedObject, ObjectNotFound
+from stock_pipeline.lake import source_memory
+from stock_pipeline.lake.ingest_log import Options
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.parquet import decode, encode, footer
 from stock_pipeline.lake.partitions import attempts, partition_key, swap
+from stock_pipeline.lake.source_memory import Memory, Remembered, in_footer, of_footer
 from stock_pipeline.schemas import RECORDED, REJECTED_RECORDS, Reason, Table
 
 _LOG = logging.getLogger(__name__)
-_MODIFIED, _ETAG = "source_modified", "source_etag"
 
 _COMPUTING = Lock()
 """A thread holds this while it computes. Records of many sources are written side by side only because each write waits
 for the store. Without this lock the threads would switch at each call of Arrow, which takes longer than the work.
 """
 
+_KEPT = pa.schema([*RECORDED, ("etag", pa.string())])
+"""The records of all versions of a source: each row with the ETag of its version."""
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """An ingest of a whole version: how it was told to read the source, when it restated (ISO 8601), and how many
+    entries the version has now in the logs of the partitions. `partly`: it changed only some of its partitions.
+    """
+
+    options: Options = ()
+    restated: str = ""
+    logged: Mapping[str, int] = field(default_factory=dict)
+    partly: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is nothing to remember of it."""
+        return not self.options and not self.restated and not self.partly
+
+
+PLAIN = Ingested()
+
 
 @dataclass(frozen=True)
 class _Record:
-    """What is on record for a source: its rows (schema `RECORDED`), the ETag of the record, and the version of the
-    source. `modified` is empty if nothing is on record.
-    """
+    """What is on record for a source: its rows (schema `_KEPT`), the record's ETag if there is one, and the memory."""
 
     rows: pa.Table
     version: str | None
-    modified: str
-    etag: str
-
-    def is_of(self, source: ObjectInfo) -> bool:
-        """Whether this version of the source, or a later one, has been judged."""
-        return self.etag == source.etag or self.modified > source.modified.isoformat()
+    memory: Memory
 
 
 def rejects_partition(table: Table, source: str) -> str:
@@ -62,28 +81,79 @@ def rejects_partition(table: Table, source: str) -> str:
 
 
 def write_rejects(
-    store: ObjectStore, table: Table, source: ObjectInfo, rejected: pa.Table, now: datetime, *, add: bool = False
+    store: ObjectStore,
+    table: Table,
+    source: ObjectInfo,
+    rejected: pa.Table,
+    now: datetime,
+    *,
+    ingested: Ingested = PLAIN,
 ) -> None:
-    """Record a source's rejected rows (schema REJECTED or RECORDED), and replace those recorded for it before.
+    """Record the rejected rows (schema REJECTED or RECORDED) of a version of a source that was ingested whole.
 
-    Rows that were stored once stay on record; with `add` all rows do. Nothing is written when nothing changes. Once a
-    later version of the source object has been recorded, only such rows are added.
+    They replace those recorded for this version before, except replaced and removed values. `ingested` is remembered.
+    Nothing is written when nothing changes.
     """
-    partition = rejects_partition(table, source.key)
-    target = partition_key(REJECTED_RECORDS, partition)
     rejected = as_recorded(rejected)
-    for _ in attempts(target):  # pragma: no branch - it ends by raising
-        recorded = _recorded(store, target)
-        if recorded.version is None and not rejected.num_rows:  # true for most sources of a stream
-            return
-        stale = recorded.modified > source.modified.isoformat()
-        with _COMPUTING:
-            keep = recorded.rows if add or stale else _once_stored(recorded.rows)
-            rows = _distinct(pa.concat_tables([keep, _once_stored(rejected) if stale else rejected]))
-        if rows.equals(recorded.rows):
-            return
-        if _put(store, target, rows, table, source, recorded, now):
-            return
+
+    def after(before: _Record) -> _Record | None:
+        nothing = not rejected.num_rows and ingested.is_plain
+        if nothing and (before.version is None or source.etag not in before.memory):
+            return None  # true for most sources of a stream
+        mine = pc.equal(before.rows["etag"], source.etag)
+        keep = pa.concat_tables([before.rows.filter(pc.invert(mine)), _once_stored(before.rows.filter(mine))])
+        known = before.memory.get(source.etag, Remembered())
+        known = source_memory.judged(
+            known, source.modified.isoformat(), ingested.logged, ingested.options, ingested.restated
+        )
+        rows = _distinct(pa.concat_tables([keep, _of_version(rejected, source.etag)]))
+        return _Record(rows, None, {**before.memory, source.etag: known})
+
+    _rewrite(store, table, source.key, after, now)
+
+
+def add_rejects(store: ObjectStore, table: Table, source: ObjectInfo, records: pa.Table, now: datetime) -> None:
+    """Record further rows (schema RECORDED) of a version of a source. The rows that are on record stay."""
+
+    def after(before: _Record) -> _Record | None:
+        if not records.num_rows:
+            return None
+        rows = _distinct(pa.concat_tables([before.rows, _of_version(records, source.etag)]))
+        known = before.memory.get(source.etag, Remembered(source.modified.isoformat()))
+        return _Record(rows, None, {**before.memory, source.etag: known})
+
+    _rewrite(store, table, source.key, after, now)
+
+
+def rewrite_rejects(
+    store: ObjectStore, table: Table, source: ObjectInfo, change: Callable[[pa.Table], pa.Table], now: datetime
+) -> None:
+    """Change what is on record for a version of a source: `change` takes its rows (schema RECORDED) and returns those
+    that are to be on record.
+    """
+
+    def after(before: _Record) -> _Record | None:
+        mine = pc.equal(before.rows["etag"], source.etag)
+        changed = change(before.rows.filter(mine).select(RECORDED.names))
+        if before.version is None and not changed.num_rows:
+            return None
+        rows = pa.concat_tables([before.rows.filter(pc.invert(mine)), _of_version(changed, source.etag)])
+        known = before.memory.get(source.etag, Remembered(source.modified.isoformat()))
+        return _Record(_distinct(rows), None, {**before.memory, source.etag: known})
+
+    _rewrite(store, table, source.key, after, now)
+
+
+def mark_removed(store: ObjectStore, table: Table, key: str, etags: Iterable[str], now: datetime) -> None:
+    """Remember that a person took the rows of these versions out. A later ingest of a version brings them back."""
+    gone = list(etags)
+
+    def after(before: _Record) -> _Record:
+        known = {etag: before.memory.get(etag, Remembered()) for etag in gone}
+        removed = {etag: replace(of, judged=True, logged={}, removed=True) for etag, of in known.items()}
+        return _Record(before.rows, None, {**before.memory, **removed})
+
+    _rewrite(store, table, key, after, now)
 
 
 def as_recorded(rows: pa.Table, *, stored: bool = False) -> pa.Table:
@@ -96,22 +166,19 @@ def as_recorded(rows: pa.Table, *, stored: bool = False) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=RECORDED)
 
 
-def write_judged(store: ObjectStore, table: Table, source: ObjectInfo, now: datetime) -> None:
-    """Record that this version of a source was judged whole, if its record does not say so yet.
+def write_judged(
+    store: ObjectStore, table: Table, source: ObjectInfo, logged: Mapping[str, int], now: datetime
+) -> None:
+    """Remember that this version of a source was judged whole, with its entries in the logs of the partitions.
 
     Call this after an ingest of it: the rows that the ingest rejected are on record already, and stay.
     """
-    target = partition_key(REJECTED_RECORDS, rejects_partition(table, source.key))
-    for _ in attempts(target):  # pragma: no branch - it ends by raising
-        recorded = _recorded(store, target)
-        if recorded.is_of(source) or _put(store, target, recorded.rows, table, source, recorded, now):
-            return
 
+    def after(before: _Record) -> _Record:
+        known = before.memory.get(source.etag, Remembered(source.modified.isoformat()))
+        return replace(before, memory={**before.memory, source.etag: replace(known, judged=True, logged=dict(logged))})
 
-def is_judged(store: ObjectStore, table: Table, source: ObjectInfo) -> bool:
-    """Whether it is on record that this version of a source, or a later one, was judged."""
-    target = partition_key(REJECTED_RECORDS, rejects_partition(table, source.key))
-    return _recorded(store, target, to_write=False).is_of(source)
+    _rewrite(store, table, source.key, after, now)
 
 
 def read_rejects(
@@ -135,7 +202,7 @@ def read_rejects(
             return REJECTED_RECORDS.schema.empty_table()
         try:
             with _COMPUTING:
-                return _plainly_stored(decode(data, REJECTED_RECORDS, key))
+                return _plainly(decode(data, REJECTED_RECORDS, key), of_footer(footer(data)))
         except DamagedObject as error:
             if source is not None:
                 raise
@@ -148,16 +215,46 @@ def read_rejects(
     return found.unify_dictionaries().sort_by(order)
 
 
-def _recorded(store: ObjectStore, key: str, *, to_write: bool = True) -> _Record:
+def _rewrite(
+    store: ObjectStore, table: Table, source: str, after: Callable[[_Record], _Record | None], now: datetime
+) -> None:
+    """Swap in what a source's record is to be `after` what it was, unless that changes nothing (None, or the same)."""
+    target = partition_key(REJECTED_RECORDS, rejects_partition(table, source))
+    for _ in attempts(target):  # pragma: no branch - it ends by raising
+        before = _recorded(store, target)
+        with _COMPUTING:
+            found = after(before)
+        if found is None or (found.rows.equals(before.rows) and found.memory == before.memory):
+            return
+        with _COMPUTING:
+            data = encode(_as_table(found.rows, table, source, now), REJECTED_RECORDS, in_footer(found.memory))
+        if swap(store, target, data, before.version):
+            return
+
+
+def _recorded(store: ObjectStore, key: str) -> _Record:
     try:
         found = store.get(key)
     except ObjectNotFound:
-        return _Record(RECORDED.empty_table(), None, "", "")
+        return _Record(_KEPT.empty_table(), None, {})
     with _COMPUTING:
-        rows = decode(found.data, REJECTED_RECORDS, key, RECORDED.names, to_write=to_write)
-        rows = _plainly_stored(rows.cast(RECORDED)).combine_chunks()
-        said = footer(found.data)
-    return _Record(rows, found.info.etag, said.get(_MODIFIED, ""), said.get(_ETAG, ""))
+        rows = decode(found.data, REJECTED_RECORDS, key, _KEPT.names, to_write=True)  # first: it names what is damaged
+        memory = of_footer(footer(found.data))
+        return _Record(_plainly(rows.cast(_KEPT), memory).combine_chunks(), found.info.etag, memory)
+
+
+def _plainly(rows: pa.Table, memory: Memory) -> pa.Table:
+    """The rows as of today. Before version 3 of the schema, all were of the only version that the footer named."""
+    if rows["etag"].null_count:
+        etag = strings([next(iter(memory), "")])
+        at = rows.schema.get_field_index("etag")
+        filled = pc.fill_null(rows["etag"].cast(pa.string()), etag[0]).cast(rows.schema.field(at).type)
+        rows = rows.set_column(at, rows.schema.field(at), filled)
+    return _plainly_stored(rows)
+
+
+def _of_version(rows: pa.Table, etag: str) -> pa.Table:
+    return rows.append_column("etag", pa.repeat(pa.scalar(etag), rows.num_rows)).cast(_KEPT)
 
 
 def _plainly_stored(rows: pa.Table) -> pa.Table:
@@ -167,31 +264,21 @@ def _plainly_stored(rows: pa.Table) -> pa.Table:
     return rows.set_column(at, rows.schema.field(at), filled)
 
 
-def _put(
-    store: ObjectStore, key: str, rows: pa.Table, table: Table, source: ObjectInfo, before: _Record, now: datetime
-) -> bool:
-    """Swap a record in for the one before it. It then names the later of the two versions of the source."""
-    read, known = (source.modified.isoformat(), source.etag), (before.modified, before.etag)
-    modified, etag = known if known[0] > read[0] else read
-    with _COMPUTING:
-        data = encode(_as_table(rows, table, source.key, now), REJECTED_RECORDS, {_MODIFIED: modified, _ETAG: etag})
-    return swap(store, key, data, before.version)
-
-
 def _once_stored(rows: pa.Table) -> pa.Table:
     """The records of values that were stored once: replaced values and removed rows."""
     return rows.filter(pc.is_in(rows["reason"], strings([Reason.REPLACED.value, Reason.REMOVED.value])))
 
 
 def _distinct(rows: pa.Table) -> pa.Table:
-    """The rows in the order of their lines, without duplicates."""
+    """The rows in the order of their lines, without duplicates. Those of a line are in the order of their versions."""
     lines = rows["line"].to_numpy()
     if (lines[1:] > lines[:-1]).all():  # usually; a group of a thousand objects has a thousand of these
         return rows.combine_chunks()
     numbered = rows.append_column("at", pa.array(np.arange(rows.num_rows)))
-    first = numbered.group_by(RECORDED.names, use_threads=False).aggregate([("at", "min")])["at_min"]
+    first = numbered.group_by(_KEPT.names, use_threads=False).aggregate([("at", "min")])["at_min"]
     rows = rows.take(np.sort(first.to_numpy()))
-    return rows.take(np.argsort(rows["line"].to_numpy(), kind="stable")).combine_chunks()
+    _, version = np.unique(rows["etag"].to_numpy(zero_copy_only=False), return_inverse=True)
+    return rows.take(np.lexsort((version, rows["line"].to_numpy()))).combine_chunks()
 
 
 def _as_table(rows: pa.Table, table: Table, source: str, now: datetime) -> pa.Table:
@@ -202,9 +289,10 @@ def _as_table(rows: pa.Table, table: Table, source: str, now: datetime) -> pa.Ta
     columns = {
         "target_table": same(table.name),
         "source": same(source),
-        **{name: rows[name] for name in RECORDED.names},
+        **{name: rows[name] for name in _KEPT.names},
         "reason": rows["reason"].dictionary_encode(),
         "symbol": rows["symbol"].dictionary_encode(),
+        "etag": rows["etag"].dictionary_encode(),
         "etl_loading_ts": repeated(now, rows.num_rows),
     }
     names = REJECTED_RECORDS.schema.names

@@ -1,32 +1,33 @@
-"""Finds the raw objects that no table has seen, and ingests them. This repairs lost events.
+"""Finds the versions of raw objects that no table has seen, and ingests them. This repairs lost events, and tables that
+were put back by hand.
 
-A table has seen a version of an object in two cases: it holds rows of that source that were stored after the version
-appeared, or the source's rejected record is of that version. Every other object counts as unseen. Ingesting one twice
-is safe: it adds nothing. Only the tables say what was ingested; there is no other list. An ingest may leave no row of
-its source, because other sources had given every row before. Then `repair` writes an empty rejected record for the
-object, so that it counts as seen.
+What counts as seen is in `seen`. Ingesting an object twice is safe: it adds nothing. An ingest may change nothing,
+because other sources had given every row before. Then `repair` remembers the version as judged, so that it counts as
+seen. Former versions of an object count too: a name may be used again before anybody has read it.
 
-Two things limit the cost. Only objects that appeared within a window are checked. And only partition objects that were
-written after the earliest of these can hold rows of them.
+Two things limit the cost. Only versions that appeared within a window are checked. And only partition objects that were
+written after the earliest of these can hold rows of them. Without a window all partitions are read, and compared with
+all that is remembered of the sources.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count, groupby
 
-import pyarrow as pa
-
-from stock_pipeline.errors import DamagedObject, ObjectNotFound
-from stock_pipeline.ingest.daily import ingest_daily_prices
-from stock_pipeline.ingest.partial_failure import ingest_each
+from stock_pipeline.ingest.daily import hints_of, ingest_daily_prices, symbol_of
+from stock_pipeline.ingest.partial_failure import Ingested, ingest_each
 from stock_pipeline.ingest.ticks import ingest_ticks, options_of
-from stock_pipeline.lake.contents import own_objects
-from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
-from stock_pipeline.lake.parquet import decode
-from stock_pipeline.lake.rejected_records import is_judged, write_judged
+from stock_pipeline.lake.ingest_log import Options
+from stock_pipeline.lake.object_store import Named, ObjectInfo, ObjectStore
+from stock_pipeline.lake.rejected_records import write_judged
+from stock_pipeline.lake.remembered import remembered_of
+from stock_pipeline.lake.source_memory import Remembered
+from stock_pipeline.maintenance.rebuild import rebuild_year, unfinished
+from stock_pipeline.maintenance.seen import logged_in, unseen_versions
 from stock_pipeline.progress import Progress
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
@@ -49,15 +50,23 @@ _READERS = 8
 
 @dataclass(frozen=True)
 class Unseen:
-    """The objects that no table has seen, in the order of arrival, and how many objects were looked at."""
+    """The versions of objects that no table has seen, in the order of arrival, and how many were looked at.
+
+    `rebuilds` are the years of `price_by_date` whose rebuild was stopped before it was finished.
+    """
 
     prices: tuple[ObjectInfo, ...]
     ticks: tuple[ObjectInfo, ...]
     looked_at: int
+    rebuilds: tuple[int, ...] = ()
 
     @property
     def objects(self) -> tuple[ObjectInfo, ...]:
         return self.prices + self.ticks
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to repair."""
+        return bool(self.objects or self.rebuilds)
 
 
 @dataclass(frozen=True)
@@ -77,21 +86,23 @@ def find_unseen(
     now: datetime | None = None,
     on_progress: Progress | None = None,
 ) -> Unseen:
-    """The raw objects that appeared in the window from `since` to `age` ago, and that no table has seen.
+    """The versions of raw objects that appeared in the window from `since` to `age` ago, and that no table has seen.
 
-    Without `since` every object is checked. With it, only the folders of ticks in the window are listed: an object in
-    the folder of a much older day is then not found. `on_progress` is called with (objects done, objects looked at),
-    first for one path, then for the other. Writes nothing. Raises what the stores raise.
+    Without `since` every version is checked, and what each partition lacks. With it, only the folders of ticks in the
+    window are listed: an object in the folder of a much older day is then not found. `on_progress` is called with
+    (objects done, objects looked at), first for one path, then for the other. Writes nothing. Raises what the stores
+    raise.
     """
     now = now or datetime.now(UTC)
     first = now - since if since is not None else None
-    prices = _listed(staging.list(RAW_DAILY_PRICES), first, now - age)
+    prices = _listed(staging.versions(RAW_DAILY_PRICES), first, now - age)
     after = f"{RAW_TICKS}{first - _DELIVERY:%Y/%m/%d}" if first else ""
-    ticks = _listed(staging.list(RAW_TICKS, start_after=after), first, now - age)
+    ticks = _listed(staging.versions(RAW_TICKS, start_after=after), first, now - age)
     return Unseen(
-        tuple(_unseen(prices, PRICE_BY_DATE, lake, on_progress)),
-        tuple(_unseen(ticks, STREAM_PRICES_HISTORY, lake, on_progress)),
+        tuple(unseen_versions(prices, PRICE_BY_DATE, lake, on_progress, thorough=since is None)),
+        tuple(unseen_versions(ticks, STREAM_PRICES_HISTORY, lake, on_progress, thorough=since is None)),
         len(prices) + len(ticks),
+        tuple(unfinished(lake)),
     )
 
 
@@ -104,99 +115,115 @@ def repair(
     now: datetime | None = None,
     on_progress: Progress | None = None,
 ) -> Repaired:
-    """Ingest what no table has seen, in the order of arrival. If one object breaks the ingest, only that one fails.
+    """Ingest what no table has seen, in the order in which it came, and finish rebuilds that were stopped. If one
+    object breaks the ingest, only that one fails. The symbols, hints and restatements that the lake remembers are used
+    again.
 
-    Raises StoreUnavailable or MergeContention when the work could not be done: calling again is safe.
+    Raises StoreUnavailable or MergeContention when the work could not be done, and what `rebuild_year` raises: calling
+    again is safe.
     """
     now = now or datetime.now(UTC)
-    total = len(unseen.objects)
+    repaired = Repaired([], {})
+    _ingest(unseen, repaired, staging, lake, settings, now, on_progress)
+    later = now + timedelta(microseconds=len(unseen.objects) + 1)  # each ingest has its own time
+    for year in unseen.rebuilds:
+        rebuild_year(year, staging=staging, lake=lake, max_bytes=settings.max_object_bytes, now=later)
+    return repaired
 
-    def prices(keys: Sequence[str]) -> list[Receipt]:
-        return ingest_daily_prices(
-            keys, staging=staging, lake=lake, max_bytes=settings.max_object_bytes, now=now,
-            on_progress=on_progress and (lambda done, _: on_progress(done, total)),
-        )  # fmt: skip
 
-    def ticks(keys: Sequence[str]) -> list[Receipt]:
+def _ingest(
+    unseen: Unseen,
+    repaired: Repaired,
+    staging: ObjectStore,
+    lake: ObjectStore,
+    settings: Settings,
+    now: datetime,
+    on_progress: Progress | None,
+) -> None:
+    """Ingest the unseen versions, and put what came of them into `repaired`."""
+    receipts, failed, total = repaired.receipts, repaired.failed, len(unseen.objects)
+
+    def report(done: int, _: int) -> None:
+        if on_progress:
+            on_progress(len(receipts) + done, total)
+
+    def take(ingested: Ingested, infos: Sequence[ObjectInfo], table: Table) -> None:
+        receipts.extend(ingested.receipts)
+        failed.update({str(what): reason for what, reason in ingested.not_done.items()})
+        _record_as_judged(infos, ingested.receipts, table, lake, now)
+
+    calls, limit = count(), settings.max_object_bytes
+
+    def moment() -> datetime:
+        return now + timedelta(microseconds=next(calls))  # each ingest has its own time
+
+    for (replace, options), some in groupby(_again(unseen.prices, lake), lambda again: (again.replace, again.options)):
+        infos = [again.info for again in some]
+
+        def prices(keys: Sequence[Named], replace: bool = replace, options: Options = options) -> list[Receipt]:
+            return ingest_daily_prices(
+                keys, staging=staging, lake=lake, replace=replace, symbol=symbol_of(options), hints=hints_of(options),
+                max_bytes=limit, now=moment(), on_progress=report,
+            )  # fmt: skip
+
+        take(ingest_each([info.named for info in infos], prices), infos, PRICE_BY_DATE)
+
+    def ticks(keys: Sequence[Named]) -> list[Receipt]:
         return ingest_ticks(
-            keys, staging=staging, lake=lake, **options_of(settings), now=now,
-            on_progress=on_progress and (lambda done, _: on_progress(len(unseen.prices) + done, total)),
+            keys, staging=staging, lake=lake, **options_of(settings), now=moment(), on_progress=report
         )  # fmt: skip
 
-    receipts: list[Receipt] = []
-    failed: dict[str, str] = {}
-    for infos, table, ingest in (
-        (unseen.prices, PRICE_BY_DATE, prices),
-        (unseen.ticks, STREAM_PRICES_HISTORY, ticks),
-    ):
-        if infos:
-            ingested = ingest_each([info.key for info in infos], ingest)
-            _record_as_judged({info.key: info for info in infos}, ingested.receipts, table, lake, now)
-            receipts += ingested.receipts
-            failed |= ingested.not_done
-    return Repaired(receipts, failed)
+    if unseen.ticks:
+        take(ingest_each([info.named for info in unseen.ticks], ticks), unseen.ticks, STREAM_PRICES_HISTORY)
 
 
 def _listed(infos: Iterable[ObjectInfo], first: datetime | None, last: datetime) -> list[ObjectInfo]:
-    """The raw objects that appeared from `first` to `last`, in the order of their arrival."""
-    found = [
-        info
-        for info in infos
-        if not info.key.endswith("/") and info.modified <= last and (first is None or info.modified >= first)
-    ]
-    return sorted(found, key=lambda info: (info.modified, info.key))
+    """The versions of raw objects that appeared from `first` to `last`, in the order of their arrival.
+
+    A version with the content of an earlier one of its key is the same version to the tables.
+    """
+    found: dict[tuple[str, str], ObjectInfo] = {}
+    for info in infos:
+        if not info.key.endswith("/") and info.modified <= last and (first is None or info.modified >= first):
+            found.setdefault((info.key, info.etag), info)
+    return sorted(found.values(), key=lambda info: (info.modified, info.key))
 
 
-def _unseen(infos: Sequence[ObjectInfo], table: Table, lake: ObjectStore, report: Progress | None) -> list[ObjectInfo]:
-    left = {info.key: info for info in infos}
-    for stored in _stored_since(min((info.modified for info in infos), default=None), table, lake):
-        for source, loaded in stored.items():
-            if source in left and loaded >= left[source].modified.replace(microsecond=0):
-                del left[source]
-        if report:
-            report(len(infos) - len(left), len(infos))
-        if not left:
-            break
-    with ThreadPoolExecutor(_READERS) as threads:
-        judged = list(threads.map(lambda info: _is_judged(lake, table, info), left.values()))
-    return [info for info, known in zip(left.values(), judged, strict=True) if not known]
+@dataclass(frozen=True)
+class _Again:
+    """An ingest to make: of a version, as a restatement or not, and how it is to be read."""
+
+    info: ObjectInfo
+    at: datetime
+    replace: bool = False
+    options: Options = ()
 
 
-def _is_judged(lake: ObjectStore, table: Table, info: ObjectInfo) -> bool:
-    """Whether a record says so. A damaged record says nothing; to ingest its source names the record."""
-    try:
-        return is_judged(lake, table, info)
-    except DamagedObject:
-        return False
-
-
-def _stored_since(moment: datetime | None, table: Table, lake: ObjectStore) -> Iterator[Mapping[str, datetime]]:
-    """For each partition object written since a moment, newest first: when the last row of each source was stored."""
-    if moment is None:
-        return
-    since = moment.replace(microsecond=0)
-    written = [info for info in own_objects(lake, table) if info.modified >= since]
-    written.sort(key=lambda info: info.modified, reverse=True)
-    with ThreadPoolExecutor(_READERS) as threads:
-        for start in range(0, len(written), _READERS):
-            group = written[start : start + _READERS]
-            yield from threads.map(lambda info: _last_stored(lake, info.key, table), group)
-
-
-def _last_stored(lake: ObjectStore, key: str, table: Table) -> dict[str, datetime]:
-    try:
-        rows = decode(lake.get(key).data, table, key, ["source", "etl_loading_ts"])
-    except (ObjectNotFound, DamagedObject):  # of a damaged object nobody sees any row; to ingest them names the object
-        return {}
-    plain = pa.table([rows["source"].cast(pa.string()), rows["etl_loading_ts"]], ["source", "loaded"])
-    last = plain.group_by("source").aggregate([("loaded", "max")])
-    return dict(zip(last["source"].to_pylist(), last["loaded_max"].to_pylist(), strict=True))
+def _again(prices: Sequence[ObjectInfo], lake: ObjectStore) -> list[_Again]:
+    """The ingests of unseen versions as the lake remembers them, in the order in which they came."""
+    memory = remembered_of(lake, PRICE_BY_DATE, {info.key for info in prices})
+    found = []
+    for info in prices:
+        known = memory.get(info.key, {}).get(info.etag, Remembered())
+        at = datetime.fromisoformat(known.restated) if known.restated else info.modified
+        found.append(_Again(info, at, bool(known.restated), known.options))
+    return sorted(found, key=lambda again: again.at)
 
 
 def _record_as_judged(
-    infos: Mapping[str, ObjectInfo], receipts: Sequence[Receipt], table: Table, lake: ObjectStore, now: datetime
+    infos: Iterable[ObjectInfo], receipts: Sequence[Receipt], table: Table, lake: ObjectStore, now: datetime
 ) -> None:
-    """Write an empty rejected record for each object without a stored row, so that it counts as seen."""
-    silent = [receipt.source for receipt in receipts if not (receipt.inserted or receipt.updated)]
+    """Remember each object as judged that changed nothing, so that it counts as seen."""
+    by_identity = {(info.key, info.etag): info for info in infos}
+    silent = [
+        receipt
+        for receipt in receipts
+        if not (receipt.inserted or receipt.updated) and (receipt.source, receipt.etag) in by_identity
+    ]
+
+    def judge(receipt: Receipt) -> None:
+        logged = logged_in(lake, table, receipt.source, receipt.etag, list(receipt.partitions))
+        write_judged(lake, table, by_identity[receipt.source, receipt.etag], logged, now)
+
     with ThreadPoolExecutor(_READERS) as threads:
-        list(threads.map(lambda key: write_judged(lake, table, infos[key], now), silent))
+        list(threads.map(judge, silent))

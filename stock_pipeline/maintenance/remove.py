@@ -27,11 +27,11 @@ from stock_pipeline.lake.partitions import (
     attempts,
     commit,
     partition_key,
+    read_logged,
     read_partition,
-    read_version,
     write_revisions,
 )
-from stock_pipeline.lake.rejected_records import read_rejects, write_rejects
+from stock_pipeline.lake.rejected_records import add_rejects, mark_removed, read_rejects
 from stock_pipeline.lake.revisions import taken_out
 from stock_pipeline.lake.transforms import day_partition
 from stock_pipeline.maintenance.snapshot import rebuild
@@ -99,6 +99,8 @@ def remove_source(
     started = now or datetime.now(UTC)
     info = _info(found.source, staging, started)
     removed = 0
+    etags = {version.etag for version in staging.versions(info.key) if version.key == info.key}
+    mark_removed(lake, found.table, info.key, sorted({*etags, info.etag} - {""}), started)
     for table, name in found.partitions:
         removed += _taken_out(lake, TABLES[table], name, info, found.table, started)
     if found.table is STREAM_PRICES_HISTORY:
@@ -111,17 +113,17 @@ def _taken_out(lake: ObjectStore, table: Table, name: str, source: ObjectInfo, t
     they exist nowhere else.
     """
     for _ in attempts(partition_key(table, name)):  # pragma: no branch - it ends by raising
-        rows, etag = read_version(lake, table, name)
+        rows, etag, log = read_logged(lake, table, name)
         if rows is None:
             return 0
         mine = pc.equal(rows["source"].cast(pa.string()), source.key)
         gone = rows.filter(mine)
         if not gone.num_rows:
             return 0
-        write_rejects(lake, target, source, _recorded(gone, table), now, add=True)
+        add_rejects(lake, target, source, _recorded(gone, table), now)
         if table.revisions:
             write_revisions(lake, table, name, taken_out(gone, now, table))
-        if commit(lake, table, name, rows.filter(pc.invert(mine)), etag):
+        if commit(lake, table, name, rows.filter(pc.invert(mine)), etag, log.without(source.key)):
             return int(gone.num_rows)
     raise AssertionError("attempts() ends by raising")  # pragma: no cover - as it says
 

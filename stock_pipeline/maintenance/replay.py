@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from stock_pipeline.errors import StockPipelineError
 from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.ingest.ticks import ingest_ticks, options_of
-from stock_pipeline.lake.object_store import ObjectStore
+from stock_pipeline.lake.object_store import Named, ObjectInfo, ObjectStore, ObjectVersion
 from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.progress import Progress
 from stock_pipeline.receipts import Receipt
@@ -95,18 +95,37 @@ def replay_rejects(
         return on_progress and (lambda done, _: on_progress(before + done, total))
 
     limit = settings.max_object_bytes
-    receipts = ingest_daily_prices(daily, staging=staging, lake=lake, max_bytes=limit, on_progress=after(0))
-    receipts += ingest_ticks(ticks, staging=staging, lake=lake, **options_of(settings), on_progress=after(len(daily)))
+    prices = _versions(daily, staging)
+    receipts = ingest_daily_prices(prices, staging=staging, lake=lake, max_bytes=limit, on_progress=after(0))
+    receipts += ingest_ticks(
+        _versions(ticks, staging),
+        staging=staging,
+        lake=lake,
+        **options_of(settings),
+        on_progress=after(len(daily)),
+    )
     return receipts
 
 
-def _sources(found: pa.Table, target: Table) -> list[str]:
-    """The sources of a table's rejected records, each once, the oldest first.
+def _versions(sources: Sequence[ObjectVersion], staging: ObjectStore) -> list[Named]:
+    """The versions with rejected records, where staging keeps them; else the object as it is now."""
+    kept: dict[str, dict[str, ObjectInfo]] = {}
+    for source in sources:
+        if source.key not in kept:
+            of_key = (info for info in staging.versions(source.key) if info.key == source.key)
+            kept[source.key] = {info.etag: info for info in of_key}
+    found = (kept[source.key].get(source.etag) for source in sources)
+    return list(dict.fromkeys(info.named if info else s.key for info, s in zip(found, sources, strict=True)))
+
+
+def _sources(found: pa.Table, target: Table) -> list[ObjectVersion]:
+    """The versions of the sources of a table's rejected records, each once, the oldest first.
 
     So, when two of them hold different values, the one that was ingested first is the first again.
     """
     mine = found.filter(pc.equal(found["target_table"], target.name)).sort_by([("etl_loading_ts", "ascending")])
-    return list(dict.fromkeys(mine["source"].to_pylist()))
+    pairs = zip(mine["source"].to_pylist(), mine["etag"].to_pylist(), strict=True)
+    return list(dict.fromkeys(ObjectVersion(source, etag=etag or "") for source, etag in pairs))
 
 
 def _keys_named(source: str, keys: set[str]) -> list[str]:

@@ -12,6 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from stock_pipeline.ingest.daily import ingest_daily_prices
+from stock_pipeline.maintenance.rebuild import compare_year
 from stock_pipeline.maintenance.rebuild import rebuild_year as rebuild
 from stock_pipeline.maintenance.remove import find_source
 from stock_pipeline.maintenance.remove import remove_source as remove
@@ -80,6 +81,7 @@ class RebuildConfig(dg.Config):
     # A default is read once, when the code is loaded. So the current year is found by the run.
     first: int | None = Field(default=None, description="First year. Empty: the current one.")
     last: int | None = Field(default=None, description="Last year. Empty: only the first.")
+    dry_run: bool = Field(default=False, description="Only log what would change; write nothing.")
 
 
 @dg.op(out={}, tags={"layer": "clean"})
@@ -92,6 +94,13 @@ def rebuild_from_raw(context: dg.OpExecutionContext, buckets: Buckets, config: R
     with as_dagster_failures():
         limit, report = buckets.settings.max_object_bytes, progress(context.log.info, "raw objects")
         for year in years:
+            if config.dry_run:
+                found = compare_year(
+                    year, staging=buckets.staging, lake=buckets.lake, max_bytes=limit, on_progress=report
+                )  # fmt: skip
+                added, changed = found.added.num_rows, found.changed.num_rows
+                context.log.info(f"{year}: {added:,} rows would be added, {changed:,} changed, none lost")
+                continue
             receipts = rebuild(year, staging=buckets.staging, lake=buckets.lake, max_bytes=limit, on_progress=report)
             yield from _shown(context, buckets, receipts)
 
@@ -100,7 +109,8 @@ def rebuild_from_raw(context: dg.OpExecutionContext, buckets: Buckets, config: R
     tags=CRASHES,
     description=(
         "Build years of price_by_date again from the raw objects in staging only, and check them. Readers see the old "
-        "year until the new one is complete. The job refuses if rows would be lost because their raw objects are gone."
+        "year until the new one is complete. The job refuses if rows would be lost, or if a source is refused. With "
+        "dry_run it only logs what would change."
     ),
 )
 def rebuild_year() -> None:

@@ -40,15 +40,28 @@ def session_of(key: str) -> str | None:
     return found[1] if found else None
 
 
+def raw_versions_of_year(staging: ObjectStore, year: int) -> list[ObjectInfo]:
+    """As `raw_keys_of_year`, with every version that the bucket keeps of an object, also of a deleted one.
+
+    A version with the content of an earlier version of its key is left out: it is the same version to the tables.
+    """
+    found: dict[tuple[str, str], ObjectInfo] = {}
+    for info in staging.versions(RAW_DAILY_PRICES):
+        if _may_hold(info, year):
+            found.setdefault((info.key, info.etag), info)
+    return sorted(found.values(), key=lambda info: (info.modified, info.key))  # stable: S3 dates by the second
+
+
+def _may_hold(info: ObjectInfo, year: int) -> bool:
+    session = session_of(info.key)
+    return bool(info.size) and not info.key.endswith("/") and (session is None or int(session[:4]) == year)
+
+
 def raw_keys_of_year(staging: ObjectStore, year: int) -> list[str]:
     """The raw objects that may hold prices of a year, in the order of their arrival.
 
     These are the generated objects of the year's sessions, and every upload, because only an upload's content tells its
     years.
     """
-    found: list[ObjectInfo] = []
-    for info in staging.list(RAW_DAILY_PRICES):
-        session = session_of(info.key)
-        if info.size and not info.key.endswith("/") and (session is None or int(session[:4]) == year):
-            found.append(info)
+    found = [info for info in staging.list(RAW_DAILY_PRICES) if _may_hold(info, year)]
     return [info.key for info in sorted(found, key=lambda info: (info.modified, info.key))]

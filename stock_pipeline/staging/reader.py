@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from stock_pipeline.errors import FileRefused, FileTooLarge, ObjectNotFound, ObjectTooLarge
-from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, StoredObject
+from stock_pipeline.lake.object_store import Named, ObjectInfo, ObjectStore, StoredObject, named
 from stock_pipeline.settings import MIB
 
 Result = TypeVar("Result")
@@ -22,37 +22,40 @@ ALONE = 16 * MIB
 
 
 def each_raw_object(
-    keys: Sequence[str],
+    keys: Sequence[Named],
     staging: ObjectStore,
     work: Callable[[StoredObject, int], Result],
-    refused: Callable[[ObjectInfo, str], Result],
+    refused: Callable[[ObjectInfo, str, bool], Result],
     *,
     max_bytes: int,
     readers: int,
     now: datetime,
 ) -> Iterator[Result]:
-    """The result of `work` for each object, in the order of the keys. `readers` objects are read at a time.
+    """The result of `work` for each object, in the order of the keys. `readers` objects are read at a time. Where a
+    version is named, that version is read, whatever is under its key now.
 
     `work` gets the object and the most bytes that it may unpack to. It raises FileTooLarge for an object that has more,
-    and FileRefused for one that cannot be read. Then `refused` gives the result from the object and the reason.
-    `refused` also gives the result for an object that does not exist (its info has no ETag), and for one that is over
-    `max_bytes` as stored; of the latter nothing is fetched.
+    and FileRefused for one that cannot be read. Then `refused` gives the result from the object, the reason, and
+    whether the object does not exist. `refused` also gives the result for an object that does not exist (its info has
+    the ETag that was named, if any, and no size), and for one that is over `max_bytes` as stored; of the latter nothing
+    is fetched.
     """
 
-    def attempt(key: str, limit: int) -> Result | None:
+    def attempt(what: Named, limit: int) -> Result | None:
+        key, version, etag = named(what)
         try:
-            found = staging.get(key, max_bytes=limit)
+            found = staging.get(key, max_bytes=limit, version=version)
         except ObjectNotFound as error:
-            return refused(ObjectInfo(key, "", 0, now), str(error))
+            return refused(ObjectInfo(key, etag, 0, now, version), str(error), True)
         except ObjectTooLarge as error:
-            found_info = ObjectInfo(key, error.etag, error.size, error.modified)
-            return refused(found_info, str(error)) if limit == max_bytes else None
+            found_info = ObjectInfo(key, error.etag, error.size, error.modified, version)
+            return refused(found_info, str(error), False) if limit == max_bytes else None
         try:
             return work(found, limit)
         except FileRefused as error:
             if isinstance(error, FileTooLarge) and limit < max_bytes:
                 return None
-            return refused(found.info, str(error))
+            return refused(found.info, str(error), False)
 
     with ThreadPoolExecutor(readers) as threads:
         for start in range(0, len(keys), readers):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from stock_pipeline.aws.s3_events import Notification, read_message, read_notification
 from stock_pipeline.errors import EventError
+from stock_pipeline.lake.object_store import ObjectVersion
 from stock_pipeline_tests.support.s3_notifications import event, record
 
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(lambda k: not k.endswith("/"))
@@ -20,15 +21,19 @@ def arrivals(found: object) -> Notification:
     return read_notification(found, bucket="staging", prefix="stock_stream/")
 
 
+def named(*keys: str, version: str = "", etag: str = "") -> Notification:
+    return Notification(tuple(ObjectVersion(key, version, etag) for key in keys))
+
+
 @given(st.lists(KEYS.map("stock_stream/".__add__), max_size=5))
 def test_keys_are_decoded_exactly_once_and_given_once_in_their_order(keys: list[str]) -> None:
     found = read_message(json.dumps(event(*keys, *keys)), bucket="staging", prefix="stock_stream/")
-    assert found == Notification(tuple(dict.fromkeys(keys)))
+    assert found == named(*dict.fromkeys(keys))
 
 
 def test_what_looks_encoded_in_a_key_is_left_alone() -> None:
     keys = ("stock_stream/a+b", "stock_stream/a%2Bb%20c", "stock_stream/Börse 株価", "stock_stream/100%")
-    assert arrivals(event(*keys)).keys == keys
+    assert arrivals(event(*keys)) == named(*keys)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +48,7 @@ def test_what_is_no_raw_object_is_passed_over_with_the_reason(passed_over: dict[
     found = arrivals(
         {"Records": [passed_over, record("stock_stream/b", name="s3:ObjectCreated:CompleteMultipartUpload")]}
     )
-    assert found.keys == ("stock_stream/b",)
+    assert found.objects == named("stock_stream/b").objects
     assert [why for _, why in found.passed_over] == [reason]
 
 
@@ -88,9 +93,12 @@ def by_sns(message: object) -> dict[str, Any]:
     }
 
 
-def by_event_bridge(key: str, *, bucket: str = "staging", what: str = "Object Created") -> dict[str, Any]:
+def by_event_bridge(
+    key: str, *, bucket: str = "staging", what: str = "Object Created", version: str = "", etag: str = ""
+) -> dict[str, Any]:
     """An event of EventBridge: the key is not encoded there."""
-    detail = {"version": "0", "bucket": {"name": bucket}, "object": {"key": key, "size": 5}, "reason": "PutObject"}
+    which = {"key": key, "size": 5} | ({"version-id": version, "etag": etag} if version else {})
+    detail = {"version": "0", "bucket": {"name": bucket}, "object": which, "reason": "PutObject"}
     return {
         "version": "0",
         "detail-type": what,
@@ -100,28 +108,39 @@ def by_event_bridge(key: str, *, bucket: str = "staging", what: str = "Object Cr
     }
 
 
-WRAPPINGS = {
+WRAPPINGS: dict[str, Any] = {
     "S3": event,
-    "SNS": lambda key: by_sns(event(key)),
-    "SNS to a function": lambda key: {
-        "Records": [{"EventSource": "aws:sns", "Sns": {"Message": json.dumps(event(key))}}]
+    "SNS": lambda key, **which: by_sns(event(key, **which)),
+    "SNS to a function": lambda key, **which: {
+        "Records": [{"EventSource": "aws:sns", "Sns": {"Message": json.dumps(event(key, **which))}}]
     },
     "EventBridge": by_event_bridge,
-    "EventBridge by SNS": lambda key: by_sns(by_event_bridge(key)),
+    "EventBridge by SNS": lambda key, **which: by_sns(by_event_bridge(key, **which)),
 }
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+def test_in_each_wrapping_the_version_is_the_one_that_the_event_names(wrapping: str) -> None:
+    which = {"version": "3sL4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY", "etag": "d41d8cd98f00b204e9800998ecf8427e"}
+    assert arrivals(WRAPPINGS[wrapping]("stock_stream/a", **which)) == named("stock_stream/a", **which)
+
+
+def test_two_versions_of_one_key_are_two_objects() -> None:
+    both = [record("stock_stream/a", version=version, etag="e") for version in ("v1", "v2", "v1")]
+    assert [found.version for found in arrivals({"Records": both}).objects] == ["v1", "v2"]
 
 
 @pytest.mark.parametrize("wrapping", WRAPPINGS)
 @given(KEYS.map("stock_stream/".__add__))
 def test_in_each_wrapping_a_key_is_what_the_store_has(wrapping: str, key: str) -> None:
     body = json.dumps(WRAPPINGS[wrapping](key))
-    assert read_message(body, bucket="staging", prefix="stock_stream/") == Notification((key,))
+    assert read_message(body, bucket="staging", prefix="stock_stream/") == named(key)
 
 
 def test_what_an_encoded_key_means_depends_on_the_wrapping() -> None:
-    assert arrivals(by_event_bridge("stock_stream/a b+c")).keys == ("stock_stream/a b+c",)
+    assert arrivals(by_event_bridge("stock_stream/a b+c")) == named("stock_stream/a b+c")
     encoded = json.loads(json.dumps(event("x")).replace("x", "stock_stream/a+b%2Bc"))
-    assert arrivals(by_sns(encoded)).keys == ("stock_stream/a b+c",)
+    assert arrivals(by_sns(encoded)) == named("stock_stream/a b+c")
 
 
 def test_the_test_event_names_nothing_when_it_is_wrapped() -> None:

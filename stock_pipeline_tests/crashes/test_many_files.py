@@ -50,7 +50,10 @@ class Staging:
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
         return iter([self.objects[key] for key in sorted(self.objects)])
 
-    def get(self, key: str) -> StoredObject:
+    def versions(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
+        return self.list(prefix, start_after=start_after)
+
+    def get(self, key: str, *, max_bytes: int | None = None, version: str = "") -> StoredObject:
         raise ObjectNotFound(key, "only listed here")
 
     def put(self, key: str, data: bytes, *, if_match: str | None = None, if_none_match: bool = False) -> str:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from email.utils import format_datetime
 from functools import cache, partial
+from itertools import groupby
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -90,7 +91,8 @@ class _Answers:
             return _error(request.url, 412)
         except NoReply as error:
             if error.fault is Fault.TRUNCATED:
-                whole = self._wire.bucket.get(_key(request))
+                version = parse_qs(urlsplit(request.url).query).get("versionId", [""])[0]
+                whole = self._wire.bucket.get(_key(request), version=version)
                 return _found(request.url, whole, whole.data[: len(whole.data) // 2])
             if error.final:
                 self._silent.add(call)
@@ -104,10 +106,13 @@ class _Answers:
             body = request.body if isinstance(request.body, bytes) else request.body.read()
             etag = self._wire.put(_key(request), body, _text(match).strip('"') if match else None, none is not None)
             return _reply(request.url, 200, b"", {"ETag": f'"{etag}"'})
+        query = {name: values[0] for name, values in parse_qs(urlsplit(request.url).query, True).items()}
         if _key(request):
-            found = self._wire.get(_key(request))
+            found = self._wire.get(_key(request), version=query.get("versionId", ""))
             return _found(request.url, found, found.data)
-        query = {name: values[0] for name, values in parse_qs(urlsplit(request.url).query).items()}
+        if "versions" in query:
+            kept = self._wire.versions(query.get("prefix", ""), query.get("key-marker", ""))
+            return _reply(request.url, 200, _versions(kept), {})
         after = query.get("continuation-token") or query.get("start-after", "")
         page, more = self._wire.page(query.get("prefix", ""), after)
         return _reply(request.url, 200, _listing(page, more), {})
@@ -126,7 +131,7 @@ def _found(url: str, found: StoredObject, data: bytes) -> AWSResponse:
         "ETag": f'"{found.info.etag}"',
         "Last-Modified": format_datetime(found.info.modified, usegmt=True),
         "Content-Length": str(found.info.size),
-    }
+    } | ({"x-amz-version-id": found.info.version} if found.info.version else {})
     return _reply(url, 200, data, headers)
 
 
@@ -139,6 +144,18 @@ def _listing(page: list[ObjectInfo], more: bool) -> bytes:
     token = f"<NextContinuationToken>{escape(page[-1].key)}</NextContinuationToken>" if more else ""
     truncated = str(more).lower()
     return f"<ListBucketResult><IsTruncated>{truncated}</IsTruncated>{token}{entries}</ListBucketResult>".encode()
+
+
+def _versions(kept: list[ObjectInfo]) -> bytes:
+    """A listing of versions, each key's newest first."""
+    newest_first = [info for _, all_ in groupby(kept, lambda info: info.key) for info in reversed(list(all_))]
+    entries = "".join(
+        f'<Version><Key>{escape(info.key)}</Key><ETag>"{info.etag}"</ETag><Size>{info.size}</Size>'
+        f"<VersionId>{info.version or 'null'}</VersionId><IsLatest>false</IsLatest>"
+        f"<LastModified>{info.modified:%Y-%m-%dT%H:%M:%S.000Z}</LastModified></Version>"
+        for info in newest_first
+    )
+    return f"<ListVersionsResult><IsTruncated>false</IsTruncated>{entries}</ListVersionsResult>".encode()
 
 
 def _error(url: str, status: int) -> AWSResponse:

@@ -14,6 +14,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import quote_plus
 
+from stock_pipeline.lake.object_store import ObjectInfo
+
 OPEN = datetime(2024, 6, 3, 14, 58)  # noqa: DTZ001 - the text of a tick has no offset, and means UTC
 HEADER = "symbol,date,open,high,low,close,volume"
 NARROW = "symbol,date,close"
@@ -277,7 +279,8 @@ def message(event: str | None, symbol: str, price: float, size: float | None, at
     return json.dumps({name: value for name, value in message.items() if value is not None})
 
 
-def notification(bucket: str, key: str) -> dict[str, Any]:
-    """What S3 says of a new object, its key encoded as S3 does it."""
-    where = {"bucket": {"name": bucket}, "object": {"key": quote_plus(key, safe="/")}}
+def notification(bucket: str, found: ObjectInfo) -> dict[str, Any]:
+    """What S3 says of a new version of an object, its key encoded as S3 does it."""
+    which = {"key": quote_plus(found.key, safe="/"), "versionId": found.version, "eTag": found.etag}
+    where = {"bucket": {"name": bucket}, "object": which}
     return {"Records": [{"eventName": "ObjectCreated:Put", "s3": where}]}

@@ -10,12 +10,13 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zlib import crc32
 
 import pyarrow.parquet as pq
 
+from stock_pipeline.lake.object_store import ObjectInfo
 from stock_pipeline.receipts import Receipt
 from stock_pipeline_tests.faults.inputs import Record, Source
 from stock_pipeline_tests.support import law
@@ -29,6 +30,9 @@ PRICES, REVISIONS, HISTORY, CORRECTIONS, SNAPSHOT, REJECTS = (
     "latest_stream_prices/",
     "rejected_records/",
 )
+INGEST = timedelta(microseconds=50)
+"""Ingests begin at least so far apart; in one of them, loading times differ by less."""
+
 LAYOUT = f"{HISTORY}_layout.json"
 Row = dict[str, Any]
 Place = tuple[str, datetime, str]  # where a row is, and from where: its source, its loading time and its object's key
@@ -43,6 +47,7 @@ class Ledger:
     sources: dict[str, dict[str, Source]] = field(default_factory=dict)  # by key, then by ETag, in their order
     restated: set[str] = field(default_factory=set)
     rebuilt: bool = False
+    restored: bool = False  # somebody puts old versions of objects back in this schedule
     problems: list[str] = field(default_factory=list)
     tables: dict[str, list[Row]] = field(default_factory=dict)  # by key of the object
     versions: dict[str, list[list[Row]]] = field(default_factory=dict)
@@ -51,7 +56,7 @@ class Ledger:
     commits: Counter[str] = field(default_factory=Counter)  # by key of the object
     bars: dict[tuple[Any, ...], list[Row]] = field(default_factory=dict)  # by key, all that was ever stored, in order
     receipts: dict[str, Receipt] = field(default_factory=dict)  # those that ingests returned, by id
-    notified: set[str] = field(default_factory=set)
+    notified: set[tuple[str, str]] = field(default_factory=set)  # object and ETag
     damaged: dict[str, bytes] = field(default_factory=dict)  # objects that cannot be read now, as they were before
     ever_damaged: set[str] = field(default_factory=set)
     told: set[tuple[str, str]] = field(default_factory=set)  # object and ETag of the receipts in the lineage queue
@@ -59,11 +64,12 @@ class Ledger:
     def __post_init__(self) -> None:
         self.lake.after_put = self._committed
 
-    def stage(self, source: Source) -> None:
+    def stage(self, source: Source) -> ObjectInfo:
         etag = self.staging.put(source.key, source.data)
         versions = self.sources.setdefault(source.key, {})
         versions.pop(etag, None)
         versions[etag] = source
+        return self.staging.objects[source.key].info
 
     def rows(self, prefix: str) -> list[Row]:
         return [row for key, rows in sorted(self.tables.items()) if key.startswith(prefix) for row in rows]
@@ -77,9 +83,10 @@ class Ledger:
         A known limit: rows do not count if others had completed all of its rows in that object. When the reply to the
         write was lost, too, the ingest cannot tell that they were its own.
         """
-        mine = [place for place in self.stored if place[1] == now and source in ("", place[0])]
-        keys = {key for *_, key in mine if any(row["etl_loading_ts"] == now for row in self.tables[key])}
-        return sum(self.stored[p] for p in mine if p[2] in keys), sum(self.new[now, key] for key in keys)
+        mine = [place for place in self.stored if of_ingest(place[1], now) and source in ("", place[0])]
+        keys = {key for *_, key in mine if any(of_ingest(row["etl_loading_ts"], now) for row in self.tables[key])}
+        new = sum(count for (at, key), count in self.new.items() if key in keys and of_ingest(at, now))
+        return sum(self.stored[p] for p in mine if p[2] in keys), new
 
     def _count(self, key: str, row: Row, *, new: bool) -> None:
         self.stored[row["source"], row["etl_loading_ts"], key] += 1
@@ -95,7 +102,11 @@ class Ledger:
             return
         before, now = self.tables.get(key, []), read(self.lake.objects[key].data)
         self.tables[key] = now
-        self.versions.setdefault(key, []).append(now)
+        past = self.versions.setdefault(key, [])
+        put_back = self.restored and not key.startswith(REJECTS) and now in past
+        past.append(now)
+        if put_back:
+            return  # what it lacks must come back; the verdict says whether it did
         if key.startswith(PRICES):
             self._judge_first(key, before, now, ("symbol", "date"), price_values)
             self._judge_former(key, before, now)
@@ -108,8 +119,6 @@ class Ledger:
             self._judge_corrections(key, before, now)
         elif key.startswith(SNAPSHOT):
             self._judge_snapshot(before, now)
-        else:
-            self._judge_rejects(key, before, now)
 
     def _judge_first(
         self, key: str, before: list[Row], now: list[Row], names: tuple[str, ...], values: Callable[[Row], Any]
@@ -158,7 +167,7 @@ class Ledger:
                 self.problem(f"{key}: {version(old)} gave way before it was on record")
         for name, row in is_.items():
             versions = self.bars.setdefault(name, [])
-            last = versions[-1] if versions else None
+            last = versions[-1] if versions and not self.restored else None
             if last and price_values(last) != price_values(row) and row["etl_loading_ts"] <= last["etl_loading_ts"]:
                 self.problem(f"{key}: {version(row)} is not later than {version(last)}, whose place it takes")
             if not last or (version(last), price_values(last)) != (version(row), price_values(row)):
@@ -251,20 +260,10 @@ class Ledger:
             if not any(knows(values, shown_values(row)) for values in stored):  # it may be completed by now
                 self.problem(f"snapshot: {row['symbol']} shows {row['event_id']}, which history does not hold so")
 
-    def _judge_rejects(self, key: str, before: list[Row], now: list[Row]) -> None:
-        was, is_ = self._recorded_versions(before), self._recorded_versions(now)
-        if was and is_ and max(is_) < min(was):
-            self.problem(f"{key}: the rejected records of a later version gave way to those of an earlier one")
 
-    def _recorded_versions(self, rows: list[Row]) -> list[int]:
-        """The versions of a source, counted in their order, that have exactly these rejected rows.
-
-        Of incomplete rows they may have more: one that met other values is a conflict, and no longer on record as such.
-        """
-        versions = self.sources.get(rows[0]["source"], {}).values() if rows else ()
-        told = [row for row in rows if row["reason"] != "conflict"]
-        bad, incomplete = ({(r["line"], r["reason"]) for r in told if r["stored"] is s} for s in (False, True))
-        return [at for at, v in enumerate(versions) if v.rejected == bad and v.incomplete >= incomplete]
+def of_ingest(loaded: datetime, now: datetime) -> bool:
+    """Whether rows were stored by the ingest that began at a moment; see `World.clock`."""
+    return now <= loaded < now + INGEST
 
 
 def read(data: bytes) -> list[Row]:

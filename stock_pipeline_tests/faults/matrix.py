@@ -80,10 +80,10 @@ _SECOND = _ticks(
 
 def _deliver(source: Source) -> Callable[[World], None]:
     def begin(world: World) -> None:
-        world.ledger.stage(source)
+        info = world.ledger.stage(source)
         world.keep("batch", world.serve_batch)
         world.keep("stream", world.serve_stream)
-        world.notify(source.key)
+        world.notify(info)
 
     return begin
 

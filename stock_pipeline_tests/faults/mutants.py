@@ -71,6 +71,7 @@ _COMMIT, _TICKS, _RAW = (
 )
 _LATEST, _CORRECTIONS = "stock_pipeline/ingest/latest.py", "stock_pipeline/ingest/corrections.py"
 _PARSER, _SCHEMAS = "stock_pipeline/parse/ticks/parser.py", "stock_pipeline/schemas.py"
+_STEPS, _SEEN = "stock_pipeline/maintenance/rebuild_steps.py", "stock_pipeline/maintenance/seen.py"
 _EVENTS = "stock_pipeline/aws/s3_events.py"
 _STREAM = "lambdas/process_stock_stream_data/handler.py"
 _BATCH = "lambdas/process_batch_stock_data/handler.py"
@@ -88,8 +89,8 @@ MUTANTS = (
     Mutant("a lost race ends the ingest with an error of its own", _PARTITIONS,
            "gone\n        return False", "gone\n        raise"),
     Mutant("tried again without reading again", _PARTITIONS,
-           "    for _ in attempts(partition_key(table, partition)):  # pragma: no branch - it ends by raising\n        existing, etag = read_version(store, table, partition)\n",
-           "    existing, etag = read_version(store, table, partition)\n    for _ in attempts(partition_key(table, partition)):\n"),
+           "    for _ in attempts(partition_key(table, partition)):  # pragma: no branch - it ends by raising\n        existing, etag, before = read_logged(store, table, partition)\n",
+           "    existing, etag, before = read_logged(store, table, partition)\n    for _ in attempts(partition_key(table, partition)):\n"),
     Mutant("an unknown effect is taken for a success", _PARTITIONS,
            "    except (PreconditionFailed, ObjectNotFound):  # S3 answers If-Match with 404 when the object is gone\n        return False",
            "    except PreconditionFailed:\n        return False\n    except Exception:\n        return True"),
@@ -133,15 +134,26 @@ MUTANTS = (
            "corrections.now(rows) if shown else corrections.standing(rows)", "rows"),
     Mutant("a session is a day of UTC", "stock_pipeline/trading_calendar/exchange_time.py", 'ZoneInfo("America/New_York")',
            'ZoneInfo("UTC")'),
-    Mutant("a rejected record is added, never replaced", _REJECTS, "keep = recorded.rows if add or stale else _once_stored(recorded.rows)",
-           "keep = recorded.rows"),
-    Mutant("a late worker brings back an old version's rejects", _REJECTS,
-           "stale = recorded.modified > source.modified.isoformat()", "stale = False"),
+    Mutant("a rejected record is added, never replaced", _REJECTS, "_once_stored(before.rows.filter(mine))])\n",
+           "before.rows.filter(mine)])\n"),
+    Mutant("a version takes the place of the records of all others", _REJECTS,
+           "keep = pa.concat_tables([before.rows.filter(pc.invert(mine)), ", "keep = pa.concat_tables([before.rows.slice(0, 0), "),
+    Mutant("a reader takes what is there now, whatever the event names", _RAW, "version=version)\n        except ObjectNotFound",
+           ")\n        except ObjectNotFound"),
+    Mutant("the version that an event names is lost on the way", _EVENTS, 'record["s3"]["object"].get("versionId")', "None"),
+    Mutant("a rebuild makes the ingests again in another order", _STEPS, "for entry in log.entries\n        if", "for entry in reversed(log.entries)\n        if"),
+    Mutant("a rebuild reads only what is there now", "stock_pipeline/staging/keys.py", "in staging.versions(RAW_DAILY_PRICES)",
+           "in staging.list(RAW_DAILY_PRICES)"),
+    Mutant("a rebuild writes over what others wrote meanwhile", "stock_pipeline/maintenance/rebuild.py",
+           "swap(lake, key, rebuilt.data, rebuilt.etag)", "swap(lake, key, rebuilt.data, lake.get(key).info.etag)"),
+    Mutant("a version counts as seen when one of its partitions has it", _SEEN,
+           "return bool(self.times) and self.expected <= self.times.keys()", "return bool(self.times)"),
+    Mutant("an object forgets what it was made from", _PARTITIONS, "encode(rows, table, log.in_footer())", "encode(rows, table)"),
     Mutant("rejected records of one source go under another's", _REJECTS, "hashlib.sha256(source.encode())",
            "hashlib.sha256(source[:13].encode())"),
     Mutant("a former version is put on record after the commit", _PARTITIONS,
-           "        if merged.revised is not None:\n            write_revisions(store, table, partition, merged.revised)\n        if commit(store, table, partition, merged.sorted, etag):\n",
-           "        if commit(store, table, partition, merged.sorted, etag):\n            if merged.revised is not None:\n                write_revisions(store, table, partition, merged.revised)\n"),
+           "        if merged.revised is not None:\n            write_revisions(store, table, partition, merged.revised)\n        if commit(store, table, partition, merged.sorted, etag, after):\n",
+           "        if commit(store, table, partition, merged.sorted, etag, after):\n            if merged.revised is not None:\n                write_revisions(store, table, partition, merged.revised)\n"),
     Mutant("only what a restatement replaced is put on record, not what was completed", "stock_pipeline/lake/revisions.py",
            "completed = base[base < number]", "completed = base[:0]"),
     Mutant("a version does not end later than it began", "stock_pipeline/lake/revisions.py",
@@ -164,18 +176,18 @@ MUTANTS = (
     Mutant("messages are acknowledged whatever came of them", _STREAM,
            "    return list(left)\n", "    return []\n"),
     Mutant("what there was no time for is acknowledged", _FAILURE,
-           "failed | {key: NO_TIME for key in keys if key not in told}", "failed"),
+           "failed | {key: NO_TIME for key in keys if key not in told.keys() | failed.keys()}", "failed"),
     Mutant("an event is acknowledged although its ingest failed", _BATCH,
-           "    ingested = ingest_each(notification.keys, ingest)\n",
+           "    ingested = ingest_each(notification.objects, ingest)\n",
            "    from stock_pipeline.ingest.partial_failure import Ingested\n"
-           "    try:\n        ingested = ingest_each(notification.keys, ingest)\n"
+           "    try:\n        ingested = ingest_each(notification.objects, ingest)\n"
            "    except Exception:\n        ingested = Ingested()\n"),
     Mutant("a function of the batch tells of no receipt", _BATCH,
            "    reporter.report(ingested.receipts)\n", ""),
     Mutant("a function of the stream tells only of what it stored", _STREAM,
            "reporter.report(ingested.receipts)", "reporter.report([receipt for receipt in ingested.receipts if receipt.inserted])"),
     Mutant("a large object is not read again alone", _RAW,
-           "result = attempt(key, max_bytes)", 'result = refused(ObjectInfo(key, "", 0, now), "large")'),
+           "result = attempt(key, max_bytes)", 'result = refused(ObjectInfo(key.key, "", 0, now), "large", False)'),
     Mutant("the layout changes for a day that has ticks", _LAYOUT, "if self.settles(section.first):", "if False:"),
     Mutant("a day is not settled before its first tick", _LAYOUT_OBJECT,
            "layout = found.settled_through(last)", "layout = found"),
@@ -184,8 +196,8 @@ MUTANTS = (
            "number % shards for number, symbol in enumerate(coded.dictionary.to_pylist())"),
     Mutant("foreign objects are read", _PARTITIONS, "return name if table.partition_names.fullmatch(name) else None", "return name"),
     Mutant("an object that does not answer is taken for one that is gone", _RAW,
-           "        except ObjectNotFound as error:\n            return refused(ObjectInfo(key",
-           "        except Exception as error:\n            return refused(ObjectInfo(key"),
+           "        except ObjectNotFound as error:\n            return refused(",
+           "        except Exception as error:\n            return refused("),
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -12,7 +13,7 @@ from stock_pipeline.lake.layout import Layout, Section
 from stock_pipeline_tests.faults.hub import Stuck
 from stock_pipeline_tests.faults.inputs import AWKWARD, Source, daily_source, tick_source, twin, with_other_prices
 from stock_pipeline_tests.faults.ledger import LAYOUT
-from stock_pipeline_tests.faults.verdict import judge_tables, outlived_records, rejected_rows
+from stock_pipeline_tests.faults.verdict import judge_tables, rejected_rows
 from stock_pipeline_tests.faults.wire import POSSIBLE, Fault
 from stock_pipeline_tests.faults.world import World
 
@@ -62,6 +63,8 @@ def run(seed: int) -> Outcome:
         _daily(world, choose, restated)
     if ticks:
         _ticks(world, choose)
+    if daily:
+        _operators(world, choose)
     if ticks:
         _layouts(world, choose)
     if choose.random() < 0.3:
@@ -102,15 +105,33 @@ def _daily(world: World, choose: random.Random, restated: bool) -> None:
         world.batch.send('{"Records": "no event"}')
 
 
-def _restating(world: World, key: str) -> None:
+def _operators(world: World, choose: random.Random) -> None:
+    """People and jobs at work on the same tables: a rebuild, a restore, a reconcile."""
+    if choose.random() < 0.3:
+        year = choose.choice((2023, 2024))
+        world.act("operator", lambda: _once(world, "rebuild", lambda: world.rebuild(year)))
+    if choose.random() < 0.25:
+        world.act("job", lambda: _once(world, "reconcile", world.reconcile))
+    if choose.random() < 0.2:
+        world.ledger.restored = True
+        by_hand = choose.random() < 0.5
+        world.act("restorer", lambda: _once(world, "restore", lambda: world.restore(by_hand=by_hand)))
+
+
+def _once(world: World, name: str, work: Callable[[], object]) -> None:
+    """Do something once, by a worker that may be killed and then begins anew, and wait for its end."""
     done: list[bool] = []
 
-    def restate() -> None:
-        world.restate(key)
+    def all_of_it() -> None:
+        work()
         done.append(True)
 
-    world.keep("restatement", restate)
+    world.keep(name, all_of_it)
     world.hub.pause(until=lambda: bool(done))
+
+
+def _restating(world: World, key: str) -> None:
+    _once(world, "restatement", lambda: world.restate(key))
 
 
 def _ticks(world: World, choose: random.Random) -> None:
@@ -152,20 +173,21 @@ def _to_the_end(world: World, choose: random.Random) -> None:
     world.run()
     world.calm()
     _again(world, redrive=True)
+    if world.ledger.restored:
+        world.keep("reconcile", world.repair)
+        world.run()
     judge_tables(world.ledger, once=world.once)
     for queue in (world.batch, world.stream):
         for message in queue.dead:
             if "no event" not in message.body:
                 world.ledger.problem(f"a message ends in the dead letters: {message.body}")
-    if choose.random() < 0.25:
-        commits, outlived = world.ledger.commits.copy(), outlived_records(world.ledger)
+    if choose.random() < 0.25 and not world.ledger.restored:
+        commits = world.ledger.commits.copy()
         told = rejected_rows(world.ledger)
         world.lake.bucket = "copied-lake"  # as if all of it had been copied, and everything came once more
         _again(world, redrive=False)
-        changed = sorted((world.ledger.commits - commits).keys() - outlived - told.keys())
-        changed += [
-            key for key, rows in rejected_rows(world.ledger).items() if key not in outlived and rows != told.get(key)
-        ]
+        changed = sorted((world.ledger.commits - commits).keys() - told.keys())
+        changed += [key for key, rows in rejected_rows(world.ledger).items() if rows != told.get(key)]
         if world.once and changed:
             world.ledger.problem(f"delivering everything once more changed {changed}")
         judge_tables(world.ledger, once=world.once)
@@ -178,8 +200,8 @@ def _again(world: World, *, redrive: bool) -> None:
     world.batch.redrive()
     world.stream.redrive()
     if not redrive:
-        for key in sorted(world.ledger.sources):
-            world.notify(key)
+        for info in list(world.ledger.staging.versions("")):
+            world.notify(info)
     world.keep("batch", world.serve_batch)
     world.keep("stream", world.serve_stream)
     world.run()

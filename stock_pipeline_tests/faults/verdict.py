@@ -23,6 +23,7 @@ from stock_pipeline_tests.faults.ledger import (
     Row,
     knows,
     matches,
+    of_ingest,
     price_values,
     shown_values,
     tick_values,
@@ -33,9 +34,10 @@ Told = tuple[int, str, bool]
 """A record of rejects: its line, its reason, and whether the row is stored all the same, without a value."""
 
 
-def judge_receipt(ledger: Ledger, receipt: Receipt, now: datetime, *, once: bool) -> None:
+def judge_receipt(ledger: Ledger, receipt: Receipt, now: datetime, claimed: int, *, once: bool) -> None:
     """A receipt says what the source has and what the tables got from just this ingest.
 
+    `claimed` is what the receipts of this ingest say was inserted or updated of the source, in all of its versions.
     `once` says that stored values never give way in this schedule, so that conflicts can be told, too.
     """
     if not receipt.etag:
@@ -54,7 +56,7 @@ def judge_receipt(ledger: Ledger, receipt: Receipt, now: datetime, *, once: bool
     true = (len(records), skipped, dict(rejected), dict(nulled), source.records is None)
     if said != true:
         ledger.problem(f"the receipt of {receipt.source} says {said}, and {true} is true")
-    (written, _), claimed = ledger.written(now, receipt.source), receipt.inserted + receipt.updated
+    written, _ = ledger.written(now, receipt.source)
     if once and claimed < written:
         ledger.problem(f"the receipt of {receipt.source} says {claimed} inserted or updated, {written} were written")
     if sum(receipt.partitions.values()) != len(source.good):
@@ -67,7 +69,7 @@ def judge_receipt(ledger: Ledger, receipt: Receipt, now: datetime, *, once: bool
 def judge_ingest(ledger: Ledger, receipts: Iterable[Receipt], now: datetime, *, once: bool) -> None:
     """The receipts of one ingest count as inserted what was new in the tables by it, one for each row."""
     inserted, (_, new) = sum(receipt.inserted for receipt in receipts), ledger.written(now)
-    most = sum(count for (moment, _), count in ledger.new.items() if moment == now)
+    most = sum(count for (moment, _), count in ledger.new.items() if of_ingest(moment, now))
     if inserted < new or (once and inserted > most):
         ledger.problem(f"the receipts of an ingest say {inserted} inserted, and {new} rows were new")
 
@@ -75,13 +77,13 @@ def judge_ingest(ledger: Ledger, receipts: Iterable[Receipt], now: datetime, *, 
 def judge_tables(ledger: Ledger, *, once: bool) -> None:
     """The tables hold exactly what was sent, and every other record is accounted for."""
     _judge_keys(ledger)
-    _judge_past(ledger)
+    if not ledger.restored:  # a restore takes what was known with it
+        _judge_past(ledger)
     for versions in ledger.sources.values():
-        _judge_rejects(ledger, list(versions.values()), once)
+        _judge_rejects(ledger, versions, once)
     _judge_snapshot(ledger)
-    for key in sorted(ledger.notified):
-        if (key, list(ledger.sources[key])[-1]) not in ledger.told:
-            ledger.problem(f"{key} was acknowledged, and no receipt of its last version is in the lineage queue")
+    for key, etag in sorted(ledger.notified - ledger.told):
+        ledger.problem(f"{key} was acknowledged, and no receipt of its version {etag} is in the lineage queue")
 
 
 def _judge_past(ledger: Ledger) -> None:
@@ -97,20 +99,6 @@ def _judge_past(ledger: Ledger) -> None:
             wrong = {name: (told.get(name), true.get(name)) for name in told.keys() | true.keys()}
             wrong = {name: pair for name, pair in wrong.items() if pair[0] != pair[1]}
             ledger.problem(f"as of {at} the tables tell other bars than were stored (told, true): {wrong}")
-
-
-def outlived_records(ledger: Ledger) -> set[str]:
-    """The records of rejects whose source has none any more: a late worker put back those of an earlier version.
-
-    That is a known limit; they go when the source is ingested again.
-    """
-    return {
-        key
-        for key, rows in ledger.tables.items()
-        if key.startswith(REJECTS)
-        and rows
-        and not _expected(ledger, list(ledger.sources[rows[0]["source"]].values())[-1])
-    }
 
 
 def rejected_rows(ledger: Ledger) -> dict[str, list[tuple[object, ...]]]:
@@ -131,7 +119,7 @@ def _judge_keys(ledger: Ledger) -> None:
             ledger.problem(f"{prefix}: {key} is stored more than once")
         stored = {key for key, _ in rows}
         by_place = Counter((row["source"], values_of(row)) for row in ledger.rows(prefix))
-        for version, record in [(last, r) for last in _last(ledger, prefix) for r in last.good]:
+        for version, record in [(of, r) for of in _versions(ledger, prefix) for r in of.good]:
             times = by_place[version.key, record.values or ()]
             if record.key is None and times != 1:
                 ledger.problem(f"{prefix}: {record.text} of {version.key} is stored {times} times, not once")
@@ -139,27 +127,23 @@ def _judge_keys(ledger: Ledger) -> None:
                 ledger.problem(f"{prefix}: {record.text} is not stored, nor anything else under its key")
 
 
-def _judge_rejects(ledger: Ledger, versions: list[Source], once: bool) -> None:
-    """A source's rejected records are those of its last version, exactly."""
-    source = versions[-1].key
-    recorded = [row for row in ledger.rows(REJECTS) if row["source"] == source]
-    standing = Counter((r["line"], r["reason"], r["stored"]) for r in recorded)
-    _judge_rivals(ledger, versions, recorded)
-    _judge_conflicts(ledger, versions[-1], recorded)
-    # A version without rejects leaves no record of itself, so a late worker's record of an older one may stay. What
-    # that worker stores may then make a conflict of a row that was none when it was read.
-    if once:
-        expected = [_expected(ledger, version) for version in versions]
-    else:
+def _judge_rejects(ledger: Ledger, versions: dict[str, Source], once: bool) -> None:
+    """The rejected records of each version of a source are its own, exactly."""
+    for etag, version in versions.items():
+        recorded = [r for r in ledger.rows(REJECTS) if (r["source"], r["etag"]) == (version.key, etag)]
+        standing = Counter((r["line"], r["reason"], r["stored"]) for r in recorded)
+        _judge_rivals(ledger, version, recorded)
+        if not ledger.restored:
+            _judge_conflicts(ledger, version, recorded)
         conflicts = {line for line, reason, _ in standing if reason == "conflict"}
-        expected = [_records_of(version, conflicts) for version in versions]
-    recorded_at_all = any(reason != "conflict" for _, reason, _ in expected[-1])
-    if standing not in (expected[-1:] if recorded_at_all else expected):
-        ledger.problem(f"{source}: {dict(standing)} is on record, not {dict(expected[-1])}")
-    for record in versions[-1].good if not once else ():
-        known = standing[record.line, "conflict", False] or _replaced(ledger, record)
-        if _stored_otherwise(ledger, record) and not known:
-            ledger.problem(f"{source}: {record.text} is neither stored nor on record")
+        exact = once and not ledger.restored  # a restore may let another source be the first
+        expected = _expected(ledger, version) if exact else _records_of(version, conflicts)
+        if standing != expected:
+            ledger.problem(f"{version.key} as {etag}: {dict(standing)} is on record, not {dict(expected)}")
+        for record in version.good if not once and not ledger.restored else ():
+            known = standing[record.line, "conflict", False] or _replaced(ledger, record)
+            if _stored_otherwise(ledger, record) and not known:
+                ledger.problem(f"{version.key}: {record.text} is neither stored nor on record")
 
 
 def _judge_conflicts(ledger: Ledger, version: Source, recorded: list[Row]) -> None:
@@ -174,11 +158,11 @@ def _judge_conflicts(ledger: Ledger, version: Source, recorded: list[Row]) -> No
             ledger.problem(f"{version.key}: line {record.line} is on record as a conflict, and is stored from there")
 
 
-def _judge_rivals(ledger: Ledger, versions: list[Source], recorded: list[Row]) -> None:
+def _judge_rivals(ledger: Ledger, version: Source, recorded: list[Row]) -> None:
     """The record of a line that others contest names one of them."""
     for row in recorded:
         named = re.match(r"line (\d+) ", row["detail"]) if row["reason"] == "ambiguous" else None
-        rivals = {rival for v in versions for r in v.records or () if r.line == row["line"] for rival in r.rivals}
+        rivals = {rival for r in version.records or () if r.line == row["line"] for rival in r.rivals}
         if row["reason"] == "ambiguous" and (named is None or int(named[1]) not in rivals):
             ledger.problem(f"{row['source']}: line {row['line']} is contested by {rivals}, and told: {row['detail']}")
 
@@ -195,45 +179,20 @@ def _records_of(version: Source, conflicts: set[int]) -> Counter[Told]:
 
 
 def _judge_snapshot(ledger: Ledger) -> None:
-    """The law: the snapshot is the greatest of the ticks of history that may set a price and are not taken back.
-
-    One exception is known: a worker dies between history and snapshot, and its object is rewritten before anybody reads
-    it again. What only older contents of an object held may then be missing from the snapshot; nothing else may.
-    """
-    last = list(_last(ledger, HISTORY))
-    said = [record for version in last for record in version.records or ()]
-    history, corrections = ledger.rows(HISTORY), ledger.rows(CORRECTIONS)
-    still_said = [row for row in history if any(_says(version, row) for version in last)]
-    still_back = [row for row in corrections if any(_takes_back(record, row) for record in said)]
-    greatest, least = law.snapshot(history, still_back), law.snapshot(still_said, corrections)
+    """The law: the snapshot is the greatest of the ticks of history that may set a price and are not taken back."""
+    greatest = law.snapshot(ledger.rows(HISTORY), ledger.rows(CORRECTIONS))
     shown = {row["symbol"]: row for row in ledger.rows(SNAPSHOT)}
-    for symbol, row in shown.items():
-        if symbol not in greatest or law.order(row) > law.order(greatest[symbol]):
-            ledger.problem(f"the snapshot shows {row}, which is later than all that counts")
-    for symbol, row in least.items():
-        if symbol not in shown or law.order(shown[symbol]) < law.order(row):
-            ledger.problem(f"the snapshot shows {shown.get(symbol)}, history holds the later {row}")
-    if len(still_said) == len(history) and len(still_back) == len(corrections):
-        for symbol, row in shown.items():
-            if symbol in greatest and shown_values(row) != shown_values(greatest[symbol]):
-                ledger.problem(f"the snapshot shows {row}, and {greatest[symbol]} is the latest")
+    for symbol in sorted(shown.keys() | greatest.keys()):
+        here, there = shown.get(symbol), greatest.get(symbol)
+        if here is None or there is None or shown_values(here) != shown_values(there):
+            ledger.problem(f"the snapshot shows {here}, and {there} is the latest")
 
 
-def _says(version: Source, row: Row) -> bool:
-    """Whether an object says a tick; one without an id is only its own."""
-    own = row["source"] == version.key
-    return any(matches(r, _tick_key(row), tick_values(row)) for r in version.good if own or r.key is not None)
-
-
-def _takes_back(record: Record, row: Row) -> bool:
-    if row["price"] is None:
-        return record.cancels == (row["symbol"], row["reference"])
-    return record.key == (row["symbol"], row["event_id"])
-
-
-def _last(ledger: Ledger, prefix: str) -> Iterator[Source]:
+def _versions(ledger: Ledger, prefix: str) -> Iterator[Source]:
     staged = "daily_prices/" if prefix == PRICES else "stock_stream/"
-    return (list(versions.values())[-1] for key, versions in ledger.sources.items() if key.startswith(staged))
+    for key, versions in ledger.sources.items():
+        if key.startswith(staged):
+            yield from versions.values()
 
 
 def _stored_otherwise(ledger: Ledger, record: Record) -> bool:

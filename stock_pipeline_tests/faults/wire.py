@@ -139,8 +139,17 @@ class Wire:
         etag: str = self.request("put", key, effect)
         return etag
 
-    def get(self, key: str, max_bytes: int | None = None) -> StoredObject:
-        found: StoredObject = self.request("get", key, lambda: self.bucket.get(key, max_bytes=max_bytes))
+    def get(self, key: str, max_bytes: int | None = None, version: str = "") -> StoredObject:
+        found: StoredObject = self.request(
+            "get", key, lambda: self.bucket.get(key, max_bytes=max_bytes, version=version)
+        )
+        return found
+
+    def versions(self, prefix: str, start_after: str) -> list[ObjectInfo]:
+        """The versions of objects, all on one page."""
+        found: list[ObjectInfo] = self.request(
+            "list", prefix, lambda: list(self.bucket.versions(prefix, start_after=start_after))
+        )
         return found
 
     def page(self, prefix: str, start_after: str) -> tuple[list[ObjectInfo], bool]:
@@ -156,8 +165,8 @@ class WireStore:
     def __init__(self, wire: Wire) -> None:
         self.bucket, self._wire = wire.bucket.bucket, wire
 
-    def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
-        found: StoredObject = self._sent(key, lambda: self._wire.get(key, max_bytes))
+    def get(self, key: str, *, max_bytes: int | None = None, version: str = "") -> StoredObject:
+        found: StoredObject = self._sent(key, lambda: self._wire.get(key, max_bytes, version))
         return found
 
     def put(self, key: str, data: bytes, *, if_match: str | None = None, if_none_match: bool = False) -> str:
@@ -171,6 +180,9 @@ class WireStore:
             page, more = self._sent(prefix, lambda: self._wire.page(prefix, after))  # noqa: B023 - called at once
             yield from page
             start_after = page[-1].key if page else ""
+
+    def versions(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
+        yield from self._sent(prefix, lambda: self._wire.versions(prefix, start_after))
 
     def _sent(self, key: str, send: Callable[[], Any]) -> Any:
         for attempt in range(1, ATTEMPTS + 1):

@@ -30,18 +30,33 @@ from stock_pipeline.errors import (
 from stock_pipeline.ingest import commit, corrections
 from stock_pipeline.ingest import daily as ingest
 from stock_pipeline.ingest import ticks as ingest_ticks
-from stock_pipeline.lake import layout_object, memory_store, parquet, partitions, recognized_layout, rejected_records
+from stock_pipeline.lake import (
+    layout_object,
+    memory_store,
+    parquet,
+    partitions,
+    recognized_layout,
+    rejected_records,
+    remembered,
+)
 from stock_pipeline.lake.layout import Layout, Section
-from stock_pipeline.lake.object_store import ObjectStore
+from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.transforms import SNAPSHOT
+from stock_pipeline.maintenance import rebuild as rebuilding
+from stock_pipeline.maintenance import reconcile, seen
+from stock_pipeline.maintenance import restore as restoring
+from stock_pipeline.maintenance.rebuild import rebuild_year
+from stock_pipeline.maintenance.reconcile import find_unseen, repair
+from stock_pipeline.maintenance.restore import plan_restore, restore
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, TABLES, Table
+from stock_pipeline.settings import Settings
 from stock_pipeline.staging import reader as raw_objects
 from stock_pipeline.staging.keys import RAW_TICKS
 from stock_pipeline_tests.faults import handlers
 from stock_pipeline_tests.faults.hub import Hub, Pool, Worker
 from stock_pipeline_tests.faults.inputs import Source, notification
-from stock_pipeline_tests.faults.ledger import CORRECTIONS, HISTORY, PRICES, Ledger
+from stock_pipeline_tests.faults.ledger import CORRECTIONS, HISTORY, INGEST, PRICES, Ledger
 from stock_pipeline_tests.faults.lineage import Lineage
 from stock_pipeline_tests.faults.queues import Message, Queue
 from stock_pipeline_tests.faults.verdict import judge_ingest, judge_receipt
@@ -52,6 +67,9 @@ from stock_pipeline_tests.support.memory_store import MemoryStore
 START = datetime(2024, 6, 4, 20, tzinfo=UTC)
 _UNDONE = (StoreUnavailable, MergeContention, RowsWouldBeLost, DamagedObject)
 """What a person answers with another try; of a rebuild that saw a stale list, or of an object that is mended soon."""
+
+_PATIENCE = 60  # tries
+_FAR = START + timedelta(days=9000)
 
 SHORTEST, LONGEST = 0.05, 10.0
 """Seconds that a worker waits before it asks its queue again."""
@@ -76,7 +94,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.hub = Hub(self.random)
-        staging, lake = MemoryStore(handlers.STAGING), MemoryStore(handlers.LAKE)
+        staging, lake = MemoryStore(handlers.STAGING, versioned=True), MemoryStore(handlers.LAKE, versioned=True)
         self.ledger = Ledger(staging, lake)
         self.wires = {bucket.bucket: Wire(bucket, self.hub, self.log) for bucket in (staging, lake)}
         self.staging, self.lake = (self.connect(wire) for wire in self.wires.values())
@@ -87,7 +105,7 @@ class World:
 
     def clock(self) -> datetime:
         """The loading time of an ingest: no two have the same."""
-        self._moment += 1
+        self._moment += INGEST // timedelta(microseconds=1)
         return START + timedelta(seconds=int(self.hub.now), microseconds=self._moment)
 
     # --- actors ------------------------------------------------------------------------------------------------------
@@ -125,8 +143,7 @@ class World:
         """Stage objects one after the other, and notify of each, sometimes twice, sometimes late."""
         for source in sources:
             self.hub.pause(self.random.uniform(0, patience))
-            self.ledger.stage(source)
-            self.notify(source.key, patience)
+            self.notify(self.ledger.stage(source), patience)
 
     def rewrite(self, source: Source) -> None:
         """Stage an object a second time: some while after the first, or as soon as somebody is at work on that."""
@@ -135,14 +152,14 @@ class World:
             self.hub.pause(self.random.uniform(0, 40))
         else:
             self.hub.pause(until=lambda: source.key in self.ledger.staging.gets)
-        self.ledger.stage(source)
-        self.notify(source.key)
+        self.notify(self.ledger.stage(source))
 
-    def notify(self, key: str, patience: float = 0.0) -> None:
-        queue = self.stream if key.startswith(RAW_TICKS) else self.batch
-        self.ledger.notified.add(key)
-        event = notification(handlers.STAGING, key)
-        staged = [other for other in self.ledger.sources if other.partition("/")[0] == key.partition("/")[0]]
+    def notify(self, info: ObjectInfo, patience: float = 0.0) -> None:
+        queue = self.stream if info.key.startswith(RAW_TICKS) else self.batch
+        self.ledger.notified.add((info.key, info.etag))
+        event = notification(handlers.STAGING, info)
+        path = info.key.partition("/")[0]
+        staged = [other for other in self.ledger.staging.versions("") if other.key.partition("/")[0] == path]
         if not self.careful and self.random.random() < 0.2:  # S3 may tell of several objects in one message
             event["Records"].insert(0, notification(handlers.STAGING, self.random.choice(staged))["Records"][0])
         for _ in range(1 if self.careful else self.random.choice((1, 1, 1, 1, 2))):
@@ -200,6 +217,42 @@ class World:
             self.hub.pause(until=lambda: key in self.ledger.staging.gets)
         self.until_done(lambda: ingest.ingest_daily_prices([key], staging=self.staging, lake=self.lake, replace=True))
 
+    def rebuild(self, year: int) -> None:
+        """Somebody rebuilds a year, some while after the first objects came."""
+        self.hub.pause(self.random.uniform(0, 60))
+        self.until_done(lambda: rebuild_year(year, staging=self.staging, lake=self.lake, now=self.clock()))
+
+    def reconcile(self) -> None:
+        """The job that looks for what no table has seen."""
+        self.hub.pause(self.random.uniform(0, 60))
+        self.until_done(self.repair)
+
+    def repair(self) -> None:
+        """Find what no table has seen, among all objects, and ingest it."""
+        unseen = find_unseen(staging=self.staging, lake=self.lake, since=None, age=timedelta(0), now=_FAR)
+        repair(unseen, staging=self.staging, lake=self.lake, settings=Settings(), now=self.clock())
+
+    def restore(self, *, by_hand: bool) -> None:
+        """Somebody puts an old version of a year back: by the command, or by a copy that leaves the rest to others."""
+        self.hub.pause(self.random.uniform(0, 120))
+        if found := self._restorable():
+            key = self.random.choice(found)
+            partition = key.removeprefix(PRICE_BY_DATE.prefix).removesuffix(PRICE_BY_DATE.suffix)
+            old = self.random.choice(self.ledger.lake.kept[key][:-1])
+            if by_hand:
+                self.ledger.lake.put(key, old.data)
+            else:
+                self.until_done(lambda: self._restore(partition, old.info.version))
+
+    def _restorable(self) -> list[str]:
+        kept = sorted(self.ledger.lake.kept.items())
+        own = [key for key, all_ in kept if len(all_) > 1 and partitions.partition_of(PRICE_BY_DATE, key)]
+        return [key for key in own if key not in self.ledger.ever_damaged]
+
+    def _restore(self, partition: str, version: str) -> None:
+        plan = plan_restore(PRICE_BY_DATE, partition, staging=self.staging, lake=self.lake, version=version)
+        restore(plan, staging=self.staging, lake=self.lake, settings=Settings(), now=self.clock())
+
     def relay(self, changes: Sequence[Section]) -> None:
         """Somebody changes the layout of history again and again. By their clock the days of the ticks lie ahead."""
         for section in changes:
@@ -247,13 +300,15 @@ class World:
             self.ledger.problem(f"what is damaged is told wrongly: {error}")
 
     def until_done(self, work: Callable[[], object]) -> None:
-        while True:
+        for _ in range(_PATIENCE):
             try:
                 work()
-            except _UNDONE:
+            except _UNDONE as error:
+                last = error
                 self.hub.pause(self.random.uniform(1, 20))
             else:
                 return
+        self.ledger.problem(f"somebody gave up: {last}")
 
     def read(self) -> None:
         """Somebody who reads tables again and again: whole commits only, and a snapshot that never goes back."""
@@ -340,6 +395,11 @@ class World:
         sizes = ((m, {n: v}) for n, v in small.items() for m in (ingest, ingest_ticks, raw_objects) if hasattr(m, n))
         with handlers.patched(
             (commit, pool),
+            (reconcile, pool | {"ingest_daily_prices": daily, "ingest_ticks": ticks}),
+            (restoring, {"ingest_daily_prices": daily}),
+            (rebuilding, {"ingest_daily_prices": daily}),
+            (seen, pool),
+            (remembered, pool),
             (corrections, pool),
             (recognized_layout, pool),
             (layout_object, {"_KNOWN": _Known(self.hub)}),
@@ -368,9 +428,10 @@ class World:
             self.ledger.problem(f"ingesting {keys} raised {type(error).__name__}: {error}")
             raise
         self.ledger.receipts |= {receipt.id: receipt for receipt in receipts}
-        if not self.ledger.rebuilt:
+        if not (self.ledger.rebuilt or self.ledger.restored):
             for receipt in receipts:
-                judge_receipt(self.ledger, receipt, now, once=self.once)
+                claimed = sum(r.inserted + r.updated for r in receipts if r.source == receipt.source)
+                judge_receipt(self.ledger, receipt, now, claimed, once=self.once)
             if len(receipts) == len(keys):  # else it was stopped, and of what it stored last there is no receipt yet
                 judge_ingest(self.ledger, receipts, now, once=self.once)
         return receipts

@@ -70,7 +70,7 @@ def test_exactly_the_objects_that_break_the_ingest_fail_and_few_calls_find_them(
     feed.gone = {str(n) for n in gone}
     ingested = feed.run()
     assert set(ingested.failed) == {str(n) for n in broken}
-    assert {receipt.source for receipt in ingested.gone} == feed.gone - set(ingested.failed)
+    assert {str(what) for what in ingested.gone} == feed.gone - set(ingested.failed)
     done = [receipt.source for receipt in ingested.receipts]
     assert done == [key for key in feed.keys if key not in ingested.not_done]
     assert "SECRET" not in str(ingested.failed)

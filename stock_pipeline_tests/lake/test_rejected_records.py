@@ -1,4 +1,4 @@
-"""Rejected records: replaced whole with their source, but what a restatement replaced stays."""
+"""Rejected records: replaced with their version of a source, but what a restatement replaced stays."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 
 from stock_pipeline.lake.object_store import ObjectInfo
-from stock_pipeline.lake.rejected_records import is_judged, read_rejects, rejects_partition, write_judged, write_rejects
+from stock_pipeline.lake.rejected_records import (
+    Ingested,
+    add_rejects,
+    as_recorded,
+    mark_removed,
+    read_rejects,
+    rejects_partition,
+    rewrite_rejects,
+    write_judged,
+    write_rejects,
+)
+from stock_pipeline.lake.remembered import remembered, remembered_of
 from stock_pipeline.schemas import PRICE_BY_DATE, REJECTED, REJECTED_RECORDS
 from stock_pipeline_tests.support.memory_store import MemoryStore
 
@@ -28,6 +39,10 @@ def rejected(*rows: tuple[int, str]) -> pa.Table:
     return pa.Table.from_pylist(found, REJECTED)
 
 
+def add(store: MemoryStore, *rows: tuple[int, str]) -> None:
+    add_rejects(store, PRICE_BY_DATE, source(), as_recorded(rejected(*rows)), NOW)
+
+
 def lines(store: MemoryStore, key: str | None = None) -> list[tuple[int, str]]:
     return [(r["line"], r["reason"]) for r in read_rejects(store, PRICE_BY_DATE, key).to_pylist()]
 
@@ -39,6 +54,7 @@ def test_a_source_is_recorded_with_all_there_is_to_know() -> None:
         {
             "target_table": "price_by_date",
             "source": "daily_prices/uploads/a.csv",
+            "etag": "etag",
             "line": 3,
             "place": None,
             "reason": "bad_date",
@@ -96,7 +112,7 @@ def test_sources_do_not_touch_each_other() -> None:
 def test_replaced_values_stay_and_are_recorded_once() -> None:
     store = MemoryStore()
     write_rejects(store, PRICE_BY_DATE, source(), rejected((1, "bad_date")), NOW)
-    write_rejects(store, PRICE_BY_DATE, source(), rejected((2, "replaced")), NOW, add=True)
+    add(store, (2, "replaced"))
     assert lines(store) == [(1, "bad_date"), (2, "replaced")]
     for _ in range(2):
         write_rejects(store, PRICE_BY_DATE, source(), rejected((2, "replaced"), (5, "conflict")), NOW)
@@ -104,12 +120,14 @@ def test_replaced_values_stay_and_are_recorded_once() -> None:
     assert lines(store) == [(2, "replaced")]
 
 
-def test_a_worker_that_is_late_does_not_bring_back_an_old_version_of_the_file() -> None:
+def test_the_versions_of_a_name_that_is_used_again_do_not_touch_each_other() -> None:
     store = MemoryStore()
-    write_rejects(store, PRICE_BY_DATE, source(modified=NOW), rejected((7, "bad_date")), NOW)
-    late = source(modified=NOW - timedelta(hours=1))
-    write_rejects(store, PRICE_BY_DATE, late, rejected((1, "bad_symbol"), (2, "replaced")), NOW)
-    assert lines(store) == [(2, "replaced"), (7, "bad_date")]
+    write_rejects(store, PRICE_BY_DATE, LATER, rejected((7, "bad_date")), NOW)
+    write_rejects(store, PRICE_BY_DATE, EARLIER, rejected((1, "bad_symbol"), (2, "replaced")), NOW)
+    write_rejects(store, PRICE_BY_DATE, source(), rejected(), NOW)
+    assert lines(store) == [(1, "bad_symbol"), (2, "replaced"), (7, "bad_date")]
+    write_rejects(store, PRICE_BY_DATE, LATER, rejected(), NOW)
+    assert lines(store) == [(1, "bad_symbol"), (2, "replaced")]
 
 
 def test_two_writers_of_one_source_lose_no_replaced_value() -> None:
@@ -117,43 +135,64 @@ def test_two_writers_of_one_source_lose_no_replaced_value() -> None:
 
     def another(key: str) -> None:
         store.before_put = lambda key: None
-        write_rejects(store, PRICE_BY_DATE, source(), rejected((8, "replaced")), NOW, add=True)
+        add(store, (8, "replaced"))
 
     store.before_put = another
-    write_rejects(store, PRICE_BY_DATE, source(), rejected((9, "replaced")), NOW, add=True)
+    add(store, (9, "replaced"))
     assert lines(store) == [(8, "replaced"), (9, "replaced")]
 
 
-def judged(store: MemoryStore) -> list[bool]:
-    return [is_judged(store, PRICE_BY_DATE, version) for version in (EARLIER, source(), LATER)]
+def judged(store: MemoryStore) -> list[str]:
+    return [etag for etag, known in remembered(store, PRICE_BY_DATE, source().key).items() if known.judged]
 
 
-def test_a_version_without_rejects_is_on_record_as_judged_and_so_are_those_before_it() -> None:
+def test_a_version_without_rejects_is_remembered_as_judged() -> None:
     store = MemoryStore()
-    assert judged(store) == [False, False, False]
-    write_judged(store, PRICE_BY_DATE, source(), NOW)
-    assert judged(store) == [True, True, False]
-    assert lines(store) == []
+    assert judged(store) == []
+    for _ in range(2):
+        write_judged(store, PRICE_BY_DATE, source(), {"year=2024": 1}, NOW)
+    assert (judged(store), lines(store), len(store.puts)) == (["etag"], [], 1)
+    assert remembered(store, PRICE_BY_DATE, source().key)["etag"].logged == {"year=2024": 1}
+    write_rejects(store, PRICE_BY_DATE, LATER, rejected((1, "bad_date")), NOW)
+    assert judged(store) == ["etag", "later"]
 
 
-def test_what_is_on_record_of_the_version_or_a_later_one_says_already_that_it_was_judged() -> None:
+def test_what_is_added_before_an_ingest_is_done_does_not_say_that_the_version_was_judged() -> None:
     store = MemoryStore()
-    write_rejects(store, PRICE_BY_DATE, source(), rejected((1, "bad_date")), NOW)
-    for version in (EARLIER, source()):
-        write_judged(store, PRICE_BY_DATE, version, NOW)
-    assert len(store.puts) == 1
-    assert judged(store) == [True, True, False]
+    add(store)
+    assert store.objects == {}
+    add(store, (2, "replaced"))
+    assert judged(store) == []
+    write_rejects(store, PRICE_BY_DATE, source(), rejected(), NOW)
+    assert (judged(store), lines(store)) == (["etag"], [(2, "replaced")])
 
 
-def test_to_judge_a_later_version_keeps_what_an_ingest_of_it_left_on_record() -> None:
+def test_how_a_source_was_read_and_when_it_restated_is_remembered() -> None:
     store = MemoryStore()
-    write_rejects(store, PRICE_BY_DATE, source(), rejected((1, "bad_date"), (2, "replaced")), NOW)
-    write_judged(store, PRICE_BY_DATE, LATER, NOW)
-    assert lines(store) == [(1, "bad_date"), (2, "replaced")]
-    assert judged(store) == [True, True, True]
-    # And from now on a worker that is late with the version before changes nothing.
-    write_rejects(store, PRICE_BY_DATE, source(), rejected((7, "bad_symbol")), NOW)
-    assert lines(store) == [(1, "bad_date"), (2, "replaced")]
+    told = Ingested((("dates", "dmy"), ("symbol", "A"), ("unit", 100)), NOW.isoformat(), {"year=2024": 2})
+    write_rejects(store, PRICE_BY_DATE, source(), rejected(), NOW, ingested=told)
+    write_rejects(store, PRICE_BY_DATE, source(), rejected(), NOW)
+    known = remembered(store, PRICE_BY_DATE, source().key)["etag"]
+    assert (known.options, known.restated, known.logged) == (told.options, told.restated, told.logged)
+    assert remembered_of(store, PRICE_BY_DATE, [source().key, "other.csv"]) == {source().key: {"etag": known}}
+
+
+def test_removed_versions_are_remembered_until_they_are_ingested_again() -> None:
+    store = MemoryStore()
+    mark_removed(store, PRICE_BY_DATE, source().key, ["earlier", "etag"], NOW)
+    write_rejects(store, PRICE_BY_DATE, source(), rejected(), NOW)
+    memory = remembered(store, PRICE_BY_DATE, source().key)
+    assert {etag: known.removed for etag, known in memory.items()} == {"earlier": True, "etag": False}
+
+
+def test_the_records_of_one_version_can_be_changed() -> None:
+    store = MemoryStore()
+    rewrite_rejects(store, PRICE_BY_DATE, source(), lambda rows: rows, NOW)
+    assert store.objects == {}
+    for version in (source(), LATER):
+        write_rejects(store, PRICE_BY_DATE, version, rejected((1, "bad_date"), (2, "conflict")), NOW)
+    rewrite_rejects(store, PRICE_BY_DATE, source(), lambda rows: rows.slice(1), NOW)
+    assert sorted(lines(store)) == [(1, "bad_date"), (2, "conflict"), (2, "conflict")]
 
 
 def test_an_ingest_that_comes_between_loses_no_rejects_to_the_word_that_a_version_was_judged() -> None:
@@ -164,9 +203,9 @@ def test_an_ingest_that_comes_between_loses_no_rejects_to_the_word_that_a_versio
         write_rejects(store, PRICE_BY_DATE, source(), rejected((8, "bad_date")), NOW)
 
     store.before_put = another
-    write_judged(store, PRICE_BY_DATE, LATER, NOW)
+    write_judged(store, PRICE_BY_DATE, LATER, {}, NOW)
     assert lines(store) == [(8, "bad_date")]
-    assert judged(store) == [True, True, True]
+    assert judged(store) == ["etag", "later"]
 
 
 def test_a_hostile_key_never_becomes_part_of_an_objects_name() -> None:

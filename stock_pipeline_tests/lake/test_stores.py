@@ -22,7 +22,7 @@ from stock_pipeline.lake.folder_store import FolderStore
 from stock_pipeline.lake.memory_store import MemoryStore
 from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.overlay_store import OverlayStore
-from stock_pipeline_tests.support.store_contract import CONTRACT, ODD_KEYS, race
+from stock_pipeline_tests.support.store_contract import CONTRACT, ODD_KEYS, every_version_stays_in_its_order, race
 
 LOCAL = ("memory", "folder", "overlay")
 
@@ -52,6 +52,30 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("law", CONTRACT, ids=lambda law: law.__name__)
 def test_every_store_keeps_the_contract(law: Callable[[ObjectStore], None], store: ObjectStore) -> None:
     law(store)
+
+
+@pytest.mark.parametrize("kind", ["memory", "overlay below", "overlay above", "s3"])
+def test_a_store_with_versions_keeps_every_version(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    one, other = (MemoryStore("lake", versioned=True) for _ in "ab")
+    if kind != "s3":
+        store = (
+            OverlayStore(one, other, ["k"] if kind == "overlay above" else ["none"])
+            if kind.startswith("overlay")
+            else one
+        )
+        every_version_stays_in_its_order(store)
+        return
+    with mock_aws():
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="lake")
+        client.put_bucket_versioning(Bucket="lake", VersioningConfiguration={"Status": "Enabled"})
+        every_version_stays_in_its_order(S3Store("lake", client))
+        client.delete_object(Bucket="lake", Key="k")
+        assert len(list(S3Store("lake", client).versions("k"))) == 3, "a deleted object keeps its versions"
 
 
 @pytest.mark.parametrize("kind", LOCAL)

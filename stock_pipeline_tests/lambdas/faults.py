@@ -127,6 +127,10 @@ FAULTS: dict[str, tuple[Edit, str]] = {
         forbidden("ProcessBatchStockDataRole", "ReadRawObjects", "s3:GetObject"),
         EXACT,
     ),
+    "the batch function cannot read the version that an event names": (
+        forbidden("ProcessBatchStockDataRole", "ReadRawObjects", "s3:GetObjectVersion"),
+        EXACT,
+    ),
     "the batch function cannot write tables": (
         forbidden("ProcessBatchStockDataRole", "MergeIntoTables", "s3:PutObject"),
         EXACT,

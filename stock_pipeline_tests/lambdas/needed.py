@@ -29,8 +29,8 @@ def _merging(*tables: str) -> Needed:
 
 
 def _reading(prefix: str) -> Needed:
-    """Raw objects as they are now; 404 and not 403 for one deleted meanwhile."""
-    return _on(f"staging/{prefix}/*", "s3:GetObject") | _on("staging", LISTS)
+    """Raw objects in the version that an event names, or as they are now; 404 and not 403 for one deleted meanwhile."""
+    return _on(f"staging/{prefix}/*", "s3:GetObject", "s3:GetObjectVersion") | _on("staging", LISTS)
 
 
 _NEEDED: dict[str, Needed] = {

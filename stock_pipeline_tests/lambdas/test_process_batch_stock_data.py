@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
-from urllib.parse import quote_plus
 
 import boto3
 import pytest
@@ -17,6 +16,7 @@ from stock_pipeline.errors import EventError, SettingsError, StoreUnavailable
 from stock_pipeline.lake.partitions import read_partition
 from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.schemas import PRICE_BY_DATE
+from stock_pipeline_tests.support import s3_notifications
 from stock_pipeline_tests.support.lambdas import LAKE, STAGING
 
 HEADER = "symbol,date,open,high,low,close,volume\n"
@@ -38,10 +38,8 @@ def handler(cold_start: Callable[[str], ModuleType]) -> ModuleType:
     return cold_start("process_batch_stock_data")
 
 
-def record(key: str, *, name: str = "ObjectCreated:Put", bucket: str = STAGING) -> dict[str, Any]:
-    """One record as S3 sends it: the key encoded as in a form, with the slashes left alone."""
-    entity = {"bucket": {"name": bucket}, "object": {"key": quote_plus(key, safe="/"), "size": 1}}
-    return {"eventSource": "aws:s3", "eventName": name, "s3": entity}
+def record(key: str, **more: str) -> dict[str, Any]:
+    return s3_notifications.record(key, **({"bucket": STAGING} | more))
 
 
 def event(*keys: str, **more: str) -> dict[str, Any]:
@@ -101,14 +99,32 @@ def test_what_is_no_raw_object_is_passed_over(
     assert "passed over" in capsys.readouterr().out
 
 
-def test_an_object_deleted_meanwhile_is_passed_over(
-    cold_start: Callable[[str], ModuleType], s3: Any, context: LambdaContext, capsys: pytest.CaptureFixture[str]
+def test_a_version_deleted_for_good_before_it_is_read_is_on_record_and_no_failure(
+    handler: ModuleType, s3: Any, context: LambdaContext
 ) -> None:
-    handler = cold_start("process_batch_stock_data")  # here: the logger prints to the stdout of its start
-    answer = handler.lambda_handler(event("daily_prices/uploads/gone.csv"), context)
-    assert [receipt["rows"] for receipt in answer["receipts"]] == [0]
-    assert "deleted meanwhile" in capsys.readouterr().out
-    assert read_rejects(S3Store(LAKE, s3), PRICE_BY_DATE).num_rows == 0
+    gone = event("daily_prices/uploads/gone.csv", version="never", etag="0" * 32)
+    (receipt,) = handler.lambda_handler(gone, context)["receipts"]
+    assert (receipt["rows"], receipt["etag"]) == (0, "0" * 32)
+    assert "does not exist" in receipt["refused"]
+    (row,) = read_rejects(S3Store(LAKE, s3), PRICE_BY_DATE).to_pylist()
+    assert (row["source"], row["etag"], row["reason"]) == ("daily_prices/uploads/gone.csv", "0" * 32, "file_gone")
+
+
+def test_the_version_that_the_event_names_is_read_whatever_is_there_now(
+    handler: ModuleType, s3: Any, context: LambdaContext
+) -> None:
+    s3.put_bucket_versioning(Bucket=STAGING, VersioningConfiguration={"Status": "Enabled"})
+    key = "daily_prices/uploads/latest.csv"
+    days = ("2024-05-02", "2024-05-03", "2024-05-06")
+    put = [s3.put_object(Bucket=STAGING, Key=key, Body=f"{HEADER}A,{day},1,1,1,1,1\n".encode()) for day in days]
+    s3.delete_object(Bucket=STAGING, Key=key)
+    for reply in (put[2], put[0], put[1], put[0]):
+        told = event(key, version=reply["VersionId"], etag=reply["ETag"].strip('"'))
+        (receipt,) = handler.lambda_handler(told, context)["receipts"]
+        assert receipt["version"] == reply["VersionId"]
+    rows = read_partition(S3Store(LAKE, s3), PRICE_BY_DATE, "year=2024")
+    assert rows is not None
+    assert [str(day) for day in rows["date"].to_pylist()] == list(days)
 
 
 def test_a_refused_file_is_on_record_and_no_failure(handler: ModuleType, s3: Any, context: LambdaContext) -> None:
@@ -192,11 +208,11 @@ def test_receipts_go_to_the_lineage_queue_once_the_rows_are_stored(
     handler = cold_start("process_batch_stock_data")
     s3.put_object(Bucket=STAGING, Key="daily_prices/uploads/x.csv", Body=(HEADER + SECRET_ROW).encode())
     s3.put_object(Bucket=STAGING, Key="daily_prices/uploads/y.csv", Body=b"cats")
-    keys = [f"daily_prices/uploads/{name}.csv" for name in ("x", "y", "gone")]
+    keys = [f"daily_prices/uploads/{name}.csv" for name in ("x", "y")]
     answer = handler.lambda_handler(event(*keys), context)
     messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
     sent = [json.loads(message["Body"]) for message in messages]
-    assert sent == answer["receipts"][:2], "what was gone before it was read did nothing that could be shown"
+    assert sent == answer["receipts"]
     assert [(receipt["inserted"], bool(receipt["refused"])) for receipt in sent] == [(1, False), (0, True)]
 
 

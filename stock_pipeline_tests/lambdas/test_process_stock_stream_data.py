@@ -114,7 +114,7 @@ def test_the_test_event_is_acknowledged_either_way(handler: ModuleType, s3: Any,
     assert handler.lambda_handler(test_event, context) == {"receipts": []}
 
 
-def test_only_messages_that_are_no_s3_event_or_name_a_gone_object_fail(
+def test_only_messages_that_are_no_s3_event_or_name_no_version_of_a_gone_object_fail(
     handler: ModuleType, s3: Any, context: LambdaContext
 ) -> None:
     (good,) = drop(s3, good=tick("e1"))
@@ -132,6 +132,15 @@ def test_only_messages_that_are_no_s3_event_or_name_a_gone_object_fail(
     assert failed(answer) == ["text", "other", "gone", "half"]
     assert stored(s3) == ["e1"]
     assert read_rejects(S3Store(LAKE, s3), STREAM_PRICES_HISTORY).num_rows == 0
+
+
+def test_a_version_deleted_for_good_before_it_is_read_is_on_record_and_its_message_done(
+    handler: ModuleType, s3: Any, context: LambdaContext
+) -> None:
+    gone = json.dumps(s3_event(PREFIX + "gone", bucket=STAGING, version="never", etag="0" * 32))
+    assert failed(handler.lambda_handler(of_sqs(gone=gone), context)) == []
+    (row,) = read_rejects(S3Store(LAKE, s3), STREAM_PRICES_HISTORY).to_pylist()
+    assert (row["source"], row["etag"], row["reason"]) == (PREFIX + "gone", "0" * 32, "file_gone")
 
 
 def test_an_object_that_is_refused_is_on_record_and_its_message_done(

@@ -34,7 +34,7 @@ class FileStore(MemoryStore):
         super().__init__("staging")
         self.file = file
 
-    def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
+    def get(self, key: str, *, max_bytes: int | None = None, version: str = "") -> StoredObject:
         info = ObjectInfo(key, "etag", self.file.stat().st_size, NOW)
         if max_bytes is not None and info.size > max_bytes:
             raise too_large(self.bucket, info, max_bytes)

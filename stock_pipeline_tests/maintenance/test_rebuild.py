@@ -18,9 +18,9 @@ class TestRebuild:
         before = desk.closes()
         desk.drop("a.csv", "A,2024-01-02,,,,7,", "A,2023-01-03,,,,1,", "C,2024-01-02,,,,2,")
         (receipt,) = rebuild_year(2024, staging=desk.staging, lake=desk.lake, now=NOW + timedelta(hours=1))
-        assert (receipt.inserted, receipt.duplicates) == (2, 1)
+        assert (receipt.inserted, receipt.skipped) == (2, 1)
         assert desk.closes() == before | {("A", "2024-01-02"): 7.0, ("C", "2024-01-02"): 2.0}
-        assert desk.rejects() == []
+        assert desk.rejects() == [("a.csv", 4, "bad_number")], "what the former version said stays on record"
 
     def test_restatements_stay_restated(self, desk: Desk) -> None:
         one, two = desk.drop("one.csv", "A,2024-01-02,,,,1,"), desk.drop("two.csv", "A,2024-01-02,,,,2,")

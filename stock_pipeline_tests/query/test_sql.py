@@ -169,9 +169,9 @@ class TestDuckDB:
 
     def test_a_reader_sees_one_version_of_an_object_that_is_rewritten_meanwhile(self) -> None:
         class RewrittenAfterListing(MemoryStore):
-            def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
+            def get(self, key: str, *, max_bytes: int | None = None, version: str = "") -> StoredObject:
                 self.put(key, bars(2024, ("AAPL", "MSFT", "ORCL"), days=20, close=200.0))
-                return super().get(key, max_bytes=max_bytes)
+                return super().get(key, max_bytes=max_bytes, version=version)
 
         lake = fill(RewrittenAfterListing(), 2024)
         found = run(lake, "SELECT min(close) AS lowest, count(*) AS n FROM price_by_date")
@@ -179,7 +179,7 @@ class TestDuckDB:
 
     def test_an_object_that_cannot_be_read_fails_the_statement_with_the_store_s_error(self) -> None:
         class Down(MemoryStore):
-            def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
+            def get(self, key: str, *, max_bytes: int | None = None, version: str = "") -> StoredObject:
                 raise StoreUnavailable(key, "S3 answered 503")
 
         with pytest.raises(StoreUnavailable, match="503"):
@@ -187,7 +187,7 @@ class TestDuckDB:
 
     def test_a_statement_that_failed_holds_nothing(self) -> None:
         class Down(MemoryStore):
-            def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
+            def get(self, key: str, *, max_bytes: int | None = None, version: str = "") -> StoredObject:
                 raise StoreUnavailable(key, "S3 answered 503")
 
         lake = fill(Down(), 2024)
@@ -203,10 +203,10 @@ class TestDuckDB:
         together = threading.Barrier(2, timeout=30)
 
         class Meeting(MemoryStore):
-            def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
+            def get(self, key: str, *, max_bytes: int | None = None, version: str = "") -> StoredObject:
                 if "/year=" in key:
                     together.wait()
-                return super().get(key, max_bytes=max_bytes)
+                return super().get(key, max_bytes=max_bytes, version=version)
 
         lake = add_ticks(Meeting(), datetime(2024, 1, 3, 15, tzinfo=UTC), datetime(2024, 1, 3, 15, 5, tzinfo=UTC))
         assert run(lake, f"SELECT count(*) AS n FROM {HISTORY.name} WHERE day = 3") == [{"n": 4}]

@@ -34,9 +34,10 @@ def results(staging: MemoryStore, keys: list[str], unpacked: dict[str, int] | No
             raise FileTooLarge(f"more than {limit} bytes of text")
         return f"{key} under {limit}"
 
-    return list(
-        each_raw_object(keys, staging, work, lambda _, why: why, max_bytes=LIMIT, readers=4, now=NOW)
-    )  # fmt: skip
+    def refused(_: object, why: str, gone: bool) -> str:
+        return f"gone: {why}" if gone else why
+
+    return list(each_raw_object(keys, staging, work, refused, max_bytes=LIMIT, readers=4, now=NOW))
 
 
 def test_results_come_in_the_order_of_the_keys_whatever_their_size(staging: MemoryStore) -> None:
@@ -53,7 +54,7 @@ def test_results_come_in_the_order_of_the_keys_whatever_their_size(staging: Memo
         "it is broken",
         "c under 100",
         f"packed under {LIMIT}",
-        "s3://staging/gone does not exist",
+        "gone: s3://staging/gone does not exist",
     ]
 
 
@@ -78,7 +79,9 @@ def test_a_large_object_is_worked_on_when_no_other_is(staging: MemoryStore) -> N
             busy.discard(found.info.key)
         return found.info.key
 
-    done = each_raw_object(keys, staging, work, lambda _, why: why, max_bytes=LIMIT, readers=4, now=NOW)
+    done = each_raw_object(
+        keys, staging, work, lambda _, why, gone: f"gone: {why}" if gone else why, max_bytes=LIMIT, readers=4, now=NOW
+    )
     assert list(done) == keys
     assert all(len(together) == 1 for together in seen if any(key.endswith("large") for key in together))
     assert sum(any(key.endswith("large") for key in together) for together in seen) == 6

@@ -22,8 +22,8 @@ HEADER = "symbol,date,open,high,low,close,volume"
 class Desk:
     """A staging and a lake bucket with somebody who drops files and reads tables."""
 
-    def __init__(self) -> None:
-        self.staging, self.lake = MemoryStore("staging"), MemoryStore("lake")
+    def __init__(self, *, versioned: bool = False) -> None:
+        self.staging, self.lake = (MemoryStore(name, versioned=versioned) for name in ("staging", "lake"))
 
     def drop(self, name: str, *lines: str, header: str = HEADER) -> str:
         key = name if "/" in name else UPLOADS + name
@@ -32,6 +32,15 @@ class Desk:
 
     def ingest(self, *keys: str, **options: Any) -> list[Receipt]:
         return ingest_daily_prices(keys, staging=self.staging, lake=self.lake, **({"now": NOW} | options))
+
+    def copied(self) -> Desk:
+        """A copy of both buckets: all objects are written again, the last key first, versions in their order."""
+        copy = Desk(versioned=True)
+        for ours, theirs in ((self.staging, copy.staging), (self.lake, copy.lake)):
+            for key in sorted(ours.kept, reverse=True):
+                for stored in ours.kept[key]:
+                    theirs.put(key, stored.data)
+        return copy
 
     def rows(self, *columns: str, of: Table = PRICE_BY_DATE) -> list[tuple[Any, ...]]:
         found = []

@@ -15,17 +15,17 @@ class MemoryStore(memory_store.MemoryStore):
     Its clock is a second later at every write.
     """
 
-    def __init__(self, bucket: str = "bucket") -> None:
-        super().__init__(bucket, clock=self._tick)
+    def __init__(self, bucket: str = "bucket", *, versioned: bool = False) -> None:
+        super().__init__(bucket, clock=self._tick, versioned=versioned)
         self.puts: list[str] = []
         self.gets: list[str] = []
         self.before_put: Callable[[str], None] = lambda key: None
         self.after_put: Callable[[str], None] = lambda key: None
         self._now = datetime(2024, 1, 1, tzinfo=UTC)
 
-    def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
+    def get(self, key: str, *, max_bytes: int | None = None, version: str = "") -> StoredObject:
         self.gets.append(key)
-        return super().get(key, max_bytes=max_bytes)
+        return super().get(key, max_bytes=max_bytes, version=version)
 
     def put(self, key: str, data: bytes, *, if_match: str | None = None, if_none_match: bool = False) -> str:
         self.before_put(key)

@@ -6,9 +6,15 @@ from typing import Any
 from urllib.parse import quote_plus
 
 
-def record(key: str, *, name: str = "ObjectCreated:Put", bucket: str = "staging") -> dict[str, Any]:
-    """One record as S3 sends it: the key encoded as in a form, with the slashes left alone."""
-    entity = {"bucket": {"name": bucket}, "object": {"key": quote_plus(key, safe="/"), "size": 1}}
+def record(
+    key: str, *, name: str = "ObjectCreated:Put", bucket: str = "staging", version: str = "", etag: str = ""
+) -> dict[str, Any]:
+    """One record as S3 sends it: the key encoded as in a form, with the slashes left alone. `version` and `etag` say
+    which version it is of.
+    """
+    which = {"key": quote_plus(key, safe="/"), "size": 1}
+    which |= ({"versionId": version} if version else {}) | ({"eTag": etag} if etag else {})
+    entity = {"bucket": {"name": bucket}, "object": which}
     return {"eventSource": "aws:s3", "eventName": name, "s3": entity}
 
 

@@ -134,6 +134,36 @@ def any_key_is_a_key(store: ObjectStore) -> None:
     assert [info.key for info in store.list("a/")] == sorted(key for key in ODD_KEYS if key.startswith("a/"))
 
 
+def without_former_versions_the_versions_are_the_objects(store: ObjectStore) -> None:
+    for key in ("p/2", "p/1", "q"):
+        store.put(key, key.encode())
+    assert [info.key for info in store.versions("p/")] == ["p/1", "p/2"]
+    assert [info.key for info in store.versions("p/", start_after="p/1")] == ["p/2"]
+    assert [store.get(info.key, version=info.version).data for info in store.versions("")] == [b"p/1", b"p/2", b"q"]
+
+
+def a_version_that_never_was_is_not_found(store: ObjectStore) -> None:
+    store.put("k", b"1")
+    with pytest.raises(ObjectNotFound) as raised:
+        store.get("k", version="3sL4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY")
+    assert raised.value.key == "k"
+
+
+def every_version_stays_in_its_order(store: ObjectStore) -> None:
+    """For a store that keeps versions."""
+    etags = [store.put("k", data) for data in (b"1", b"2", b"1")]
+    store.put("a", b"other")
+    first, second, third = (info for info in store.versions("k"))
+    assert [first.etag, second.etag, third.etag] == etags
+    assert len({first.version, second.version, third.version}) == 3
+    assert [store.get("k", version=info.version).data for info in (first, second, third)] == [b"1", b"2", b"1"]
+    assert store.get("k").info.version == third.version
+    assert [info.key for info in store.versions("")] == ["a", "k", "k", "k"]
+    assert [info.key for info in store.versions("", start_after="a")] == ["k", "k", "k"]
+    with pytest.raises(ObjectTooLarge):
+        store.get("k", version=first.version, max_bytes=0)
+
+
 CONTRACT: tuple[Callable[[ObjectStore], None], ...] = (
     an_object_comes_back_with_its_identity,
     the_same_content_has_the_same_etag_and_another_another,
@@ -148,6 +178,8 @@ CONTRACT: tuple[Callable[[ObjectStore], None], ...] = (
     a_listing_is_in_the_order_of_keys_under_its_prefix_and_after_a_key,
     a_listing_says_what_a_read_says,
     any_key_is_a_key,
+    without_former_versions_the_versions_are_the_objects,
+    a_version_that_never_was_is_not_found,
 )
 
 

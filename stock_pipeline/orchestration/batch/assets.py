@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.ingest.partial_failure import Ingested, ingest_each
-from stock_pipeline.lake.object_store import ObjectStore
+from stock_pipeline.lake.object_store import Named, ObjectStore
 from stock_pipeline.lake.partitions import partition_key, read_partition
 from stock_pipeline.lake.transforms import year_of, year_partition
 from stock_pipeline.maintenance.rebuild import rebuild_year
@@ -173,7 +173,7 @@ def price_by_date(context: dg.AssetExecutionContext, buckets: Buckets, config: I
     years = [int(key) for key in context.partition_keys]
     with as_dagster_failures():
         ingested = _ingest(context, buckets, config, years)
-        receipts = [*ingested.receipts, *ingested.gone]
+        receipts = [*ingested.receipts, *ingested.gone.values()]
         report_rejected(context, receipts, buckets.lake)
         report_revised(context, receipts, buckets.lake)
         touched = sorted({year_of(name) for receipt in receipts for name in receipt.partitions})
@@ -211,7 +211,7 @@ def _ingest(
     staging, lake, report = buckets.staging, buckets.lake, progress(context.log.info, "raw objects")
     limit = buckets.settings.max_object_bytes
 
-    def ingest(keys: Sequence[str]) -> list[Receipt]:
+    def ingest(keys: Sequence[Named]) -> list[Receipt]:
         return ingest_daily_prices(
             keys, staging=staging, lake=lake, replace=config.replace, symbol=config.symbol, hints=hints,
             max_bytes=limit, on_progress=report,
@@ -223,11 +223,13 @@ def _ingest(
     if config.rebuild:
         ingested = Ingested([receipt for year in years for receipt in rebuild(year)])
     elif config.replace:
-        ingested = Ingested(ingest(config.sources))
+        ingested = Ingested(ingest(config.objects))
     else:
-        keys = config.sources or list(dict.fromkeys(k for year in years for k in raw_keys_of_year(staging, year)))
+        keys: Sequence[Named] = config.objects or list(
+            dict.fromkeys(k for year in years for k in raw_keys_of_year(staging, year))
+        )
         ingested = ingest_each(keys, ingest)
-    receipts = [*ingested.receipts, *ingested.gone]
+    receipts = [*ingested.receipts, *ingested.gone.values()]
     for line in noteworthy(receipts):
         context.log.warning(line)
     context.log.info(f"{len(receipts):,} raw objects, {sum(r.inserted for r in receipts):,} new rows")

@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from stock_pipeline.lake.object_store import Named, ObjectInfo, ObjectVersion
 from stock_pipeline.parse.daily.hints import Hints
 
 
@@ -34,6 +35,11 @@ class SourcesConfig(dg.Config):
         return Hints(**told)
 
 
+def as_version(info: ObjectInfo) -> str:
+    """A version of a source as `IngestConfig.versions` has it."""
+    return f"{info.version} {info.etag}"
+
+
 class IngestConfig(SourcesConfig):
     """How a year of `price_by_date` is materialized."""
 
@@ -41,6 +47,11 @@ class IngestConfig(SourcesConfig):
         default=[],
         description="Ingest only these objects of the staging bucket (daily_prices/uploads/AAPL.csv, …), with all "
         "their years. Empty: all raw objects that may have rows of the years being materialized.",
+    )
+    versions: list[str] = Field(
+        default=[],
+        description="The versions of the sources, in their order: the id of each in the staging bucket, a space, and "
+        "its ETag. The sensor gives them. Empty: the sources as they are now.",
     )
     replace: bool = Field(
         default=False,
@@ -51,3 +62,13 @@ class IngestConfig(SourcesConfig):
         default=False,
         description="Build the years again from the raw objects only, and swap each in when it is complete.",
     )
+
+    @property
+    def objects(self) -> list[Named]:
+        """The sources, in the versions that the config names. Raises a failure when the two lists do not match."""
+        if not self.versions:
+            return list(self.sources)
+        if len(self.versions) != len(self.sources):
+            raise dg.Failure("versions must have an entry for each of the sources, or none", allow_retries=False)
+        pairs = zip(self.sources, (text.partition(" ") for text in self.versions), strict=True)
+        return [ObjectVersion(key, version, etag) for key, (version, _, etag) in pairs]

@@ -38,10 +38,14 @@ Years = tuple[int, int]
 
 @dataclass(frozen=True)
 class Request:
-    """A run to request: these objects, for these years."""
+    """A run to request: these versions of objects, for these years."""
 
     batch: Batch
-    keys: tuple[str, ...]
+    objects: tuple[ObjectInfo, ...]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(info.key for info in self.objects)
 
 
 def plan_runs(
@@ -54,8 +58,8 @@ def plan_runs(
 ) -> list[Request]:
     """The runs to request now. Also records them in the cursor.
 
-    `listed` is everything in staging, `state_of` gives the state of the run with a run key, `now` is in seconds since
-    the epoch. Raises StoreUnavailable when an upload cannot be read to find its years.
+    `listed` is every version of everything in staging, `state_of` gives the state of the run with a run key, `now` is
+    in seconds since the epoch. Raises StoreUnavailable when an upload cannot be read to find its years.
     """
     new = cursor.new(listed)
     requests = _settle(cursor, listed, state_of, now, log)
@@ -108,7 +112,7 @@ def _request(cursor: Cursor, years: Years, objects: Sequence[ObjectInfo], attemp
     run_key = f"{first}-{last}/{cursor.born}/{sum(numbers) % 2**64:016x}/{attempt}"
     batch = Batch(run_key, first, last, attempt, numbers)
     cursor.batches.append(batch)
-    return Request(batch, tuple(info.key for info in objects))
+    return Request(batch, tuple(objects))
 
 
 def _with_years(objects: Iterable[ObjectInfo], staging: ObjectStore, today: date) -> list[tuple[Years, ObjectInfo]]:
@@ -133,7 +137,9 @@ def _years(info: ObjectInfo, staging: ObjectStore, today: date) -> list[int]:
     if info.size > PEEK_BYTES:
         return []
     try:
-        rows = parse_daily_prices(staging.get(info.key, max_bytes=PEEK_BYTES).data, info.key, max_bytes=4 * PEEK_BYTES)
+        rows = parse_daily_prices(
+            staging.get(info.key, max_bytes=PEEK_BYTES, version=info.version).data, info.key, max_bytes=4 * PEEK_BYTES
+        )
         return sorted(pc.unique(pc.year(clean_daily_prices(rows, today).good["date"])).to_pylist())
     except StoreUnavailable:
         raise

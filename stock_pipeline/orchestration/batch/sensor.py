@@ -5,9 +5,10 @@ from os.path import commonprefix
 
 import dagster as dg
 
+from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.orchestration.batch.assets import price_by_date
-from stock_pipeline.orchestration.batch.config import IngestConfig
-from stock_pipeline.orchestration.batch.cursor import Cursor
+from stock_pipeline.orchestration.batch.config import IngestConfig, as_version
+from stock_pipeline.orchestration.batch.cursor import Cursor, identity
 from stock_pipeline.orchestration.batch.jobs import ingest_daily_prices
 from stock_pipeline.orchestration.batch.run_requests import Request, RunState, plan_runs
 from stock_pipeline.orchestration.priorities import ARRIVALS_FIRST, ONE_AT_A_TIME
@@ -22,9 +23,9 @@ INTERVAL = 10  # seconds
     minimum_interval_seconds=INTERVAL,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
-        "Finds every new or rewritten object under daily_prices/ in staging, and requests one run of price_by_date per "
-        "year (or per range of years, for files that have several). It requests the objects of a failed run again, but "
-        "not those of a run that a person has cancelled. "
+        "Finds every new version of an object under daily_prices/ in staging, also those that others have replaced by "
+        "now, and requests one run of price_by_date per year (or per range of years, for files that have several). It "
+        "requests the objects of a failed run again, but not those of a run that a person has cancelled. "
         "Resetting the cursor requests runs for all objects again, which adds nothing twice."
     ),
 )
@@ -33,7 +34,7 @@ def daily_price_arrivals(context: dg.SensorEvaluationContext, buckets: Buckets) 
         return dg.SkipReason("STOCK_PIPELINE_PROCESSOR is lambda: the Lambda functions consume the arrivals")
     staging, now = buckets.staging, time.time()
     cursor = Cursor.from_text(context.cursor, now)
-    listed = [info for info in staging.list(RAW_DAILY_PRICES) if not info.key.endswith("/")]
+    listed = versions_of(staging)
     requests = plan_runs(cursor, listed, staging, lambda key: _state(context.instance, key), now, context.log.error)
     waiting = sum(len(batch.objects) for batch in cursor.batches)
     return dg.SensorResult(
@@ -46,6 +47,15 @@ def daily_price_arrivals(context: dg.SensorEvaluationContext, buckets: Buckets) 
             + (f"; {waiting:,} of them are in runs that are not done" if waiting else "")
         ),
     )
+
+
+def versions_of(staging: ObjectStore) -> list[ObjectInfo]:
+    """Every version of every raw object. One with the content of an earlier version of its key is the same version."""
+    found: dict[int, ObjectInfo] = {}
+    for info in staging.versions(RAW_DAILY_PRICES):
+        if not info.key.endswith("/"):
+            found.setdefault(identity(info), info)
+    return list(found.values())
 
 
 def _state(instance: dg.DagsterInstance, run_key: str) -> RunState:
@@ -68,7 +78,8 @@ def _run_request(request: Request, bucket: str) -> dg.RunRequest:
         **ARRIVALS_FIRST,
         **({} if all(map(session_of, keys)) else ONE_AT_A_TIME),
     }
-    config = dg.RunConfig(ops={price_by_date.op.name: IngestConfig(sources=list(keys))})
+    versions = [as_version(info) for info in request.objects if info.version]
+    config = dg.RunConfig(ops={price_by_date.op.name: IngestConfig(sources=list(keys), versions=versions)})
     if batch.first == batch.last:
         return dg.RunRequest(batch.run_key, config, tags, partition_key=str(batch.first))
     tags |= {

@@ -37,7 +37,7 @@ def ingest_unseen(
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
     with as_dagster_failures():
         unseen = _find(context, buckets, config)
-        if config.dry_run or not unseen.objects:
+        if config.dry_run or not unseen:
             return
         staging, lake = buckets.staging, buckets.lake
         report = progress(context.log.info, "raw objects")
@@ -86,6 +86,8 @@ def _find(context: dg.OpExecutionContext, buckets: Buckets, config: ReconcileCon
         on_progress=progress(context.log.info, "raw objects accounted for"),
     )
     context.log.info(f"{len(unseen.objects):,} of {unseen.looked_at:,} raw objects were seen by no table")
+    for year in unseen.rebuilds:
+        context.log.warning(f"the rebuild of {year} was stopped before its end")
     for info in unseen.objects[:_LISTED]:
         context.log.warning(f"no table has seen {info.key} of {info.modified:%Y-%m-%d %H:%M:%S} UTC")
     context.instance.add_run_tags(context.run_id, {"stock_pipeline/unseen": str(len(unseen.objects))})

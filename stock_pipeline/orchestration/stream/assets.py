@@ -15,6 +15,7 @@ from stock_pipeline.aws.s3_events import read_messages
 from stock_pipeline.aws.sqs import Message, kept_hidden
 from stock_pipeline.ingest.partial_failure import Ingested, ingest_each
 from stock_pipeline.ingest.ticks import ingest_ticks, options_of
+from stock_pipeline.lake.object_store import Named
 from stock_pipeline.maintenance.snapshot import rebuild, refresh, stored_snapshot
 from stock_pipeline.orchestration.partitions import DAYS, has_day
 from stock_pipeline.orchestration.rejected_records import report_rejected
@@ -187,7 +188,7 @@ def _take_arrivals(context: dg.AssetExecutionContext, buckets: Buckets) -> Resul
     queue, bucket = buckets.tick_arrivals, buckets.staging.bucket
     received = queue.receive(MESSAGES)
     messages = read_messages({message.id: message.body for message in received}, bucket=bucket, prefix=RAW_TICKS)
-    _tag(context, received, messages.distinct, bucket)
+    _tag(context, received, [found.key for found in messages.distinct], bucket)
     readable = [message for message in received if message.id not in messages.unreadable]
     with kept_hidden(queue, readable, context.log.warning):
         ingested = _ingest(context, buckets, messages.distinct)
@@ -207,17 +208,17 @@ def _converge(context: dg.AssetExecutionContext, buckets: Buckets, config: Ticks
     """Ingest the raw objects that arrived for the days of the run, or the objects that the config names."""
     days = [date.fromisoformat(key) for key in context.partition_keys]
     ingested = _ingest(context, buckets, config.sources or raw_keys(days, config.later_days, buckets.staging))
-    if missing := [receipt.source for receipt in ingested.gone]:
+    if missing := [receipt.source for receipt in ingested.gone.values()]:
         context.log.warning(f"{len(missing)} of the raw objects do not exist: {', '.join(missing[:10])}")
     yield from _results(context, buckets, ingested.receipts, days)
     if ingested.failed:
         raise ingested.failure()
 
 
-def _ingest(context: dg.AssetExecutionContext, buckets: Buckets, keys: Sequence[str]) -> Ingested:
+def _ingest(context: dg.AssetExecutionContext, buckets: Buckets, keys: Sequence[Named]) -> Ingested:
     now, report = datetime.now(UTC), progress(context.log.info, "raw objects")
 
-    def ingest(some: Sequence[str]) -> list[Receipt]:
+    def ingest(some: Sequence[Named]) -> list[Receipt]:
         return ingest_ticks(
             some, staging=buckets.staging, lake=buckets.lake, **options_of(buckets.settings), now=now,
             on_progress=report,

@@ -6,6 +6,7 @@ import gzip
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 
+import boto3
 import dagster as dg
 import pytest
 
@@ -363,6 +364,22 @@ def test_the_raw_prices_of_a_materialized_session_are_picked_up(daemon: Daemon, 
     pipeline.run("simulate_daily_prices", "2023-12-28", "2024-01-03")
     assert daemon.tick() == []
     assert date(2024, 1, 3) in read_partition(pipeline.lake, PRICE_BY_DATE, "year=2024")["date"].to_pylist()  # type: ignore[index]
+
+
+def test_a_name_that_was_used_again_while_the_sensor_was_off_is_ingested_in_each_version(
+    daemon: Daemon, pipeline: Pipeline
+) -> None:
+    boto3.client("s3").put_bucket_versioning(Bucket="staging", VersioningConfiguration={"Status": "Enabled"})
+    for day in ("2024-01-02", "2024-01-03", "2024-01-04"):
+        key = drop(pipeline, "uploads/latest.csv", day)
+    drop(pipeline, "uploads/latest.csv", "2024-01-04")  # with the same content once more
+    (request,) = daemon.tick()
+    assert sources(request) == [key] * 3
+    daemon.run_all([request])
+    rows = read_partition(pipeline.lake, PRICE_BY_DATE, "year=2024")
+    assert rows is not None
+    assert [str(day) for day in rows["date"].to_pylist()] == ["2024-01-02", "2024-01-03", "2024-01-04"]
+    assert daemon.tick() == []
 
 
 def test_what_a_person_cancelled_is_not_requested_again_and_is_told(

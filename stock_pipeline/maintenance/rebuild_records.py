@@ -1,0 +1,121 @@
+"""The rejected records of a rebuilt year, and the note by which a stopped rebuild is finished.
+
+A rebuild changes the records of the rows that it changes, and no others. A row that is stored now is no conflict any
+more; a row that met another value is one. A line that could not be read once, and is a row of the year now, has no
+record any more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stock_pipeline.arrow import Ints
+from stock_pipeline.errors import ObjectNotFound
+from stock_pipeline.ingest.sources import SourceObject
+from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
+from stock_pipeline.lake.rejected_records import read_rejects, rewrite_rejects
+from stock_pipeline.lake.transforms import year_of, year_partition
+from stock_pipeline.schemas import PRICE_BY_DATE, RECORDED, Reason
+
+Key = tuple[str, date]
+_NOTES = f"{PRICE_BY_DATE.prefix}_rebuild/"  # query engines ignore names that begin with an underscore
+_NOTHING = b"{}"
+_STAYS = (Reason.CONFLICT, Reason.REPLACED, Reason.REMOVED)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a rebuild found in a version of a source: the lines that are rows of the year, and its conflicts (schema
+    RECORDED).
+    """
+
+    info: ObjectInfo
+    lines: Ints
+    conflicts: pa.Table
+
+    @classmethod
+    def of(cls, source: SourceObject) -> Judged:
+        """From a source that was merged."""
+        records = source.conflicts.records if source.conflicts else RECORDED.empty_table()
+        conflicts = records.filter(pc.equal(records["reason"], Reason.CONFLICT.value))
+        return cls(source.info, source.cleaned.lines if source.cleaned else np.zeros(0, np.int64), conflicts)
+
+    def was_refused(self, lake: ObjectStore) -> bool:
+        """Whether it is on record that this version was refused as a whole."""
+        found = read_rejects(lake, PRICE_BY_DATE, self.info.key).select(["etag", "reason"]).to_pylist()
+        return any(row["reason"] == Reason.FILE_REFUSED and row["etag"] == self.info.etag for row in found)
+
+
+class Note:
+    """What an unfinished rebuild of a year has to do after its swap: the keys of the rows that it changes (`keys`), and
+    the versions to ingest, because nobody had ingested them before (`sources`, by key and ETag).
+    """
+
+    def __init__(self, lake: ObjectStore, year: int) -> None:
+        self._lake, self._key = lake, f"{_NOTES}{year_partition(year)}.json"
+        self.keys: set[Key] = set()
+        self.sources: set[tuple[str, str]] = set()
+        try:
+            told = json.loads(lake.get(self._key).data)
+        except ObjectNotFound:
+            return
+        if told:
+            self.keys = {(symbol, date.fromisoformat(day)) for symbol, day in told["rows"]}
+            self.sources = {(key, etag) for key, etag in told["sources"]}
+
+    def take_in(self, rows: pa.Table, sources: Iterable[ObjectInfo]) -> None:
+        """Note further rows and versions, beside those that a stopped rebuild has noted."""
+        before = len(self.keys), len(self.sources)
+        self.keys |= set(zip(rows["symbol"].cast(pa.string()).to_pylist(), rows["date"].to_pylist(), strict=True))
+        self.sources |= {(info.key, info.etag) for info in sources}
+        if (len(self.keys), len(self.sources)) != before:
+            listed = sorted((symbol, day.isoformat()) for symbol, day in self.keys)
+            told = {"rows": listed, "sources": sorted(self.sources)}
+            self._lake.put(self._key, json.dumps(told).encode())
+
+    def clear(self) -> None:
+        """Note that the rebuild is finished."""
+        if self.keys or self.sources:
+            self._lake.put(self._key, _NOTHING)
+
+    @classmethod
+    def years(cls, lake: ObjectStore) -> Iterator[int]:
+        """The years that have an unfinished rebuild."""
+        for info in list(lake.list(_NOTES)):
+            if info.size > len(_NOTHING):
+                yield year_of(info.key.removeprefix(_NOTES).removesuffix(".json"))
+
+
+def correct_records(judged: Sequence[Judged], keys: Collection[Key], lake: ObjectStore, now: datetime) -> None:
+    """Make the records of the versions right, given the keys of the rows of the year that have changed."""
+    last = {(one.info.key, one.info.etag): one for one in judged if one.info.etag}
+    for one in last.values():
+        rewrite_rejects(lake, PRICE_BY_DATE, one.info, partial(_corrected, judged=one, keys=keys), now)
+
+
+def _corrected(rows: pa.Table, judged: Judged, keys: Collection[Key]) -> pa.Table:
+    kept, dropped = [], set[int]()
+    lines = set(judged.lines.tolist())
+    for row in rows.to_pylist():
+        conflict = row["reason"] == Reason.CONFLICT
+        if conflict and (row["symbol"], row["date"]) in keys:
+            continue
+        if row["line"] in lines and row["reason"] not in _STAYS and not row["stored"]:
+            dropped.add(row["line"])
+            continue
+        kept.append(row)
+    known = {row["line"] for row in kept if row["reason"] == Reason.CONFLICT}
+    kept += [
+        row
+        for row in judged.conflicts.to_pylist()
+        if row["line"] not in known and (row["line"] in dropped or (row["symbol"], row["date"]) in keys)
+    ]
+    return pa.Table.from_pylist(kept, RECORDED) if kept != rows.to_pylist() else rows
