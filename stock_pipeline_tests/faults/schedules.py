@@ -93,7 +93,7 @@ def _daily(world: World, choose: random.Random, restated: bool) -> None:
     names = [f"daily_prices/uploads/{name}.csv" for name in choose.sample(AWKWARD, choose.randint(1, 3))]
     sources = [daily_source(choose, name, choose.randint(1, 5)) for name in names]
     _rewrite(world, choose, 0.8, [daily_source(choose, name, choose.randint(1, 5)) for name in names])
-    for number in range(choose.choice((1, 1, 2)) if restated else 0):
+    for number in range(choose.choice((1, 2, 2)) if restated else 0):
         key = f"daily_prices/uploads/restated{number or ''}.csv"
         world.ledger.restated.add(key)
         sources.insert(choose.randint(1, len(sources)), daily_source(choose, key, choose.randint(3, 6)))
@@ -112,9 +112,9 @@ def _operators(world: World, choose: random.Random) -> None:
         world.act("operator", lambda: _once(world, "rebuild", lambda: world.rebuild(year)))
     if choose.random() < 0.25:
         world.act("job", lambda: _once(world, "reconcile", world.reconcile))
-    if choose.random() < 0.2:
+    if choose.random() < 0.3:
         world.ledger.restored = True
-        by_hand = choose.random() < 0.5
+        by_hand = choose.random() < 0.6
         world.act("restorer", lambda: _once(world, "restore", lambda: world.restore(by_hand=by_hand)))
 
 
