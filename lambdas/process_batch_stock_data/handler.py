@@ -57,8 +57,6 @@ def arrivals() -> Arrivals:
     """The raw objects of daily prices in staging, and their ingest."""
 
     def ingest(keys: Sequence[Named], go_on: GoOn) -> list[Receipt]:
-        return ingest_daily_prices(
-            keys, staging=STAGING, lake=LAKE, max_bytes=SETTINGS.max_object_bytes, go_on=go_on
-        )
+        return ingest_daily_prices(keys, staging=STAGING, lake=LAKE, max_bytes=SETTINGS.max_object_bytes, go_on=go_on)
 
     return Arrivals(STAGING.bucket, RAW_DAILY_PRICES, ingest, logger, metrics, reporter)

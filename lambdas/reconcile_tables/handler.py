@@ -67,8 +67,8 @@ def lambda_handler(event: dict[str, Any] | None, context: LambdaContext) -> dict
         "left": len(repaired.failed) - len(failed),
     }
     logger.info("reconciled", **answer)
-    for name, count in (("Unseen", "unseen"), ("NotRepaired", "failed"), ("Left", "left")):
-        metrics.add_metric(f"Objects{name}", MetricUnit.Count, answer[count])
+    for name, count in (("ObjectsUnseen", "unseen"), ("ObjectsNotRepaired", "failed"), ("ObjectsLeft", "left")):
+        metrics.add_metric(name, MetricUnit.Count, answer[count])
     return answer
 
 

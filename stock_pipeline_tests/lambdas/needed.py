@@ -33,6 +33,14 @@ def _reading(prefix: str) -> Needed:
     return _on(f"staging/{prefix}/*", "s3:GetObject", "s3:GetObjectVersion") | _on("staging", LISTS)
 
 
+def _taking(queue: str) -> Needed:
+    """What Lambda does with a queue in a function's name."""
+    return _on(queue, "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+
+
+_DAILY_TABLES = ("price_by_date", "price_revisions", "rejected_records")
+_STREAM_TABLES = ("price_by_date_stream", "trade_corrections", "latest_stream_prices", "rejected_records")
+
 _NEEDED: dict[str, Needed] = {
     # Looks whether the session is there already, and writes it if not.
     "GenerateStockBatchDataRole": _function("GenerateStockBatchDataLogs")
@@ -40,14 +48,21 @@ _NEEDED: dict[str, Needed] = {
     | _on("staging", LISTS),
     "ProcessBatchStockDataRole": _function("ProcessBatchStockDataLogs")
     | _reading("daily_prices")
-    | _merging("price_by_date", "price_revisions", "rejected_records")
-    | _on("LineageReceipts", "sqs:SendMessage"),
+    | _merging(*_DAILY_TABLES)
+    | _on("LineageReceipts", "sqs:SendMessage")
+    | _taking("DailyArrivals"),
     "WriteRecordsToStreamRole": _function("WriteRecordsToStreamLogs") | _on("TickStream", "kinesis:PutRecords"),
     "ProcessStockStreamDataRole": _function("ProcessStockStreamDataLogs")
     | _reading("stock_stream")
-    | _merging("price_by_date_stream", "trade_corrections", "latest_stream_prices", "rejected_records")
+    | _merging(*_STREAM_TABLES)
     | _on("LineageReceipts", "sqs:SendMessage")
-    | _on("StreamArrivals", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
+    | _taking("StreamArrivals"),
+    # Lists versions of raw objects, not the objects; lists the tables and merges into each.
+    "ReconcileTablesRole": _function("ReconcileTablesLogs")
+    | _on("staging", "s3:ListBucketVersions")
+    | (_reading("daily_prices") | _reading("stock_stream")) - _on("staging", LISTS)
+    | _merging(*_DAILY_TABLES, *_STREAM_TABLES)
+    | _on("LineageReceipts", "sqs:SendMessage"),
     # What AWS documents for a stream of ours as source and a bucket as destination.
     "TickDeliveryRole": _on(
         "TickStream", "kinesis:DescribeStream", "kinesis:GetShardIterator", "kinesis:GetRecords", "kinesis:ListShards"
@@ -60,6 +75,7 @@ _NEEDED: dict[str, Needed] = {
     | _on("staging", "s3:GetBucketLocation", "s3:ListBucketMultipartUploads", LISTS)
     | _on("TickDeliveryLogs", "logs:PutLogEvents"),
     "GenerateDailyScheduleRole": _on("GenerateStockBatchData", "lambda:InvokeFunction"),
+    "ReconcileScheduleRole": _on("ReconcileTables", "lambda:InvokeFunction"),
     "ProduceTicksScheduleRole": _on("WriteRecordsToStream", "lambda:InvokeFunction"),
 }
 
