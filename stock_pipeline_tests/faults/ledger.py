@@ -262,8 +262,10 @@ class Ledger:
 
 
 def of_ingest(loaded: datetime, now: datetime) -> bool:
-    """Whether rows were stored by the ingest that began at a moment; see `World.clock`."""
-    return now <= loaded < now + INGEST
+    """Whether rows were stored by the ingest that began at a moment; see `World.clock`. One that makes several ingests
+    gives each a moment of its own, within the time that is its own.
+    """
+    return now <= loaded < now - timedelta(microseconds=now.microsecond % INGEST.microseconds) + INGEST
 
 
 def read(data: bytes) -> list[Row]:
