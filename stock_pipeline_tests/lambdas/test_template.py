@@ -292,7 +292,7 @@ def test_only_the_messages_that_failed_come_back_and_five_times_at_most(path: st
 
 def test_a_queue_never_has_less_than_two_functions() -> None:
     """AWS refuses a mapping with less, and a parameter cannot say "0, or 2 and more"."""
-    (rule,) = TEMPLATE_DATA["Rules"].values()
+    rule = TEMPLATE_DATA["Rules"]["TwoForAQueue"]
     (assertion,) = rule["Assertions"]
     assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "DailyTrigger"}, "sqs"]}
     assert assertion["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "ProcessingConcurrency"}, 1]}]}
@@ -323,7 +323,7 @@ def test_the_dashboard_shows_every_alarm_that_there_always_is() -> None:
 
 def test_alarms_look_at_metrics_that_the_functions_send() -> None:
     sent = {"RowsInserted", "RowsDuplicate", "RowsUpdated", "RowsConflicting", "RowsRejected", "FilesRefused"}
-    sent |= {"RowsSkipped", "UnknownMessages", "ObjectsNotRepaired"}
+    sent |= {"RowsSkipped", "UnknownMessages", "ObjectsNotRepaired", "MessagesFailed", "ReceiptsNotSent"}
     own = {
         (metric["MetricName"], text(metric["Dimensions"][0]["Value"]))
         for alarm in of_type("AWS::CloudWatch::Alarm").values()
