@@ -110,15 +110,26 @@ def condition(name: str, sid: str, key: str) -> Edit:
     return edit
 
 
-def retained(name: str, policy: str) -> Edit:
+def retained(name: str, policy: str, value: str = "Delete") -> Edit:
     def edit(template: dict[str, Any]) -> None:
-        template["Resources"][name][policy] = "Delete"
+        template["Resources"][name][policy] = value
+
+    return edit
+
+
+def stages(pattern: str) -> Edit:
+    def edit(template: dict[str, Any]) -> None:
+        template["Parameters"]["Stage"]["AllowedPattern"] = pattern
 
     return edit
 
 
 EXACT = "each_role_may_do_what_its_work_takes_and_no_more"
-EVERYTHING = {"Fn::Sub": "arn:${AWS::Partition}:s3:::stock-pipeline-${Stage}-lake-${AWS::AccountId}/*"}
+EVERYTHING = {
+    "Fn::Sub": "arn:${AWS::Partition}:s3:::stock-pipeline-${Stage}-lake-${AWS::AccountId}-${AWS::Region}-an/*"
+}
+OF_A_REGION = "bucket_names_are_of_one_account_and_region"
+NO_REGION = {"Fn::Sub": "stock-pipeline-${Stage}-lake-${AWS::AccountId}"}
 VERSIONED, PUBLIC = "VersioningConfiguration", "PublicAccessBlockConfiguration"
 
 FAULTS: dict[str, tuple[Edit, str]] = {
@@ -232,6 +243,18 @@ FAULTS: dict[str, tuple[Edit, str]] = {
         "buckets_keep_old_versions",
     ),
     "the lake goes with the stack": (retained("LakeBucket", "DeletionPolicy"), "data_outlives_the_stack"),
+    "staging goes when it is replaced": (retained("StagingBucket", "UpdateReplacePolicy"), "data_outlives_the_stack"),
+    "a failed deployment leaves a bucket": (
+        retained("StagingBucket", "DeletionPolicy", "Retain"),
+        "a_failed_first_deployment_leaves_nothing_behind",
+    ),
+    "a failed deployment leaves a queue": (
+        retained("StreamArrivals", "DeletionPolicy", "Retain"),
+        "a_failed_first_deployment_leaves_nothing_behind",
+    ),
+    "a bucket's name has no region": (with_value("LakeBucket", NO_REGION, "BucketName"), OF_A_REGION),
+    "a bucket's name is anybody's": (without("StagingBucket", "BucketNamespace"), OF_A_REGION),
+    "a bucket's name is too long": (stages("[a-z][a-z0-9]{0,8}"), OF_A_REGION),
     "a bucket answers without TLS": (removed("StagingBucketPolicy"), "only_tls_is_answered"),
     "a queue answers without TLS": (condition("StreamDlqPolicy", "TlsOnly", "Bool"), "only_tls_is_answered"),
     "the objects of a bucket are answered without TLS": (
