@@ -112,9 +112,9 @@ def condition(name: str, sid: str, key: str) -> Edit:
     return edit
 
 
-def retained(name: str, policy: str) -> Edit:
+def retained(name: str, policy: str, value: str = "Delete") -> Edit:
     def edit(template: dict[str, Any]) -> None:
-        template["Resources"][name][policy] = "Delete"
+        template["Resources"][name][policy] = value
 
     return edit
 

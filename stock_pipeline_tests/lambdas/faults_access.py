@@ -16,7 +16,9 @@ from stock_pipeline_tests.lambdas.edits import (
 EXACT = "each_role_may_do_what_its_work_takes_and_no_more"
 PEOPLE = "people_may_do_what_is_documented_and_no_more"
 LET_IN = "nobody_is_let_in_by_a_resource"
-EVERYTHING = {"Fn::Sub": "arn:${AWS::Partition}:s3:::stock-pipeline-${Stage}-lake-${AWS::AccountId}/*"}
+EVERYTHING = {
+    "Fn::Sub": "arn:${AWS::Partition}:s3:::stock-pipeline-${Stage}-lake-${AWS::AccountId}-${AWS::Region}-an/*"
+}
 
 ACCESS: dict[str, tuple[Edit, str]] = {
     # permissions that are missing: nothing works, or not in the one case that matters

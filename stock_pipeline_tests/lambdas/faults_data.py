@@ -25,6 +25,9 @@ GLACIER = {"Id": "old", "Status": "Enabled", "Transitions": [{"StorageClass": "D
 OLD_VERSIONS = {"Id": "old-versions", "Status": "Enabled", "NoncurrentVersionExpiration": {"NoncurrentDays": 90}}
 FORGETFUL = {"Id": "gone", "Status": "Enabled", "Prefix": "daily_prices/", "ExpirationInDays": 365}
 
+OF_A_REGION = "bucket_names_are_of_one_account_and_region"
+NO_REGION = {"Fn::Sub": "stock-pipeline-${Stage}-lake-${AWS::AccountId}"}
+
 DATA: dict[str, tuple[Edit, str]] = {
     "a bucket can be made public": (
         with_value("LakeBucket", False, PUBLIC, "BlockPublicPolicy"),
@@ -54,6 +57,17 @@ DATA: dict[str, tuple[Edit, str]] = {
     ),
     "the lake goes with the stack": (retained("LakeBucket", "DeletionPolicy"), "data_outlives_the_stack"),
     "staging goes when it is replaced": (retained("StagingBucket", "UpdateReplacePolicy"), "data_outlives_the_stack"),
+    "a failed deployment leaves a bucket": (
+        retained("StagingBucket", "DeletionPolicy", "Retain"),
+        "a_failed_first_deployment_leaves_nothing_behind",
+    ),
+    "a failed deployment leaves a queue": (
+        retained("StreamArrivals", "DeletionPolicy", "Retain"),
+        "a_failed_first_deployment_leaves_nothing_behind",
+    ),
+    "a bucket's name has no region": (with_value("LakeBucket", NO_REGION, "BucketName"), OF_A_REGION),
+    "a bucket's name is anybody's": (without("StagingBucket", "BucketNamespace"), OF_A_REGION),
+    "a bucket's name is too long": (parameter("Stage", "AllowedPattern", "[a-z][a-z0-9]{0,8}"), OF_A_REGION),
     "raw objects must be restored before they are read": (
         with_value("StagingBucket", [OLD_VERSIONS, GLACIER], "LifecycleConfiguration", "Rules"),
         READ_AT_ONCE,

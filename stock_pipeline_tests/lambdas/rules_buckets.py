@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
+
+import boto3
 
 from stock_pipeline.lake.layout_object import LAYOUT_KEY
 from stock_pipeline.lake.transforms import SNAPSHOT
@@ -16,6 +19,11 @@ WITHOUT_CONDITION = {
     "Bool": {"s3:ObjectCreationOperation": "true"},  # the parts of a multipart upload take no condition
 }
 KEY = {"Ref": "KmsKey"}
+REGIONS = {
+    region
+    for partition in boto3.Session().get_available_partitions()
+    for region in boto3.Session().get_available_regions("s3", partition)
+}
 
 
 @rule
@@ -103,8 +111,29 @@ def data_outlives_the_stack(template: Template) -> Iterator[str]:
     for name, resource in template.resources.items():
         if resource["Type"] == "AWS::S3::Bucket":
             for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
-                if resource.get(policy) != "Retain":
+                if resource.get(policy) not in ("Retain", "RetainExceptOnCreate"):
                     yield f"{name} goes with the stack ({policy})"
+
+
+@rule
+def a_failed_first_deployment_leaves_nothing_behind(template: Template) -> Iterator[str]:
+    for name, resource in template.resources.items():
+        if resource.get("DeletionPolicy") == "Retain":
+            yield f"{name} stays when its first deployment fails, and its name is taken at the next one"
+
+
+@rule
+def bucket_names_are_of_one_account_and_region(template: Template) -> Iterator[str]:
+    """With such a name, a call in another region or account cannot reach the bucket, and nobody else can create it."""
+    suffix = "-${AWS::AccountId}-${AWS::Region}-an"
+    longest = int(re.fullmatch(r".*\{0,(\d+)\}", template.parameters["Stage"]["AllowedPattern"]).group(1)) + 1  # type: ignore[union-attr]
+    for name, bucket in template.of_type("AWS::S3::Bucket").items():
+        written = bucket.get("BucketName", {}).get("Fn::Sub", "")
+        if not written.endswith(suffix) or bucket.get("BucketNamespace") != "account-regional":
+            yield f"{name} may be in another region or account than it seems"
+        prefix = written.removesuffix(suffix).replace("${Stage}", "s" * longest)
+        if len(prefix) + len("-123456789012--an") + max(map(len, REGIONS)) > 63:
+            yield f"{name} can have a name that is longer than S3 allows"
 
 
 @rule

@@ -20,7 +20,10 @@ from stock_pipeline.local import LocalFolders
 Rule = Callable[["Template"], Iterator[str]]
 RULES: dict[str, Rule] = {}
 
-BUCKET = re.compile(r"arn:\$\{AWS::Partition\}:s3:::stock-pipeline-\$\{Stage\}-(staging|lake)-\$\{AWS::AccountId\}")
+BUCKET = re.compile(
+    r"arn:\$\{AWS::Partition\}:s3:::"
+    r"stock-pipeline-\$\{Stage\}-(staging|lake)-\$\{AWS::AccountId\}-\$\{AWS::Region\}-an"
+)
 ACCOUNT = {"Ref": "AWS::AccountId"}
 NOTHING = {"Ref": "AWS::NoValue"}
 OF_RESOURCES = ("AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy")
