@@ -64,10 +64,11 @@ _NEEDED: dict[str, Needed] = {
     | _merging(*_STREAM_TABLES)
     | _on("LineageReceipts", "sqs:SendMessage")
     | _taking("StreamArrivals"),
-    # Lists versions of raw objects, not the objects; lists the tables and merges into each.
+    # Lists versions of raw objects and reads those; lists the tables and merges into each.
     "ReconcileTablesRole": _function("ReconcileTablesLogs")
     | _on("staging", "s3:ListBucketVersions")
-    | (_reading("daily_prices") | _reading("stock_stream")) - _on("staging", LISTS)
+    | _on("staging/daily_prices/*", "s3:GetObjectVersion")
+    | _on("staging/stock_stream/*", "s3:GetObjectVersion")
     | _merging(*_DAILY_TABLES, *_STREAM_TABLES)
     | _on("LineageReceipts", "sqs:SendMessage"),
     # What AWS documents for a stream of ours as source and a bucket as destination.
