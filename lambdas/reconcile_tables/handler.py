@@ -66,7 +66,7 @@ def lambda_handler(event: dict[str, Any] | None, context: LambdaContext) -> dict
         "failed": len(failed),
         "left": len(repaired.failed) - len(failed),
     }
-    logger.info("reconciled", **answer)
+    logger.info("reconciled", counts=answer)
     for name, count in (("ObjectsUnseen", "unseen"), ("ObjectsNotRepaired", "failed"), ("ObjectsLeft", "left")):
         metrics.add_metric(name, MetricUnit.Count, answer[count])
     return answer
