@@ -114,6 +114,7 @@ def succeeded(stored: pa.Table | None, rows: pa.Table, table: Table, now: dateti
     at[before] = np.arange(len(before))
     there = at[after]
     met = np.flatnonzero(there >= 0)
+    rows = _with_loaded(rows, np.maximum(_loaded(rows), microseconds(now)))  # nobody saw them in this place before
     values = (*table.values, *(name for view in table.views for name in view.columns))
     same = same_at(stored, there[met], rows, met, values)
     changed = met[~same]
