@@ -373,3 +373,18 @@ def test_every_skip_of_checkov_has_its_reason() -> None:
     skips = re.findall(r"# checkov:skip=(\w+)(:?)(.*)", TEMPLATE.read_text())
     assert len(skips) > 20
     assert [name for name, colon, reason in skips if not colon or len(reason.split()) < 5] == []
+
+
+def test_the_policies_of_people_are_what_the_docs_say() -> None:
+    """The page lists the actions of a Dagster outside AWS; reader and dagster together allow them."""
+    page = (TEMPLATE.parent.parent / "docs" / "operations.md").read_text()
+    (section,) = re.findall(r"(?s)\n## What a Dagster outside AWS may need\n(.*?)\n## ", page)
+    documented_actions = set(re.findall(r"`([a-z0-9]+:[A-Z]\w+)`", section)) - {"s3:DeleteObject"}
+    statements = [
+        statement.get("Fn::If", [None, statement])[1]
+        for name in ("ReaderPolicy", "DagsterPolicy")
+        for statement in RESOURCES[name]["Properties"]["PolicyDocument"]["Statement"]
+    ]
+    allowed = {action for statement in statements for action in listed(statement["Action"])}
+    assert documented_actions - allowed == set()
+    assert allowed - documented_actions == {"kms:Decrypt", "kms:GenerateDataKey", "s3:AbortMultipartUpload"}
