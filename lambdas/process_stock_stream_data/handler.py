@@ -26,10 +26,10 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from stock_pipeline.aws.lambda_arrivals import Arrivals, GoOn, time_left
 from stock_pipeline.aws.lambda_metrics import published
 from stock_pipeline.aws.lambda_reporter import Reporter
 from stock_pipeline.aws.s3 import S3Store
+from stock_pipeline.ingest.arrivals import Arrivals, GoOn, time_left
 from stock_pipeline.ingest.ticks import ingest_ticks, options_of
 from stock_pipeline.lake.object_store import Named
 from stock_pipeline.receipts import Receipt

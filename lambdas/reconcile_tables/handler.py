@@ -21,11 +21,11 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from stock_pipeline.aws.lambda_arrivals import time_left
 from stock_pipeline.aws.lambda_metrics import published
 from stock_pipeline.aws.lambda_reporter import Reporter
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.errors import EventError
+from stock_pipeline.ingest.arrivals import time_left
 from stock_pipeline.ingest.partial_failure import NO_TIME
 from stock_pipeline.maintenance.reconcile import AGE, SINCE, find_unseen, repair
 from stock_pipeline.settings import Settings

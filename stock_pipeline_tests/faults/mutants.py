@@ -73,7 +73,7 @@ _LATEST, _CORRECTIONS = "stock_pipeline/ingest/latest.py", "stock_pipeline/inges
 _PARSER, _SCHEMAS = "stock_pipeline/parse/ticks/parser.py", "stock_pipeline/schemas.py"
 _STEPS, _SEEN = "stock_pipeline/maintenance/rebuild_steps.py", "stock_pipeline/maintenance/seen.py"
 _EVENTS = "stock_pipeline/aws/s3_events.py"
-_ARRIVALS = "stock_pipeline/aws/lambda_arrivals.py"
+_ARRIVALS = "stock_pipeline/ingest/arrivals.py"
 _FAILURE = "stock_pipeline/ingest/partial_failure.py"
 
 _LAYOUT, _LAYOUT_OBJECT = "stock_pipeline/lake/layout.py", "stock_pipeline/lake/layout_object.py"
