@@ -214,10 +214,12 @@ class World:
         self.hub.pause(self.random.uniform(0, SHORTEST if worked else idle))
         return SHORTEST if worked else min(2 * idle, LONGEST)
 
-    def restate(self, key: str) -> None:
-        """Somebody ingests an object as a restatement, and tries again until it is done."""
+    def restate(self, key: str, *, others: bool = True) -> None:
+        """Somebody ingests an object as a restatement, and tries again until it is done. `others`: a function has it to
+        ingest as well.
+        """
         self.hub.pause(until=lambda: key in self.ledger.sources)
-        if self.random.random() < 0.5:
+        if not others or self.random.random() < 0.5:
             self.hub.pause(self.random.uniform(0, 5))
         else:  # while the function is at work on it
             self.hub.pause(until=lambda: key in self.ledger.staging.gets)
