@@ -57,6 +57,8 @@ class Settings:
     sql_memory_mb: int = _setting(
         "memory in MiB that duckdb may use for a statement, and a result may have; 0: half of the machine's", 0
     )
+    daily_queue_url: str | None = _setting("SQS queue with the notifications of new raw objects of daily prices")
+    daily_dlq_url: str | None = _setting("SQS dead-letter queue: the messages of daily prices that failed at every try")
     stream_name: str | None = _setting("Kinesis stream that ticks are sent to")
     stream_queue_url: str | None = _setting("SQS queue with the notifications of new raw objects of ticks")
     stream_dlq_url: str | None = _setting("SQS dead-letter queue: the messages of ticks that failed at every try")

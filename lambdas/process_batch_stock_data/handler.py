@@ -1,8 +1,13 @@
-"""Ingests the raw objects of daily prices that an S3 event names into the table `price_by_date`.
+"""Ingests the raw objects of daily prices that SQS messages or an S3 event name into the table `price_by_date`.
 
-The event names any number of objects, and the answer has a receipt for each. The function fails if the work could not
-be done, for example because the store does not answer. Lambda then calls it again with the same event, which is safe at
-any point. If one object fails, the others are stored before the function fails.
+From SQS: the event has any number of messages, and each message names any number of objects. The objects of all
+messages are merged together. The answer names the messages that failed. Only those come back, and after five tries they
+are in the dead-letter queue. A message fails if it is not an S3 event, or if one of its objects could not be
+ingested. If no object could be ingested (for example, the store does not answer), the whole
+function fails after one try, and all messages come back.
+
+From S3: the answer has a receipt for each object. If one of the objects failed, the function fails, and Lambda calls it
+again. To repeat a call is safe at any point.
 
 The event names a version of each object, and that version is read, whatever is under its key by then. An object that is
 not daily prices is refused, and the reason is on record. That is not a failure; neither is a version that was deleted
@@ -24,10 +29,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from stock_pipeline.aws.lambda_metrics import published
 from stock_pipeline.aws.lambda_reporter import Reporter
 from stock_pipeline.aws.s3 import S3Store
-from stock_pipeline.aws.s3_events import read_notification
+from stock_pipeline.ingest.arrivals import Arrivals, GoOn, time_left
 from stock_pipeline.ingest.daily import ingest_daily_prices
-from stock_pipeline.ingest.partial_failure import ingest_each
-from stock_pipeline.lake.object_store import Named, named
+from stock_pipeline.lake.object_store import Named
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.settings import Settings
 from stock_pipeline.staging.keys import RAW_DAILY_PRICES
@@ -44,23 +48,15 @@ reporter = Reporter(logger, metrics, SETTINGS.lineage_queue_url)
 
 @logger.inject_lambda_context
 @published(metrics)
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda gives it
-    """Ingest the objects that an S3 event names; returns {"receipts": [one for each object]}.
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Ingest the objects that an event names; answers and raises as `Arrivals.answer`."""
+    return arrivals().answer(event, time_left(context))
 
-    Raises EventError when the event is not from S3, or is from another bucket than staging; ObjectsFailed when one of
-    the objects failed; and what `ingest_each` raises.
-    """
-    notification = read_notification(event, bucket=STAGING.bucket, prefix=RAW_DAILY_PRICES)
-    for key, reason in notification.passed_over:
-        logger.info("passed over", key=key, reason=reason)
 
-    def ingest(keys: Sequence[Named]) -> list[Receipt]:
-        return ingest_daily_prices(keys, staging=STAGING, lake=LAKE, max_bytes=SETTINGS.max_object_bytes)
+def arrivals() -> Arrivals:
+    """The raw objects of daily prices in staging, and their ingest."""
 
-    ingested = ingest_each(notification.objects, ingest)
-    reporter.report(ingested.receipts)
-    for failed, reason in ingested.not_done.items():
-        logger.error("the object failed", key=named(failed).key, reason=reason)
-    if ingested.not_done:
-        raise ingested.failure()
-    return {"receipts": [receipt.to_record() for receipt in ingested.receipts]}
+    def ingest(keys: Sequence[Named], go_on: GoOn) -> list[Receipt]:
+        return ingest_daily_prices(keys, staging=STAGING, lake=LAKE, max_bytes=SETTINGS.max_object_bytes, go_on=go_on)
+
+    return Arrivals(STAGING.bucket, RAW_DAILY_PRICES, ingest, logger, metrics, reporter)

@@ -20,18 +20,16 @@ STOCK_PIPELINE_MAX_CLOCK_SKEW_SECONDS and STOCK_PIPELINE_LINEAGE_QUEUE_URL.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from stock_pipeline.aws.lambda_metrics import published
 from stock_pipeline.aws.lambda_reporter import Reporter
 from stock_pipeline.aws.s3 import S3Store
-from stock_pipeline.aws.s3_events import read_messages, read_notification
-from stock_pipeline.ingest.partial_failure import Ingested, ingest_each
+from stock_pipeline.ingest.arrivals import Arrivals, GoOn, time_left
 from stock_pipeline.ingest.ticks import ingest_ticks, options_of
 from stock_pipeline.lake.object_store import Named
 from stock_pipeline.receipts import Receipt
@@ -43,9 +41,6 @@ SETTINGS = Settings.from_env()
 STAGING = S3Store(SETTINGS.require("staging_bucket"))
 LAKE = S3Store(SETTINGS.require("lake_bucket"))
 
-KEPT_BACK = 30_000  # milliseconds
-"""The function starts no further group of objects with less time left than this: a group may take that long."""
-
 logger = Logger()
 metrics = Metrics(namespace="StockPipeline")
 reporter = Reporter(logger, metrics, SETTINGS.lineage_queue_url)
@@ -54,56 +49,14 @@ reporter = Reporter(logger, metrics, SETTINGS.lineage_queue_url)
 @logger.inject_lambda_context
 @published(metrics)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Ingest the objects that an event names.
-
-    Returns {"batchItemFailures": [{"itemIdentifier": message id}]} to SQS, {"receipts": [one for each object]} to S3.
-    Raises EventError when the event is from neither; what `ingest_each` raises; and, for an event from S3,
-    ObjectsFailed when an object failed or is gone.
-    """
-
-    def go_on() -> bool:
-        return context.get_remaining_time_in_millis() > KEPT_BACK
-
-    records = event.get("Records")
-    if isinstance(records, list) and records and all(_is_message(record) for record in records):
-        return {"batchItemFailures": [{"itemIdentifier": name} for name in process_messages(records, go_on)]}
-    notification = read_notification(event, bucket=STAGING.bucket, prefix=RAW_TICKS)
-    _log_passed_over(notification.passed_over)
-    ingested = process(notification.objects, go_on)
-    if ingested.not_done:
-        raise ingested.failure()
-    return {"receipts": [receipt.to_record() for receipt in ingested.receipts]}
+    """Ingest the objects that an event names; answers and raises as `Arrivals.answer`."""
+    return arrivals().answer(event, time_left(context))
 
 
-def process_messages(records: Iterable[dict[str, Any]], go_on: Callable[[], bool]) -> list[str]:
-    """Ingest the objects that SQS messages name; returns the ids of the messages that failed, in their order."""
-    bodies = {record["messageId"]: record["body"] for record in records}
-    messages = read_messages(bodies, bucket=STAGING.bucket, prefix=RAW_TICKS)
-    _log_passed_over(messages.passed_over)
-    left = messages.left(process(messages.distinct, go_on).not_done)
-    for name, reason in left.items():
-        logger.error(
-            "the message failed", message_id=name, keys=[found.key for found in messages.objects[name]], reason=reason
-        )
-    metrics.add_metric("MessagesFailed", MetricUnit.Count, len(left))
-    return list(left)
+def arrivals() -> Arrivals:
+    """The raw objects of ticks in staging, and their ingest."""
 
+    def ingest(keys: Sequence[Named], go_on: GoOn) -> list[Receipt]:
+        return ingest_ticks(keys, staging=STAGING, lake=LAKE, **options_of(SETTINGS), go_on=go_on)
 
-def process(keys: Sequence[Named], go_on: Callable[[], bool]) -> Ingested:
-    """Ingest objects together and report what is done. If one object fails, only that one fails."""
-
-    def ingest(some: Sequence[Named]) -> list[Receipt]:
-        return ingest_ticks(some, staging=STAGING, lake=LAKE, **options_of(SETTINGS), go_on=go_on)
-
-    ingested = ingest_each(keys, ingest, go_on)
-    reporter.report(ingested.receipts)
-    return ingested
-
-
-def _is_message(record: object) -> bool:
-    return isinstance(record, dict) and record.get("eventSource") == "aws:sqs"
-
-
-def _log_passed_over(passed_over: Iterable[tuple[str, str]]) -> None:
-    for key, reason in passed_over:
-        logger.info("passed over", key=key, reason=reason)
+    return Arrivals(STAGING.bucket, RAW_TICKS, ingest, logger, metrics, reporter)

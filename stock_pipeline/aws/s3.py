@@ -9,15 +9,20 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+import boto3
+import botocore
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stock_pipeline.aws.clients import client_of
-from stock_pipeline.errors import ObjectNotFound, PreconditionFailed, StoreError, StoreUnavailable
+from stock_pipeline.errors import ObjectNotFound, PreconditionFailed, SettingsError, StoreError, StoreUnavailable
 from stock_pipeline.lake.object_store import ObjectInfo, StoredObject, too_large
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+_CONDITIONS = {"IfMatch", "IfNoneMatch"}
+"""What a compare-and-swap takes of PutObject. botocore checks arguments against its own description of S3."""
 
 # Requests for the small objects of a stream overlap in threads; the default pool of 10 would queue them.
 _CONFIG = Config(
@@ -29,11 +34,21 @@ _CONFIG = Config(
 
 
 class S3Store:
-    """A bucket in S3 (or whatever AWS_ENDPOINT_URL names). Safe to share between threads."""
+    """A bucket in S3 (or whatever AWS_ENDPOINT_URL names). Safe to share between threads.
+
+    Raises SettingsError when the boto3 at hand cannot write on a condition. A deployed function has the boto3 of its
+    runtime, which is not pinned; so a function with an old one stops while it starts, and not at its first write.
+    """
 
     def __init__(self, bucket: str, client: S3Client | None = None) -> None:
         self.bucket = bucket
         self._client: S3Client = client or client_of("s3", _CONFIG)
+        taken: Any = self._client.meta.service_model.operation_model("PutObject").input_shape
+        if missing := _CONDITIONS - set(taken.members):
+            raise SettingsError(
+                f"boto3 {boto3.__version__} (botocore {botocore.__version__}) is too old: its PutObject does not know "
+                f"{' and '.join(sorted(missing))}, by which tables are written; install boto3 1.40 or later"
+            )
 
     def get(self, key: str, *, max_bytes: int | None = None, version: str = "") -> StoredObject:
         which: dict[str, Any] = {"VersionId": version} if version else {}

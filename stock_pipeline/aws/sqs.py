@@ -137,8 +137,7 @@ class Queue:
             reply = error.response.get("Error", {})
             raise QueueError(
                 f"SQS refused {operation} on {self.url}: {reply.get('Code')}: {reply.get('Message')}; check "
-                "STOCK_PIPELINE_STREAM_QUEUE_URL, STOCK_PIPELINE_STREAM_DLQ_URL, STOCK_PIPELINE_LINEAGE_QUEUE_URL and "
-                "the permissions on the queues"
+                "the setting with its URL (STOCK_PIPELINE_…_QUEUE_URL, …_DLQ_URL) and the permissions on the queue"
             ) from error
         except BotoCoreError as error:
             raise QueueError(f"no answer from SQS for {self.url} ({error})") from error

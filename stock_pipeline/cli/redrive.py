@@ -20,6 +20,7 @@ _SHOWN = 10
 class Dead(StrEnum):
     """A queue with what failed at every try."""
 
+    PRICES = "prices"
     TICKS = "ticks"
     RECEIPTS = "receipts"
     EVENTS = "events"
@@ -29,9 +30,9 @@ def redrive(
     what: Annotated[
         Dead,
         typer.Argument(
-            help="ticks: messages of new objects of ticks; receipts: receipts that Dagster could not show; "
-            "events: calls of functions that failed.",
-            metavar="ticks|receipts|events",
+            help="prices: messages of new files of daily prices; ticks: messages of new objects of ticks; "
+            "receipts: receipts that Dagster could not show; events: calls of functions that failed.",
+            metavar="prices|ticks|receipts|events",
         ),
     ],
 ) -> None:
@@ -44,7 +45,7 @@ def redrive(
 
     Examples:
 
-        stock-pipeline redrive ticks
+        stock-pipeline redrive prices
         stock-pipeline --stack stock-pipeline-main redrive events
     """
     with aws() as settings, working(f"bringing back {what.value}"):
@@ -64,6 +65,7 @@ def _bring_back(what: Dead, settings: Settings) -> Redriven:
     if what is Dead.EVENTS:
         return invoke_again(Queue(settings.require("failed_invocations_url")))
     dead, queue = {
+        Dead.PRICES: ("daily_dlq_url", "daily_queue_url"),
         Dead.TICKS: ("stream_dlq_url", "stream_queue_url"),
         Dead.RECEIPTS: ("lineage_dlq_url", "lineage_queue_url"),
     }[what]

@@ -6,7 +6,7 @@ always ingested whole, so their rejected records can be replaced whole too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,9 +30,9 @@ from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline.settings import MIB
 from stock_pipeline.staging.reader import each_raw_object
 
-GROUP_ROWS, GROUP_BYTES = 2_000_000, 256 * MIB
+GROUP_ROWS, GROUP_BYTES = 2_000_000, 64 * MIB
 """Sources are merged as soon as this many rows, or this much text, is gathered. So a long backfill needs no more memory
-than a short one.
+than a short one, and a deployed function has room for this much and its largest object.
 """
 
 _READERS = 8
@@ -49,6 +49,7 @@ def ingest_daily_prices(
     max_bytes: int = MAX_BYTES,
     now: datetime | None = None,
     on_progress: Progress | None = None,
+    go_on: Callable[[], bool] | None = None,
 ) -> list[Receipt]:
     """Bring raw objects of daily prices into `price_by_date`. Returns one receipt for each key, in the order of the
     keys. Where a version of an object is named instead of a key, that version is read.
@@ -59,7 +60,9 @@ def ingest_daily_prices(
     is the symbol for files that name none. `hints` decide what a file leaves open, in addition to hints in the folders
     of its key. The lake remembers both, and a later ingest of the same version that would be refused without them uses
     them again. `now` (UTC) is the loading time of all rows; without it, each group of sources has the time at which its
-    merge begins. `on_progress` is called with (sources done, number of sources).
+    merge begins. `on_progress` is called with (sources done, number of sources). `go_on`, for callers whose time is
+    limited, is called before each further group of sources. When it returns False, only the receipts of merged sources
+    are returned, fewer than the keys.
 
     An object that is refused, or that does not exist any more, gives a receipt that says so; the others are ingested.
     Raises StoreUnavailable or MergeContention when the work could not be done: calling again with the same keys is
@@ -77,6 +80,8 @@ def ingest_daily_prices(
         rows = joined(group, moment)
         receipts += merge_group(group, rows, PRICE_BY_DATE, by_year, lake, moment, replace=replace).receipts
         del group  # otherwise the next one is read while this one is still in memory
+        if go_on and not go_on():
+            break
     return receipts
 
 

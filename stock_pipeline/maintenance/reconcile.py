@@ -12,14 +12,14 @@ all that is remembered of the sources.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count, groupby
 
 from stock_pipeline.ingest.daily import hints_of, ingest_daily_prices, symbol_of
-from stock_pipeline.ingest.partial_failure import Ingested, ingest_each
+from stock_pipeline.ingest.partial_failure import NO_TIME, Ingest, Ingested, ingest_each
 from stock_pipeline.ingest.ticks import ingest_ticks, options_of
 from stock_pipeline.lake.ingest_log import Options
 from stock_pipeline.lake.object_store import Named, ObjectInfo, ObjectStore
@@ -71,7 +71,9 @@ class Unseen:
 
 @dataclass(frozen=True)
 class Repaired:
-    """The receipts of the ingested objects. For each other object, by its key, why it was not ingested."""
+    """The receipts of the ingested objects. For each other object, by its key, why it was not ingested: it failed, or
+    (`NO_TIME`) the time was up.
+    """
 
     receipts: list[Receipt]
     failed: dict[str, str]
@@ -114,19 +116,23 @@ def repair(
     settings: Settings,
     now: datetime | None = None,
     on_progress: Progress | None = None,
+    go_on: Callable[[], bool] = lambda: True,
 ) -> Repaired:
     """Ingest what no table has seen, in the order in which it came, and finish rebuilds that were stopped. If one
     object breaks the ingest, only that one fails. The symbols, hints and restatements that the lake remembers are used
-    again.
+    again. `go_on`, for callers whose time is limited, is called before each further group of objects and before each
+    rebuild. When it returns False, the next call does the rest.
 
     Raises StoreUnavailable or MergeContention when the work could not be done, and what `rebuild_year` raises: calling
     again is safe.
     """
     now = now or datetime.now(UTC)
     repaired = Repaired([], {})
-    _ingest(unseen, repaired, staging, lake, settings, now, on_progress)
+    _ingest(unseen, repaired, staging, lake, settings, now, on_progress, go_on)
     later = now + timedelta(microseconds=len(unseen.objects) + 1)  # each ingest has its own time
     for year in unseen.rebuilds:
+        if not go_on():
+            break
         rebuild_year(year, staging=staging, lake=lake, max_bytes=settings.max_object_bytes, now=later)
     return repaired
 
@@ -139,6 +145,7 @@ def _ingest(
     settings: Settings,
     now: datetime,
     on_progress: Progress | None,
+    go_on: Callable[[], bool],
 ) -> None:
     """Ingest the unseen versions, and put what came of them into `repaired`."""
     receipts, failed, total = repaired.receipts, repaired.failed, len(unseen.objects)
@@ -152,6 +159,9 @@ def _ingest(
         failed.update({str(what): reason for what, reason in ingested.not_done.items()})
         _record_as_judged(infos, ingested.receipts, table, lake, now)
 
+    def each(keys: Sequence[Named], ingest: Ingest) -> Ingested:
+        return ingest_each(keys, ingest, go_on) if go_on() else Ingested(failed=dict.fromkeys(keys, NO_TIME))
+
     calls, limit = count(), settings.max_object_bytes
 
     def moment() -> datetime:
@@ -163,18 +173,18 @@ def _ingest(
         def prices(keys: Sequence[Named], replace: bool = replace, options: Options = options) -> list[Receipt]:
             return ingest_daily_prices(
                 keys, staging=staging, lake=lake, replace=replace, symbol=symbol_of(options), hints=hints_of(options),
-                max_bytes=limit, now=moment(), on_progress=report,
+                max_bytes=limit, now=moment(), on_progress=report, go_on=go_on,
             )  # fmt: skip
 
-        take(ingest_each([info.named for info in infos], prices), infos, PRICE_BY_DATE)
+        take(each([info.named for info in infos], prices), infos, PRICE_BY_DATE)
 
     def ticks(keys: Sequence[Named]) -> list[Receipt]:
         return ingest_ticks(
-            keys, staging=staging, lake=lake, **options_of(settings), now=moment(), on_progress=report
+            keys, staging=staging, lake=lake, **options_of(settings), now=moment(), on_progress=report, go_on=go_on
         )  # fmt: skip
 
     if unseen.ticks:
-        take(ingest_each([info.named for info in unseen.ticks], ticks), unseen.ticks, STREAM_PRICES_HISTORY)
+        take(each([info.named for info in unseen.ticks], ticks), unseen.ticks, STREAM_PRICES_HISTORY)
 
 
 def _listed(infos: Iterable[ObjectInfo], first: datetime | None, last: datetime) -> list[ObjectInfo]:

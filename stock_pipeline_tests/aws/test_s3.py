@@ -12,7 +12,14 @@ from botocore.exceptions import ConnectTimeoutError
 from moto import mock_aws
 
 from stock_pipeline.aws.s3 import S3Store
-from stock_pipeline.errors import ObjectNotFound, ObjectTooLarge, PreconditionFailed, StoreError, StoreUnavailable
+from stock_pipeline.errors import (
+    ObjectNotFound,
+    ObjectTooLarge,
+    PreconditionFailed,
+    SettingsError,
+    StoreError,
+    StoreUnavailable,
+)
 
 
 @pytest.fixture
@@ -130,3 +137,12 @@ def test_any_other_refusal_is_told_as_it_is_and_is_no_reason_to_try_again(store:
     with pytest.raises(StoreError, match="s3://lake/k: S3 answered 400 EntityTooLarge") as told:
         store.put("k", b"")
     assert type(told.value) is StoreError
+
+
+@pytest.mark.parametrize("missing", ["IfMatch", "IfNoneMatch"])
+def test_a_boto3_that_cannot_compare_and_swap_is_refused_at_once(missing: str, store: S3Store) -> None:
+    """The runtime of Lambda brings its own boto3, and no pin of ours holds there."""
+    client = boto3.client("s3")
+    del client.meta.service_model.operation_model("PutObject").input_shape.members[missing]
+    with pytest.raises(SettingsError, match=f"does not know {missing}, by which tables are written; install boto3"):
+        S3Store("lake", client)

@@ -103,7 +103,7 @@ class Drops:
 
 @pytest.fixture
 def stack(new_stack: NewStack) -> Stack:
-    return new_stack("dagster", StreamVisibilitySeconds=str(HIDDEN))
+    return new_stack("dagster", hidden=HIDDEN)
 
 
 @pytest.fixture

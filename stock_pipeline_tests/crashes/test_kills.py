@@ -80,7 +80,7 @@ class Queues:
 
 @pytest.fixture
 def stack(new_stack: NewStack) -> Stack:
-    return new_stack("dagster", StreamVisibilitySeconds=str(HIDDEN))
+    return new_stack("dagster", hidden=HIDDEN)
 
 
 @pytest.fixture

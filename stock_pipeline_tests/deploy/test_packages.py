@@ -31,6 +31,7 @@ def test_a_package_has_the_handler_and_no_part_of_the_workbench(function: str) -
         ("process_batch_stock_data", "ingest/daily.py", False),
         ("write_records_to_stream", "producer/live.py", True),
         ("process_stock_stream_data", "ingest/ticks.py", False),
+        ("reconcile_tables", "maintenance/reconcile.py", False),
     ],
 )
 def test_a_function_has_what_it_imports_and_no_more(function: str, has: str, simulates: bool) -> None:

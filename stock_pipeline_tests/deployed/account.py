@@ -24,8 +24,15 @@ from stock_pipeline.ingest.corrections import session_partition
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.local import LocalFolders
-from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, TRADE_CORRECTIONS
-from stock_pipeline_tests.support.local_aws import Stack, eventually
+from stock_pipeline.schemas import (
+    LATEST_PRICES,
+    PRICE_BY_DATE,
+    PRICE_REVISIONS,
+    STREAM_PRICES_HISTORY,
+    TRADE_CORRECTIONS,
+    Table,
+)
+from stock_pipeline_tests.support.local_aws import Stack, eventually, nobody_told
 
 STAGE = "main"
 
@@ -131,10 +138,15 @@ class Account(Stack):
                 found.append(json.loads(message["Body"]))
         return found
 
-    def arrival(self, key: str) -> dict[str, Any]:
-        """The event by which S3 tells of an object in staging."""
-        where = {"bucket": {"name": self.staging.bucket}, "object": {"key": quote_plus(key, safe="/")}}
+    def arrival(self, key: str, version: str = "") -> dict[str, Any]:
+        """The event by which S3 tells of an object in staging, of one of its versions, or without naming one."""
+        what = {"key": quote_plus(key, safe="/")} | ({"versionId": version} if version else {})
+        where = {"bucket": {"name": self.staging.bucket}, "object": what}
         return {"Records": [{"eventName": "ObjectCreated:Put", "s3": where}]}
+
+    def newest(self, key: str) -> str:
+        """The id of the newest version of an object in staging."""
+        return next(info.version for info in reversed(list(self.staging.versions(key))) if info.key == key)
 
 
 def new_daily_file() -> tuple[str, str, bytes]:
@@ -142,6 +154,12 @@ def new_daily_file() -> tuple[str, str, bytes]:
     symbol = f"A{next(_numbers)}"
     rows = f"symbol,date,open,high,low,close,volume\n{symbol},2024-01-03,10,12,9,11,5\n{symbol},2024-01-04,1,1,1,-1,5\n"
     return f"daily_prices/uploads/{symbol}.csv", symbol, rows.encode()
+
+
+def earlier_file(symbol: str) -> tuple[str, bytes]:
+    """A file with the same bar that does not know its volume: the other file completes what it stored."""
+    rows = f"symbol,date,open,high,low,close\n{symbol},2024-01-03,10,12,9,11\n"
+    return f"daily_prices/uploads/{symbol}-earlier.csv", rows.encode()
 
 
 def new_tick_object() -> tuple[str, str, bytes]:
@@ -154,44 +172,113 @@ def new_tick_object() -> tuple[str, str, bytes]:
 
 
 def ingests_daily_prices(account: Account, _within: float) -> bool:
+    """Whether a bar is stored, and completed by another file, with its former version and a bad row on record."""
     key, symbol, data = new_daily_file()
-    account.staging.put(key, data)
-    answer = account.invoke("ProcessBatchStockDataFunction", account.arrival(key))
-    stored = read_partition(account.lake, PRICE_BY_DATE, "year=2024")
-    known = set() if stored is None else set(stored["symbol"].to_pylist())
+    earlier, its_data = earlier_file(symbol)
+    with nobody_told(account):
+        account.staging.put(earlier, its_data)
+        account.staging.put(key, data)
+    answers = [account.invoke("ProcessBatchStockDataFunction", account.arrival(one)) for one in (earlier, key)]
+    return all("receipts" in answer for answer in answers) and daily_prices_are_stored(account, symbol, key)
+
+
+def ingests_the_version_named(account: Account, _within: float) -> bool:
+    key, symbol, data = new_daily_file()
+    with nobody_told(account):
+        account.staging.put(key, data)
+        version = account.newest(key)
+        account.staging.put(key, b"another version, which is no file of prices")
+    answer = account.invoke("ProcessBatchStockDataFunction", account.arrival(key, version))
+    return "receipts" in answer and symbol in symbols_of(account, PRICE_BY_DATE)
+
+
+def symbols_of(account: Account, table: Table) -> set[str]:
+    """The symbols with a row of 2024 in a table of years."""
+    rows = read_partition(account.lake, table, "year=2024")
+    return set() if rows is None else set(rows["symbol"].to_pylist())
+
+
+def daily_prices_are_stored(account: Account, symbol: str, key: str) -> bool:
     rejected = read_rejects(account.lake, PRICE_BY_DATE, key).to_pylist()
-    return "receipts" in answer and symbol in known and [r["reason"] for r in rejected] == ["non_positive_price"]
+    return (
+        symbol in symbols_of(account, PRICE_BY_DATE) & symbols_of(account, PRICE_REVISIONS)
+        and [r["reason"] for r in rejected] == ["non_positive_price"]
+    )  # fmt: skip
 
 
 def is_triggered_by_a_daily_file(account: Account, within: float) -> bool:
     key, symbol, data = new_daily_file()
     account.staging.put(key, data)
 
-    def stored() -> bool:
-        rows = read_partition(account.lake, PRICE_BY_DATE, "year=2024")
-        return rows is not None and symbol in rows["symbol"].to_pylist()
-
-    return eventually(stored, within=within)
+    return eventually(lambda: symbol in symbols_of(account, PRICE_BY_DATE), within=within)
 
 
 def tells_a_missing_daily_file(account: Account, _within: float) -> bool:
     answer = account.invoke("ProcessBatchStockDataFunction", account.arrival("daily_prices/uploads/gone.csv"))
-    return [r["refused"].endswith("does not exist") for r in answer.get("receipts", [])] == [True]
+    return bool(answer.get("errorMessage", "").endswith("does not exist"))
 
 
 def ingests_ticks(account: Account, _within: float) -> bool:
     key, symbol, data = new_tick_object()
-    account.staging.put(key, data)
+    with nobody_told(account):
+        account.staging.put(key, data)
     answer = account.invoke("ProcessStockStreamDataFunction", account.arrival(key))
+    return "receipts" in answer and ticks_are_stored(account, symbol, key)
+
+
+def ingests_the_version_of_ticks_named(account: Account, _within: float) -> bool:
+    key, symbol, data = new_tick_object()
+    with nobody_told(account):
+        account.staging.put(key, data)
+        version = account.newest(key)
+        account.staging.put(key, b"another version, which is no tick")
+    answer = account.invoke("ProcessStockStreamDataFunction", account.arrival(key, version))
+    return "receipts" in answer and tick_is_stored(account, symbol)
+
+
+def ticks_are_stored(account: Account, symbol: str, key: str) -> bool:
     latest = read_partition(account.lake, LATEST_PRICES, "latest")
     known = set() if latest is None else set(latest["symbol"].to_pylist())
     cancels = read_partition(account.lake, TRADE_CORRECTIONS, session_partition(date(2024, 6, 3)))
     cancelled = set() if cancels is None else set(cancels["symbol"].to_pylist())
     rejected = read_rejects(account.lake, STREAM_PRICES_HISTORY, key).to_pylist()
     return (
-        "receipts" in answer and tick_is_stored(account, symbol) and symbol in known and symbol in cancelled
+        tick_is_stored(account, symbol) and symbol in known and symbol in cancelled
         and [r["reason"] for r in rejected] == ["non_positive_price"]
     )  # fmt: skip
+
+
+def heals_lost_events(account: Account, _within: float) -> bool:
+    """Whether a file and ticks that no event told of are stored, in all tables, after the function looked for them."""
+    key, symbol, data = new_daily_file()
+    earlier, its_data = earlier_file(symbol)
+    ticks, tick, tick_data = new_tick_object()
+    with nobody_told(account):
+        for name, body in ((earlier, its_data), (key, data), (ticks, tick_data)):
+            account.staging.put(name, body)
+    account.invoke("ProcessBatchStockDataFunction", account.arrival(earlier))  # so that the lost file changes a bar
+    answer = account.invoke("ReconcileTablesFunction", {"all": True, "age": 0})
+    return (
+        "unseen" in answer
+        and daily_prices_are_stored(account, symbol, key)
+        and ticks_are_stored(account, tick, ticks)
+    )  # fmt: skip
+
+
+def sends_receipts_of_what_it_healed(account: Account, within: float) -> bool:
+    key, _, data = new_daily_file()
+    with nobody_told(account):
+        account.staging.put(key, data)
+    account.invoke("ReconcileTablesFunction", {"all": True, "age": 0})
+    return receipt_arrives(account, key, within)
+
+
+def runs_reconcile_on_schedule(account: Account, within: float) -> bool:
+    key, symbol, data = new_daily_file()
+    with nobody_told(account):
+        account.staging.put(key, data)
+    _run_now(account, "reconcile", {"age": 0})
+    return eventually(lambda: symbol in symbols_of(account, PRICE_BY_DATE), within=within)
 
 
 def tick_is_stored(account: Account, event_id: str) -> bool:
@@ -310,15 +397,19 @@ def sends_receipts(output: str, new_object: Callable[[], tuple[str, str, bytes]]
         key, _, data = new_object()
         account.staging.put(key, data)
         account.invoke(output, account.arrival(key))
-        kept: list[dict[str, Any]] = []
-
-        def arrived() -> bool:
-            kept.extend(account.messages("LineageQueueUrl"))
-            return any(receipt["source"] == key for receipt in kept)
-
-        return eventually(arrived, within=within)
+        return receipt_arrives(account, key, within)
 
     return observe
+
+
+def receipt_arrives(account: Account, key: str, within: float) -> bool:
+    kept: list[dict[str, Any]] = []
+
+    def arrived() -> bool:
+        kept.extend(account.messages("LineageQueueUrl"))
+        return any(receipt["source"] == key for receipt in kept)
+
+    return eventually(arrived, within=within)
 
 
 def _run_now(account: Account, schedule: str, event: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ DOES_NOT_WITHIN = 2.5
 
 NOT_ENFORCED = {
     "WriteTraces": "the emulator has no X-Ray that refuses; held by the rules over the template",
+    "KeepMissed": "the emulator's scheduler has no dead-letter queue; held by the rules over the template",
 }
 
 OBSERVATIONS: dict[tuple[str, str], Observation] = {
@@ -33,6 +34,13 @@ OBSERVATIONS: dict[tuple[str, str], Observation] = {
     ("ProcessStockStreamDataRole", "ReadRawObjects"): see.ingests_ticks,
     ("ProcessStockStreamDataRole", "MergeIntoTables"): see.ingests_ticks,
     ("ProcessStockStreamDataRole", "TakeArrivals"): see.is_called_by_the_queue,
+    ("ProcessBatchStockDataRole", "TakeArrivals"): see.is_triggered_by_a_daily_file,
+    ("ReconcileTablesRole", "FindVersions"): see.heals_lost_events,
+    ("ReconcileTablesRole", "ReadRawObjects"): see.heals_lost_events,
+    ("ReconcileTablesRole", "MergeIntoTables"): see.heals_lost_events,
+    ("ReconcileTablesRole", "ListTables"): see.heals_lost_events,
+    ("ReconcileTablesRole", "SendReceipts"): see.sends_receipts_of_what_it_healed,
+    ("ReconcileScheduleRole", "InvokeReconcile"): see.runs_reconcile_on_schedule,
     ("ProcessBatchStockDataRole", "SendReceipts"): see.sends_receipts(
         "ProcessBatchStockDataFunction", see.new_daily_file
     ),
@@ -40,7 +48,10 @@ OBSERVATIONS: dict[tuple[str, str], Observation] = {
         "ProcessStockStreamDataFunction", see.new_tick_object
     ),
 }
-for _function in ("GenerateStockBatchData", "ProcessBatchStockData", "WriteRecordsToStream", "ProcessStockStreamData"):
+for _function in (
+    "GenerateStockBatchData", "ProcessBatchStockData", "WriteRecordsToStream", "ProcessStockStreamData",
+    "ReconcileTables",
+):  # fmt: skip
     OBSERVATIONS[f"{_function}Role", "WriteLogs"] = see.writes_logs(f"{_function}Function")
     OBSERVATIONS[f"{_function}Role", "ReportFailures"] = see.reports_failures(f"{_function}Function")
 
@@ -53,7 +64,16 @@ LISTING: dict[tuple[str, int], Observation] = {
 }
 
 
+# An event names a version of an object, and that is another permission than to read what is there now.
+VERSIONS: dict[str, Observation] = {
+    "ProcessBatchStockDataRole": see.ingests_the_version_named,
+    "ProcessStockStreamDataRole": see.ingests_the_version_of_ticks_named,
+}
+
+
 def observation_of(permission: Permission) -> Observation | None:
+    if permission.action == "s3:GetObjectVersion" and permission.role in VERSIONS:
+        return VERSIONS[permission.role]
     if permission.sid == "TellMissingFromForbidden" and (permission.role, permission.resource) in LISTING:
         return LISTING[permission.role, permission.resource]
     return OBSERVATIONS.get((permission.role, permission.sid))

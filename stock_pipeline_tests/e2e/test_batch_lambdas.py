@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stock_pipeline.aws.redrive import send_back
+from stock_pipeline.aws.sqs import Queue, depth
 from stock_pipeline.lake.partitions import read_partition
 from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.lake.transforms import year_partition
@@ -17,7 +20,8 @@ from stock_pipeline.local import LocalFolders
 from stock_pipeline.local.stack import deploy
 from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline.settings import DEFAULT_SYMBOLS
-from stock_pipeline_tests.support.local_aws import NewStack, Stack, eventually
+from stock_pipeline.trading_calendar.sessions import sessions
+from stock_pipeline_tests.support.local_aws import NewStack, Stack, eventually, nobody_told
 
 pytestmark = pytest.mark.e2e
 
@@ -54,10 +58,23 @@ def invoke(stack: Stack, event: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def messages(stack: Stack) -> list[dict[str, Any]]:
-    url = stack.outputs["FailedInvocationsUrl"]
-    found = stack.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
-    return [json.loads(message["Body"]) for message in found]
+def messages(stack: Stack, output: str) -> list[dict[str, Any]]:
+    """The messages of a queue, which stay visible."""
+    found = stack.client("sqs").receive_message(
+        QueueUrl=stack.outputs[output], MaxNumberOfMessages=10, VisibilityTimeout=0
+    )
+    return [json.loads(message["Body"]) for message in found.get("Messages", [])]
+
+
+def is_idle(stack: Stack) -> bool:
+    """Whether the queue of daily prices has no message, waiting or being worked on."""
+    return depth(stack.client("sqs"), stack.outputs["DailyQueueUrl"]).held == 0
+
+
+def calls(stack: Stack) -> int:
+    """How often the function that processes daily prices was called: each call writes one line of metrics."""
+    log, service = LocalFolders(stack.aws.root).log.read_text(), stack.outputs["ProcessBatchStockDataFunction"]
+    return sum('"MessagesFailed"' in line and f'"service":"{service}"' in line for line in log.splitlines())
 
 
 def test_an_arrival_is_in_the_table(triggered: Stack) -> None:
@@ -97,18 +114,80 @@ def test_a_file_that_is_no_prices_is_on_record_with_the_reason(triggered: Stack)
     triggered.staging.put(key, b"name,colour\nTom,grey\n")
     rejects = eventually(lambda: read_rejects(triggered.lake, PRICE_BY_DATE, key).to_pylist())
     assert [(r["line"], r["reason"]) for r in rejects] == [(0, "file_refused")], triggered.log()
-    assert messages(triggered) == []
+    assert messages(triggered, "DailyDlqUrl") == []
 
 
-def test_an_event_that_always_fails_is_kept_with_its_error(triggered: Stack) -> None:
-    triggered.lake.put("price_by_date/year=2013/prices.parquet", b"this is no Parquet")
+def test_500_files_at_once_end_in_the_table_and_poison_alone_in_the_dlq(new_stack: NewStack) -> None:
+    """Three files cannot be stored, because an object of the lake that they need is damaged."""
+    stack = new_stack("lambda", hidden=2)
+    broken = "price_by_date/year=2013/prices.parquet"
+    stack.lake.put(broken, b"this is no Parquet")
+    days = sessions(date(2015, 1, 2), date(2016, 12, 30))[:497]
+    good = {f"daily_prices/date={day}/{day} ü.csv": (day, bar("AAPL", str(day))) for day in days}
+    poison = {f"daily_prices/uploads/2013-{n}.csv": bar(f"P{n}", "2013-05-01") for n in range(3)}
+    arriving = [(key, data) for key, (_, data) in good.items()]
+    arriving[100:100] = list(poison.items())
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda file: stack.staging.put(*file), arriving))
+
+    def stored() -> set[tuple[str, date]]:
+        found = [read_partition(stack.lake, PRICE_BY_DATE, year_partition(year)) for year in (2015, 2016)]
+        return {(row["source"], row["date"]) for rows in found if rows is not None for row in rows.to_pylist()}
+
+    expected = {(key, day) for key, (day, _) in good.items()}
+    assert eventually(lambda: stored() == expected, within=120), stack.log()
+    dead = eventually(lambda: len(found := messages(stack, "DailyDlqUrl")) == 3 and found, within=60)
+    keys = {record["s3"]["object"]["key"] for body in dead or [] for record in body["Records"]}
+    assert keys == set(poison), stack.log()
+    assert eventually(lambda: is_idle(stack)), "a message came back that did not fail"
+    assert messages(stack, "FailedInvocationsUrl") == []
+    assert calls(stack) < 200, "the queue calls the function with files in groups"
+
+    stack.s3.delete_object(Bucket=stack.lake.bucket, Key=broken)
+    sqs, env = stack.client("sqs"), stack.outputs
+    redriven = send_back(Queue(env["DailyDlqUrl"], sqs), Queue(env["DailyQueueUrl"], sqs))
+    assert (redriven.done, redriven.failed) == (3, ())
+    assert eventually(holds(stack, 2013, {key: {f"P{n}"} for n, key in enumerate(poison)})), stack.log()
+    assert messages(stack, "DailyDlqUrl") == []
+
+
+def test_s3_can_call_the_function_itself_and_what_always_fails_is_kept(new_stack: NewStack) -> None:
+    stack = new_stack("lambda", DailyTrigger="s3")
+    key = "daily_prices/uploads/two words + plus % ü.csv"
+    stack.staging.put(key, bar("AAPL", "2010-05-03"))
+    assert eventually(holds(stack, 2010, {key: {"AAPL"}})), stack.log()
+    stack.lake.put("price_by_date/year=2013/prices.parquet", b"this is no Parquet")
     key = "daily_prices/uploads/2013 ü.csv"
-    triggered.staging.put(key, bar("AAPL", "2013-05-01"))
-    (kept,) = eventually(lambda: messages(triggered)) or [{}]
-    assert kept["requestContext"]["condition"] == "RetriesExhausted", triggered.log()
+    stack.staging.put(key, bar("AAPL", "2013-05-01"))
+    (kept,) = eventually(lambda: messages(stack, "FailedInvocationsUrl")) or [{}]
+    assert kept["requestContext"]["condition"] == "RetriesExhausted", stack.log()
     record = kept["requestPayload"]["Records"][0]
     assert record["s3"]["object"]["key"] == "daily_prices/uploads/2013+%C3%BC.csv"
     assert kept["responsePayload"]["errorMessage"]
+    assert messages(stack, "DailyDlqUrl") == []
+    assert is_idle(stack)
+
+
+def test_the_stack_heals_what_no_event_told_of(triggered: Stack) -> None:
+    """No Dagster, and nobody who runs a command: the function of the schedule finds it."""
+    key = "daily_prices/uploads/2017 ü.csv"
+    with nobody_told(triggered):
+        triggered.staging.put(key, bar("AAPL", "2017-05-01"))
+    function = triggered.outputs["ReconcileTablesFunction"]
+
+    def reconcile(event: dict[str, Any]) -> dict[str, Any]:
+        reply = triggered.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
+        answer: dict[str, Any] = json.load(reply["Payload"])
+        assert "FunctionError" not in reply, answer
+        return answer
+
+    assert reconcile({})["unseen"] == 0, "it may still be on its way"
+    answer = eventually(lambda: (found := reconcile({"age": 0}))["inserted"] and found)
+    assert (answer["inserted"], answer["failed"]) == (1, 0), triggered.log()
+    assert holds(triggered, 2017, {key: {"AAPL"}})()
+    schedule = triggered.client("scheduler").get_schedule(Name=f"stock-pipeline-{triggered.aws.stage}-reconcile")
+    assert (schedule["State"], schedule["ScheduleExpression"]) == ("ENABLED", "rate(1 hour)")
+    assert schedule["Target"]["Arn"].endswith(f":{function}")
 
 
 def test_with_the_processor_dagster_nothing_is_triggered(triggered: Stack, local_aws_env: Stack) -> None:
@@ -127,10 +206,18 @@ def test_the_processor_can_be_changed_while_it_runs(new_stack: NewStack, install
 
     def targets() -> list[str]:
         found = stack.s3.get_bucket_notification_configuration(Bucket=staging)
-        return [c["LambdaFunctionArn"].split(":")[-1] for c in found.get("LambdaFunctionConfigurations", [])]
+        functions = [c["LambdaFunctionArn"] for c in found.get("LambdaFunctionConfigurations", [])]
+        queues = [c["QueueArn"] for c in found.get("QueueConfigurations", [])]
+        return sorted(
+            arn.split(":")[-1].removeprefix(f"stock-pipeline-{stack.aws.stage}-") for arn in functions + queues
+        )
 
-    assert targets() == [stack.outputs["ProcessBatchStockDataFunction"]]
-    for processor, expected in (("dagster", []), ("lambda", [stack.outputs["ProcessBatchStockDataFunction"]])):
-        parameters = {"Processor": processor, "Database": stack.outputs["Database"]}
+    assert targets() == ["daily-arrivals", "stream-arrivals"]
+    for changed, expected in (
+        ({"Processor": "dagster"}, ["stream-arrivals"]),
+        ({"Processor": "lambda", "DailyTrigger": "s3"}, ["process_batch_stock_data", "stream-arrivals"]),
+        ({"Processor": "lambda", "DailyTrigger": "sqs"}, ["daily-arrivals", "stream-arrivals"]),
+    ):
+        parameters = {**changed, "Database": stack.outputs["Database"]}
         deploy(stack.aws.endpoint, stack.aws.key, LocalFolders(installed), stage=stack.aws.stage, parameters=parameters)
         assert targets() == expected

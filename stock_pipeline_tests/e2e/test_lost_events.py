@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -17,25 +15,12 @@ from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_H
 from stock_pipeline.simulate.daily import write_raw_daily_prices
 from stock_pipeline.simulate.ticks import simulate_ticks, to_json_lines
 from stock_pipeline.trading_calendar.sessions import sessions
-from stock_pipeline_tests.support.local_aws import NewStack, Stack, eventually
+from stock_pipeline_tests.support.local_aws import NewStack, Stack, eventually, nobody_told
 
 pytestmark = pytest.mark.e2e
 
 SYMBOLS = ["AAPL", "BRK.B", "MSFT"]
 Rows = list[str]
-
-
-@contextmanager
-def nobody_told(stack: Stack) -> Iterator[None]:
-    """Events of the staging bucket are lost in the block."""
-    bucket = stack.staging.bucket
-    told = stack.s3.get_bucket_notification_configuration(Bucket=bucket)
-    del told["ResponseMetadata"]
-    stack.s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
-    try:
-        yield
-    finally:
-        stack.s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=told)
 
 
 def raw_objects() -> dict[str, bytes]:

@@ -144,7 +144,7 @@ def test_what_kinesis_reports_as_failed_is_sent_again_and_stored_once(streaming:
 
 
 def test_a_poison_message_ends_in_the_dlq_alone_and_can_be_redriven(new_stack: NewStack) -> None:
-    stack = new_stack("lambda", StreamVisibilitySeconds="2")
+    stack = new_stack("lambda", hidden=2)
     broken = "price_by_date_stream/year=2021/month=03/day=01/1500.parquet"
     stack.lake.put(broken, b"this is no Parquet")
     good, poison = set[str](), set[str]()

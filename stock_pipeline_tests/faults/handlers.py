@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,12 +64,6 @@ def batch() -> ModuleType:
 
 def stream() -> ModuleType:
     return load("process_stock_stream_data")
-
-
-def batch_handler() -> Callable[[dict[str, Any], object], dict[str, Any]]:
-    """The function of the batch without what powertools wrap around it."""
-    handler: Callable[[dict[str, Any], object], dict[str, Any]] = inspect.unwrap(batch().lambda_handler)
-    return handler
 
 
 SILENT: Any = _Silent()

@@ -73,8 +73,7 @@ _LATEST, _CORRECTIONS = "stock_pipeline/ingest/latest.py", "stock_pipeline/inges
 _PARSER, _SCHEMAS = "stock_pipeline/parse/ticks/parser.py", "stock_pipeline/schemas.py"
 _STEPS, _SEEN = "stock_pipeline/maintenance/rebuild_steps.py", "stock_pipeline/maintenance/seen.py"
 _EVENTS = "stock_pipeline/aws/s3_events.py"
-_STREAM = "lambdas/process_stock_stream_data/handler.py"
-_BATCH = "lambdas/process_batch_stock_data/handler.py"
+_ARRIVALS = "stock_pipeline/ingest/arrivals.py"
 _FAILURE = "stock_pipeline/ingest/partial_failure.py"
 
 _LAYOUT, _LAYOUT_OBJECT = "stock_pipeline/lake/layout.py", "stock_pipeline/lake/layout_object.py"
@@ -173,19 +172,17 @@ MUTANTS = (
     Mutant("the key is decoded twice", _EVENTS, 'key = unquote_plus(record["s3"]["object"]["key"])',
            'key = unquote_plus(unquote_plus(record["s3"]["object"]["key"]))'),
     Mutant("only the first record of an event is read", _EVENTS, 'for record in event["Records"]:\n', 'for record in event["Records"][:1]:\n'),
-    Mutant("messages are acknowledged whatever came of them", _STREAM,
-           "    return list(left)\n", "    return []\n"),
+    Mutant("messages are acknowledged whatever came of them", _ARRIVALS,
+           "        return list(left)\n", "        return []\n"),
     Mutant("what there was no time for is acknowledged", _FAILURE,
            "failed | {key: NO_TIME for key in keys if key not in told.keys() | failed.keys()}", "failed"),
-    Mutant("an event is acknowledged although its ingest failed", _BATCH,
-           "    ingested = ingest_each(notification.objects, ingest)\n",
-           "    from stock_pipeline.ingest.partial_failure import Ingested\n"
-           "    try:\n        ingested = ingest_each(notification.objects, ingest)\n"
-           "    except Exception:\n        ingested = Ingested()\n"),
-    Mutant("a function of the batch tells of no receipt", _BATCH,
-           "    reporter.report(ingested.receipts)\n", ""),
-    Mutant("a function of the stream tells only of what it stored", _STREAM,
-           "reporter.report(ingested.receipts)", "reporter.report([receipt for receipt in ingested.receipts if receipt.inserted])"),
+    Mutant("an event is acknowledged although its ingest failed", _ARRIVALS,
+           "        ingested = self._process(notification.objects, go_on)\n",
+           "        try:\n            ingested = self._process(notification.objects, go_on)\n"
+           "        except Exception:\n            ingested = Ingested()\n"),
+    Mutant("a function tells of no receipt", _ARRIVALS, "        self.reporter.report(ingested.receipts)\n", ""),
+    Mutant("a function tells only of what it stored", _ARRIVALS, "self.reporter.report(ingested.receipts)",
+           "self.reporter.report([receipt for receipt in ingested.receipts if receipt.inserted])"),
     Mutant("a large object is not read again alone", _RAW,
            "result = attempt(key, max_bytes)", 'result = refused(ObjectInfo(key.key, "", 0, now), "large", False)'),
     Mutant("the layout changes for a day that has ticks", _LAYOUT, "if self.settles(section.first):", "if False:"),

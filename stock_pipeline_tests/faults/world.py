@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -98,7 +98,7 @@ class World:
         self.ledger = Ledger(staging, lake)
         self.wires = {bucket.bucket: Wire(bucket, self.hub, self.log) for bucket in (staging, lake)}
         self.staging, self.lake = (self.connect(wire) for wire in self.wires.values())
-        self.batch = Queue(self.hub, self.random, visibility=60, most_tries=3, careful=self.careful)
+        self.batch = Queue(self.hub, self.random, visibility=60, most_tries=5, careful=self.careful)
         self.stream = Queue(self.hub, self.random, visibility=60, most_tries=5, careful=self.careful)
         self._moment = 0
         self.busy = 0
@@ -172,37 +172,43 @@ class World:
         while not self.stopping:
             messages = self.stream.receive(self.random.randint(1, self.greed))
             if messages:
-                self._call_stream(messages)
+                self._call(handlers.stream(), self.stream, messages)
             idle = self._rest(idle, bool(messages))
 
-    def _call_stream(self, messages: list[Message]) -> None:
+    def serve_batch(self) -> None:
+        """The same for daily prices; S3 itself calls the function with an event when there is only one."""
+        idle = SHORTEST
+        while not self.stopping:
+            messages = self.batch.receive(self.random.randint(1, self.greed))
+            if len(messages) == 1:
+                self._call_by_s3(messages[0])
+            elif messages:
+                self._call(handlers.batch(), self.batch, messages)
+            idle = self._rest(idle, bool(messages))
+
+    def _call(self, function: ModuleType, queue: Queue, messages: list[Message]) -> None:
         records = [{"messageId": m.id, "body": m.body, "eventSource": "aws:sqs"} for m in messages]
         try:
-            failed = handlers.stream().process_messages(records, self._go_on)
+            failed = function.arrivals().messages(records, self._go_on)
         except StockPipelineError:  # for all of them alike
             failed = [message.id for message in messages if self.hub.worker.alive]
         for message in messages:
             self._between(0.03)
             if message.id in failed:
-                self.stream.give_back(message)
+                queue.give_back(message)
             else:
-                self.stream.delete(message)
+                queue.delete(message)
 
-    def serve_batch(self) -> None:
+    def _call_by_s3(self, message: Message) -> None:
         """Lambda calls the function with an event, and calls again with what failed."""
-        idle = SHORTEST
-        while not self.stopping:
-            messages = self.batch.receive(1)
-            for message in messages:
-                try:
-                    handlers.batch_handler()(json.loads(message.body), None)
-                except StockPipelineError:
-                    if self.hub.worker.alive:
-                        self.batch.give_back(message)
-                else:
-                    self._between(0.03)
-                    self.batch.delete(message)
-            idle = self._rest(idle, bool(messages))
+        try:
+            handlers.batch().arrivals().answer(json.loads(message.body), self._go_on)
+        except StockPipelineError:
+            if self.hub.worker.alive:
+                self.batch.give_back(message)
+        else:
+            self._between(0.03)
+            self.batch.delete(message)
 
     def _rest(self, idle: float, worked: bool) -> float:
         """Wait before asking the queue again, longer each time that there was nothing; returns the next wait."""

@@ -1,16 +1,14 @@
-"""Rules: who may do what. Roles, policies, buckets, queues and streams. cfn-lint and checkov miss most of this."""
+"""Rules: who may do what. Roles, policies of people and of resources. cfn-lint and checkov miss most of this."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from stock_pipeline_tests.lambdas.needed import needed_by
-from stock_pipeline_tests.lambdas.template import ACCOUNT, Template, listed, rule, text
+from stock_pipeline_tests.lambdas.template import ACCOUNT, NOTHING, Template, listed, rule, text
 
 EXCEPTIONS = {("xray:PutTraceSegments", "*"), ("xray:PutTelemetryRecords", "*")}  # X-Ray has no resources to name
-TLS = {"Bool": {"aws:SecureTransport": "false"}}
 
 
 def permissions(template: Template, role: str) -> Iterator[tuple[str, str]]:
@@ -50,11 +48,42 @@ def each_role_may_do_what_its_work_takes_and_no_more(template: Template) -> Iter
 
 @rule
 def roles_have_their_own_policies_only(template: Template) -> Iterator[str]:
+    """One policy stands apart: that for a key of the customer's, which a stack without such a key does not have."""
     for name, role in template.of_type("AWS::IAM::Role").items():
         if role.get("ManagedPolicyArns"):
             yield f"{name} has policies of AWS, which allow more than it needs"
-    if template.of_type("AWS::IAM::Policy") or template.of_type("AWS::IAM::ManagedPolicy"):
-        yield "a policy stands apart from its role"
+    for name, policy in template.of_type("AWS::IAM::Policy").items():
+        if set(permissions(template, name)) != needed_by(name):
+            yield f"{name} stands apart from its role"
+        roles, wanted = {text(role) for role in policy["Roles"]}, _roles_on_buckets(template)
+        yield from (f"{role} cannot use the key" for role in sorted(wanted - roles))
+        yield from (f"{role} does not need the key" for role in sorted(roles - wanted))
+
+
+def _roles_on_buckets(template: Template) -> set[str]:
+    return {
+        name
+        for name in template.of_type("AWS::IAM::Role")
+        if any(resource.startswith(("staging/", "lake/")) for _, resource in permissions(template, name))
+    }
+
+
+@rule
+def every_role_can_be_bounded(template: Template) -> Iterator[str]:
+    wanted = {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundary"}, NOTHING]}
+    for name, role in template.of_type("AWS::IAM::Role").items():
+        if role.get("PermissionsBoundary") != wanted:
+            yield f"{name} ignores the boundary of an organization"
+
+
+@rule
+def people_may_do_what_is_documented_and_no_more(template: Template) -> Iterator[str]:
+    for name, policy in template.of_type("AWS::IAM::ManagedPolicy").items():
+        found, wanted = set(permissions(template, name)), needed_by(name)
+        yield from (f"{name} lacks {action} on {resource}" for action, resource in sorted(wanted - found))
+        yield from (f"{name} does not need {action} on {resource}" for action, resource in sorted(found - wanted))
+        if set(policy) & {"Users", "Groups", "Roles"}:
+            yield f"{name} is attached to somebody"
 
 
 @rule
@@ -98,64 +127,3 @@ def functions_are_called_by_our_own_resources(template: Template) -> Iterator[st
             yield f"{name} allows more than S3's calls"
     if template.of_type("AWS::Lambda::Url"):
         yield "a function has an address of its own"
-
-
-# --- buckets, queues, streams, the topic ----------------------------------------------------------------------------
-
-
-@rule
-def buckets_are_private(template: Template) -> Iterator[str]:
-    wanted = {"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"}
-    for name, bucket in template.of_type("AWS::S3::Bucket").items():
-        block = bucket.get("PublicAccessBlockConfiguration", {})
-        if {key for key, value in block.items() if value is True} != wanted:
-            yield f"{name} can be made public"
-        if bucket.get("OwnershipControls") != {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}:
-            yield f"{name} takes access control lists"
-
-
-@rule
-def buckets_are_encrypted(template: Template) -> Iterator[str]:
-    for name, bucket in template.of_type("AWS::S3::Bucket").items():
-        rules = bucket.get("BucketEncryption", {}).get("ServerSideEncryptionConfiguration", [])
-        if not any(r.get("ServerSideEncryptionByDefault", {}).get("SSEAlgorithm") for r in rules):
-            yield f"{name} is not encrypted"
-
-
-@rule
-def buckets_keep_old_versions(template: Template) -> Iterator[str]:
-    for name, bucket in template.of_type("AWS::S3::Bucket").items():
-        if bucket.get("VersioningConfiguration") != {"Status": "Enabled"}:
-            yield f"{name} forgets what is overwritten"
-        rules = bucket.get("LifecycleConfiguration", {}).get("Rules", [])
-        if not any(r.get("NoncurrentVersionExpiration") for r in rules):
-            yield f"{name} keeps old versions for good"
-
-
-@rule
-def data_outlives_the_stack(template: Template) -> Iterator[str]:
-    for name, resource in template.resources.items():
-        if resource["Type"] == "AWS::S3::Bucket":
-            for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
-                if resource.get(policy) != "Retain":
-                    yield f"{name} goes with the stack ({policy})"
-
-
-@rule
-def only_tls_is_answered(template: Template) -> Iterator[str]:
-    kinds = {"AWS::S3::Bucket": "s3:*", "AWS::SQS::Queue": "sqs:*", "AWS::SNS::Topic": "sns:Publish"}
-    for kind, action in kinds.items():
-        policy = kind.rsplit("::", 1)[-1] + "Policy"
-        for name in template.of_type(kind):
-            statements = template.policy_of(f"{kind.rsplit('::', 1)[0]}::{policy}", name)
-            if not any(_denies_plain_http(statement, action, name) for statement in statements):
-                yield f"{name} answers without TLS"
-
-
-def _denies_plain_http(statement: dict[str, Any], action: str, name: str) -> bool:
-    wanted = {name, f"${{{name}.Arn}}/*"} if action == "s3:*" else {name}
-    return (
-        (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", action)
-        and statement.get("Condition") == TLS
-        and {text(resource) for resource in listed(statement["Resource"])} == wanted
-    )

@@ -1,34 +1,16 @@
-"""Rules: what runs is bounded, what fails is kept, and somebody hears of it."""
+"""Rules: what runs is bounded, comes in time, and is kept when it fails."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stock_pipeline_tests.lambdas.template import Template, dead_letter_queues, rule, text
+from stock_pipeline_tests.lambdas.template import Template, rule, text
 
-FORTNIGHT = 14 * 86_400
-
-
-# --- queues, streams, queries ---------------------------------------------------------------------------------------
+LATE_IS_WRONG = {"WriteRecordsToStream"}
+"""Functions whose work has the time at which it is done: what a late call makes is not what was missed."""
 
 
-@rule
-def queues_are_encrypted_and_keep_for_a_fortnight(template: Template) -> Iterator[str]:
-    for name, queue in template.of_type("AWS::SQS::Queue").items():
-        if queue.get("SqsManagedSseEnabled") is not True:
-            yield f"{name} is not encrypted"
-        if queue.get("MessageRetentionPeriod") != FORTNIGHT:
-            yield f"{name} forgets messages after less than 14 days"
-
-
-@rule
-def no_message_is_lost_or_tried_for_ever(template: Template) -> Iterator[str]:
-    for name, queue in template.of_type("AWS::SQS::Queue").items():
-        if name not in dead_letter_queues(template):
-            if "RedrivePolicy" not in queue:
-                yield f"{name} has no dead-letter queue"
-            elif not 3 <= queue["RedrivePolicy"]["maxReceiveCount"] <= 20:
-                yield f"{name} gives up too early or too late"
+# --- streams, queries ---------------------------------------------------------------------------------------
 
 
 @rule
@@ -57,8 +39,11 @@ def queries_are_bounded(template: Template) -> Iterator[str]:
 def functions_do_not_lose_what_fails(template: Template) -> Iterator[str]:
     kept = set()
     for config in template.of_type("AWS::Lambda::EventInvokeConfig").values():
-        if config.get("DestinationConfig", {}).get("OnFailure") and config.get("MaximumRetryAttempts", 0) > 0:
-            kept.add(text(config["FunctionName"]))
+        name, retries = text(config["FunctionName"]), config.get("MaximumRetryAttempts", 2)
+        if name in LATE_IS_WRONG and (retries or config.get("MaximumEventAgeInSeconds", 21_600) > 60):
+            yield f"{name} works for a minute that is over"
+        if config.get("DestinationConfig", {}).get("OnFailure") and (retries or name in LATE_IS_WRONG):
+            kept.add(name)
     yield from (f"{name} has neither a failure destination nor retries" for name in set(template.functions()) - kept)
 
 
@@ -94,66 +79,29 @@ def each_function_has_a_role_of_its_own(template: Template) -> Iterator[str]:
     yield from (f"{role} is shared" for role in sorted({role for role in roles if roles.count(role) > 1}))
 
 
-@rule
-def what_is_being_worked_on_is_hidden(template: Template) -> Iterator[str]:
-    """AWS's advice: at least six times as long as the function may take."""
-    for name, mapping in template.of_type("AWS::Lambda::EventSourceMapping").items():
-        queue = template.resources[text(mapping["EventSourceArn"])]["Properties"]
-        hidden = queue.get("VisibilityTimeout", 30)
-        if isinstance(hidden, dict):
-            hidden = template.parameters[hidden["Ref"]]["Default"]
-        if hidden < 6 * template.functions()[text(mapping["FunctionName"])].get("Timeout", 3):
-            yield f"{name} delivers again what is being worked on"
-        if mapping.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
-            yield f"{name} gives back messages that did not fail"
-        if not mapping.get("ScalingConfig", {}).get("MaximumConcurrency"):
-            yield f"{name} takes messages that nobody is free for"
-
-
-# --- alarms ---------------------------------------------------------------------------------------------------------
-
-
-def _watched(template: Template) -> Iterator[tuple[str, str, str]]:
-    """What the alarms look at: the metric, and the name and value of its dimension."""
-    for alarm in template.of_type("AWS::CloudWatch::Alarm").values():
-        metrics = [m["MetricStat"]["Metric"] for m in alarm.get("Metrics", []) if "MetricStat" in m]
-        for metric in metrics or [alarm]:
-            for dimension in metric["Dimensions"]:
-                yield metric["MetricName"], dimension["Name"], text(dimension["Value"]).removesuffix(".QueueName")
+# --- schedules ------------------------------------------------------------------------------------------------------
 
 
 @rule
-def failures_ring(template: Template) -> Iterator[str]:
-    watched = set(_watched(template))
-    for queue in sorted(dead_letter_queues(template)):
-        if ("ApproximateNumberOfMessagesVisible", "QueueName", queue) not in watched:
-            yield f"nobody hears of messages in {queue}"
-    for function in template.functions():
-        for metric in ("Errors", "Throttles"):
-            if (metric, "FunctionName", function) not in watched:
-                yield f"nobody hears of {function}'s {metric}"
-    for stream in template.of_type("AWS::KinesisFirehose::DeliveryStream"):
-        for metric in ("DeliveryToS3.Success", "DeliveryToS3.DataFreshness"):
-            if (metric, "DeliveryStreamName", stream) not in watched:
-                yield f"nobody hears of {stream}'s {metric}"
-    for function in ("ProcessBatchStockData", "ProcessStockStreamData"):
-        for metric in ("RowsRejected", "FilesRefused"):
-            if (metric, "service", function) not in watched:
-                yield f"nobody hears of {function}'s {metric}"
-    for metric in ("RowsSkipped", "UnknownMessages"):
-        if (metric, "service", "ProcessStockStreamData") not in watched:
-            yield f"nobody hears of messages that are not ticks: {metric}"
-    if ("ApproximateAgeOfOldestMessage", "QueueName", "StreamArrivals") not in watched:
-        yield "nobody hears when ticks are not taken"
-    stale = [a for a in template.of_type("AWS::CloudWatch::Alarm").values() if a.get("MetricName") == "RowsInserted"]
-    if not any(a["ComparisonOperator"] == "LessThanThreshold" and a.get("InsufficientDataActions") for a in stale):
-        yield "nobody hears when daily prices stay away"
+def schedules_come_in_time_and_keep_what_they_miss(template: Template) -> Iterator[str]:
+    """Without a policy, the scheduler tries for a day: a simulated minute would become one of another day."""
+    for name, schedule in template.of_type("AWS::Scheduler::Schedule").items():
+        target = schedule["Target"]
+        retries = target.get("RetryPolicy", {"MaximumEventAgeInSeconds": 86_400, "MaximumRetryAttempts": 185})
+        if retries["MaximumEventAgeInSeconds"] > 4 * 3600:
+            yield f"{name} comes when its time is over"
+        if text(target["Arn"]) in LATE_IS_WRONG and retries["MaximumRetryAttempts"]:
+            yield f"{name} is called again for a minute that is over"
+        if text(target.get("DeadLetterConfig", {}).get("Arn", "")) != "MissedSchedules":
+            yield f"{name} forgets what it missed"
 
 
 @rule
-def alarms_reach_the_topic(template: Template) -> Iterator[str]:
-    for name, alarm in template.of_type("AWS::CloudWatch::Alarm").items():
-        if alarm.get("AlarmActions") != [{"Ref": "Alarms"}] or alarm.get("ActionsEnabled", True) is not True:
-            yield f"{name} rings where nobody is"
-        if not text(alarm["AlarmName"]).startswith("stock-pipeline-${Stage}-"):
-            yield f"{name} may not publish: the topic takes alarms of this stage"
+def lost_events_are_healed_without_a_dagster(template: Template) -> Iterator[str]:
+    hourly = {"ScheduleExpression": "rate(1 hour)", "State": {"Fn::If": ["Reconciles", "ENABLED", "DISABLED"]}}
+    schedules = template.of_type("AWS::Scheduler::Schedule").values()
+    ours = [schedule for schedule in schedules if text(schedule["Target"]["Arn"]) == "ReconcileTables"]
+    if not any(hourly.items() <= schedule.items() for schedule in ours):
+        yield "nobody looks for what no event told of"
+    if template.parameters["Reconcile"]["Default"] != "on":
+        yield "nobody looks for what no event told of, unless somebody asks for it"

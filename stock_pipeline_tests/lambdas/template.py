@@ -20,8 +20,14 @@ from stock_pipeline.local import LocalFolders
 Rule = Callable[["Template"], Iterator[str]]
 RULES: dict[str, Rule] = {}
 
-BUCKET = re.compile(r"arn:\$\{AWS::Partition\}:s3:::stock-pipeline-\$\{Stage\}-(staging|lake)-\$\{AWS::AccountId\}")
+BUCKET = re.compile(
+    r"arn:\$\{AWS::Partition\}:s3:::"
+    r"stock-pipeline-\$\{Stage\}-(staging|lake)-\$\{AWS::AccountId\}-\$\{AWS::Region\}-an"
+)
 ACCOUNT = {"Ref": "AWS::AccountId"}
+NOTHING = {"Ref": "AWS::NoValue"}
+OF_RESOURCES = ("AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy")
+OF_PEOPLE = ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
 
 
 def rule(function: Rule) -> Rule:
@@ -31,10 +37,15 @@ def rule(function: Rule) -> Rule:
 
 @dataclass(frozen=True)
 class Template:
-    """A template after SAM's transform."""
+    """A template after SAM's transform. `given` is the template before it: parameters, rules, metadata, conditions."""
 
     resources: dict[str, Any]
-    parameters: dict[str, Any]
+    given: dict[str, Any]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.given["Parameters"]
+        return found
 
     def of_type(self, kind: str) -> dict[str, Any]:
         return {name: r["Properties"] for name, r in self.resources.items() if r["Type"] == kind}
@@ -46,10 +57,10 @@ class Template:
         """Every statement of every policy, with the role or the policy that it is in."""
         for name, role in self.of_type("AWS::IAM::Role").items():
             for policy in role.get("Policies", []):
-                yield from ((name, statement) for statement in policy["PolicyDocument"]["Statement"])
-        for kind in ("AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy"):
+                yield from ((name, one) for one in unconditional(policy["PolicyDocument"]["Statement"]))
+        for kind in (*OF_RESOURCES, *OF_PEOPLE):
             for name, policy in self.of_type(kind).items():
-                yield from ((name, statement) for statement in policy["PolicyDocument"]["Statement"])
+                yield from ((name, one) for one in unconditional(policy["PolicyDocument"]["Statement"]))
 
     def policy_of(self, kind: str, resource: str) -> list[dict[str, Any]]:
         """The statements of the resource policies that are attached to a resource."""
@@ -79,14 +90,21 @@ def transformed(templates: Sequence[dict[str, Any]], installed: Path) -> list[Te
         for resource in template["Resources"].values():
             if resource["Type"] == "AWS::Serverless::Function":
                 resource["Properties"]["CodeUri"] = "s3://bucket/key"  # where `sam package` would have put it
-        sources.append((template, {name: parameter["Default"] for name, parameter in template["Parameters"].items()}))
+        sources.append(
+            (template, {name: parameter.get("Default", "") for name, parameter in template["Parameters"].items()})
+        )
     done = subprocess.run(
         [str(LocalFolders(installed).python), "-c", _TRANSFORM],
         input=json.dumps(sources), env={"AWS_DEFAULT_REGION": "us-east-1"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     made = json.loads(done.stdout)
-    return [Template(resources, template["Parameters"]) for resources, (template, _) in zip(made, sources, strict=True)]
+    return [Template(resources, template) for resources, template in zip(made, templates, strict=True)]
+
+
+def unconditional(parts: list[Any]) -> list[Any]:
+    """A list with the parts that a condition adds: what {"Fn::If": [condition, part, nothing]} has when it holds."""
+    return [part["Fn::If"][1] if isinstance(part, dict) and "Fn::If" in part else part for part in parts]
 
 
 def listed(value: Any) -> list[Any]:
@@ -102,7 +120,7 @@ def text(value: Any) -> str:
 
 
 def dead_letter_queues(template: Template) -> set[str]:
-    """The queues that hold what failed: those that other queues redrive to, and the functions' failure destinations."""
+    """The queues that hold what failed: those that other queues redrive to, and those of functions and schedules."""
     found = set()
     for queue in template.of_type("AWS::SQS::Queue").values():
         if "RedrivePolicy" in queue:
@@ -110,4 +128,7 @@ def dead_letter_queues(template: Template) -> set[str]:
     for config in template.of_type("AWS::Lambda::EventInvokeConfig").values():
         if failures := config.get("DestinationConfig", {}).get("OnFailure"):
             found.add(text(failures["Destination"]))
+    for schedule in template.of_type("AWS::Scheduler::Schedule").values():
+        if dead := schedule["Target"].get("DeadLetterConfig"):
+            found.add(text(dead["Arn"]))
     return found

@@ -1,8 +1,9 @@
-"""process_batch_stock_data: which objects of an event it takes, what it answers and when it fails."""
+"""process_batch_stock_data: which objects of messages and events it takes, what it answers and when it fails."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -17,7 +18,7 @@ from stock_pipeline.lake.partitions import read_partition
 from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline_tests.support import s3_notifications
-from stock_pipeline_tests.support.lambdas import LAKE, STAGING
+from stock_pipeline_tests.support.lambdas import LAKE, STAGING, Context
 
 HEADER = "symbol,date,open,high,low,close,volume\n"
 SECRET_ROW = "SECRET,2024-05-01,10,12,9,11,424242\n"  # pragma: allowlist secret
@@ -44,6 +45,28 @@ def record(key: str, **more: str) -> dict[str, Any]:
 
 def event(*keys: str, **more: str) -> dict[str, Any]:
     return {"Records": [record(key, **more) for key in keys]}
+
+
+def of_sqs(**bodies: Any) -> dict[str, Any]:
+    return {
+        "Records": [
+            {"messageId": name, "receiptHandle": "h", "body": json.dumps(body), "eventSource": "aws:sqs"}
+            for name, body in bodies.items()
+        ]
+    }
+
+
+def failed(answer: dict[str, Any]) -> list[str]:
+    assert set(answer) == {"batchItemFailures"}
+    return [item["itemIdentifier"] for item in answer["batchItemFailures"]]
+
+
+def drop(s3: Any, *symbols: str) -> list[str]:
+    """A file for each symbol, with one bar; returns their keys."""
+    keys = [f"daily_prices/uploads/{symbol} ü.csv" for symbol in symbols]
+    for key, symbol in zip(keys, symbols, strict=True):
+        s3.put_object(Bucket=STAGING, Key=key, Body=(HEADER + f"{symbol},2024-05-01,10,12,9,11,5\n").encode())
+    return keys
 
 
 def stored(s3: Any) -> list[str]:
@@ -73,6 +96,71 @@ def test_any_number_of_records_each_object_once(handler: ModuleType, s3: Any, co
 def test_the_test_event_is_acknowledged(handler: ModuleType, s3: Any, context: LambdaContext) -> None:
     test_event = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": STAGING, "RequestId": "x", "HostId": "y"}
     assert handler.lambda_handler(test_event, context) == {"receipts": []}
+
+
+def test_messages_of_a_queue_are_merged_together_and_only_the_failed_ones_come_back(
+    cold_start: Callable[[str], ModuleType],
+    s3: Any,
+    context: LambdaContext,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    handler = cold_start("process_batch_stock_data")  # here: the logger prints to the stdout of its start
+    keys, puts, get = drop(s3, *"ABCDEF"), Counter[str](), S3Store.get
+
+    def poisoned(self: S3Store, key: str, **more: Any) -> Any:
+        if key == keys[2]:
+            raise ValueError("SECRET")
+        return get(self, key, **more)
+
+    def counted(self: S3Store, key: str, *arguments: Any, **more: Any) -> str:
+        puts[key] += 1
+        return put(self, key, *arguments, **more)
+
+    put = S3Store.put
+    monkeypatch.setattr(S3Store, "put", counted)
+    messages = {f"m{n}": event(key) for n, key in enumerate(keys)} | {"half": event(keys[0], keys[2]), "none": event()}
+    assert failed(handler.lambda_handler(of_sqs(**messages), context)) == []
+    assert stored(s3) == list("ABCDEF")
+    assert puts["price_by_date/year=2024/prices.parquet"] == 1
+    monkeypatch.setattr(S3Store, "get", poisoned)
+    other = {"other": event(keys[0], bucket="another"), "text": "SECRET words", "gone": event("daily_prices/gone.csv")}
+    assert failed(handler.lambda_handler(of_sqs(**messages, **other), context)) == ["m2", "half", *other]
+    logged = capsys.readouterr().out
+    assert "SECRET" not in logged
+    assert '"MessagesFailed":[5.0]' in logged
+
+
+def test_when_the_store_is_away_all_messages_come_back_after_one_try(
+    handler: ModuleType, s3: Any, context: LambdaContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise StoreUnavailable("price_by_date/", "S3 answered 503 SlowDown")
+
+    keys = drop(s3, *"AB")
+    monkeypatch.setattr(S3Store, "put", broken)
+    with pytest.raises(StoreUnavailable, match="503"):
+        handler.lambda_handler(of_sqs(m1=event(keys[0]), m2=event(keys[1])), context)
+
+
+def test_it_stops_in_time_and_the_rest_of_the_messages_comes_back(
+    handler: ModuleType, s3: Any, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stock_pipeline.ingest.daily.GROUP_BYTES", 1)  # each object is a group of its own
+    put, keys = S3Store.put, drop(s3, *"ABCD")
+
+    def slow(self: S3Store, key: str, *arguments: Any, **more: Any) -> str:
+        context.remaining -= 25_000 * key.startswith("price_by_date/year=")
+        return put(self, key, *arguments, **more)
+
+    monkeypatch.setattr(S3Store, "put", slow)
+    context.remaining = 100_000
+    messages = of_sqs(**{f"m{n}": event(key) for n, key in enumerate(keys)})
+    assert failed(handler.lambda_handler(messages, context)) == ["m3"]
+    assert stored(s3) == list("ABC")
+    context.remaining = 100_000
+    assert failed(handler.lambda_handler(messages, context)) == []
+    assert stored(s3) == list("ABCD")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +241,7 @@ def test_logs_hold_counts_and_keys_but_no_row(
     [
         ({}, "not an S3 notification"),
         ({"Records": "x"}, "not an S3 notification"),
-        ({"Records": [{"eventSource": "aws:sqs", "body": "{}"}]}, "not an S3 notification"),
+        ({"Records": [{"eventSource": "aws:kinesis"}]}, "not an S3 notification"),
         (event("daily_prices/x.csv", bucket="another"), "reads the-staging"),
     ],
 )

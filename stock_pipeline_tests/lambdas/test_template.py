@@ -43,7 +43,9 @@ def of_type(kind: str) -> dict[str, Any]:
 FUNCTIONS = of_type("AWS::Serverless::Function")
 BUCKETS = of_type("AWS::S3::Bucket")
 GLUE_TABLES = {properties["TableInput"]["Name"]: properties for properties in of_type("AWS::Glue::Table").values()}
+SCHEDULES = of_type("AWS::Scheduler::Schedule")
 QUEUES = of_type("AWS::SQS::Queue")
+MAPPINGS = of_type("AWS::Lambda::EventSourceMapping")
 ENVIRONMENT = GLOBALS["Environment"]["Variables"]
 
 
@@ -140,6 +142,7 @@ def test_outputs_give_the_settings_of_a_client() -> None:
     given = settings_of(dict.fromkeys(TEMPLATE_DATA["Outputs"], "x"))
     wanted = (
         "staging_bucket lake_bucket database athena_workgroup processor stream_name stream_queue_url stream_dlq_url "
+        "daily_queue_url daily_dlq_url failed_invocations_url "
         "lineage_queue_url lineage_dlq_url"
     )
     wanted += " max_clock_skew_seconds"  # whoever processes ticks beside the function must reject the same
@@ -162,7 +165,7 @@ def test_each_function_is_deployed_from_its_folder() -> None:
 
 def test_the_runtime_is_what_packages_are_built_for() -> None:
     assert GLOBALS["Runtime"] == f"python{LAMBDA_PYTHON}"
-    assert PARAMETERS["Architecture"]["AllowedValues"] == [name for name in TARGETS if name != "host"]
+    assert set(PARAMETERS["Architecture"]["AllowedValues"]) == {name for name in TARGETS if name != "host"}
 
 
 def test_each_function_is_built_by_the_makefile() -> None:
@@ -207,18 +210,40 @@ def resolved(value: Any, true: set[str]) -> Any:
     )
 
 
-@pytest.mark.parametrize(
-    ("true", "targets"),
-    [
-        (set(), {RAW_TICKS: "StreamArrivals.Arn"}),
-        ({"LambdaProcesses", "QueueFeedsStream"},
-         {RAW_DAILY_PRICES: "ProcessBatchStockData.Arn", RAW_TICKS: "StreamArrivals.Arn"}),
-        ({"LambdaProcesses", "S3FeedsStream"},
-         {RAW_DAILY_PRICES: "ProcessBatchStockData.Arn", RAW_TICKS: "ProcessStockStreamData.Arn"}),
-    ],
-)  # fmt: skip
-def test_each_arrival_has_one_consumer(true: set[str], targets: dict[str, str]) -> None:
-    found = {}
+def conditions(processor: str, daily: str, stream: str) -> set[str]:
+    """The conditions that hold with these values of the parameters, by what the template says of them."""
+    given = {"Processor": processor, "DailyTrigger": daily, "StreamTrigger": stream}
+
+    def holds(condition: dict[str, Any]) -> bool:
+        ((kind, of),) = condition.items()
+        match kind:
+            case "Condition":
+                return holds(TEMPLATE_DATA["Conditions"][of])
+            case "Fn::Equals":
+                parameter, value = of
+                return bool(given.get(parameter["Ref"], PARAMETERS[parameter["Ref"]]["Default"]) == value)
+            case "Fn::Not":
+                return not holds(of[0])
+            case "Fn::Or":
+                return any(holds(one) for one in of)
+            case _:
+                assert kind == "Fn::And"
+                return all(holds(one) for one in of)
+
+    return {name for name, condition in TEMPLATE_DATA["Conditions"].items() if holds(condition)}
+
+
+ARRIVALS = {
+    RAW_DAILY_PRICES: {"sqs": "DailyArrivals.Arn", "s3": "ProcessBatchStockData.Arn"},
+    RAW_TICKS: {"sqs": "StreamArrivals.Arn", "s3": "ProcessStockStreamData.Arn"},
+}
+
+
+@pytest.mark.parametrize("processor", ["lambda", "dagster"])
+@pytest.mark.parametrize("daily", ["sqs", "s3"])
+@pytest.mark.parametrize("stream", ["sqs", "s3"])
+def test_each_arrival_has_one_consumer(processor: str, daily: str, stream: str) -> None:
+    true, found = conditions(processor, daily, stream), {}
     for group in resolved(BUCKETS["StagingBucket"]["NotificationConfiguration"], true).values():
         assert group, "an empty list"
         for configuration in group:
@@ -226,37 +251,52 @@ def test_each_arrival_has_one_consumer(true: set[str], targets: dict[str, str]) 
             (rule,) = configuration["Filter"]["S3Key"]["Rules"]
             assert rule["Value"] not in found
             found[rule["Value"]] = text(configuration.get("Function") or configuration["Queue"])
-    assert found == targets
-
-
-def test_the_queue_is_read_by_the_function_only_where_it_feeds_the_stream() -> None:
-    conditions = TEMPLATE_DATA["Conditions"]
-    processes = {"Condition": "LambdaProcesses"}
-    assert RESOURCES["StreamArrivalsMapping"]["Condition"] == "QueueFeedsStream"
-    for name, trigger in (("QueueFeedsStream", "sqs"), ("S3FeedsStream", "s3")):
-        assert conditions[name] == {"Fn::And": [processes, {"Fn::Equals": [{"Ref": "StreamTrigger"}, trigger]}]}
+    dagsters = {RAW_TICKS: "StreamArrivals.Arn"}  # its sensor lists daily prices
+    chosen = {RAW_DAILY_PRICES: ARRIVALS[RAW_DAILY_PRICES][daily], RAW_TICKS: ARRIVALS[RAW_TICKS][stream]}
+    assert found == (dagsters if processor == "dagster" else chosen)
+    read = {text(m["EventSourceArn"]) for name, m in MAPPINGS.items() if RESOURCES[name]["Condition"] in true}
+    assert read == ({*found.values()} & {"DailyArrivals.Arn", "StreamArrivals.Arn"} if processor == "lambda" else set())
 
 
 def test_only_staging_of_this_account_may_invoke_functions() -> None:
     permissions = of_type("AWS::Lambda::Permission")
     assert len(permissions) == 2
-    assert set(RESOURCES["StagingBucket"]["DependsOn"]) == {*permissions, "StreamArrivalsPolicy"}
+    assert set(RESOURCES["StagingBucket"]["DependsOn"]) == {*permissions, "DailyArrivalsPolicy", "StreamArrivalsPolicy"}
     for permission in permissions.values():
         assert permission["SourceAccount"] == {"Ref": "AWS::AccountId"}
         assert text(permission["SourceArn"]) == f"arn:${{AWS::Partition}}:s3:::{STAGING}"
 
 
-def test_only_the_messages_that_failed_come_back_and_five_times_at_most() -> None:
-    (mapping,) = of_type("AWS::Lambda::EventSourceMapping").values()
+@pytest.mark.parametrize(
+    ("path", "function", "most"),
+    [
+        ("Daily", "ProcessBatchStockData", {"Fn::If": ["BoundsConcurrency", {"Ref": "ProcessingConcurrency"}, 2]}),
+        ("Stream", "ProcessStockStreamData", {"Ref": "StreamConcurrency"}),
+    ],
+)
+def test_only_the_messages_that_failed_come_back_and_five_times_at_most(path: str, function: str, most: Any) -> None:
+    mapping, queue = MAPPINGS[f"{path}ArrivalsMapping"], QUEUES[f"{path}Arrivals"]
+    assert text(mapping["FunctionName"]) == f"{function}.Arn"
+    assert text(mapping["EventSourceArn"]) == f"{path}Arrivals.Arn"
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert mapping["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "StreamConcurrency"}}
-    assert mapping["MaximumBatchingWindowInSeconds"] == {"Ref": "StreamBatchWindowSeconds"}
-    assert PARAMETERS["StreamBatchWindowSeconds"]["MinValue"] >= 1  # what AWS asks for with more than 10 a call
-    queue = QUEUES["StreamArrivals"]
-    dlq = {"deadLetterTargetArn": {"Fn::GetAtt": ["StreamDlq", "Arn"]}, "maxReceiveCount": 5}
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": most}
+    assert mapping["MaximumBatchingWindowInSeconds"] == {"Ref": f"{path}BatchWindowSeconds"}
+    assert PARAMETERS[f"{path}BatchWindowSeconds"]["MinValue"] >= 1  # what AWS asks for with more than 10 a call
+    dlq = {"deadLetterTargetArn": {"Fn::GetAtt": [f"{path}Dlq", "Arn"]}, "maxReceiveCount": 5}
     assert queue["RedrivePolicy"] == dlq
-    assert queue["VisibilityTimeout"] == {"Ref": "StreamVisibilitySeconds"}
-    assert PARAMETERS["StreamVisibilitySeconds"]["Default"] >= 6 * FUNCTIONS["ProcessStockStreamData"]["Timeout"]
+    assert queue["VisibilityTimeout"] == {"Ref": f"{path}VisibilitySeconds"}
+    hidden, timeout = PARAMETERS[f"{path}VisibilitySeconds"], FUNCTIONS[function].get("Timeout", GLOBALS["Timeout"])
+    assert hidden["MinValue"] == timeout  # with less, AWS refuses the mapping
+    assert hidden["Default"] >= 6 * timeout
+
+
+def test_a_queue_never_has_less_than_two_functions() -> None:
+    """AWS refuses a mapping with less, and a parameter cannot say "0, or 2 and more"."""
+    rule = TEMPLATE_DATA["Rules"]["TwoForAQueue"]
+    (assertion,) = rule["Assertions"]
+    assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "DailyTrigger"}, "sqs"]}
+    assert assertion["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "ProcessingConcurrency"}, 1]}]}
+    assert PARAMETERS["StreamConcurrency"]["MinValue"] == 2
 
 
 def test_the_stream_is_encrypted_and_delivered_to_where_it_is_read_from() -> None:
@@ -283,7 +323,7 @@ def test_the_dashboard_shows_every_alarm_that_there_always_is() -> None:
 
 def test_alarms_look_at_metrics_that_the_functions_send() -> None:
     sent = {"RowsInserted", "RowsDuplicate", "RowsUpdated", "RowsConflicting", "RowsRejected", "FilesRefused"}
-    sent |= {"RowsSkipped", "UnknownMessages"}
+    sent |= {"RowsSkipped", "UnknownMessages", "ObjectsNotRepaired", "MessagesFailed", "ReceiptsNotSent"}
     own = {
         (metric["MetricName"], text(metric["Dimensions"][0]["Value"]))
         for alarm in of_type("AWS::CloudWatch::Alarm").values()
@@ -295,7 +335,7 @@ def test_alarms_look_at_metrics_that_the_functions_send() -> None:
         variables = FUNCTIONS[function]["Environment"]["Variables"]
         assert variables["POWERTOOLS_SERVICE_NAME"] == FUNCTIONS[function]["FunctionName"]  # the metrics' dimension
         code = "".join(path.read_text() for path in code_of(FUNCTIONS[function]["CodeUri"].rstrip("/")).values())
-        assert all(f'"{name}"' in code for name in sent)
+        assert all(f'"{name}"' in code for name, sender in own if sender == function)
 
 
 @pytest.mark.parametrize(
@@ -305,12 +345,20 @@ def test_alarms_look_at_metrics_that_the_functions_send() -> None:
         ("ProduceTicksSchedule", "ProducesTicks", "ProduceTicks"),
     ],
 )
-def test_schedules_are_off_unless_asked_for(name: str, condition: str, parameter: str) -> None:
-    schedule = of_type("AWS::Scheduler::Schedule")[name]
+def test_simulations_are_off_unless_asked_for(name: str, condition: str, parameter: str) -> None:
+    schedule = SCHEDULES[name]
     assert schedule["State"] == {"Fn::If": [condition, "ENABLED", "DISABLED"]}
     assert TEMPLATE_DATA["Conditions"][condition] == {"Fn::Equals": [{"Ref": parameter}, "on"]}
     assert PARAMETERS[parameter]["Default"] == "off"
     assert schedule["ScheduleExpressionTimezone"] == "America/New_York"
+
+
+@pytest.mark.parametrize(("processor", "state"), [("lambda", "ENABLED"), ("dagster", "DISABLED")])
+def test_lost_events_are_healed_every_hour_where_no_dagster_does_it(processor: str, state: str) -> None:
+    schedule = SCHEDULES["ReconcileSchedule"]
+    assert resolved(schedule["State"], conditions(processor, "sqs", "sqs")) == state
+    assert schedule["ScheduleExpression"] == "rate(1 hour)"
+    assert text(schedule["Target"]["Arn"]) == "ReconcileTables.Arn"
 
 
 def test_queries_are_bounded_and_their_results_encrypted() -> None:
@@ -325,3 +373,18 @@ def test_every_skip_of_checkov_has_its_reason() -> None:
     skips = re.findall(r"# checkov:skip=(\w+)(:?)(.*)", TEMPLATE.read_text())
     assert len(skips) > 20
     assert [name for name, colon, reason in skips if not colon or len(reason.split()) < 5] == []
+
+
+def test_the_policies_of_people_are_what_the_docs_say() -> None:
+    """The page lists the actions of a Dagster outside AWS; reader and dagster together allow them."""
+    page = (TEMPLATE.parent.parent / "docs" / "operations.md").read_text()
+    (section,) = re.findall(r"(?s)\n## What a Dagster outside AWS may need\n(.*?)\n## ", page)
+    documented_actions = set(re.findall(r"`([a-z0-9]+:[A-Z]\w+)`", section)) - {"s3:DeleteObject"}
+    statements = [
+        statement.get("Fn::If", [None, statement])[1]
+        for name in ("ReaderPolicy", "DagsterPolicy")
+        for statement in RESOURCES[name]["Properties"]["PolicyDocument"]["Statement"]
+    ]
+    allowed = {action for statement in statements for action in listed(statement["Action"])}
+    assert documented_actions - allowed == set()
+    assert allowed - documented_actions == {"kms:Decrypt", "kms:GenerateDataKey", "s3:AbortMultipartUpload"}

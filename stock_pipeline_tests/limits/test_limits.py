@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from stock_pipeline.deploy.template import load_template
+from stock_pipeline.ingest.daily import GROUP_BYTES
+from stock_pipeline.settings import MIB
 
 pytestmark = pytest.mark.limits
 
@@ -81,5 +83,7 @@ def test_what_the_deployed_functions_take_fits_into_their_memory() -> None:
         for resource in template["Resources"].values()
         if "STOCK_PIPELINE_MAX_OBJECT_MB" in json.dumps(resource) and resource["Type"] == "AWS::Serverless::Function"
     ]
-    assert len(functions) == 2
+    assert len(functions) == 3
     assert all(BASE + FACTOR * limit < function["MemorySize"] for function in functions)
+    # A queue calls with many files, and a group of them is merged together.
+    assert BASE + FACTOR * (limit + GROUP_BYTES // MIB) < min(function["MemorySize"] for function in functions)

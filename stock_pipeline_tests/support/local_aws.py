@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -73,6 +74,19 @@ def eventually(question: Callable[[], Result], *, within: float = 30.0) -> Resul
     return answer
 
 
+@contextmanager
+def nobody_told(stack: Stack) -> Iterator[None]:
+    """Events of the staging bucket are lost in the block."""
+    bucket = stack.staging.bucket
+    told = stack.s3.get_bucket_notification_configuration(Bucket=bucket)
+    del told["ResponseMetadata"]
+    stack.s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+    try:
+        yield
+    finally:
+        stack.s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=told)
+
+
 @pytest.fixture(scope="session")
 def installed() -> Path:
     """A root with everything installed that the local AWS runs on."""
@@ -92,12 +106,19 @@ _stages = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def new_stack(emulator: LocalAws, installed: Path) -> NewStack:
-    """Deploys a new stack: `new_stack(processor="dagster", **parameters)`. Its buckets and tables are its own."""
+    """Deploys a new stack: `new_stack(processor="dagster", **parameters)`. Its buckets and tables are its own.
 
-    def make(processor: str = "dagster", **parameters: str) -> Stack:
+    `hidden` is for how many seconds a message of an arrival that is being worked on is hidden; no parameter of the
+    template allows so few, because AWS takes no fewer than the function's timeout.
+    """
+
+    def make(processor: str = "dagster", *, hidden: int | None = None, **parameters: str) -> Stack:
         stage = f"test{next(_stages)}"
         wanted = {"Processor": processor, "Database": f"stock_market_{stage}", **parameters}
         outputs = deploy(emulator.endpoint, emulator.key, LocalFolders(installed), stage=stage, parameters=wanted)
+        for queue in ("DailyQueueUrl", "StreamQueueUrl") if hidden is not None else ():
+            attributes = {"VisibilityTimeout": str(hidden)}
+            emulator.client("sqs").set_queue_attributes(QueueUrl=outputs[queue], Attributes=attributes)
         return Stack(replace(emulator, processor=processor, stage=stage, outputs=outputs, ui=None))
 
     return make

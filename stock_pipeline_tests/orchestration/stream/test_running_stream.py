@@ -37,7 +37,7 @@ CHECKED = """{ assetNodeOrError(assetKey: {path: ["%s"]}) { ... on AssetNode { a
 
 @pytest.fixture(scope="module")
 def stack(new_stack: NewStack) -> Stack:
-    return new_stack("dagster", StreamBufferSeconds="1", StreamVisibilitySeconds="5")
+    return new_stack("dagster", hidden=5, StreamBufferSeconds="1")
 
 
 @pytest.fixture(scope="module")
