@@ -16,7 +16,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from stock_pipeline.deploy.packages import function_zip
-from stock_pipeline.deploy.stack import stack_of
+from stock_pipeline.deploy.stack import described, stack_of
+from stock_pipeline.deploy.takeover import left_behind, take_over
+from stock_pipeline.deploy.values import Values
 from stock_pipeline.errors import LocalAwsError
 from stock_pipeline.local.environment import dependencies_of
 from stock_pipeline.local.folders import LocalFolders
@@ -56,12 +58,18 @@ def deploy(
     """
     from stock_pipeline.deploy.template import load_template
 
-    location = _for_here(load_template(), endpoint, key, folders)
+    template = load_template()
+    location = _for_here(template, endpoint, key, folders)
     stack = stack_of(stage)
     given = {"Stage": stage, **_DEFAULTS, **parameters}
     request: list[ParameterTypeDef] = [{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()]
     cloudformation: CloudFormationClient = client("cloudformation", endpoint, key)
     try:
+        if described(stack, cloudformation) is None:
+            account = client("sts", endpoint, key).get_caller_identity()["Account"]
+            values = Values(template, given, account, REGION)
+            if left := left_behind(values, client("s3", endpoint, key)):
+                take_over(stack, left, values, cloudformation)
         _put_stack(cloudformation, stack, location, request)
         return _outputs(cloudformation, stack)
     except ClientError as error:
