@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["region_of", "remedy_of"]
+__all__ = ["is_denied", "region_of", "remedy_of"]
 
 _LOGIN = "sign in again: aws sso login{profile}"
 _KEYS = "take new credentials from where you have them, and set AWS_PROFILE or the AWS_… variables"
@@ -47,7 +47,7 @@ _REMEDIES = {
     "ProxyConnectionError": "check HTTPS_PROXY and NO_PROXY",
     "SSLError": "check the certificates; behind a proxy that opens TLS, AWS_CA_BUNDLE must name its certificate",
 }
-_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AccessDeniedByBucketPolicy", "403"}
 _ANY = "check AWS_PROFILE, AWS_REGION and your credentials; `aws sts get-caller-identity` must work"
 
 
@@ -55,12 +55,18 @@ def remedy_of(error: BaseException, environ: Mapping[str, str] = os.environ) -> 
     """What a person can do about an error of boto3 or of AWS."""
     response: Any = getattr(error, "response", None)
     code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
-    if code in _DENIED:
+    if is_denied(error):
         return "ask for this permission, or set AWS_PROFILE to a role that has it"
     names = [code] if code else [kind.__name__ for kind in type(error).__mro__]
     profile = environ.get("AWS_PROFILE")
     found = next((_REMEDIES[name] for name in names if name in _REMEDIES), _ANY)
     return found.format(profile=f" --profile {profile}" if profile else "")
+
+
+def is_denied(error: BaseException) -> bool:
+    """Whether AWS has refused a call because the caller lacks a permission."""
+    response: Any = getattr(error, "response", None)
+    return isinstance(response, dict) and response.get("Error", {}).get("Code") in _DENIED
 
 
 def region_of(environ: Mapping[str, str] = os.environ) -> str | None:
