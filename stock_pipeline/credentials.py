@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["is_denied", "region_of", "remedy_of"]
+__all__ = ["is_denied", "is_of_credentials", "region_of", "remedy_of"]
 
 _LOGIN = "sign in again: aws sso login{profile}"
 _KEYS = "take new credentials from where you have them, and set AWS_PROFILE or the AWS_… variables"
@@ -35,6 +35,8 @@ _REMEDIES = {
     "ExpiredTokenException": "the session has ended; " + _LOGIN + ", or " + _KEYS,
     "RequestExpired": "the session has ended; " + _LOGIN + ", or " + _KEYS,
     "TokenRefreshRequired": "the session has ended; " + _LOGIN + ", or " + _KEYS,
+    "InvalidToken": "AWS_SESSION_TOKEN is wrong; " + _KEYS,
+    "ParamValidationError": "this boto3 does not know what it was asked; install a version that pyproject.toml allows",
     "InvalidClientTokenId": "AWS does not know this access key, or it needs AWS_SESSION_TOKEN; " + _KEYS,
     "InvalidAccessKeyId": "AWS does not know this access key, or it needs AWS_SESSION_TOKEN; " + _KEYS,
     "UnrecognizedClientException": "AWS does not know this access key, or it needs AWS_SESSION_TOKEN; " + _KEYS,
@@ -67,6 +69,12 @@ def is_denied(error: BaseException) -> bool:
     """Whether AWS has refused a call because the caller lacks a permission."""
     response: Any = getattr(error, "response", None)
     return isinstance(response, dict) and response.get("Error", {}).get("Code") in _DENIED
+
+
+def is_of_credentials(error: BaseException) -> bool:
+    """Whether AWS has refused a call for what the caller is, not for what the caller may do: a key that has expired."""
+    response: Any = getattr(error, "response", None)
+    return isinstance(response, dict) and response.get("Error", {}).get("Code") in _REMEDIES
 
 
 def region_of(environ: Mapping[str, str] = os.environ) -> str | None:
