@@ -9,6 +9,7 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -74,6 +75,15 @@ def deploy(
         return _outputs(cloudformation, stack)
     except ClientError as error:
         raise LocalAwsError(f"the stack {stack} was refused: {error.response['Error'].get('Message')}") from error
+
+
+def give_buckets_their_names(objects: Path) -> None:
+    """Rename the folders of buckets from before their names had a region, so that their objects are found."""
+    for folder in list(objects.glob("*/stock-pipeline-*")):
+        if folder.name.endswith(f"-{folder.parent.name}"):
+            named = folder.with_name(f"{folder.name}-{REGION}-an")
+            if not named.exists():
+                folder.rename(named)
 
 
 def _for_here(template: dict[str, Any], endpoint: str, access_key: str, folders: LocalFolders) -> str:
