@@ -150,7 +150,7 @@ cases: setup  ## run small files, each with its expected result (DIR=folder with
 	@$(BIN)/python -m stock_pipeline_tests.cases $(DIR)
 
 # The first 1,000 seeds are those of `make unit`.
-SCHEDULES ?= 2000
+SCHEDULES ?= 1000
 SEED ?= 1001
 faults: setup  ## run schedules of faults (SCHEDULES=10000 SEED=1), pairs of faults in each ingest, planted bugs
 	@$(BIN)/python -m stock_pipeline_tests.faults --schedules $(SCHEDULES) --seed $(SEED) --pairs --mutants

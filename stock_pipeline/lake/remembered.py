@@ -19,7 +19,9 @@ from stock_pipeline.schemas import REJECTED_RECORDS, Table
 def remembered_of(store: ObjectStore, table: Table, sources: Iterable[str]) -> dict[str, dict[str, Remembered]]:
     """What the lake remembers of several sources, by key. One listing finds those that have a record at all."""
     there = {info.key for info in store.list(f"{REJECTED_RECORDS.prefix}table={table.name}/")}
-    known = [key for key in sources if partition_key(REJECTED_RECORDS, rejects_partition(table, key)) in there]
+    known = [
+        key for key in sorted(set(sources)) if partition_key(REJECTED_RECORDS, rejects_partition(table, key)) in there
+    ]
     with ThreadPoolExecutor(8) as threads:
         return dict(zip(known, threads.map(lambda key: remembered(store, table, key), known), strict=True))
 

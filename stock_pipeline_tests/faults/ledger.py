@@ -111,8 +111,10 @@ class Ledger:
         past = self.versions.setdefault(key, [])
         put_back = self.restored and not key.startswith(REJECTS) and _timeless(now) in map(_timeless, past)
         past.append(now)
-        if put_back:
-            return  # what it lacks must come back; the verdict says whether it did
+        if put_back:  # what it lacks must come back; the verdict says whether it did
+            for row in now if key.startswith(PRICES) else ():
+                self.bars.setdefault((row["symbol"], row["date"]), []).append(row)
+            return
         if key.startswith(PRICES):
             self._judge_first(key, before, now, ("symbol", "date"), price_values)
             self._judge_former(key, before, now)

@@ -1,4 +1,4 @@
-"""Three hundred schedules, and that a seed always runs the same way."""
+"""Two hundred schedules, and that a seed always runs the same way."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _one_cpu() -> Iterator[None]:
     pa.set_cpu_count(before)
 
 
-@pytest.mark.parametrize("first", range(1, 301, BLOCK))
+@pytest.mark.parametrize("first", range(1, 201, BLOCK))
 def test_no_schedule_breaks_the_promise(first: int) -> None:
     done = [run(seed) for seed in range(first, first + BLOCK)]
     broken = [f"{o.problems[0]}\n  replay: {replay_command(o.seed)}" for o in done if o.problems]

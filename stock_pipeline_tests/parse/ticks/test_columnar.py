@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from typing import Any
@@ -72,10 +73,11 @@ TEXTS = st.one_of(
     st.from_regex(r"[!-~]{1,12}", fullmatch=True),
 )
 ANYTHING = st.sampled_from(["null", "true", "{}", "[]", '[1,"a"]', '""', "1", "x", ""])
-CODES = st.sampled_from(
-    ['["@"]', '["@","T","I"]', '["@", "T"]', "[14]", "[]", "[1,22,3]", "null", '"X"', "7", '[" "]', '["a,b"]', "[[1]]",
-     '["\\u0041"]', '["é"]', "[1.5]", "[null]", '["@",1]', "[[1]]", '["@"', '["}]"]', "[01]"]
-)  # fmt: skip
+LISTS = [
+    '["@"]', '["@","T","I"]', '["@", "T"]', "[14]", "[]", "[1,22,3]", "null", '"X"', "7", '[" "]', '["a,b"]', "[[1]]",
+    '["\\u0041"]', '["é"]', "[1.5]", "[null]", '["@",1]', '["@"', '["}]"]', "[01]", "[00]", "[0]", "[1,02]",
+]  # fmt: skip
+CODES = st.sampled_from(LISTS)
 _TIME_NAMES = frozenset(name for name in VALUES if name.startswith("iso"))
 _PART = re.compile(r'"(?:[^"\\]|\\.)*"|\[[^\[\]{}«»]*\]|[0-9.eE+-]+|true|false|null')
 
@@ -146,6 +148,17 @@ def one_by_one(line: bytes) -> list[Row] | None:
     if reader.rejected or reader.skipped or reader.corrections:
         return None
     return [row for _, places, ticks in reader.read for row in rows_of(places.tolist(), ticks)]
+
+
+@pytest.mark.parametrize("form", sorted(MESSAGES))
+def test_a_list_of_codes_that_is_no_json_is_left_to_the_slow_grammar(form: str) -> None:
+    plain = message(form, 1, 1)
+    layout = learn(encoded(plain))
+    places = [found.span() for found in re.finditer(r"\[[^\[\]{}]*\]", plain)]
+    for (start, end), new in itertools.product(places if layout else [], LISTS):
+        assert layout is not None
+        line = encoded(plain[:start] + new + plain[end:])
+        assert by_layout(layout, line) in (None, one_by_one(line))
 
 
 @pytest.mark.parametrize("form", sorted(MESSAGES))
