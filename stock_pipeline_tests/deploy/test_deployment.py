@@ -176,3 +176,30 @@ def test_without_the_sam_cli_the_remedy_is_named(tmp_path: Path, monkeypatch: py
     with pytest.raises(DeployError, match="make sam"):
         sam.build("host", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "region"),
+    [
+        ({"AWS_REGION": "eu-central-1"}, "eu-central-1"),
+        ({"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "us-east-1"}, "eu-central-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+    ],
+    ids=str,
+)
+def test_the_sam_cli_works_in_the_region_of_the_environment(
+    environment: dict[str, str], region: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "told"
+    program = tmp_path / "sam" / "bin" / "sam"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\nprintenv AWS_DEFAULT_REGION > {told}\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sam, "SAM", program)
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(DeployError, match="`sam build` failed"):
+        sam.build("host", tmp_path / "built")
+    assert told.read_text().strip() == region
