@@ -101,12 +101,12 @@ LOWEST := $(addprefix stock_pipeline_tests/,aws lake query security orchestratio
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python .local/lowest/bin/python --editable .
 	@touch $@
 
-# Examples: make build ARCH=arm64 · make build HOST=1 (for this machine's own Python and the local AWS)
+# Examples: make build ARCH=x86_64 · make build HOST=1 (for this machine's own Python and the local AWS)
 # make deploy STAGE=main REGION=eu-central-1 PARAMS='Symbols=AAPL,MSFT GenerateDaily=on' · ENDPOINT=http://127.0.0.1:4566
-ARCH ?= x86_64
+# ARCH: arm64 or x86_64; without it a stack keeps its own, and a new one has arm64.
 STAGE ?= main
 TARGET := $(if $(or $(HOST),$(ENDPOINT)),host,$(ARCH))
-DEPLOY = $(if $(REGION),AWS_REGION=$(REGION) AWS_DEFAULT_REGION=$(REGION)) $(if $(ENDPOINT),AWS_ENDPOINT_URL=$(ENDPOINT)) \
+DEPLOY = $(if $(REGION),AWS_REGION=$(REGION)) $(if $(ENDPOINT),AWS_ENDPOINT_URL=$(ENDPOINT)) \
 	$(BIN)/python -m stock_pipeline.deploy
 
 .local/sam/.complete: requirements/deploy.txt
@@ -131,11 +131,11 @@ check-template: .local/checkov/.complete  ## run checkov over the template, offl
 package-test: setup .local/sam/.complete check-template  ## build, deploy, update and destroy the packages by make, on the local AWS
 	@$(PYTEST) -m package $(ARGS)
 
-build: setup .local/sam/.complete  ## build the functions' packages with the SAM CLI (ARCH=arm64, HOST=1: for the local AWS)
-	@$(DEPLOY) build --target $(TARGET)
+build: setup .local/sam/.complete  ## build the functions' packages with the SAM CLI (ARCH=x86_64, HOST=1: for the local AWS)
+	@$(DEPLOY) build $(if $(TARGET),--target $(TARGET))
 
-deploy: build  ## build, and create or update the stack (STAGE, REGION, PARAMS, ENDPOINT; see docs/operations.md)
-	@$(DEPLOY) deploy --target $(TARGET) --stage $(STAGE) --parameters "$(PARAMS)"
+deploy: setup .local/sam/.complete  ## build, and create or update the stack (STAGE, REGION, PARAMS, ENDPOINT; see docs/operations.md)
+	@$(DEPLOY) deploy $(if $(TARGET),--target $(TARGET)) --stage $(STAGE) --parameters "$(PARAMS)"
 
 destroy: setup  ## delete the stack, but keep its buckets (STAGE, REGION, ENDPOINT; DATA=delete: buckets too; FORCE=1: do not ask)
 	@$(DEPLOY) destroy --stage $(STAGE) $(if $(filter delete,$(DATA)),--delete-data) $(if $(FORCE),--force)

@@ -13,6 +13,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stock_pipeline.credentials import region_of
+
 __all__ = ["BotoCoreError", "ClientError", "client_of", "impatient"]
 
 _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 2})
@@ -25,7 +27,7 @@ _WHO = (
 
 
 def client_of(service: Any, config: Config | None = None) -> Any:
-    """A client with the credentials that the environment has now.
+    """A client with the credentials and the region that the environment has now.
 
     boto3's default session keeps those that it found first, but each start of the local AWS has a key of its own.
     """
@@ -34,7 +36,7 @@ def client_of(service: Any, config: Config | None = None) -> Any:
 
 @lru_cache(maxsize=4)
 def _session(*_who: str | None) -> boto3.Session:
-    return boto3.Session()
+    return boto3.Session(region_name=region_of())
 
 
 def impatient(service: Any) -> Any:

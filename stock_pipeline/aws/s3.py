@@ -12,9 +12,18 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import botocore
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    IncompleteReadError,
+    MetadataRetrievalError,
+)
 
 from stock_pipeline.aws.clients import client_of
+from stock_pipeline.credentials import is_of_credentials, remedy_of
 from stock_pipeline.errors import ObjectNotFound, PreconditionFailed, SettingsError, StoreError, StoreUnavailable
 from stock_pipeline.lake.object_store import ObjectInfo, StoredObject, too_large
 
@@ -31,6 +40,10 @@ _CONFIG = Config(
     connect_timeout=5,
     read_timeout=60,
 )
+
+
+# Trying again may help: the network, or the service that gives a machine its credentials, was away.
+_NO_ANSWER = (ConnectionError, HTTPClientError, IncompleteReadError, MetadataRetrievalError, CredentialRetrievalError)
 
 
 class S3Store:
@@ -109,8 +122,10 @@ class S3Store:
 
     def _translated(self, error: ClientError | BotoCoreError, key: str) -> StoreError:
         where = f"s3://{self.bucket}/{key}"
-        if not isinstance(error, ClientError):
+        if isinstance(error, _NO_ANSWER):
             return StoreUnavailable(key, f"{where}: no answer from S3 ({error})")
+        if not isinstance(error, ClientError) or is_of_credentials(error):
+            return StoreError(key, f"{where}: {error}; {remedy_of(error)}")
         reply: Mapping[str, Any] = error.response
         code = reply.get("Error", {}).get("Code", "")
         status = reply.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

@@ -34,10 +34,9 @@ from stock_pipeline.cli.console import complain, say
 from stock_pipeline.cli.demo import command as demo
 from stock_pipeline.cli.doctor import command as doctor
 from stock_pipeline.cli.options import Command, Group
+from stock_pipeline.credentials import remedy_of
 from stock_pipeline.errors import StockPipelineError, StoreUnavailable
 from stock_pipeline.settings import PREFIX
-
-_AWS_REMEDY = "check AWS_PROFILE, AWS_REGION and your credentials, or run `stock-pipeline doctor`"
 
 
 class _Commands(Group):
@@ -154,7 +153,7 @@ def _told(error: Exception) -> str:
     if isinstance(error, StockPipelineError):
         return str(error)
     if type(error).__module__.startswith("botocore"):
-        return f"AWS: {error}; {_AWS_REMEDY}"
+        return f"AWS: {error}; {remedy_of(error)}"
     if isinstance(error, OSError):
         return str(error)
     return f"{type(error).__name__}: {error} (this should not happen; --debug before the command shows where)"

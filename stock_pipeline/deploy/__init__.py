@@ -5,7 +5,12 @@ packages       the code of a function: its folder and the modules of stock_pipel
 dependencies   a function's other packages, installed for a processor and a Python version, and pruned
 build          puts both into one folder; `sam build` calls it for each function
 sam            runs the SAM CLI: build and deploy
+readiness      whether a stack can be deployed to; deletes an empty one that cannot
+takeover       lets a new stack take over the buckets that an earlier one left behind
+reservations   whether the account's quota has room for what the functions reserve
+events         why CloudFormation did not do something
 stack          finds a deployed stack and reads its outputs
 destroy        deletes a stack
 template       reads the template
+values         what the template's names, numbers and conditions are for given parameters
 """

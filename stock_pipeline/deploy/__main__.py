@@ -10,10 +10,11 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stock_pipeline.credentials import remedy_of
 from stock_pipeline.deploy import sam
 from stock_pipeline.deploy.dependencies import TARGETS
-from stock_pipeline.deploy.destroy import destroy
-from stock_pipeline.deploy.stack import client_of, outputs_of, stack_of
+from stock_pipeline.deploy.destroy import Doomed, destroy, doomed
+from stock_pipeline.deploy.stack import account_of, client_of, outputs_of, stack_of
 from stock_pipeline.errors import DeployError, ExtraMissing
 from stock_pipeline.extras import require
 
@@ -25,13 +26,13 @@ def main() -> None:
     commands = arguments.add_subparsers(dest="command", required=True)
     for name in ("build", "deploy"):
         command = commands.add_parser(name)
-        command.add_argument("--target", choices=TARGETS, default="x86_64")
-    command.add_argument("--parameters", default="", help="parameters of the template: 'Seed=11 Symbols=AAPL,MSFT'")
+        command.add_argument("--target", choices=TARGETS, help="default: that of the stack, else arm64")
+        command.add_argument("--parameters", default="", help="parameters of the template: 'Seed=11 Symbols=AAPL,MSFT'")
+        command.add_argument("--stage", default="main")
     ended = commands.add_parser("destroy")
     ended.add_argument("--delete-data", action="store_true", help="also delete its buckets, with all data in them")
     ended.add_argument("--force", action="store_true", help="do not ask")
-    for each in (command, ended):
-        each.add_argument("--stage", default="main")
+    ended.add_argument("--stage", default="main")
     given = arguments.parse_args()
     try:
         require("local", "deploying")
@@ -39,33 +40,36 @@ def main() -> None:
     except (DeployError, ExtraMissing) as error:
         sys.exit(str(error))
     except (BotoCoreError, ClientError) as error:
-        sys.exit(f"AWS: {error}; check AWS_PROFILE, AWS_REGION and your credentials")
+        sys.exit(f"AWS: {error}; {remedy_of(error)}")
 
 
 def _run(given: argparse.Namespace) -> None:
-    if given.command == "build":
-        template = sam.build(given.target)
-        for package in sorted(template.parent.glob("*.zip")):
-            _say(f"{package.stat().st_size / 2**20:6.1f} MiB  {package.relative_to(Path.cwd())}")
-        return
     if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://127.0.0.1"):
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             os.environ.setdefault(name, _LOOPBACK_KEY)
-        os.environ.setdefault("AWS_REGION", "us-east-1")
-        os.environ.setdefault("AWS_DEFAULT_REGION", os.environ["AWS_REGION"])
-    if given.command == "deploy":
+        os.environ.setdefault("AWS_REGION", os.environ.get("AWS_DEFAULT_REGION") or "us-east-1")
+    if given.command == "build":
+        _build(given.target or sam.DEFAULT_MACHINE)
+    elif given.command == "deploy":
         _deploy(given)
     else:
-        _confirm(given)
-        destroy(given.stage, delete_data=given.delete_data, report=_say)
+        _destroy(given)
+
+
+def _build(target: str) -> Path:
+    template = sam.build(target)
+    for package in sorted(template.parent.glob("*.zip")):
+        _say(f"{package.stat().st_size / 2**20:6.1f} MiB  {package.relative_to(Path.cwd())}")
+    return template
 
 
 def _deploy(given: argparse.Namespace) -> None:
     began = time.monotonic()
-    parameters = sam.parameters_of(given.parameters)
-    machine = "arm64" if given.target == "arm64" else "x86_64"
-    sam.deploy(sam.BUILT / given.target / "template.yaml", given.stage, {"Architecture": machine, **parameters})
-    stack = stack_of(given.stage)
+    stack, parameters = stack_of(given.stage), sam.parameters_of(given.parameters)
+    _say(f"deploying {stack} to account {account_of()}, region {client_of('cloudformation').meta.region_name}")
+    machine = sam.machine_of(given.stage, given.target, parameters)
+    built = _build("host" if given.target == "host" else machine)
+    sam.deploy(built, given.stage, {**parameters, "Architecture": machine})
     outputs = outputs_of(stack)
     _say(f"\n{stack} is deployed ({time.monotonic() - began:.1f} s)\n")
     width = max(map(len, outputs))
@@ -80,14 +84,25 @@ def _deploy(given: argparse.Namespace) -> None:
         _say(f"  .venv/bin/stock-pipeline --stack {stack} {command}")
 
 
-def _confirm(given: argparse.Namespace) -> None:
-    """Ask before deleting. Raises DeployError when the answer is not the stage's name, or without a terminal."""
+def _destroy(given: argparse.Namespace) -> None:
+    there = doomed(given.stage)
+    if there.stack_id or (there.buckets and given.delete_data):
+        _confirm(given, there)
+    destroy(given.stage, delete_data=given.delete_data, report=_say)
+
+
+def _confirm(given: argparse.Namespace, there: Doomed) -> None:
+    """Say what goes, and ask. Raises DeployError when the answer is not the stage's name, or without a terminal."""
+    names = " and ".join(there.buckets) or "no bucket"
+    data = f"{names} with ALL DATA" if given.delete_data else f"(the data in {names} stays)"
+    stack = f"the stack {there.stack} {'and ' if given.delete_data else ''}" if there.stack_id else ""
+    what = f"this deletes, in {there.where}: {stack}{data}"
     if given.force:
+        _say(what)
         return
-    what = "and its buckets with ALL DATA in them" if given.delete_data else "(its buckets and their data stay)"
     if not sys.stdin.isatty():
-        raise DeployError(f"this deletes the stack {stack_of(given.stage)} {what}; if you want that, give FORCE=1")
-    answer = input(f"This deletes the stack {stack_of(given.stage)} {what}. Type the stage's name to go on: ")
+        raise DeployError(f"{what}; if you want that, give FORCE=1")
+    answer = input(f"{what}. Type the stage's name to go on: ")
     if answer.strip() != given.stage:
         raise DeployError("nothing was deleted")
 

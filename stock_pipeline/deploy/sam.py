@@ -11,23 +11,43 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from stock_pipeline.deploy import stack as stacks
 from stock_pipeline.deploy.build import pack
-from stock_pipeline.deploy.dependencies import TARGETS
+from stock_pipeline.deploy.dependencies import HOST, TARGETS
+from stock_pipeline.deploy.events import clock, reasons
+from stock_pipeline.deploy.readiness import Ready, made_ready
+from stock_pipeline.deploy.reservations import fitting
 from stock_pipeline.deploy.sources import CHECKOUT, TEMPLATE
-from stock_pipeline.deploy.stack import client_of, described, exists, stack_of
+from stock_pipeline.deploy.stack import LOOPBACK, account_of, client_of, described, resources_of, stack_of
+from stock_pipeline.deploy.takeover import left_behind, named_buckets, take_over
+from stock_pipeline.deploy.template import load_template
+from stock_pipeline.deploy.values import Values
 from stock_pipeline.errors import DeployError
 
 SAM = CHECKOUT / ".local" / "sam" / "bin" / "sam"
 BUILT = CHECKOUT / "build"
+DEFAULT_MACHINE = "arm64"
+"""The processor of a new stack's functions; a test compares it with the template's default."""
 
-_LOOPBACK = ("http://127.0.0.1", "http://localhost")
 _CAPABILITIES = ["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
 _LOG_LINES = 20
+
+
+def machine_of(
+    stage: str, target: str | None, parameters: Mapping[str, str], environ: Mapping[str, str] = os.environ
+) -> str:
+    """The processor that a stage's functions are built for: what is asked for, else what its stack has, else arm64.
+
+    `target` and the parameter `Architecture` both ask for one. Raises DeployError if they differ.
+    """
+    asked = {given for given in (parameters.get("Architecture"), target) if given and given != HOST.name}
+    if len(asked) > 1:
+        raise DeployError(f"ARCH={target} and Architecture={parameters['Architecture']} differ; give one of them")
+    found = described(stack_of(stage), client_of("cloudformation", environ)) or {}
+    return asked.pop() if asked else stacks.parameters_of(found).get("Architecture", DEFAULT_MACHINE)
 
 
 def build(target: str, into: Path | None = None) -> Path:
@@ -50,71 +70,50 @@ def build(target: str, into: Path | None = None) -> Path:
 def deploy(built: Path, stage: str, parameters: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> None:
     """Create or update a stage's stack from a built template. SAM's own output goes to stdout.
 
-    Parameters that are not given keep the stack's values, or their defaults. The stack takes over buckets that an
-    earlier stack of the stage left behind. `environ` says which AWS. Raises DeployError; then nothing has changed.
+    Parameters that are not given keep the stack's values, or their defaults. A new stack takes over the buckets that an
+    earlier stack of the stage left behind. An empty stack whose creation failed is deleted first. `environ` says which
+    AWS. Raises DeployError, with every reason that CloudFormation gives; then an existing stack works as before.
     """
     if not built.is_file():
         raise DeployError(f"there is no {built}; run `make build` first")
-    stack, given = stack_of(stage), {"Stage": stage, **parameters}
-    if described(stack, client_of("cloudformation", environ)) is None and (left := buckets_left(stage, environ)):
-        print(f"taking over {' and '.join(left)}, which an earlier stack left behind", flush=True)  # noqa: T201
-        _adopt(built, stack, given, environ)
-        return
+    stack, cloudformation = stack_of(stage), client_of("cloudformation", environ)
+    ready = made_ready(stack, cloudformation, _say)
+    template = load_template(built)
+    known = template["Parameters"]
+    asked = {"Stage": stage, **parameters}
+    if unknown := asked.keys() - known:
+        raise DeployError(f"the template has no parameter {min(unknown)}; it has {', '.join(sorted(known))}")
+    kept = {name: value for name, value in ready.parameters.items() if name in known}
+    values = Values(template, {**kept, **asked}, account_of(environ), cloudformation.meta.region_name)
+    functions = resources_of(stack, cloudformation, "AWS::Lambda::Function").values() if ready.exists else []
+    given = asked if ready.exists else {**kept, **asked}
+    given |= fitting(values, asked, functions, client_of("lambda", environ), _say)
+    _mind_the_buckets(stack, values, ready, environ)
+    since = clock(client_of("sts", environ).get_caller_identity())
     command = ["deploy", "--template-file", str(built), "--stack-name", stack, "--resolve-s3", "--s3-prefix", stack]
     command += ["--capabilities", *_CAPABILITIES, "--no-confirm-changeset", "--no-fail-on-empty-changeset"]
     command += ["--no-progressbar", "--parameter-overrides", *(f'{name}="{value}"' for name, value in given.items())]
-    _sam(command, environ, built.parent)
-
-
-def buckets_left(stage: str, environ: Mapping[str, str]) -> list[str]:
-    """The buckets of a stage that exist."""
-    account = client_of("sts", environ).get_caller_identity()["Account"]
-    names = [f"{stack_of(stage)}-{kind}-{account}" for kind in ("staging", "lake")]
-    return [name for name in names if exists(name, client_of("s3", environ))]
-
-
-def _adopt(built: Path, stack: str, parameters: Mapping[str, str], environ: Mapping[str, str]) -> None:
-    """Create a stack that takes over existing buckets with its names. `sam deploy` cannot do that."""
-    packaged = built.with_name("packaged.yaml")
-    command = ["package", "--template-file", str(built), "--resolve-s3", "--s3-prefix", stack, "--no-progressbar"]
-    _sam([*command, "--output-template-file", str(packaged)], environ, built.parent, quiet=True)
-    cloudformation, s3 = client_of("cloudformation", environ), client_of("s3", environ)
-    artifacts = artifacts_bucket(cloudformation)
-    key = f"{stack}/packaged.yaml"
-    s3.upload_file(str(packaged), artifacts, key)
-    request: dict[str, Any] = {
-        "StackName": stack,
-        "ChangeSetName": f"adopt-{int(time.time())}",
-        "ChangeSetType": "CREATE",
-        "ImportExistingResources": True,
-        "TemplateURL": f"{s3.meta.endpoint_url}/{artifacts}/{key}",
-        "Parameters": [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
-        "Capabilities": _CAPABILITIES,
-    }
-    name = cloudformation.create_change_set(**request)["Id"]
-    _wait(cloudformation, "change_set_create_complete", stack, ChangeSetName=name)
-    cloudformation.execute_change_set(ChangeSetName=name)
-    _wait(cloudformation, "stack_create_complete", stack, StackName=stack)
-
-
-def artifacts_bucket(cloudformation: Any) -> str | None:
-    """The bucket that SAM keeps packages in, if it has made one."""
-    managed = described("aws-sam-cli-managed-default", cloudformation)
-    outputs = (managed or {}).get("Outputs", [])
-    return next((output["OutputValue"] for output in outputs if output["OutputKey"] == "SourceBucket"), None)
-
-
-def _wait(cloudformation: Any, waiter: str, stack: str, **what: str) -> None:
-    from botocore.exceptions import WaiterError
-
-    patience = {"Delay": 2, "MaxAttempts": 900}
     try:
-        cloudformation.get_waiter(waiter).wait(**what, WaiterConfig=patience)
-    except WaiterError as error:
-        events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
-        failed = [e for e in reversed(events) if e.get("ResourceStatus", "").endswith("_FAILED")]
-        why = "; ".join(f"{e['LogicalResourceId']}: {e.get('ResourceStatusReason', '')}" for e in failed)
-        raise DeployError(f"the stack {stack} could not be made: {why or error}") from error
+        _sam(command, environ, built.parent)
+    except DeployError as error:
+        raise DeployError("\n  ".join([str(error), *reasons(stack, cloudformation, since)])) from error
+
+
+def _mind_the_buckets(stack: str, values: Values, ready: Ready, environ: Mapping[str, str]) -> None:
+    """Let a new stack take over buckets that are left; refuse an update that would begin with new, empty ones."""
+    cloudformation = client_of("cloudformation", environ)
+    if not ready.exists:
+        if left := left_behind(values, client_of("s3", environ)):
+            _say(f"taking over {' and '.join(left.values())}, which an earlier stack left behind")
+            take_over(stack, left, values, cloudformation)
+        return
+    held = resources_of(stack, cloudformation, "AWS::S3::Bucket")
+    for logical, name in named_buckets(values).items():
+        if (old := held.get(logical, name)) != name:
+            raise DeployError(
+                f"the stack {stack} keeps its data in {old}; this version would begin with a new, empty bucket {name}. "
+                f"Deploy another stage and copy the data: aws s3 sync s3://{old} s3://NEW, or stay with the old version"
+            )
 
 
 def parameters_of(text: str) -> dict[str, str]:
@@ -136,9 +135,11 @@ def _sam(command: list[str], environ: Mapping[str, str], cwd: Path, *, quiet: bo
     if not SAM.is_file():
         raise DeployError(f"the SAM CLI is not there ({SAM}); `make sam` installs it")
     ours = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(SAM.parents[2] / "sam-home")}
-    if environ.get("AWS_ENDPOINT_URL", "").startswith(_LOOPBACK):
+    if environ.get("AWS_ENDPOINT_URL", "").startswith(LOOPBACK):
         ours |= {"SAM_CLI_POLL_DELAY": "0.2"}
     said = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if quiet else {}
+    if region := environ.get("AWS_REGION"):
+        ours |= {"AWS_DEFAULT_REGION": region}  # the SAM CLI reads no other
     try:
         done = subprocess.run([str(SAM), *command], env={**environ, **ours}, cwd=cwd, stdin=subprocess.DEVNULL,  # noqa: S603
                               text=True, check=False, **said)  # type: ignore[call-overload] # fmt: skip
@@ -147,3 +148,7 @@ def _sam(command: list[str], environ: Mapping[str, str], cwd: Path, *, quiet: bo
     if done.returncode:
         why = "\n" + "\n".join(done.stdout.splitlines()[-_LOG_LINES:]) if quiet else "; its output above says why"
         raise DeployError(f"`sam {command[0]}` failed{why}")
+
+
+def _say(sentence: str) -> None:
+    print(sentence, flush=True)  # noqa: T201

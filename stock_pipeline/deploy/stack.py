@@ -15,10 +15,16 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError, NoRegionError
 
+from stock_pipeline.credentials import region_of
 from stock_pipeline.errors import DeployError
 from stock_pipeline.settings import Settings, variable
 
+LOOPBACK = ("http://127.0.0.1", "http://localhost")
+"""What the address of a local AWS begins with."""
+
 _NEEDED = ("StagingBucket", "LakeBucket")
+_GONE = ("DELETE_COMPLETE", "DELETE_SKIPPED")
+_HIDDEN = "****"
 _WHOLE = ("CREATE_COMPLETE", "IMPORT_COMPLETE")  # and every state of an update: the old stack goes on working
 
 
@@ -75,30 +81,45 @@ def stack_of(stage: str) -> str:
     return f"stock-pipeline-{stage}"
 
 
-def exists(bucket: str, s3: Any) -> bool:
-    """Whether there is a bucket of this name that the caller may use."""
-    try:
-        s3.head_bucket(Bucket=bucket)
-    except ClientError:
-        return False
-    return True
+def resources_of(stack: str, cloudformation: Any, kind: str = "") -> dict[str, str]:
+    """What a stack holds, of a type or of all: physical names by logical names."""
+    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
+    return {
+        each["LogicalResourceId"]: each.get("PhysicalResourceId", "")
+        for page in pages
+        for each in page["StackResourceSummaries"]
+        if each["ResourceStatus"] not in _GONE and each["ResourceType"] == (kind or each["ResourceType"])
+    }
+
+
+def parameters_of(found: Mapping[str, Any]) -> dict[str, str]:
+    """The parameters of a stack that CloudFormation has described; without those that it hides."""
+    given = {each["ParameterKey"]: each.get("ParameterValue", "") for each in found.get("Parameters", [])}
+    return {name: value for name, value in given.items() if value != _HIDDEN}
+
+
+def account_of(environ: Mapping[str, str] = os.environ) -> str:
+    """The number of the account that an environment's credentials are of."""
+    return str(client_of("sts", environ).get_caller_identity()["Account"])
 
 
 def client_of(service: Any, environ: Mapping[str, str] = os.environ) -> Any:
     """A client of the AWS that an environment names, with short timeouts."""
-    session = boto3 if environ is os.environ else _session(environ)
     config = Config(connect_timeout=5, retries={"mode": "standard"})
-    return session.client(service, endpoint_url=environ.get("AWS_ENDPOINT_URL"), config=config)
-
-
-def _session(environ: Mapping[str, str]) -> Any:
-    return boto3.Session(
+    session = boto3.Session(
         aws_access_key_id=environ.get("AWS_ACCESS_KEY_ID"),
         aws_secret_access_key=environ.get("AWS_SECRET_ACCESS_KEY"),
         aws_session_token=environ.get("AWS_SESSION_TOKEN"),
-        region_name=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION"),
+        region_name=region_of(environ),
         profile_name=environ.get("AWS_PROFILE"),
     )
+    return session.client(service, endpoint_url=environ.get("AWS_ENDPOINT_URL"), config=config)
+
+
+def patience(client: Any) -> dict[str, float]:
+    """How long a waiter waits: half an hour, by which time CloudFormation has ended each of our operations."""
+    delay = 0.1 if client.meta.endpoint_url.startswith(LOOPBACK) else 2
+    return {"Delay": delay, "MaxAttempts": 1800 / delay}
 
 
 def _where(cloudformation: Any) -> str:

@@ -31,7 +31,14 @@ from stock_pipeline.local.emulator import spawn, wait_until_ready
 from stock_pipeline.local.environment import ensure_environment
 from stock_pipeline.local.folders import LocalFolders, default_root, exclusive, is_held, keep_private, locked, private
 from stock_pipeline.local.gateway.files import finish_interrupted_writes
-from stock_pipeline.local.stack import REGION, client, deploy, new_key, parameters_of_environment
+from stock_pipeline.local.stack import (
+    REGION,
+    client,
+    deploy,
+    give_buckets_their_names,
+    new_key,
+    parameters_of_environment,
+)
 from stock_pipeline.progress import Say
 
 _STOP_WITHIN = 12.0  # seconds
@@ -239,6 +246,7 @@ def _launch(
     for folder in (folders.home, folders.objects, folders.temporary):
         keep_private(folder)
     finish_interrupted_writes(folders.objects)
+    give_buckets_their_names(folders.objects)
     users = locked(folders.users_lock, fcntl.LOCK_SH)
     key = new_key()
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -9,6 +9,7 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -16,7 +17,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from stock_pipeline.deploy.packages import function_zip
-from stock_pipeline.deploy.stack import stack_of
+from stock_pipeline.deploy.stack import described, stack_of
+from stock_pipeline.deploy.takeover import left_behind, take_over
+from stock_pipeline.deploy.values import Values
 from stock_pipeline.errors import LocalAwsError
 from stock_pipeline.local.environment import dependencies_of
 from stock_pipeline.local.folders import LocalFolders
@@ -56,16 +59,31 @@ def deploy(
     """
     from stock_pipeline.deploy.template import load_template
 
-    location = _for_here(load_template(), endpoint, key, folders)
+    template = load_template()
+    location = _for_here(template, endpoint, key, folders)
     stack = stack_of(stage)
     given = {"Stage": stage, **_DEFAULTS, **parameters}
     request: list[ParameterTypeDef] = [{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()]
     cloudformation: CloudFormationClient = client("cloudformation", endpoint, key)
     try:
+        if described(stack, cloudformation) is None:
+            account = client("sts", endpoint, key).get_caller_identity()["Account"]
+            values = Values(template, given, account, REGION)
+            if left := left_behind(values, client("s3", endpoint, key)):
+                take_over(stack, left, values, cloudformation)
         _put_stack(cloudformation, stack, location, request)
         return _outputs(cloudformation, stack)
     except ClientError as error:
         raise LocalAwsError(f"the stack {stack} was refused: {error.response['Error'].get('Message')}") from error
+
+
+def give_buckets_their_names(objects: Path) -> None:
+    """Rename the folders of buckets from before their names had a region, so that their objects are found."""
+    for folder in list(objects.glob("*/stock-pipeline-*")):
+        if folder.name.endswith(f"-{folder.parent.name}"):
+            named = folder.with_name(f"{folder.name}-{REGION}-an")
+            if not named.exists():
+                folder.rename(named)
 
 
 def _for_here(template: dict[str, Any], endpoint: str, access_key: str, folders: LocalFolders) -> str:

@@ -8,7 +8,12 @@ from typing import Any
 import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
-from botocore.exceptions import ConnectTimeoutError
+from botocore.exceptions import (
+    ConnectTimeoutError,
+    NoCredentialsError,
+    ParamValidationError,
+    UnauthorizedSSOTokenError,
+)
 from moto import mock_aws
 
 from stock_pipeline.aws.s3 import S3Store
@@ -113,6 +118,44 @@ def test_access_denied_and_a_missing_bucket_name_the_remedy(store: S3Store) -> N
     answering(store, 403, "AccessDenied")
     with pytest.raises(StoreError, match="permission"):
         store.get("k")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "told"),
+    [
+        (400, "ExpiredToken", "the session has ended"),
+        (400, "InvalidToken", "AWS_SESSION_TOKEN is wrong"),
+        (403, "InvalidAccessKeyId", "AWS does not know this access key"),
+        (403, "SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY does not belong"),
+        (403, "RequestTimeTooSkewed", "set this machine's clock right"),
+    ],
+)
+def test_what_is_wrong_with_credentials_is_no_lack_of_a_permission(
+    store: S3Store, status: int, code: str, told: str
+) -> None:
+    answering(store, status, code)
+    with pytest.raises(StoreError, match=told) as raised:
+        store.get("k")
+    assert not isinstance(raised.value, StoreUnavailable), "trying again would not help"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (NoCredentialsError(), "set AWS_PROFILE, or"),
+        (UnauthorizedSSOTokenError(), "sign in again: aws sso login"),
+        (ParamValidationError(report="Unknown parameter IfMatch"), "this boto3 does not know what it was asked"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_boto3_cannot_send_is_no_silence_of_s3(store: S3Store, error: Exception, told: str) -> None:
+    def unsent(**_: object) -> None:
+        raise error
+
+    store._client.meta.events.register_first("before-call.s3", unsent)
+    with pytest.raises(StoreError, match=told) as raised:
+        store.get("k")
+    assert not isinstance(raised.value, StoreUnavailable), "trying again would not help"
 
 
 def test_an_object_over_the_limit_is_told_by_its_size_and_not_fetched(store: S3Store) -> None:

@@ -49,6 +49,23 @@ def stored(aws: LocalAws) -> list[dict[str, Any]]:
     return rows
 
 
+NEVER_SIGNALLED = """\
+  NeverSignalled:
+    Type: AWS::CloudFormation::WaitCondition
+    DependsOn: LakeBucket
+    Properties: {Count: 1, Handle: !Ref Handle, Timeout: "1"}
+  Handle: {Type: AWS::CloudFormation::WaitConditionHandle}
+"""
+
+
+def triggers(aws: LocalAws) -> list[str]:
+    """The prefixes of staging whose objects call a function."""
+    staging = outputs_of(STACK, client_of("cloudformation", aws.environ()))["StagingBucket"]
+    found = client_of("s3", aws.environ()).get_bucket_notification_configuration(Bucket=staging)
+    rules = [config["Filter"]["Key"]["FilterRules"] for config in found.get("LambdaFunctionConfigurations", [])]
+    return sorted(rule["Value"] for each in rules for rule in each)
+
+
 def put(aws: LocalAws, symbol: str) -> None:
     outputs = outputs_of(STACK, client_of("cloudformation", aws.environ()))
     store = S3Store(outputs["StagingBucket"], client_of("s3", aws.environ()))
@@ -70,25 +87,59 @@ def test_a_stage_is_deployed_used_updated_and_taken_away(aws: LocalAws, built: C
     outputs = outputs_of(STACK, client_of("cloudformation", environ))
     assert (outputs["MaxClockSkewSeconds"], outputs["Database"]) == ("60", "stock_market_made")
 
-    # It goes, but for the data, which the next deployment has.
+    # In another region there is no such stack, so nothing is deleted.
     said: list[str] = []
+    destroy(STAGE, delete_data=True, report=said.append, environ=environ | {"AWS_REGION": "eu-central-1"})
+    assert said == [f"there is no stack {STACK} in account 000000000000, region eu-central-1"]
+    assert stored(aws) == [{"symbol": "AAPL", "close": 10.5}]
+
+    # It goes, but for the data, which the next deployment has.
+    said.clear()
     destroy(STAGE, report=said.append, environ=environ)
+    assert said[-1] == (
+        "its parameters were PARAMS='Database=stock_market_made StreamBufferSeconds=1 MaxClockSkewSeconds=60'; "
+        "give them to the next deployment"
+    )
     assert sum("kept stock-pipeline-made-" in sentence for sentence in said) == 2
     with pytest.raises(DeployError, match=f"there is no stack {STACK}"):
         outputs_of(STACK, client_of("cloudformation", environ))
-    sam.deploy(template, STAGE, PARAMETERS, environ)
+    sam.deploy(template, STAGE, {**PARAMETERS, "StreamTrigger": "s3"}, environ)
     assert stored(aws) == [{"symbol": "AAPL", "close": 10.5}]
+    assert triggers(aws) == ["daily_prices/", "stock_stream/"], "the buckets are as the new stack wants them"
     put(aws, "MSFT")
     assert eventually(lambda: len(stored(aws)) == 2, within=60)
 
-    # Asked for, the data goes as well; once more is no error.
+    # Asked for, the data goes as well, also when the stack is gone already; once more is no error.
+    destroy(STAGE, report=said.append, environ=environ)
     said.clear()
     destroy(STAGE, delete_data=True, report=said.append, environ=environ)
     assert sum("deleted stock-pipeline-made-" in sentence for sentence in said) == 2
     buckets = {bucket["Name"] for bucket in client_of("s3", environ).list_buckets()["Buckets"]}
     assert not [name for name in buckets if name.startswith(STACK)]
     destroy(STAGE, delete_data=True, report=said.append, environ=environ)
-    assert said[-1] == f"there is no stack {STACK}"
+    assert said[-1] == f"there is no stack {STACK} in account 000000000000, region us-east-1"
+
+
+def test_a_deployment_that_failed_is_told_and_can_be_repeated(
+    aws: LocalAws, built: Callable[[str], Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    environ, template = aws.environ(), built("host")
+    cloudformation = client_of("cloudformation", environ)
+    failing = template.with_name("failing.yaml")
+    failing.write_text(template.read_text().replace("\nResources:\n", f"\nResources:\n{NEVER_SIGNALLED}"))
+    with pytest.raises(DeployError, match=r"(?s)`sam deploy` failed.*NeverSignalled: "):
+        sam.deploy(failing, "again", {"Database": "stock_market_again"}, environ)
+    assert cloudformation.describe_stacks(StackName="stock-pipeline-again")["Stacks"][0]["StackStatus"] == (
+        "ROLLBACK_COMPLETE"
+    )
+    buckets = [bucket["Name"] for bucket in client_of("s3", environ).list_buckets()["Buckets"]]
+    assert not [name for name in buckets if name.startswith("stock-pipeline-again")]
+    capfd.readouterr()
+    sam.deploy(template, "again", {}, environ)
+    told = capfd.readouterr().out
+    assert "deleting the stack stock-pipeline-again: its first deployment failed (ROLLBACK_COMPLETE)" in told
+    assert "  NeverSignalled: " in told
+    assert outputs_of("stock-pipeline-again", cloudformation)["Database"] == "stock_market_again"
 
 
 def test_nothing_is_deleted_unless_somebody_says_so(aws: LocalAws) -> None:
@@ -125,3 +176,30 @@ def test_without_the_sam_cli_the_remedy_is_named(tmp_path: Path, monkeypatch: py
     with pytest.raises(DeployError, match="make sam"):
         sam.build("host", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "region"),
+    [
+        ({"AWS_REGION": "eu-central-1"}, "eu-central-1"),
+        ({"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "us-east-1"}, "eu-central-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+    ],
+    ids=str,
+)
+def test_the_sam_cli_works_in_the_region_of_the_environment(
+    environment: dict[str, str], region: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "told"
+    program = tmp_path / "sam" / "bin" / "sam"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\nprintenv AWS_DEFAULT_REGION > {told}\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sam, "SAM", program)
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(DeployError, match="`sam build` failed"):
+        sam.build("host", tmp_path / "built")
+    assert told.read_text().strip() == region

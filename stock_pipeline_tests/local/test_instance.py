@@ -170,6 +170,17 @@ def test_objects_outlast_a_restart_and_the_stack_is_made_anew(killed: bool, tmp_
         assert run_function(aws)["written"] == 1
 
 
+def test_objects_of_buckets_with_their_former_names_are_found(tmp_path: Path, installed: Path) -> None:
+    with local_aws(tmp_path, installed=installed) as aws:
+        bucket = aws.outputs["LakeBucket"]
+        aws.client("s3").put_object(Bucket=bucket, Key="price_by_date/year=2024/prices.parquet", Body=b"kept")
+    (folder,) = LocalFolders(tmp_path).objects.glob(f"*/{bucket}")
+    folder.rename(folder.with_name(bucket.removesuffix("-us-east-1-an")))
+    with local_aws(tmp_path, installed=installed) as aws:
+        found = aws.client("s3").get_object(Bucket=bucket, Key="price_by_date/year=2024/prices.parquet")
+        assert found["Body"].read() == b"kept"
+
+
 def test_a_stale_state_file_misleads_nobody(tmp_path: Path, installed: Path) -> None:
     folders = LocalFolders(tmp_path)
     with local_aws(tmp_path, installed=installed) as aws:

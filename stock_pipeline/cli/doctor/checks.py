@@ -8,15 +8,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from stock_pipeline.aws.clients import BotoCoreError, ClientError, impatient
 from stock_pipeline.aws.s3 import S3Store
-from stock_pipeline.aws.sqs import depth
 from stock_pipeline.cli.console import counted
-from stock_pipeline.cli.doctor import lake_checks, stream_checks
-from stock_pipeline.cli.doctor.diagnosis import DEPLOY, Diagnosis, State, is_local
-from stock_pipeline.errors import ObjectNotFound, PreconditionFailed, StockPipelineError
+from stock_pipeline.cli.doctor import lake_checks, queue_checks, stream_checks
+from stock_pipeline.cli.doctor.diagnosis import DEPLOY, Diagnosis, State, is_local, not_looked_at, refused
+from stock_pipeline.credentials import remedy_of
+from stock_pipeline.errors import ObjectNotFound, PreconditionFailed, StockPipelineError, StoreError
 from stock_pipeline.local import LocalFolders, default_root, running
 from stock_pipeline.local.dev.dagster import Dagster
 from stock_pipeline.local.dev.session import found
@@ -24,8 +23,14 @@ from stock_pipeline.maintenance.reconcile import SINCE, find_unseen
 from stock_pipeline.query import sql
 from stock_pipeline.schemas import PRICE_BY_DATE, REJECTED_RECORDS, STREAM_PRICES_HISTORY, TABLES
 from stock_pipeline.settings import Settings, variable
+from stock_pipeline.staging.keys import RAW_DAILY_PRICES
 
-_PROBE = ".doctor/never-written"
+# Where a role for Dagster may write; a person who only reads may write nowhere.
+_PROBES = {
+    "staging_bucket": f"{RAW_DAILY_PRICES}.doctor/never-written",
+    "lake_bucket": f"{PRICE_BY_DATE.prefix}.doctor/never-written",
+}
+_OTHERS_DO = "the functions read and write it; if you are to do so as well, ask for the permissions"
 _NO_ETAG = "0" * 32
 _LITTLE_DISK, _NO_DISK = 1 << 30, 100 << 20  # bytes
 
@@ -36,8 +41,7 @@ _REMEDIES = {  # for errors that a check does not expect; expected errors have t
     "objects of the lake": "check the permissions s3:ListBucket and s3:GetObject on the lake bucket",
     "clocks": "check the permission s3:GetObject on the lake bucket",
     "stream": "check the permissions kinesis:DescribeStreamSummary and firehose:DescribeDeliveryStream",
-    "queues of ticks": "check the permission sqs:GetQueueAttributes",
-    "queues": "see .local/aws.log, or start `stock-pipeline dev` again",
+    "queues": "check the connection to SQS; locally, see .local/aws.log, or start `stock-pipeline dev` again",
     "Dagster": "see .local/logs; stop `stock-pipeline dev` and start it again",
 }
 
@@ -74,7 +78,7 @@ def _access(settings: Settings) -> Iterator[Diagnosis]:  # noqa: ARG001
             "access",
             "broken",
             str(error),
-            "check AWS_PROFILE (or the keys), AWS_REGION and AWS_ENDPOINT_URL; `aws sts get-caller-identity` must work",
+            remedy_of(error),
         )
         return
     yield Diagnosis("access", "ok", f"account {who['Account']} as {who['Arn']}")
@@ -85,10 +89,15 @@ def _buckets(settings: Settings) -> Iterator[Diagnosis]:
     for name in ("staging_bucket", "lake_bucket"):
         bucket = settings.require(name)
         store = S3Store(bucket, client)
+        may = "listed"
         try:
             next(iter(store.list("")), None)
-            _try_to_write(store)
+            may = "written"
+            _try_to_write(store, _PROBES[name])
         except StockPipelineError as error:
+            if refused(error) and (name == "staging_bucket" or may == "written"):
+                yield Diagnosis(bucket, "note", f"may not be {may} by this role: {error}", _OTHERS_DO)
+                continue
             yield Diagnosis(
                 bucket,
                 "broken",
@@ -99,10 +108,10 @@ def _buckets(settings: Settings) -> Iterator[Diagnosis]:
         yield Diagnosis(bucket, "ok", "can be listed and written")
 
 
-def _try_to_write(store: S3Store) -> None:
+def _try_to_write(store: S3Store, key: str) -> None:
     """Try a write that S3 must refuse, because its condition is false. S3 checks the permission before that."""
     try:
-        store.put(_PROBE, b"", if_match=_NO_ETAG)
+        store.put(key, b"", if_match=_NO_ETAG)
     except (ObjectNotFound, PreconditionFailed):
         return
 
@@ -163,32 +172,16 @@ def _workgroup(settings: Settings) -> Iterator[Diagnosis]:
     )
 
 
-def _queues(settings: Settings) -> Iterator[Diagnosis]:
-    """The dead-letter queues that the local stack names in its outputs. Events that failed at every try wait there."""
-    local = running()
-    if not local or not is_local(settings):
-        return
-    sqs: Any = impatient("sqs")
-    for name, url in local.outputs.items():
-        if not (name.startswith("Failed") and name.endswith("Url")):
-            continue
-        waiting = depth(sqs, url).waiting
-        queue = url.rsplit("/", 1)[-1]
-        if waiting:
-            yield Diagnosis(
-                queue,
-                "broken",
-                f"{waiting:,} events failed at every try",
-                "see .local/aws.log for why, then stock-pipeline redrive events",
-            )
-        else:
-            yield Diagnosis(queue, "ok", "nothing failed")
-
-
 def _unseen(settings: Settings) -> Iterator[Diagnosis]:
     """Raw objects of the last days that no table has seen: their notifications were lost, or wait for a consumer."""
     staging, lake = S3Store(settings.require("staging_bucket")), S3Store(settings.require("lake_bucket"))
-    unseen = find_unseen(staging=staging, lake=lake)
+    try:
+        unseen = find_unseen(staging=staging, lake=lake)
+    except StoreError as error:
+        if not refused(error):
+            raise
+        yield not_looked_at("raw objects", error, "s3:ListBucket and s3:ListBucketVersions on the staging bucket")
+        return
     what = f"{len(unseen.objects):,} of {counted(unseen.looked_at, 'object')} of the last {SINCE.days} days unseen"
     if not unseen.objects:
         yield Diagnosis("raw objects", "ok", what)
@@ -252,9 +245,7 @@ _CHECKS: dict[str, Check] = {
     "clocks": lake_checks.clock,
     "Athena": _workgroup,
     "stream": stream_checks.stream,
-    "queues of ticks": stream_checks.queues,
-    "receipts": stream_checks.lineage,
-    "queues": _queues,
+    "queues": queue_checks.queues,
     "raw objects": _unseen,
     "Dagster": _dagster,
     "disk": _disk,

@@ -80,7 +80,6 @@ def main() -> None:
     alive = os.open(given.instance_lock, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(alive, fcntl.LOCK_EX)
     durable.install()
-    nearer_aws.adopt_stored_buckets()
     nearer_aws.take_numbers_as_text()
     nearer_aws.forget_old_records()
     nearer_aws.keep_alarms_on_expressions()

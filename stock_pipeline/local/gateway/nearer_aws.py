@@ -14,31 +14,16 @@ from typing import Any
 
 from ministack.core import lambda_runtime
 from ministack.services import kinesis, lambda_svc, scheduler
-from ministack.services import s3 as s3_service
 from ministack.services.cloudformation import provisioners
 
 _STREAM_KEEPS = 300.0  # seconds
 
 
-def adopt_stored_buckets() -> None:
-    """Let a stack take over the buckets of an earlier run with their objects, instead of failing on their names."""
-    handlers = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
-    create = handlers["create"]
-
-    def create_or_adopt(logical_id: str, props: dict[str, Any], stack_name: str) -> Any:
-        name = props.get("BucketName")
-        if name in s3_service._buckets:
-            return handlers["update"](name, {}, props, stack_name)
-        return create(logical_id, props, stack_name)
-
-    handlers["create"] = create_or_adopt
-    provisioners.s3_bucket_name_conflict = lambda _name: None
-
-
 def queue_invocations(at_once: int) -> None:
     """Run at most `at_once` functions at the same time and let the others wait, as AWS does with asynchronous calls.
 
-    The emulator itself starts a process for each of a thousand S3 events, or counts those over its limit as failed.
+    The emulator itself starts a process for each of a thousand S3 events, and counts those over its limit as failed
+    after three tries. AWS keeps them for six hours and then drops them; here they wait as long as it takes.
     """
     slots = threading.BoundedSemaphore(at_once)
     dispatch = lambda_svc._execute_function_dispatch

@@ -131,8 +131,8 @@ class TestTheWayOfTicks:
         done = run("doctor")
         assert done.exit_code == 1
         assert states(done.stdout)["dead letters of ticks"] == "broken"
-        assert "start-message-move-task" in done.stdout
-        assert re.search(f":{stack.outputs['StreamDlqUrl'].rpartition('/')[2]}\\s", done.stdout), "the ARN"
+        assert "stock-pipeline redrive ticks" in done.stdout
+        assert f"in {stack.outputs['StreamDlqUrl'].rpartition('/')[2]}" in done.stdout
 
     @pytest.mark.parametrize(
         ("setting", "check"),
