@@ -17,6 +17,7 @@ from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.errors import HistoryMisplaced
 from stock_pipeline.lake.layout_object import layout_to_read
 from stock_pipeline.lake.partitions import read_partition
+from stock_pipeline.query.frames import shifted
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY, TIMESTAMP
 from stock_pipeline.settings import Settings
 
@@ -25,14 +26,6 @@ IMPRECISION = timedelta(milliseconds=1)
 
 _COLUMNS = [*STREAM_PRICES_HISTORY.key, "produced_at"]
 Key = tuple[str, str]
-
-
-def shifted(at: datetime, by: timedelta) -> datetime:
-    """A moment and some time later or earlier; the moment itself where Python's calendar ends."""
-    try:
-        return at + by
-    except OverflowError:
-        return at
 
 
 def within(rows: pa.Table, first: datetime | None, last: datetime | None, settings: Settings) -> pa.Table:
