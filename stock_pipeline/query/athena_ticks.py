@@ -42,7 +42,8 @@ def read(
         parts.append(_closed(symbols, columns, first, ends if last is None else min(last, ends), settings))
     if last is None or last >= begin:
         parts.append(ticks_since(lake, begin, first, last, frames.wanted(symbols), schema))
-    rows = pa.concat_tables([part.cast(schema) for part in parts])
+    # There are no parts when the end lies before the begin.
+    rows = pa.concat_tables([schema.empty_table(), *(part.cast(schema) for part in parts)])
     return rows.sort_by([(name, "ascending") for name in frames.order_of(HISTORY)])
 
 
