@@ -25,7 +25,7 @@ PLANTED = [
     ("floors", "cellar/__init__.py", "", "stock_pipeline.cellar"),
     # Through another module, as well as at once.
     ("computing", "lake/hashing.py", "import boto3", "stock_pipeline.lake.hashing -> boto3"),
-    ("computing", "parse/symbols.py", "import stock_pipeline.aws.sqs", "stock_pipeline.aws.sqs -> boto3"),
+    ("computing", "parse/symbols.py", "import stock_pipeline.aws.sqs", "stock_pipeline.aws.sqs -> botocore"),
     ("dagster", "ingest/daily.py", "import dagster", "stock_pipeline.ingest.daily -> dagster"),
     ("dagster", "cli/sql.py", "def f():\n    from dagster._core import errors", "stock_pipeline.cli.sql -> dagster"),
     ("boto3", "cli/sql.py", "from botocore.config import Config", "stock_pipeline.cli.sql -> botocore"),

@@ -94,7 +94,9 @@ def _naming_damage(data: bytes, table: Table, key: str) -> Iterator[None]:
 
 
 def footer(data: bytes) -> dict[str, str]:
-    """The metadata that `encode` put into the footer."""
+    """The metadata that `encode` put into the footer. Raises what Arrow raises for bytes that it cannot read, mostly
+    ValueError or OSError: `decode` first names the damaged object.
+    """
     return _footer(pq.ParquetFile(pa.BufferReader(data)))
 
 

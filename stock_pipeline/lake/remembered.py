@@ -26,7 +26,8 @@ def remembered_of(store: ObjectStore, table: Table, sources: Iterable[str]) -> d
 
 def remembered(store: ObjectStore, table: Table, source: str) -> dict[str, Remembered]:
     """What the lake remembers of the versions of a source, by their ETags."""
+    # A damaged record says nothing; to ingest its source names the record.
     try:
         return of_footer(footer(store.get(partition_key(REJECTED_RECORDS, rejects_partition(table, source))).data))
-    except (ObjectNotFound, pa.ArrowInvalid):  # a damaged record says nothing; to ingest its source names the record
+    except (ObjectNotFound, pa.ArrowException, OSError, ValueError):
         return {}

@@ -19,6 +19,7 @@ from enum import IntEnum
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stock_pipeline.arrow import Codes, Ints, as_arrow, concatenated, microseconds, strings
 from stock_pipeline.lake.comparing import Places, same_at
@@ -103,7 +104,8 @@ def taken_out(gone: pa.Table, now: datetime, table: Table, became: Became = Beca
 def succeeded(stored: pa.Table | None, rows: pa.Table, table: Table, now: datetime) -> tuple[pa.Table, pa.Table]:
     """Rows that are to take the place of all stored rows of a partition, and the revisions of these.
 
-    A row with the values of the stored one stays as it is stored, because nothing new became known.
+    A row with the values of the stored one stays as it is stored, because nothing new became known. Only the moment of
+    a view is filled in where an earlier version of this package stored none.
     """
     if stored is None:
         return rows, TABLES[table.revisions].schema.empty_table()
@@ -112,6 +114,7 @@ def succeeded(stored: pa.Table | None, rows: pa.Table, table: Table, now: dateti
     at[before] = np.arange(len(before))
     there = at[after]
     met = np.flatnonzero(there >= 0)
+    rows = _with_loaded(rows, np.maximum(_loaded(rows), microseconds(now)))  # nobody saw them in this place before
     values = (*table.values, *(name for view in table.views for name in view.columns))
     same = same_at(stored, there[met], rows, met, values)
     changed = met[~same]
@@ -122,7 +125,11 @@ def succeeded(stored: pa.Table | None, rows: pa.Table, table: Table, now: dateti
     place = stored.num_rows + np.arange(rows.num_rows)
     place[met[same]] = there[met[same]]
     gone = taken_out(stored.take(as_arrow(left, pa.int64())), now, table, Became.REBUILT)
-    return both.take(as_arrow(place, pa.int64())), pa.concat_tables([revised, gone]).unify_dictionaries()
+    found = both.take(as_arrow(place, pa.int64()))
+    for name in (view.written_at for view in table.views):
+        at = found.schema.get_field_index(name)
+        found = found.set_column(at, found.schema.field(at), pc.coalesce(found[name], rows[name]))
+    return found, pa.concat_tables([revised, gone]).unify_dictionaries()
 
 
 def raised(incoming: pa.Table, least: Ints, stored: Places) -> pa.Table:

@@ -46,6 +46,7 @@ from stock_pipeline.staging.keys import raw_versions_of_year
 _SHOWN = 3
 """So many examples are in the message of a refusal."""
 
+_MOMENTS = tuple(view.written_at for view in PRICE_BY_DATE.views)
 _COMPARED = (*PRICE_BY_DATE.values, *(name for view in PRICE_BY_DATE.views for name in view.columns))
 
 
@@ -135,8 +136,8 @@ def compare_year(
     changed = ~same(before, after, _COMPARED)
     is_new = np.ones(new.num_rows, bool)
     is_new[at[there]] = False
-    differs = changed.any() or is_new.any() or rebuilt_log != log
     rows, revised = succeeded(stored, new, PRICE_BY_DATE, now)
+    differs = changed.any() or is_new.any() or rebuilt_log != log or not same(old, rows, _MOMENTS).all()
     data = encode(rows, PRICE_BY_DATE, rebuilt_log.in_footer()) if differs and new.num_rows else None
     mask = booleans(changed)
     return Rebuilt(
@@ -169,7 +170,7 @@ def swap_in(
     if rebuilt.data is not None or note.sources:
         # Of a file that nobody had ingested before, the year alone was taken. And a file that came meanwhile may have
         # met a value that is not stored any more.
-        versions = raw_versions_of_year(staging, rebuilt.year)
+        versions = dict.fromkeys((*rebuilt.unknown, *raw_versions_of_year(staging, rebuilt.year)))
         left = [i for i in versions if (i.key, i.etag) in note.sources or (i.key, i.etag) not in rebuilt.seen]
         after = now + timedelta(microseconds=len(rebuilt.receipts))  # each ingest has its own time
         ingest_daily_prices([info.named for info in left], staging=staging, lake=lake, max_bytes=max_bytes, now=after)

@@ -21,6 +21,7 @@ from stock_pipeline.arrow import Ints
 from stock_pipeline.errors import ObjectNotFound
 from stock_pipeline.ingest.sources import SourceObject
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
+from stock_pipeline.lake.partitions import attempts, swap
 from stock_pipeline.lake.rejected_records import read_rejects, rewrite_rejects
 from stock_pipeline.lake.transforms import year_of, year_partition
 from stock_pipeline.schemas import PRICE_BY_DATE, RECORDED, Reason
@@ -63,28 +64,35 @@ class Note:
         self._lake, self._key = lake, f"{_NOTES}{year_partition(year)}.json"
         self.keys: set[Key] = set()
         self.sources: set[tuple[str, str]] = set()
-        try:
-            told = json.loads(lake.get(self._key).data)
-        except ObjectNotFound:
-            return
-        if told:
-            self.keys = {(symbol, date.fromisoformat(day)) for symbol, day in told["rows"]}
-            self.sources = {(key, etag) for key, etag in told["sources"]}
+        self._etag: str | None = None
+        self._read()
 
     def take_in(self, rows: pa.Table, sources: Iterable[ObjectInfo]) -> None:
-        """Note further rows and versions, beside those that a stopped rebuild has noted."""
-        before = len(self.keys), len(self.sources)
-        self.keys |= set(zip(rows["symbol"].cast(pa.string()).to_pylist(), rows["date"].to_pylist(), strict=True))
-        self.sources |= {(info.key, info.etag) for info in sources}
-        if (len(self.keys), len(self.sources)) != before:
-            listed = sorted((symbol, day.isoformat()) for symbol, day in self.keys)
-            told = {"rows": listed, "sources": sorted(self.sources)}
-            self._lake.put(self._key, json.dumps(told).encode())
+        """Note further rows and versions, beside those that a stopped rebuild, or another one, has noted."""
+        keys = set(zip(rows["symbol"].cast(pa.string()).to_pylist(), rows["date"].to_pylist(), strict=True))
+        versions = {(info.key, info.etag) for info in sources}
+        for _ in attempts(self._key):  # pragma: no branch - it ends by raising
+            if keys <= self.keys and versions <= self.sources:
+                return
+            listed = sorted((symbol, day.isoformat()) for symbol, day in self.keys | keys)
+            told = {"rows": listed, "sources": sorted(self.sources | versions)}
+            swap(self._lake, self._key, json.dumps(told).encode(), self._etag)
+            self._read()
 
     def clear(self) -> None:
-        """Note that the rebuild is finished."""
+        """Note that the rebuild is finished, unless another rebuild has noted more since."""
         if self.keys or self.sources:
-            self._lake.put(self._key, _NOTHING)
+            swap(self._lake, self._key, _NOTHING, self._etag)
+
+    def _read(self) -> None:
+        try:
+            found = self._lake.get(self._key)
+        except ObjectNotFound:
+            return
+        told = json.loads(found.data)
+        self._etag = found.info.etag
+        self.keys = {(symbol, date.fromisoformat(day)) for symbol, day in told.get("rows", ())}
+        self.sources = {(key, etag) for key, etag in told.get("sources", ())}
 
     @classmethod
     def years(cls, lake: ObjectStore) -> Iterator[int]:

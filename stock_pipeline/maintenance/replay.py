@@ -108,14 +108,22 @@ def replay_rejects(
 
 
 def _versions(sources: Sequence[ObjectVersion], staging: ObjectStore) -> list[Named]:
-    """The versions with rejected records, where staging keeps them; else the object as it is now."""
+    """The versions with rejected records that staging keeps, and each object as it is now: a person may have put a
+    corrected file under the same name.
+    """
     kept: dict[str, dict[str, ObjectInfo]] = {}
     for source in sources:
         if source.key not in kept:
             of_key = (info for info in staging.versions(source.key) if info.key == source.key)
             kept[source.key] = {info.etag: info for info in of_key}
-    found = (kept[source.key].get(source.etag) for source in sources)
-    return list(dict.fromkeys(info.named if info else s.key for info, s in zip(found, sources, strict=True)))
+    found: dict[Named, None] = {}
+    for source in sources:
+        versions = kept[source.key]
+        wanted = [info for etag, info in versions.items() if etag == source.etag]
+        found |= dict.fromkeys(info.named for info in (*wanted, *list(versions.values())[-1:]))
+        if not versions:
+            found[source.key] = None  # its receipt says that it is gone
+    return list(found)
 
 
 def _sources(found: pa.Table, target: Table) -> list[ObjectVersion]:

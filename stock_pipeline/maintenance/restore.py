@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 import pyarrow as pa
@@ -21,9 +21,10 @@ from stock_pipeline.ingest.daily import hints_of, ingest_daily_prices, symbol_of
 from stock_pipeline.ingest.ticks import ingest_ticks, options_of
 from stock_pipeline.lake.ingest_log import IngestLog, Logged
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
-from stock_pipeline.lake.parquet import decode, footer
-from stock_pipeline.lake.partitions import partition_key, swap
+from stock_pipeline.lake.parquet import decode, encode, footer
+from stock_pipeline.lake.partitions import partition_key, swap, write_revisions
 from stock_pipeline.lake.remembered import remembered_of
+from stock_pipeline.lake.revisions import succeeded
 from stock_pipeline.lake.transforms import SNAPSHOT, year_partition
 from stock_pipeline.maintenance.snapshot import refresh
 from stock_pipeline.receipts import Receipt
@@ -39,8 +40,9 @@ class Plan:
     """What a restore does: the version to put back (`info`, with `rows` rows, over the version `etag`), and the ingests
     to make again, in their order.
 
-    `missing` are ingests whose raw object is no longer in staging, `unreadable` is how many newer versions of the
-    object cannot be read, and `removed` are sources that a person removed since and whose rows come back.
+    `former` is the last version of today's rows that can be read, None if there is none. `missing` are ingests whose
+    raw object is no longer in staging, `unreadable` is how many newer versions of the object cannot be read, and
+    `removed` are sources that a person removed since and whose rows come back.
     """
 
     table: Table
@@ -48,6 +50,7 @@ class Plan:
     info: ObjectInfo
     rows: int
     data: bytes
+    former: bytes | None
     etag: str | None
     again: list[tuple[ObjectInfo, Logged]]
     missing: list[Logged]
@@ -105,14 +108,16 @@ def plan_restore(
     data = lake.get(key, version=kept[at].version).data
     old = _content(data, table, key)
     newer = [_tried(lake, info, table) for info in kept[at + 1 :]]
-    readable = [content for content in newer if content]
+    readable = [content for content, _ in newer if content]
+    former = next((data for content, data in reversed(newer) if content), None)
     again, missing = _located(_lacking(old, readable), staging) if table is not LATEST_PRICES else ([], [])
     memory = remembered_of(lake, table, old.sources) if table is not LATEST_PRICES else {}
     removed = [source for source, known in memory.items() if any(one.removed for one in known.values())]
     etag = now.etag if now else None
     return Plan(
-        table, partition, kept[at], old.rows, data, etag, again, missing, len(newer) - len(readable), sorted(removed)
-    )
+        table, partition, kept[at], old.rows, data, former, etag, again, missing, len(newer) - len(readable),
+        sorted(removed),
+    )  # fmt: skip
 
 
 def restore(
@@ -120,15 +125,29 @@ def restore(
 ) -> list[Receipt]:
     """Put the version back and make the ingests again. Returns a receipt for each.
 
-    Raises MergeContention when another writer has changed the object since the plan was made: nothing is written then.
-    After a stop in between, `reconcile --all` finds what is missing.
+    Of a table with revisions, the rows that change or go are put on record before, as by a rebuild. After a stop in
+    between, `reconcile --all` finds what is missing. Raises MergeContention when another writer has changed the object
+    since the plan was made: nothing is restored then.
     """
-    if not swap(lake, plan.info.key, plan.data, plan.etag):
+    now = now or datetime.now(UTC)
+    if not swap(lake, plan.info.key, _put_on_record(plan, lake, now), plan.etag):
         raise MergeContention(f"{plan.info.key} was rewritten meanwhile. Nothing was restored: run this again")
     if plan.table is LATEST_PRICES:
         refresh(settings, lake)
         return []
-    return _ingested(plan, staging, lake, settings, now or datetime.now(UTC))
+    return _ingested(plan, staging, lake, settings, now + timedelta(microseconds=1))  # after what was put back
+
+
+def _put_on_record(plan: Plan, lake: ObjectStore, now: datetime) -> bytes:
+    """Write the revisions that the restore makes. Returns what to put back."""
+    table, key = plan.table, plan.info.key
+    if not table.revisions or plan.former is None:
+        return plan.data
+    old = decode(plan.data, table, key, to_write=True)
+    rows, revised = succeeded(decode(plan.former, table, key, to_write=True), old, table, now)
+    if revised.num_rows:
+        write_revisions(lake, table, plan.partition, revised)
+    return encode(rows, table, IngestLog.of_footer(footer(plan.data)).in_footer())
 
 
 def _ingested(plan: Plan, staging: ObjectStore, lake: ObjectStore, settings: Settings, now: datetime) -> list[Receipt]:
@@ -145,6 +164,7 @@ def _ingested(plan: Plan, staging: ObjectStore, lake: ObjectStore, settings: Set
             symbol=symbol_of(options),
             hints=hints_of(options),
             max_bytes=settings.max_object_bytes,
+            now=now + timedelta(microseconds=len(receipts)),  # each ingest has its own time
         )
     return receipts
 
@@ -181,11 +201,12 @@ def _content(data: bytes, table: Table, key: str) -> _Content:
     return _Content(rows.num_rows, log, unlogged, frozenset(sources))
 
 
-def _tried(lake: ObjectStore, info: ObjectInfo, table: Table) -> _Content | None:
+def _tried(lake: ObjectStore, info: ObjectInfo, table: Table) -> tuple[_Content | None, bytes]:
+    data = lake.get(info.key, version=info.version).data
     try:
-        return _content(lake.get(info.key, version=info.version).data, table, info.key)
+        return _content(data, table, info.key), data
     except StockPipelineError:
-        return None
+        return None, data
 
 
 def _lacking(old: _Content, newer: Iterable[_Content]) -> list[Logged]:

@@ -15,7 +15,7 @@ from stock_pipeline_tests.support.dev import Command, command, environ, home, ne
 
 __all__ = ["command", "environ", "home", "new_home"]
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(900), pytest.mark.xdist_group("dagster")]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900), pytest.mark.xdist_group("demo")]
 
 
 def test_the_demo_feeds_shows_and_ends_and_a_second_one_adds_nothing(command: Command, home: Path) -> None:

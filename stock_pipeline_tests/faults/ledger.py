@@ -6,6 +6,7 @@ Nothing here calls the code under test: objects are read only with pyarrow, and 
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -77,13 +78,18 @@ class Ledger:
     def problem(self, text: str) -> None:
         self.problems.append(text)
 
-    def written(self, now: datetime, source: str = "") -> tuple[int, int]:
-        """How many rows an ingest wrote for certain and how many of them were new, from one source or from all.
+    def written(self, now: datetime, prices: bool, source: str = "") -> tuple[int, int]:
+        """How many rows an ingest of prices, or of ticks, wrote for certain and how many of them were new, from one
+        source or from all.
 
         A known limit: rows do not count if others had completed all of its rows in that object. When the reply to the
         write was lost, too, the ingest cannot tell that they were its own.
         """
-        mine = [place for place in self.stored if of_ingest(place[1], now) and source in ("", place[0])]
+        mine = [
+            place
+            for place in self.stored
+            if of_ingest(place[1], now) and source in ("", place[0]) and place[2].startswith(PRICES) == prices
+        ]
         keys = {key for *_, key in mine if any(of_ingest(row["etl_loading_ts"], now) for row in self.tables[key])}
         new = sum(count for (at, key), count in self.new.items() if key in keys and of_ingest(at, now))
         return sum(self.stored[p] for p in mine if p[2] in keys), new
@@ -103,7 +109,7 @@ class Ledger:
         before, now = self.tables.get(key, []), read(self.lake.objects[key].data)
         self.tables[key] = now
         past = self.versions.setdefault(key, [])
-        put_back = self.restored and not key.startswith(REJECTS) and now in past
+        put_back = self.restored and not key.startswith(REJECTS) and _timeless(now) in map(_timeless, past)
         past.append(now)
         if put_back:
             return  # what it lacks must come back; the verdict says whether it did
@@ -242,6 +248,17 @@ class Ledger:
         """The ticks of history that count, as they do by now."""
         return law.standing(self.rows(HISTORY), self.rows(CORRECTIONS))
 
+    def _stood(self, shown: Row) -> bool:
+        """Whether a tick that the snapshot shows counted once, when fewer corrections were stored."""
+        past = [versions for key, versions in self.versions.items() if key.startswith(CORRECTIONS)]
+        then = [[], *itertools.chain(*past)]
+        ticks = [row for rows in then for row in law.standing(self.rows(HISTORY), rows)]
+        return any(
+            (row["symbol"], row["event_id"]) == (shown["symbol"], shown["event_id"])
+            and knows(shown_values(row), shown_values(shown))
+            for row in ticks
+        )
+
     def _judge_snapshot(self, before: list[Row], now: list[Row]) -> None:
         was, is_ = by_key(before, ("symbol",)), by_key(now, ("symbol",))
         counting = {(row["symbol"], row["event_id"]): shown_values(row) for row in self.standing()}
@@ -257,13 +274,21 @@ class Ledger:
         for row in is_.values():
             name = row["symbol"], row["event_id"]
             stored = [values for values in (counting.get(name), history.get(name)) if values]
-            if not any(knows(values, shown_values(row)) for values in stored):  # it may be completed by now
+            # It may be completed by now, or its worker has read the corrections before the last of them came.
+            if not any(knows(values, shown_values(row)) for values in stored) and not self._stood(row):
                 self.problem(f"snapshot: {row['symbol']} shows {row['event_id']}, which history does not hold so")
 
 
 def of_ingest(loaded: datetime, now: datetime) -> bool:
-    """Whether rows were stored by the ingest that began at a moment; see `World.clock`."""
-    return now <= loaded < now + INGEST
+    """Whether rows were stored by the ingest that began at a moment; see `World.clock`. One that makes several ingests
+    gives each a moment of its own, within the time that is its own.
+    """
+    return now <= loaded < now - timedelta(microseconds=now.microsecond % INGEST.microseconds) + INGEST
+
+
+def _timeless(rows: list[Row]) -> list[Row]:
+    """The rows without their loading times: a bar that is put back is a new version."""
+    return [row | {"etl_loading_ts": None} for row in rows]
 
 
 def read(data: bytes) -> list[Row]:

@@ -72,6 +72,7 @@ def _ticks(name: str, *rows: tuple[str | None, str, float, int]) -> Source:
 _LATE, _EARLY = date(2024, 1, 2), date(2023, 12, 29)
 _FULL = _daily("full", ("AAPL", _LATE, 1.5), ("BRK.B", _LATE, 3.5), ("AAPL", _EARLY, 1.0))
 _OTHER = _daily("a b+c", ("AAPL", _LATE, 2.5), ("BRK.B", _LATE, 3.5), ("NA", _LATE, 4.5), ("NA", _EARLY, 4.0))
+_LOST = _daily("lost", ("NA", _LATE, 9.5), ("C", _LATE, 5.5), ("C", _EARLY, 5.0))
 _FIRST = _ticks("first", ("e1", "AAPL", 10.5, 0), ("e2", "NA", 20.5, 3), (None, "NA", 21.5, 1))
 _SECOND = _ticks(
     "ü 2", ("e1", "AAPL", 11.5, 0), ("e3", "AAPL", 12.5, 4), (None, "NA", 22.5, 1), ("e3", "AAPL", 12.5, 4)
@@ -96,10 +97,16 @@ def _restate(world: World) -> None:
 
 
 def _rebuild(world: World) -> None:
+    """A rebuild that takes in an object whose event was lost."""
+    world.ledger.stage(_LOST)
     world.ledger.rebuilt = True
 
+    def until_it_is_listed() -> None:
+        while _LOST.key not in {r.source for r in rebuild_year(2024, staging=world.staging, lake=world.lake)}:
+            pass  # a person sees in the receipts that a file is not among them
+
     def rebuild() -> None:
-        world.until_done(lambda: rebuild_year(2024, staging=world.staging, lake=world.lake))
+        world.until_done(until_it_is_listed)
 
     world.keep("rebuild", rebuild)
 

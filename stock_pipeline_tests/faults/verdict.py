@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from stock_pipeline.receipts import Receipt
+from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline_tests.faults.inputs import Record, Source
 from stock_pipeline_tests.faults.ledger import (
     CORRECTIONS,
@@ -34,10 +35,11 @@ Told = tuple[int, str, bool]
 """A record of rejects: its line, its reason, and whether the row is stored all the same, without a value."""
 
 
-def judge_receipt(ledger: Ledger, receipt: Receipt, now: datetime, claimed: int, *, once: bool) -> None:
+def judge_receipt(ledger: Ledger, receipt: Receipt, now: datetime, claimed: int | None, *, once: bool) -> None:
     """A receipt says what the source has and what the tables got from just this ingest.
 
-    `claimed` is what the receipts of this ingest say was inserted or updated of the source, in all of its versions.
+    `claimed` is what the receipts of this ingest say was inserted or updated of the source, in all of its versions;
+    None if the ingest was stopped, and of what it stored last there is no receipt yet.
     `once` says that stored values never give way in this schedule, so that conflicts can be told, too.
     """
     if not receipt.etag:
@@ -56,8 +58,8 @@ def judge_receipt(ledger: Ledger, receipt: Receipt, now: datetime, claimed: int,
     true = (len(records), skipped, dict(rejected), dict(nulled), source.records is None)
     if said != true:
         ledger.problem(f"the receipt of {receipt.source} says {said}, and {true} is true")
-    written, _ = ledger.written(now, receipt.source)
-    if once and claimed < written:
+    written, _ = ledger.written(now, receipt.table == PRICE_BY_DATE.name, receipt.source)
+    if once and claimed is not None and claimed < written:
         ledger.problem(f"the receipt of {receipt.source} says {claimed} inserted or updated, {written} were written")
     if sum(receipt.partitions.values()) != len(source.good):
         ledger.problem(f"the receipt of {receipt.source} counts {receipt.partitions} for {len(source.good)} rows")
@@ -68,8 +70,14 @@ def judge_receipt(ledger: Ledger, receipt: Receipt, now: datetime, claimed: int,
 
 def judge_ingest(ledger: Ledger, receipts: Iterable[Receipt], now: datetime, *, once: bool) -> None:
     """The receipts of one ingest count as inserted what was new in the tables by it, one for each row."""
-    inserted, (_, new) = sum(receipt.inserted for receipt in receipts), ledger.written(now)
-    most = sum(count for (moment, _), count in ledger.new.items() if of_ingest(moment, now))
+    receipts = list(receipts)
+    prices = any(receipt.table == PRICE_BY_DATE.name for receipt in receipts)
+    inserted, (_, new) = sum(receipt.inserted for receipt in receipts), ledger.written(now, prices)
+    most = sum(
+        count
+        for (moment, key), count in ledger.new.items()
+        if of_ingest(moment, now) and key.startswith(PRICES) == prices
+    )
     if inserted < new or (once and inserted > most):
         ledger.problem(f"the receipts of an ingest say {inserted} inserted, and {new} rows were new")
 

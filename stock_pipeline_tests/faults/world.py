@@ -40,7 +40,7 @@ from stock_pipeline.lake import (
     remembered,
 )
 from stock_pipeline.lake.layout import Layout, Section
-from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
+from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore, named
 from stock_pipeline.lake.transforms import SNAPSHOT
 from stock_pipeline.maintenance import rebuild as rebuilding
 from stock_pipeline.maintenance import reconcile, seen
@@ -430,7 +430,9 @@ class World:
         self.ledger.receipts |= {receipt.id: receipt for receipt in receipts}
         if not (self.ledger.rebuilt or self.ledger.restored):
             for receipt in receipts:
-                claimed = sum(r.inserted + r.updated for r in receipts if r.source == receipt.source)
+                mine = [r for r in receipts if r.source == receipt.source]
+                whole = len(mine) == sum(named(key).key == receipt.source for key in keys)
+                claimed = sum(r.inserted + r.updated for r in mine) if whole else None
                 judge_receipt(self.ledger, receipt, now, claimed, once=self.once)
             if len(receipts) == len(keys):  # else it was stopped, and of what it stored last there is no receipt yet
                 judge_ingest(self.ledger, receipts, now, once=self.once)

@@ -75,7 +75,7 @@ class Desk:
             for prefix in ("daily", "stock")
         ]
         return Ingested(
-            parts[0].receipts + parts[1].receipts, parts[0].gone + parts[1].gone, parts[0].failed | parts[1].failed
+            parts[0].receipts + parts[1].receipts, parts[0].gone | parts[1].gone, parts[0].failed | parts[1].failed
         )
 
     def damage(self, key: str, how: Callable[[bytes], bytes]) -> bytes:

@@ -31,18 +31,25 @@ class TestRebuild:
         assert desk.revisions("close", "replaced_by", "change") == [(1.0, two, "replaced")]
 
     def test_a_row_that_says_the_same_stays_as_it_is_and_another_leaves_its_former_version(self, desk: Desk) -> None:
-        key = desk.drop("a.csv", "A,2024-01-02,,,,1,", "B,2024-01-02,,,,1,", "C,2024-01-02,,,,1,")
+        key = desk.drop("a.csv", "A,2024-01-02,,,,1,", "B,2024-01-02,,,,1,")
         desk.ingest(key)
         desk.drop("a.csv", "A,2024-01-02,,,,1,", "B,2024-01-02,,,,2,", "D,2024-01-02,,,,1,")
         later = NOW + timedelta(hours=1)
         rebuild_year(2024, staging=desk.staging, lake=desk.lake, now=later)
         assert desk.rows("symbol", "close", "etl_loading_ts") == [("A", 1.0, NOW), ("B", 2.0, later), ("D", 1.0, later)]
         assert desk.revisions("symbol", "close", "known_from", "known_to", "replaced_by", "change") == [
-            ("B", 1.0, NOW, later, key, "rebuilt"),
-            ("C", 1.0, NOW, later, None, "rebuilt"),
+            ("B", 1.0, NOW, later, key, "rebuilt")
         ]
         rebuild_year(2024, staging=desk.staging, lake=desk.lake, now=later + timedelta(hours=1))
-        assert len(desk.revisions("symbol")) == 2
+        assert len(desk.revisions("symbol")) == 1
+
+    def test_a_row_that_no_version_gives_any_more_is_never_taken_away(self, desk: Desk) -> None:
+        desk.ingest(desk.drop("a.csv", "A,2024-01-02,,,,1,", "C,2024-01-02,,,,1,"))
+        desk.drop("a.csv", "A,2024-01-02,,,,2,")
+        with pytest.raises(RowsWouldBeLost, match=r"holds 1 rows .* C 2024-01-02 from .*/a\.csv"):
+            rebuild_year(2024, staging=desk.staging, lake=desk.lake, now=NOW + timedelta(hours=1))
+        assert desk.closes() == {("A", "2024-01-02"): 1.0, ("C", "2024-01-02"): 1.0}
+        assert desk.revisions("symbol") == []
 
     def test_rows_that_arrive_meanwhile_are_in_it(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         desk.ingest(desk.drop("one.csv", "A,2024-01-02,,,,1,"))

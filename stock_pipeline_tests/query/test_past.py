@@ -17,6 +17,7 @@ from stock_pipeline.errors import QueryError, StockPipelineError
 from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.maintenance.rebuild import rebuild_year
 from stock_pipeline.maintenance.remove import find_source, remove_source
+from stock_pipeline.maintenance.restore import plan_restore, restore, versions_of
 from stock_pipeline.query import duckdb_engine, read_prices, sql
 from stock_pipeline.query.past import as_known
 from stock_pipeline.schemas import PRICE_BY_DATE
@@ -32,7 +33,8 @@ class Lake:
     """A staging and a lake bucket, and somebody who changes and reads price_by_date."""
 
     def __init__(self) -> None:
-        self.staging, self.lake = BUCKETS["staging"], BUCKETS["lake"] = MemoryStore("staging"), MemoryStore("lake")
+        self.staging, self.lake = (MemoryStore(name, versioned=True) for name in ("staging", "lake"))
+        BUCKETS.update(staging=self.staging, lake=self.lake)
         self.settings = Settings(staging_bucket="staging", lake_bucket="lake", sql_engine="duckdb")
 
     def dying(self, write: int, after: bool) -> None:
@@ -92,7 +94,7 @@ BARS = st.lists(
 )  # fmt: skip
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["ingest", "ingest", "restate", "restate", "remove", "rebuild"]),
+        st.sampled_from(["ingest", "ingest", "restate", "restate", "remove", "rebuild", "restore"]),
         st.sampled_from(["a.csv", "b.csv", "c.csv"]),
         BARS,
         st.sampled_from([0, 0, 0, 1, 2, 3, 4]),  # the write at which the writer dies
@@ -116,6 +118,12 @@ def change(lake: Lake, kind: str, name: str, text: str) -> None:
     elif kind == "rebuild":
         for year in (2023, 2024):
             rebuild_year(year, staging=lake.staging, lake=lake.lake)
+    elif kind == "restore":
+        first = versions_of(lake.lake, PRICE_BY_DATE, "year=2024")[0]
+        plan = plan_restore(
+            PRICE_BY_DATE, "year=2024", staging=lake.staging, lake=lake.lake, version=first.version
+        )  # fmt: skip
+        restore(plan, staging=lake.staging, lake=lake.lake, settings=lake.settings)
     else:
         lake.ingest(name, text, replace=kind == "restate")
 
@@ -140,6 +148,17 @@ def test_the_table_as_of_a_time_is_what_a_reader_saw_then(steps: list[Any]) -> N
 
 def _revisions(lake: Lake) -> list[dict[str, Any]]:
     return sql("SELECT * FROM price_revisions", settings=lake.settings).to_pylist()  # type: ignore[no-any-return]
+
+
+def test_a_restore_is_a_change_of_the_table_like_any_other(lake: Lake) -> None:
+    lake.ingest("a.csv", "symbol,date,close\nA,2024-01-02,1\nB,2024-01-02,1\n")
+    lake.ingest("b.csv", "symbol,date,close\nA,2024-01-02,2\nC,2024-01-02,2\n", replace=True)
+    before = now()
+    change(lake, "restore", "", "")
+    assert lake.closes() == lake.closes(before) == [("A", 2.0), ("B", 1.0), ("C", 2.0)]
+    assert sorted((r["symbol"], r["close"], r["change"]) for r in _revisions(lake)) == [
+        ("A", 1.0, "replaced"), ("A", 1.0, "replaced"), ("A", 2.0, "rebuilt"), ("C", 2.0, "rebuilt"),
+    ]  # fmt: skip
 
 
 def test_what_was_restated_completed_renewed_and_removed_is_there_at_its_time(lake: Lake) -> None:

@@ -139,6 +139,8 @@ def without_former_versions_the_versions_are_the_objects(store: ObjectStore) -> 
         store.put(key, key.encode())
     assert [info.key for info in store.versions("p/")] == ["p/1", "p/2"]
     assert [info.key for info in store.versions("p/", start_after="p/1")] == ["p/2"]
+    assert [info.key for info in store.versions("p/", start_after="p/0")] == ["p/1", "p/2"], "a key that is not there"
+    assert [info.key for info in store.versions("p/", start_after="n/0")] == ["p/1", "p/2"], "a key before the prefix"
     assert [store.get(info.key, version=info.version).data for info in store.versions("")] == [b"p/1", b"p/2", b"q"]
 
 

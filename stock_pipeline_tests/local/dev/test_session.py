@@ -113,7 +113,11 @@ def test_a_process_that_ends_is_named_with_its_log_and_the_rest_is_stopped(
 ) -> None:
     dev = background("dev")
     address(dev)
-    daemons = [pid for pid in pids_of(home) if b"dagster._daemon" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    daemons = [
+        pid
+        for pid in pids_of(home)
+        if b"stock_pipeline.orchestration.daemon" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
     assert len(daemons) == 1
     os.kill(daemons[0], signal.SIGKILL)
     assert dev.process.wait(60) == 1

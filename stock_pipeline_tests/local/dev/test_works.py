@@ -21,7 +21,7 @@ from stock_pipeline.local.dev.dagster import Dagster
 from stock_pipeline_tests.support.dev import Background, Command, processes_of
 from stock_pipeline_tests.support.local_aws import eventually
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(900), pytest.mark.xdist_group("dagster")]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900), pytest.mark.xdist_group("works")]
 
 RunBackground = Callable[..., Background]
 

@@ -118,10 +118,14 @@ def test_a_restatement_replaces_and_keeps_what_it_replaced(pipeline: Pipeline) -
 def test_a_rebuild_starts_from_nothing(pipeline: Pipeline) -> None:
     drop(pipeline, "AAPL.csv", bar("2024-01-02"), bar("2024-01-03"))
     pipeline.run("ingest_daily_prices", "2024")
-    drop(pipeline, "AAPL.csv", bar("2024-01-03"))  # the vendor took a bar back
+    drop(pipeline, "AAPL.csv", bar("2024-01-02", 11), bar("2024-01-03"))  # nothing gives the first close any more
     metadata = materialized(pipeline.run("ingest_daily_prices", "2024", config={"rebuild": True}))["2024"]
-    assert (metadata["inserted"], metadata["dagster/row_count"]) == (0, 1)  # the bar that is left stays as it is
-    assert set(stored(pipeline, 2024)) == {("AAPL", date(2024, 1, 3))}
+    assert metadata["dagster/row_count"] == 2
+    assert stored(pipeline, 2024)["AAPL", date(2024, 1, 2)] == 11.0
+    drop(pipeline, "AAPL.csv", bar("2024-01-03"))  # a bar that no file gives any more is never taken away
+    refused = pipeline.run("ingest_daily_prices", "2024", config={"rebuild": True}, succeeds=False)
+    assert "holds 1 rows that no raw object in staging gives any more: AAPL 2024-01-02" in failure_of(refused)
+    assert len(stored(pipeline, 2024)) == 2
 
 
 def test_the_symbol_of_a_file_that_names_none_can_be_given(pipeline: Pipeline) -> None:

@@ -12,6 +12,7 @@ import pytest
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.aws.sqs import Message, Queue, kept_hidden
 from stock_pipeline.errors import StoreUnavailable
+from stock_pipeline.lake.object_store import Named, named
 from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.orchestration.stream import assets
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY
@@ -189,8 +190,8 @@ def test_an_object_that_breaks_the_ingest_fails_alone(stream: Stream, monkeypatc
         stream.drop(name, tick(name))
     real = assets.ingest_ticks
 
-    def fragile(keys: list[str], **options: Any) -> Any:
-        if any(key.endswith("odd") for key in keys):
+    def fragile(keys: list[Named], **options: Any) -> Any:
+        if any(named(key).key.endswith("odd") for key in keys):
             raise ZeroDivisionError
         return real(keys, **options)
 
