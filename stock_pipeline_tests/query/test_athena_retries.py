@@ -87,3 +87,29 @@ def test_waits_grow_and_differ(athena: FakeAthena, on_athena: Settings, monkeypa
     athena.failures = [Refused(PASSING[0])] * 3
     sql("SELECT 1", settings=on_athena)
     assert [0.5 * 2**n <= pause <= 1.5 * 2**n for n, pause in enumerate(slept)] == [True] * 3
+
+
+def test_a_statement_that_a_person_interrupts_is_stopped_and_not_tried_again(
+    athena: FakeAthena, on_athena: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    athena.waits = 1
+    monkeypatch.setattr("time.sleep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sql("SELECT 1", settings=on_athena)
+    assert athena.stopped == list(athena.done)
+    assert len(athena.statements) == 1
+
+
+def test_pauses_between_two_looks_grow_to_two_seconds(
+    athena: FakeAthena, on_athena: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(athena_engine, "_FIRST_POLL", 0.1)
+    monkeypatch.setattr("time.sleep", slept.append)
+    athena.waits = 12
+    assert sql("SELECT 1 AS one", settings=on_athena).num_rows == 1
+    assert slept == sorted(slept)
+    assert (slept[0], slept[-1]) == (0.1, 2.0)

@@ -17,8 +17,8 @@ from stock_pipeline.query.projected import Years, refuse_outside, years_of
 from stock_pipeline.schemas import DATABASE, PRICE_BY_DATE
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY as HISTORY
 from stock_pipeline.settings import Settings
-from stock_pipeline_tests.support.athena import FakeAthena, glue_table
-from stock_pipeline_tests.support.small_lake import put, put_prices, put_ticks
+from stock_pipeline_tests.support.athena import FakeAthena
+from stock_pipeline_tests.support.small_lake import glue_table, put, put_prices, put_ticks
 
 ON_ATHENA = Settings(lake_bucket="lake", sql_engine="athena")
 NAME = HISTORY.name

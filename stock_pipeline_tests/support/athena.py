@@ -77,8 +77,11 @@ class FakeAthena:
     """Answers to statements: the names of the columns, and the lines."""
     statements: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
     int96: bool = False
     manifest: bool = True
+    waits: int = 0
+    """How often the next statements are still running when somebody asks."""
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def reset(self) -> None:
@@ -101,7 +104,9 @@ class FakeAthena:
         return {"WorkGroup": {"Name": asked["WorkGroup"], "Configuration": {"ResultConfiguration": where}}}
 
     def _StartQueryExecution(self, asked: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        name = str(uuid.uuid4())
+        name = str(uuid.uuid5(uuid.NAMESPACE_OID, asked["ClientRequestToken"]))
+        if name in self.done:  # a call that is repeated starts nothing
+            return {"QueryExecutionId": name}
         self.statements.append(asked["QueryString"])
         execution: dict[str, Any] = {"QueryExecutionId": name, "Query": asked["QueryString"], "StatementType": "DML"}
         try:
@@ -118,7 +123,14 @@ class FakeAthena:
 
     def _GetQueryExecution(self, asked: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         execution = self.done[asked["QueryExecutionId"]]
+        if self.waits:
+            self.waits -= 1
+            return {"QueryExecution": {**execution, "rows": [], "columns": [], "Status": {"State": "RUNNING"}}}
         return {"QueryExecution": {k: v for k, v in execution.items() if k not in {"rows", "columns"}}}
+
+    def _StopQueryExecution(self, asked: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        self.stopped.append(asked["QueryExecutionId"])
+        return {}
 
     def _GetQueryResults(self, asked: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         execution = self.done[asked["QueryExecutionId"]]
@@ -251,19 +263,6 @@ def served(service: FakeAthena) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def glue_table(table: Table, bucket: str, years: tuple[int, int]) -> None:
-    """Put a table into the Glue catalog, with a range of projected years."""
-    glue = boto3.client("glue")
-    if not any(found["Name"] == DATABASE for found in glue.get_databases()["DatabaseList"]):
-        glue.create_database(DatabaseInput={"Name": DATABASE})
-    given = {
-        "Name": table.name,
-        "StorageDescriptor": {"Location": f"s3://{bucket}/{table.prefix}", "Columns": []},
-        "Parameters": {"projection.enabled": "true", "projection.year.range": ",".join(map(str, years))},
-    }
-    glue.create_table(DatabaseName=DATABASE, TableInput=given)
 
 
 def _with_values(statement: str, values: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import boto3
 import pyarrow as pa
 
 from stock_pipeline.aws.s3 import S3Store
@@ -14,7 +15,7 @@ from stock_pipeline.lake.layout_object import LAYOUT_KEY
 from stock_pipeline.lake.parquet import encode
 from stock_pipeline.lake.partitions import partition_key
 from stock_pipeline.lake.transforms import bucket_partition, year_partition
-from stock_pipeline.schemas import PRICE_BY_DATE, Table
+from stock_pipeline.schemas import DATABASE, PRICE_BY_DATE, Table
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY as HISTORY
 
 NOW = datetime(2026, 3, 4, 15, 40, 30, tzinfo=UTC)
@@ -45,3 +46,16 @@ def put_ticks(*moments: datetime, minutes: int = 60) -> None:
         parts.setdefault(start, []).append(row)
     for start, rows in parts.items():
         put(HISTORY, bucket_partition(start), sorted(rows, key=lambda row: (row["symbol"], row["produced_at"])))
+
+
+def glue_table(table: Table, bucket: str, years: tuple[int, int]) -> None:
+    """Put a table into the Glue catalog, with a range of projected years."""
+    glue = boto3.client("glue")
+    if not any(found["Name"] == DATABASE for found in glue.get_databases()["DatabaseList"]):
+        glue.create_database(DatabaseInput={"Name": DATABASE})
+    given = {
+        "Name": table.name,
+        "StorageDescriptor": {"Location": f"s3://{bucket}/{table.prefix}", "Columns": []},
+        "Parameters": {"projection.enabled": "true", "projection.year.range": ",".join(map(str, years))},
+    }
+    glue.create_table(DatabaseName=DATABASE, TableInput=given)

@@ -11,8 +11,8 @@ from stock_pipeline.cli.doctor import lake_checks
 from stock_pipeline.lake.transforms import bucket_partition
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY as HISTORY
 from stock_pipeline.settings import Settings
-from stock_pipeline_tests.support.athena import FakeAthena, glue_table, on_loopback
-from stock_pipeline_tests.support.small_lake import put
+from stock_pipeline_tests.support.athena import FakeAthena, on_loopback
+from stock_pipeline_tests.support.small_lake import glue_table, put
 
 ON_ATHENA = Settings(lake_bucket="lake", sql_engine="athena")
 NOW = datetime.now(UTC).year
