@@ -17,6 +17,7 @@ from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.errors import HistoryMisplaced
 from stock_pipeline.lake.layout_object import layout_to_read
 from stock_pipeline.lake.partitions import read_partition
+from stock_pipeline.query.frames import shifted
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY, TIMESTAMP
 from stock_pipeline.settings import Settings
 
@@ -27,26 +28,18 @@ _COLUMNS = [*STREAM_PRICES_HISTORY.key, "produced_at"]
 Key = tuple[str, str]
 
 
-def shifted(at: datetime, by: timedelta) -> datetime:
-    """A moment and some time later or earlier; the moment itself where Python's calendar ends."""
-    try:
-        return at + by
-    except OverflowError:
-        return at
-
-
 def within(rows: pa.Table, first: datetime | None, last: datetime | None, settings: Settings) -> pa.Table:
     """The rows whose stored time is from `first` to `last`, both included (UTC; None: no limit on that side).
 
     `rows` come from Athena, have `symbol`, `event_id` and `produced_at`, and are at most one millisecond outside the
     bounds. Raises HistoryMisplaced when a row that has to be looked up is not in the history object of its time.
     """
-    bounds = [bound for bound in (first, last) if bound is not None]
-    windows = [_window(rows["produced_at"], bound, IMPRECISION) for bound in bounds]
-    if not any(pc.any(window).as_py() for window in windows):
+    windows = {bound: _window(rows["produced_at"], bound, IMPRECISION) for bound in (first, last) if bound is not None}
+    hit = {bound: window for bound, window in windows.items() if pc.any(window).as_py()}
+    if not hit:
         return rows
-    near = reduce(pc.or_, windows)
-    stored = _stored(bounds, settings)
+    near = reduce(pc.or_, hit.values())
+    stored = _stored(list(hit), settings)
     kept = iter([
         any((first or at) <= at <= (last or at) for at in _exact(symbol, event_id, rounded, stored=stored))
         for symbol, event_id, rounded in zip(*(rows.filter(near)[name].to_pylist() for name in _COLUMNS), strict=True)

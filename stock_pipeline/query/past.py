@@ -42,7 +42,7 @@ def past_prices(as_of: datetime, database: str) -> str:
     """
     at = f"TIMESTAMP '{moment_of(as_of):%Y-%m-%d %H:%M:%S.%f}'"
     names = ", ".join(f'"{name}"' for name in (*PRICE_BY_DATE.schema.names, *PRICE_BY_DATE.partition))
-    now, past = (f"{database}.{table.name}" for table in (PRICE_BY_DATE, PRICE_REVISIONS))
+    now, past = (f'"{database}"."{table.name}"' for table in (PRICE_BY_DATE, PRICE_REVISIONS))
     # The year is among the columns of the window, so that a condition on it skips objects.
     return (
         f"SELECT {names} FROM {now} WHERE etl_loading_ts <= {at} UNION ALL "  # noqa: S608 - names from the schema

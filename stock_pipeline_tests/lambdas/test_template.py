@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from cfnlint import api as cfnlint
 
-from stock_pipeline.clean.ticks import FIRST_TIME, MAX_SKEW
+from stock_pipeline.clean.ticks import MAX_SKEW
 from stock_pipeline.deploy.dependencies import LAMBDA_PYTHON, TARGETS
 from stock_pipeline.deploy.packages import code_of
 from stock_pipeline.deploy.sources import TEMPLATE, functions
@@ -111,13 +111,14 @@ def test_every_year_that_a_date_may_have_is_projected() -> None:
 
 
 def test_every_moment_that_a_tick_may_have_is_projected() -> None:
-    at = datetime(2031, 2, 3, 14, 32, tzinfo=UTC)
+    at = datetime(datetime.now(UTC).year, 2, 3, 14, 32, tzinfo=UTC)
     _, (partition,) = by_bucket(pa.table({"produced_at": pa.array([at], TIMESTAMP)}), 5)
     values = dict(part.split("=") for part in partition.split("/")[:3])
     parameters = GLUE_TABLES["stream_prices_history"]["TableInput"]["Parameters"]
     assert parameters["projection.year.range"] == {"Ref": "TickYears"}
     years = PARAMETERS["TickYears"]["Default"]
-    assert int(years.split(",")[0]) <= FIRST_TIME.year
+    first, last = map(int, years.split(","))
+    assert first < datetime.now(UTC).year < last, "this year, the one before and the next: move TickYears"
     for name, span, digits in (("year", years, 4), ("month", "1,12", 2), ("day", "1,31", 2)):
         assert len(values[name]) == digits
         assert parameters[f"projection.{name}.type"] == "integer"
@@ -125,6 +126,21 @@ def test_every_moment_that_a_tick_may_have_is_projected() -> None:
         assert name == "year" or parameters[f"projection.{name}.range"] == span
         first, last = map(int, span.split(","))
         assert first <= int(values[name]) <= last
+
+
+@pytest.mark.parametrize("table", [t for t in TABLES.values() if t.partition], ids=lambda table: table.name)
+def test_a_query_without_a_condition_lists_fewer_than_2000_folders(table: Table) -> None:
+    """Athena lists every folder that it projects, whether there is one or not, at $0.005 a thousand."""
+    folders = 1
+    for name in table.partition:
+        given = GLUE_TABLES[table.name]["TableInput"]["Parameters"]
+        if values := given.get(f"projection.{name}.values"):
+            folders *= len(values.split(","))
+            continue
+        span = given[f"projection.{name}.range"]
+        first, last = map(int, (PARAMETERS[span["Ref"]]["Default"] if isinstance(span, dict) else span).split(","))
+        folders *= last - first + 1
+    assert folders < 2_000
 
 
 def test_defaults_are_those_of_the_settings() -> None:

@@ -349,31 +349,6 @@ class TestReadTicks:
         with pytest.raises(QueryError, match="stream_prices_history has no column close"):
             read_ticks(columns=["close"], settings=settings)
 
-    @pytest.mark.parametrize(
-        ("start", "end", "condition"),
-        [
-            (date(2024, 1, 31), date(2024, 2, 1), "month IN (1, 2) AND day IN (1, 31)"),
-            (date(2023, 12, 31), date(2024, 1, 1), "month IN (1, 12) AND day IN (1, 31)"),
-            (date(2024, 1, 1), date(2024, 3, 31), "month IN (1, 2, 3)"),
-            (date(2020, 1, 1), date(2024, 3, 31), ""),
-        ],
-    )
-    def test_athena_is_told_the_partitions_of_the_days(
-        self, monkeypatch: pytest.MonkeyPatch, start: date, end: date, condition: str
-    ) -> None:
-        """Partition columns are all that projection prunes by."""
-        asked: list[str] = []
-
-        def run(statement: str, parameters: Any, **_: str) -> pa.Table:
-            asked.append(statement)
-            return HISTORY.schema.empty_table()
-
-        monkeypatch.setattr(athena_engine, "run", run)
-        read_ticks(start=start, end=end, settings=Settings(lake_bucket="lake", sql_engine="athena"))
-        where = asked[0].split("WHERE ")[1].split(" ORDER BY ")[0]
-        calendar = " AND ".join(part for part in where.split(" AND ") if part.startswith(("month", "day")))
-        assert calendar == condition
-
 
 def test_latest_prices_are_the_snapshot_by_symbol(settings: Settings) -> None:
     row = {"price": 10.0, "produced_at": DAYS[0], "etl_loading_ts": LOADED}

@@ -15,7 +15,7 @@ from stock_pipeline.cli.console import counted
 from stock_pipeline.cli.doctor import lake_checks, queue_checks, stream_checks
 from stock_pipeline.cli.doctor.diagnosis import DEPLOY, Diagnosis, State, is_local, not_looked_at, refused
 from stock_pipeline.credentials import remedy_of
-from stock_pipeline.errors import ObjectNotFound, PreconditionFailed, StockPipelineError, StoreError
+from stock_pipeline.errors import ObjectNotFound, PreconditionFailed, QueryError, StockPipelineError, StoreError
 from stock_pipeline.local import LocalFolders, default_root, running
 from stock_pipeline.local.dev.dagster import Dagster
 from stock_pipeline.local.dev.session import found
@@ -128,7 +128,10 @@ def _tables(settings: Settings) -> Iterator[Diagnosis]:
             yield Diagnosis(f"{name} in Glue", "broken" if athena else "note", why, DEPLOY)
             if athena:
                 continue
-        yield _judged(name, settings)
+        try:
+            yield _judged(name, settings)
+        except QueryError as error:  # the other tables may answer
+            yield Diagnosis(name, "broken", str(error), "the message says what to do")
 
 
 def _judged(name: str, settings: Settings) -> Diagnosis:
@@ -244,6 +247,7 @@ _CHECKS: dict[str, Check] = {
     "objects of the lake": lake_checks.objects,
     "clocks": lake_checks.clock,
     "Athena": _workgroup,
+    "years of ticks": lake_checks.years,
     "stream": stream_checks.stream,
     "queues": queue_checks.queues,
     "raw objects": _unseen,

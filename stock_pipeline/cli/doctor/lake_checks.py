@@ -1,4 +1,4 @@
-"""The checks of `doctor` on the lake itself: layout of history, foreign and damaged objects, prices from the future."""
+"""The checks of `doctor` on the lake itself: layout, years, foreign and damaged objects, future prices."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from stock_pipeline.errors import DamagedObject, LayoutError
 from stock_pipeline.lake.layout_object import layout_to_read
 from stock_pipeline.maintenance.snapshot import ahead_of, stored_snapshot
 from stock_pipeline.quality.lake_objects import examine_objects
+from stock_pipeline.query.projected import Years, years_of
+from stock_pipeline.schemas import STREAM_PRICES_HISTORY
 from stock_pipeline.settings import Settings
 
 _RECENT = timedelta(days=7)
 _MOST = 500
 _NAMED = 20
+_FOLDERS, _MOST_FOLDERS = 12 * 31, 2_000  # of a year, and of a query
 
 
 def layout(settings: Settings) -> Iterator[Diagnosis]:
@@ -29,6 +32,33 @@ def layout(settings: Settings) -> Iterator[Diagnosis]:
         return
     what = f"an object of history holds {section.minutes} minutes, in {counted(section.shards, 'shard')}"
     yield Diagnosis("layout of history", "ok", what)
+
+
+def years(settings: Settings) -> Iterator[Diagnosis]:
+    """Whether Athena looks for the years of ticks that there are, and for few others."""
+    name, today = STREAM_PRICES_HISTORY.name, datetime.now(UTC).date()
+    known = years_of(settings.database, name) if settings.sql_engine == "athena" else None
+    if known is None:
+        return
+    folders = (known.last - known.first + 1) * _FOLDERS
+    what, remedy = f"Athena looks for ticks of {known.first} to {known.last}", f"TickYears={_years(known, today.year)}"
+    if known.outside:
+        others = ", ".join(map(str, known.outside))
+        yield Diagnosis("years of ticks", "broken", f"{what}; the lake also has {others}", f"deploy with {remedy}")
+    elif today.year >= known.last:
+        yield Diagnosis("years of ticks", "note", f"{what}, and no later", f"deploy with {remedy}")
+    elif folders >= _MOST_FOLDERS:
+        why = f"{what}: a query without a condition on the year lists {folders:,} folders"
+        yield Diagnosis("years of ticks", "note", why, f"deploy with {remedy}")
+    else:
+        yield Diagnosis("years of ticks", "ok", what)
+
+
+def _years(known: Years, year: int) -> str:
+    """The years that are looked for with the others of the lake; five around this one if there are no others."""
+    if known.outside:
+        return f"{min(known.first, *known.outside)},{max(known.last, *known.outside)}"
+    return f"{year - 2},{year + 2}"
 
 
 def objects(settings: Settings) -> Iterator[Diagnosis]:
