@@ -149,7 +149,7 @@ fuzz: setup  ## feed made-up bad input to the parsers (CASES=1000000 SEED=1); ke
 cases: setup  ## run small files, each with its expected result (DIR=folder with daily/ and ticks/; default: the project's own)
 	@$(BIN)/python -m stock_pipeline_tests.cases $(DIR)
 
-# The first 1,000 seeds are those of `make unit`.
+# The first seeds are those of `make unit`.
 SCHEDULES ?= 1000
 SEED ?= 1001
 faults: setup  ## run schedules of faults (SCHEDULES=10000 SEED=1), pairs of faults in each ingest, planted bugs

@@ -16,8 +16,10 @@ import stock_pipeline
 PACKAGE = Path(stock_pipeline.__file__).parent
 ROOT = PACKAGE.parent
 PUBLIC = ["errors", "extras", "query", "reasons", "receipts", "schemas", "settings", "table"]
-HANDED_ON = {"schemas": ("reasons", "table")}
-"""The tables are told with what they are made of: these modules' names can be imported from there, too."""
+HANDED_ON = {"schemas": ("reasons", "table"), "query": ("query.engines",)}
+"""The tables are told with what they are made of, and the readers with `sql`: these modules' names can be imported from
+there, too.
+"""
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "notebooks").glob("*.ipynb"))]
 
 

@@ -14,7 +14,6 @@ from typing import Any
 from stock_pipeline.deploy.readiness import delete
 from stock_pipeline.deploy.stack import account_of, client_of, described, parameters_of, resources_of, stack_of
 from stock_pipeline.deploy.takeover import exists
-from stock_pipeline.deploy.template import load_template
 from stock_pipeline.errors import DeployError
 from stock_pipeline.progress import Say
 
@@ -126,5 +125,7 @@ def _kept_by_the_last(stack: str, cloudformation: Any) -> list[str]:
 
 
 def _unlike_the_defaults(parameters: Mapping[str, str]) -> dict[str, str]:
+    from stock_pipeline.deploy.template import load_template  # its YAML comes with the extra
+
     defaults = {name: str(given.get("Default", "")) for name, given in load_template()["Parameters"].items()}
     return {name: value for name, value in parameters.items() if name != "Stage" and value != defaults.get(name, value)}

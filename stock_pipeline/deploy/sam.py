@@ -23,7 +23,6 @@ from stock_pipeline.deploy.reservations import fitting
 from stock_pipeline.deploy.sources import CHECKOUT, TEMPLATE
 from stock_pipeline.deploy.stack import LOOPBACK, account_of, client_of, described, resources_of, stack_of
 from stock_pipeline.deploy.takeover import left_behind, named_buckets, take_over
-from stock_pipeline.deploy.template import load_template
 from stock_pipeline.deploy.values import Values
 from stock_pipeline.errors import DeployError
 
@@ -78,6 +77,8 @@ def deploy(built: Path, stage: str, parameters: Mapping[str, str], environ: Mapp
         raise DeployError(f"there is no {built}; run `make build` first")
     stack, cloudformation = stack_of(stage), client_of("cloudformation", environ)
     ready = made_ready(stack, cloudformation, _say)
+    from stock_pipeline.deploy.template import load_template  # its YAML comes with the extra
+
     template = load_template(built)
     known = template["Parameters"]
     asked = {"Stage": stage, **parameters}

@@ -16,6 +16,8 @@ from stock_pipeline.settings import Settings
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+__all__ = ["Parameter", "sql"]
+
 Parameter = str | int | float | bool | date
 
 

@@ -30,7 +30,7 @@ from stock_pipeline_tests.faults.world import Connect, World
 Plan = Mapping[int, Fault]
 """The fault that a request meets, by its number since the ingest began."""
 
-MOST_PAIRS = 1500
+MOST_PAIRS = 600
 """At most so many pairs of a scenario are run, evenly spread."""
 
 _OF_PAIRS = {

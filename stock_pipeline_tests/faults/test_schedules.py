@@ -1,4 +1,4 @@
-"""Two hundred schedules, and that a seed always runs the same way."""
+"""A hundred schedules, and that a seed always runs the same way."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ def _one_cpu() -> Iterator[None]:
     pa.set_cpu_count(before)
 
 
-@pytest.mark.parametrize("first", range(1, 201, BLOCK))
-def test_no_schedule_breaks_the_promise(first: int) -> None:
-    done = [run(seed) for seed in range(first, first + BLOCK)]
+def test_no_schedule_breaks_the_promise() -> None:
+    done = [run(seed) for seed in range(1, 1 + BLOCK)]
     broken = [f"{o.problems[0]}\n  replay: {replay_command(o.seed)}" for o in done if o.problems]
     assert not broken, "\n".join(broken)
     # And there was something to break it: without faults, deaths and redeliveries these schedules would prove nothing.

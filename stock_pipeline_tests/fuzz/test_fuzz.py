@@ -1,4 +1,4 @@
-"""Two thousand cases of the fuzzer, and evidence that it finds planted errors."""
+"""A thousand cases of the fuzzer, and evidence that it finds planted errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stock_pipeline_tests.fuzz.laws import check
 from stock_pipeline_tests.fuzz.mutations import make_case
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_no_case_breaks_a_law(seed: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(250, seed) == 0, capsys.readouterr().out
     assert "500 of 500 cases" in capsys.readouterr().out

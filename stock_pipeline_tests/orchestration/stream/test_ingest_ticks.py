@@ -259,7 +259,7 @@ def test_a_heartbeat_that_fails_is_told_and_goes_on(stream: Stream, monkeypatch:
     with kept_hidden(queue, messages, log):
         queue.url += "-gone"
         assert all(told.acquire(timeout=30) for _ in range(3))
-    assert "STOCK_PIPELINE_STREAM_QUEUE_URL" in said[0]
+    assert "check the setting with its URL" in said[0]
     assert "message-heartbeat" not in {thread.name for thread in threading.enumerate()}
 
 
