@@ -1,4 +1,4 @@
-"""Every request of every kind of ingest × every fault, in memory; every twelfth of these through the real S3Store too."""
+"""Every request of every kind of ingest × every fault, in memory, and some of these through the real S3Store."""
 
 from __future__ import annotations
 
