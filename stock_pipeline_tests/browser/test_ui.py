@@ -148,7 +148,7 @@ def test_sensors_and_schedules_run(at: Opener, tmp_path: Path) -> None:
     ("job", "field"),
     [
         ("backfill_daily_prices", "start: "),
-        ("rebuild_year", "first: "),
+        ("rebuild_year", "dry_run: "),
         ("replay_rejects", "reasons: "),
     ],
 )

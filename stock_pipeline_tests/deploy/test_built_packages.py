@@ -53,7 +53,7 @@ def test_a_package_holds_what_the_function_imports_and_no_more(packages: Package
     top = {name.split("/")[0] for name in found}
     assert top & {"pyarrow", "numpy", "aws_lambda_powertools"} == {"pyarrow", "numpy", "aws_lambda_powertools"}
     assert not top & {"dagster", "pandas", "exchange_calendars", "boto3", "botocore", "duckdb", "pytest"}
-    assert ("orjson" in top) == (function == "process_stock_stream_data")
+    assert ("orjson" in top) == (function in ("process_stock_stream_data", "reconcile_tables"))
     unwanted = ("/tests/", "__pycache__", ".pyc", "/include/", "_flight", "libarrow_s3", ".installed")
     assert [name for name in found if ".dist-info/" not in name and any(part in name for part in unwanted)] == []
 

@@ -38,7 +38,7 @@ def columns(*names: str) -> list[dict[str, str]]:
     return [{"Name": name, "Type": "string"} for name in names]
 
 
-@pytest.mark.parametrize(("table", "word"), zip(TABLES.values(), ["DESCRIBE", "describe", "DESC"] * 2, strict=True))
+@pytest.mark.parametrize(("table", "word"), [*zip(TABLES.values(), ["DESCRIBE", "describe", "DESC"] * 2, strict=True)])
 def test_describe_gives_each_column_once_and_tells_those_of_the_partition(
     athena: FakeAthena, on_athena: Settings, table: Table, word: str
 ) -> None:
