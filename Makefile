@@ -158,7 +158,10 @@ faults: setup  ## run schedules of faults (SCHEDULES=10000 SEED=1), pairs of fau
 coverage: setup  ## require full branch coverage of lake, ingest, rebuild, staging and clean
 	@COVERAGE_FILE=.local/coverage $(BIN)/coverage run --branch --source=stock_pipeline -m pytest -q \
 	  stock_pipeline_tests/ingest stock_pipeline_tests/maintenance/test_rebuild.py \
+	  stock_pipeline_tests/maintenance/test_rebuild_history.py stock_pipeline_tests/maintenance/test_older_lake.py \
 	  stock_pipeline_tests/maintenance/test_damage.py stock_pipeline_tests/staging \
+	  stock_pipeline_tests/lambdas/test_process_batch_stock_data.py \
+	  stock_pipeline_tests/lambdas/test_process_stock_stream_data.py \
 	  stock_pipeline_tests/lake stock_pipeline_tests/clean stock_pipeline_tests/parse/daily/test_bars.py \
 	  stock_pipeline_tests/parse/daily/test_undeclared.py -k "not a_million_ticks"
 	@COVERAGE_FILE=.local/coverage $(BIN)/coverage report --show-missing --fail-under=100 \

@@ -84,8 +84,7 @@ def sql(
         stock-pipeline sql "SELECT * FROM latest_prices ORDER BY symbol"
         stock-pipeline sql "SELECT reason, count(*) AS n FROM rejected_records
             GROUP BY 1" --format json
-        stock-pipeline sql "SELECT * FROM price_by_date WHERE symbol = 'AAPL'"
-            --as-of 2024-06-03T20:00:00Z
+        stock-pipeline sql "SELECT * FROM price_by_date" --as-of 2024-06-03T20:00Z
         stock-pipeline sql - --format csv < query.sql > prices.csv
     """
     read = sys.stdin.read() if statement == "-" else statement

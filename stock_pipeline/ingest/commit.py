@@ -242,9 +242,8 @@ class _Merging:
             conflicts = pa.concat_tables([RECORDED.empty_table(), *source.earlier, *own])
             note_progress(self._lake, self._table, source.info, Progress(until, conflicts))
 
-        if until:
-            with ThreadPoolExecutor(_RECORDERS) as threads:
-                list(threads.map(note, [source for source in self._group if source.rows]))
+        with ThreadPoolExecutor(_RECORDERS) as threads:
+            list(threads.map(note, [source for source in self._group if source.rows and until]))
 
     def forget(self) -> None:
         """Let the notes of these sources say nothing any more. A later ingest of them must look at every partition."""

@@ -43,6 +43,12 @@ class TestRebuild:
         rebuild_year(2024, staging=desk.staging, lake=desk.lake, now=later + timedelta(hours=1))
         assert len(desk.revisions("symbol")) == 1
 
+    def test_progress_is_told_by_the_ingest(self, desk: Desk) -> None:
+        desk.ingest(desk.drop("a.csv", "A,2024-01-02,,,,1,"), desk.drop("b.csv", "B,2024-01-02,,,,1,"))
+        told: list[tuple[int, int]] = []
+        rebuild_year(2024, staging=desk.staging, lake=desk.lake, on_progress=lambda *done: told.append(done))
+        assert told[-1] == (2, 2)
+
     def test_a_row_that_no_version_gives_any_more_is_never_taken_away(self, desk: Desk) -> None:
         desk.ingest(desk.drop("a.csv", "A,2024-01-02,,,,1,", "C,2024-01-02,,,,1,"))
         desk.drop("a.csv", "A,2024-01-02,,,,2,")
