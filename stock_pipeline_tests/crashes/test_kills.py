@@ -91,6 +91,7 @@ def queues(stack: Stack) -> Queues:
     redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": TRIES})
     attributes = {"VisibilityTimeout": str(HIDDEN), "RedrivePolicy": redrive}
     bars = sqs.create_queue(QueueName=f"{stack.aws.stage}-bars", Attributes=attributes)["QueueUrl"]
+    sqs.purge_queue(QueueUrl=stack.outputs["StreamQueueUrl"])  # S3's test event, which comes with a new bucket
     return Queues(stack, bars, dead)
 
 
