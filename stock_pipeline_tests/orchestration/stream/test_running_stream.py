@@ -58,6 +58,10 @@ def lines_to_send() -> tuple[list[bytes], set[str]]:
     return lines, set(table["event_id"].to_pylist())
 
 
+_STORED_BY = ["source", "line", "place", "etl_loading_ts"]
+"""How a tick came, and not what was produced: Firehose may cut the ticks into objects in another way."""
+
+
 def raw(stack: Stack) -> list[str]:
     return [info.key for info in stack.staging.list("stock_stream/")]
 
@@ -68,13 +72,19 @@ def history(stack: Stack, day: str = "year=2024/month=06/day=03") -> list[dict[s
     for partition in partitions(stack.lake, STREAM_PRICES_HISTORY):
         if partition.startswith(day):
             rows = read_partition(stack.lake, STREAM_PRICES_HISTORY, partition)
-            found += [] if rows is None else rows.drop_columns(["source", "etl_loading_ts"]).to_pylist()
+            found += (
+                [] if rows is None else rows.drop_columns(["source", "line", "place", "etl_loading_ts"]).to_pylist()
+            )
     return found
 
 
 def snapshot(stack: Stack) -> list[dict[str, Any]]:
     rows = read_partition(stack.lake, LATEST_PRICES, SNAPSHOT)
-    return [] if rows is None else rows.drop_columns(["etl_loading_ts"]).to_pylist()
+    return (
+        []
+        if rows is None
+        else rows.drop_columns([name for name in _STORED_BY if name in rows.column_names]).to_pylist()
+    )
 
 
 def rejected(stack: Stack) -> Counter[tuple[str, str]]:
