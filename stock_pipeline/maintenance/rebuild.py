@@ -118,8 +118,9 @@ def compare_year(
     """What `rebuild_year` would change, without writing anything. Raises what it would raise."""
     now, partition = now or datetime.now(UTC), year_partition(year)
     stored, etag, log = read_logged(lake, PRICE_BY_DATE, partition)
-    seen = frozenset((info.key, info.etag) for info in raw_versions_of_year(staging, year))
-    steps = steps_of_year(year, stored, log, staging=staging, lake=lake)
+    versions = raw_versions_of_year(staging, year)
+    seen = frozenset((info.key, info.etag) for info in versions)
+    steps = steps_of_year(versions, stored, log, lake)
     building = MemoryStore()
     receipts, judged = _replayed(steps, partition, building, staging, max_bytes, now, on_progress)
     rows, _, rebuilt_log = read_logged(building, PRICE_BY_DATE, partition)

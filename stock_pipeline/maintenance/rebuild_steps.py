@@ -8,7 +8,7 @@ of replaced values are the evidence of the order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,7 +20,6 @@ from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.lake.remembered import remembered_of
 from stock_pipeline.lake.source_memory import Remembered
 from stock_pipeline.schemas import PRICE_BY_DATE, Reason
-from stock_pipeline.staging.keys import raw_versions_of_year
 
 _UNKNOWN = Remembered()
 
@@ -40,10 +39,11 @@ class Step:
 
 
 def steps_of_year(
-    year: int, stored: pa.Table | None, log: IngestLog, *, staging: ObjectStore, lake: ObjectStore
+    versions: Sequence[ObjectInfo], stored: pa.Table | None, log: IngestLog, lake: ObjectStore
 ) -> list[Step]:
-    """The ingests to make again, in their order. Versions whose rows a person removed are left out."""
-    versions = raw_versions_of_year(staging, year)
+    """The ingests to make again, in their order, of the versions that staging has for a year. Versions whose rows a
+    person removed are left out.
+    """
     memory = remembered_of(lake, PRICE_BY_DATE, {info.key for info in versions})
 
     def known(info: ObjectInfo) -> Remembered:
