@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
-from stock_pipeline.parse.ticks.shapes import Other, Path, Shape, Text
+from stock_pipeline.parse.ticks.shapes import Other, Path, Shape, Sign, Text
 
 
 class Forms:
@@ -15,6 +15,7 @@ class Forms:
         self.shapes, self.others = tuple(shapes), tuple(others)
         self._shapes_by_keys: dict[Any, tuple[Shape, ...]] = {}
         self._others_by_keys: dict[Any, tuple[Other, ...]] = {}
+        self._alike_by_keys: dict[frozenset[str], list[tuple[Shape, int, list[Sign]]]] = {}
 
     def shape_of(self, message: Any) -> Shape | None:
         """The form of a message that holds trades, None for any other message."""
@@ -43,15 +44,32 @@ class Forms:
 
     def nearest(self, message: Any, most: int = 3) -> list[str]:
         """The names of the forms that have most in common with a message, with what the message lacks."""
-        keys = set(_keys(message, 4))
+        keys = frozenset(_keys(message, 4))
+        near = []
+        for shape, common, said in self._alike(keys):
+            likeness = (common + sum(sign.holds(message) for sign in said)) / (len(shape.names) + len(said))
+            if likeness:
+                near.append((likeness, shape))
+        near.sort(key=lambda pair: pair[0], reverse=True)
+        return [f"{shape.name} ({_lacks(shape, keys)})" for _, shape in near[:most]]
 
-        def alike(shape: Shape) -> float:
-            said = [sign for sign in shape.signs if sign.texts]
-            common = len(keys & shape.names) + sum(sign.holds(message) for sign in said)
-            return common / (len(shape.names) + len(said))
+    def _alike(self, keys: frozenset[str]) -> list[tuple[Shape, int, list[Sign]]]:
+        """The forms that share a name with these keys, or ask for a place in an array: with the number of names that
+        they share, and their signs that ask for a text.
 
-        near = sorted((shape for shape in self.shapes if alike(shape)), key=alike, reverse=True)[:most]
-        return [f"{shape.name} ({_lacks(shape, keys)})" for shape in near]
+        They are kept for each set of keys, as an object may hold millions of unknown messages.
+        """
+        if (found := self._alike_by_keys.get(keys)) is None:
+            found = []
+            for shape in self.shapes:
+                said = [sign for sign in shape.signs if sign.texts]
+                common = len(keys & shape.names)
+                if common or any(type(sign.path[0]) is int for sign in said):
+                    found.append((shape, common, said))
+            if len(self._alike_by_keys) >= _MOST_KEYS:
+                self._alike_by_keys.clear()
+            self._alike_by_keys[keys] = found
+        return found
 
 
 _MOST_KEYS = 4096  # distinct sets of keys; after this many the lookup starts again
@@ -82,7 +100,7 @@ def _keys(value: Any, depth: int) -> Iterator[str]:
             yield from _keys(inner, depth - 1)
 
 
-def _lacks(shape: Shape, keys: set[str]) -> str:
+def _lacks(shape: Shape, keys: frozenset[str]) -> str:
     missing = sorted(shape.names - keys)
     if missing:
         return f"lacks {', '.join(missing)}"
