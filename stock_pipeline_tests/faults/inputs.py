@@ -190,6 +190,8 @@ def _tick_record(choose: random.Random, line: int, serial: int) -> Record:
         return _alpaca_record(choose, line)
     if choose.random() < 0.25:
         return _numbered_tick(choose, line)
+    if choose.random() < 0.15:
+        return _tick_of_its_day(choose, line, serial)
     if kind < 0.06:
         return Record(line, "{broken", reason="malformed_json")
     if kind < 0.12:
@@ -232,6 +234,14 @@ def _numbered_tick(choose: random.Random, line: int) -> Record:
     number, at = choose.choice((8, 9, 10, 11)), OPEN + timedelta(seconds=600)
     values = ("NA", 200.0 + number, 1.0, at)
     return Record(line, message(str(number), *values), ("NA", str(number)), values)
+
+
+def _tick_of_its_day(choose: random.Random, line: int, serial: int) -> Record:
+    """A later object has ticks of a later day as well, some at its first instant, of symbols of their own."""
+    number, day = choose.randrange(4), OPEN + timedelta(days=serial % 10)
+    at = day if number % 2 else day.replace(hour=0, minute=0)
+    key, values = (f"D{number % 2}", f"d{serial % 10}-{number}"), (f"D{number % 2}", 300.0 + number, 1.0, at)
+    return Record(line, message(key[1], *values), key, values)
 
 
 TRADED = datetime(2024, 6, 3, 23, 58, 0, 1)  # noqa: DTZ001 - as OPEN; minutes before UTC's midnight, amid a session
