@@ -133,7 +133,7 @@ MUTANTS = (
            "corrections.now(rows) if shown else corrections.standing(rows)", "rows"),
     Mutant("a session is a day of UTC", "stock_pipeline/trading_calendar/exchange_time.py", 'ZoneInfo("America/New_York")',
            'ZoneInfo("UTC")'),
-    Mutant("a rejected record is added, never replaced", _REJECTS, "_once_stored(before.rows.filter(mine))])\n",
+    Mutant("a rejected record is added, never replaced", _REJECTS, "once_stored(before.rows.filter(mine))])\n",
            "before.rows.filter(mine)])\n"),
     Mutant("a version takes the place of the records of all others", _REJECTS,
            "keep = pa.concat_tables([before.rows.filter(pc.invert(mine)), ", "keep = pa.concat_tables([before.rows.slice(0, 0), "),

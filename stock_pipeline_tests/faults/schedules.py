@@ -11,7 +11,15 @@ from functools import partial
 from stock_pipeline.lake.layout import Layout
 from stock_pipeline_tests.faults.cast import Cast
 from stock_pipeline_tests.faults.hub import Stuck
-from stock_pipeline_tests.faults.inputs import AWKWARD, Source, daily_source, tick_source, twin, with_other_prices
+from stock_pipeline_tests.faults.inputs import (
+    AWKWARD,
+    Source,
+    daily_source,
+    restatement,
+    tick_source,
+    twin,
+    with_other_prices,
+)
 from stock_pipeline_tests.faults.ledger import LAYOUT, REJECTS
 from stock_pipeline_tests.faults.verdict import judge_tables, rejected_rows
 from stock_pipeline_tests.faults.wire import POSSIBLE, Fault
@@ -45,11 +53,14 @@ def run(seed: int) -> Outcome:
     """Run the schedule of a seed and judge it."""
     choose, cast = random.Random(seed), Cast.of(seed)
     world = World(choose, once=not cast.restates, greed=choose.choice((1, 1, 3, 6)))
-    rate, budget = choose.choice(RATES), choose.randint(20, 120)
+    rate, budget = choose.choice(RATES), choose.randint(20, 160 if cast.restates else 120)
 
     def pick(number: int, operation: str, key: str) -> Fault | None:
         if number >= budget:
             world.calm()
+            return None
+        if world.restating(operation, key) and choose.random() < 0.7:
+            world.let_restate(key)
             return None
         if rate and world.overtakable(operation, key) and choose.random() < 0.5:
             return Fault.SLOW
@@ -95,7 +106,9 @@ def _daily(world: World, choose: random.Random, *, restated: bool) -> None:
     for number in range(choose.choice((1, 2, 2)) if restated else 0):
         key = f"daily_prices/uploads/restated{number or ''}.csv"
         world.ledger.restated.add(key)
-        sources.insert(choose.randint(1, len(sources)), daily_source(choose, key, choose.randint(3, 6)))
+        other = daily_source(choose, key, choose.randint(3, 6))
+        made = restatement(choose, key, sources[0]) if choose.random() < 0.7 else other
+        sources.insert(choose.randint(1, len(sources)), made)
         world.act(f"restater{number}", partial(_restating, world, key))
     world.act("vendor", lambda: world.drop(sources, patience=choose.choice(HURRIES)))
     for number in range(choose.choice((1, 2, 4, 4))):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -60,7 +61,7 @@ from stock_pipeline_tests.faults.inputs import Source, notification
 from stock_pipeline_tests.faults.ledger import CORRECTIONS, HISTORY, INGEST, LAYOUT, PRICES, Ledger
 from stock_pipeline_tests.faults.lineage import Lineage
 from stock_pipeline_tests.faults.queues import Message, Queue
-from stock_pipeline_tests.faults.verdict import judge_ingest, judge_receipt
+from stock_pipeline_tests.faults.verdict import judge_conflicts, judge_ingest, judge_receipt
 from stock_pipeline_tests.faults.wire import Log, Wire, WireStore
 from stock_pipeline_tests.support import law
 from stock_pipeline_tests.support.memory_store import MemoryStore
@@ -95,6 +96,8 @@ class World:
     stopping: bool = False
     log: Log = field(default_factory=Log)
     rewritten: set[str] = field(default_factory=set)  # objects that come a second time under their key
+    at_work: Counter[str] = field(default_factory=Counter)  # the ingests that read an object now, by key
+    broken_off: dict[str, float] = field(default_factory=dict)  # when the last ingest of an object did not end
     overtaken: set[str] = field(default_factory=set)  # the records of files that somebody is restating
 
     def __post_init__(self) -> None:
@@ -118,10 +121,16 @@ class World:
         """Whether others may do much between this request and what it is for, and a bug could show only then."""
         if operation == "get" and key in self.rewritten:  # whoever reads the next version may be faster
             return key not in self.ledger.staging.gets
-        if key == LAYOUT:  # a day may be settled, or the layout be changed
-            return operation == "put"
-        # A restatement may replace what is to be put on record as the values that a file met.
-        return key in self.overtaken and not self.hub.worker.name.startswith("restatement")
+        return key == LAYOUT and operation == "put"  # a day may be settled, or the layout be changed
+
+    def restating(self, operation: str, key: str) -> bool:
+        """Whether a worker puts on record what a file met while somebody restates that file."""
+        return operation == "put" and key in self.overtaken and not self.hub.worker.name.startswith("restatement")
+
+    def let_restate(self, record: str) -> None:
+        """Wait until a restatement is done, but not for ever."""
+        until = self.hub.now + 50
+        self.hub.pause(until=lambda: record not in self.overtaken or self.hub.now > until)
 
     # --- actors ------------------------------------------------------------------------------------------------------
 
@@ -246,12 +255,15 @@ class World:
         ingest as well.
         """
         self.hub.pause(until=lambda: key in self.ledger.sources)
-        if not others or self.random.random() < 0.5:
-            self.hub.pause(self.random.uniform(0, 5))
-        else:  # while the function is at work on it
-            self.hub.pause(until=lambda: key in self.ledger.staging.gets)
         record = partitions.partition_key(REJECTED_RECORDS, rejected_records.rejects_partition(PRICE_BY_DATE, key))
         self.overtaken.add(record)
+        when = self.random.random()
+        if not others or when < 0.25:
+            self.hub.pause(self.random.uniform(0, 5))
+        elif when < 0.5:  # while the function is at work on it
+            self.hub.pause(until=lambda: key in self.ledger.staging.gets)
+        else:  # and about to put on record what it met
+            self.hub.pause(until=lambda: record in self.ledger.lake.gets)
         self.until_done(lambda: ingest.ingest_daily_prices([key], staging=self.staging, lake=self.lake, replace=True))
         self.overtaken.discard(record)
 
@@ -329,15 +341,25 @@ class World:
         """Somebody damages objects of the lake; after a while somebody else restores them as they were."""
         for _ in range(times):
             self.hub.pause(self.random.uniform(0, 15))
-            if not self.ledger.tables or not self.faulty:
+            key = self._object_to_damage()
+            if not key or not self.faulty:
                 continue
-            key = self.random.choice(sorted(self.ledger.tables))
             data = self.ledger.damaged[key] = self.ledger.lake.objects[key].data
             self.ledger.ever_damaged.add(key)
-            self._put_aside(key, self.random.choice((b"", data[: len(data) // 2], b"PAR1" + data[:-4], b"not Parquet")))
+            broken = (b"", b"", data[: len(data) // 2], b"PAR1" + data[:-4], b"not Parquet")
+            self._put_aside(key, self.random.choice(broken))
             self.hub.pause(self.random.uniform(0, 30))
             self._put_aside(key, data)
             del self.ledger.damaged[key]
+
+    def _object_to_damage(self) -> str:
+        """Any object, or one that somebody has just read, perhaps to write it; empty when there is none."""
+        gets = self.ledger.lake.gets
+        begun, until = len(gets), self.hub.now + 15
+        if self.random.random() < 0.6:
+            self.hub.pause(until=lambda: bool(self.ledger.tables.keys() & gets[begun:]) or self.hub.now > until)
+        read = sorted(self.ledger.tables.keys() & gets[begun:])
+        return self.random.choice(read or sorted(self.ledger.tables) or [""])
 
     def _put_aside(self, key: str, data: bytes) -> None:
         """Put an object that is not the pipeline's doing: the ledger does not judge it."""
@@ -468,7 +490,9 @@ class World:
         now = options["now"] = options.get("now") or self.clock()
         self.ingests += 1
         try:
-            receipts = work(keys, **options)
+            with self._at_work({named(key).key for key in keys}) as done:
+                receipts = work(keys, **options)
+                done.append(len(receipts) == len(keys))
         except StoreUnavailable:
             raise
         except DamagedObject as error:
@@ -487,6 +511,24 @@ class World:
             if len(receipts) == len(keys):  # else it was stopped, and of what it stored last there is no receipt yet
                 judge_ingest(self.ledger, receipts, now, once=self.once)
         return receipts
+
+
+    @contextmanager
+    def _at_work(self, keys: set[str]) -> Iterator[list[bool]]:
+        """An ingest of these objects. When the last one at work on an object is done, and none was broken off since it
+        began, the records of the object are as they must be.
+        """
+        begun, done = self.hub.now, list[bool]()
+        self.at_work.update(keys)
+        try:
+            yield done
+        finally:
+            self.at_work.subtract(keys)
+            self.broken_off |= {} if all(done) and done else dict.fromkeys(keys, self.hub.now)
+        quiet = (key for key in sorted(keys) if not self.at_work[key] and self.broken_off.get(key, -1.0) < begun)
+        for version in [version for key in quiet for version in self.ledger.sources.get(key, {}).items()]:
+            if not self.ledger.restored:
+                judge_conflicts(self.ledger, *version)
 
 
 class _Known:
