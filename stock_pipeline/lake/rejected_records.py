@@ -272,5 +272,3 @@ def _recorded(store: ObjectStore, key: str) -> _Record:
         rows = decode(found.data, REJECTED_RECORDS, key, KEPT.names, to_write=True)  # first: it names what is damaged
         memory = of_footer(footer(found.data))
         return _Record(plainly(rows.cast(KEPT), memory).combine_chunks(), found.info.etag, memory)
-
-

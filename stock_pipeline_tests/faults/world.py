@@ -312,7 +312,9 @@ class World:
             if self.random.random() < 0.5:
                 self.hub.pause(waits - self.hub.now)
             else:  # while somebody may be settling a day
-                self.hub.pause(until=lambda w=waits, r=reads: self.ledger.lake.gets.count(LAYOUT) > r or self.hub.now > w)
+                self.hub.pause(
+                    until=lambda w=waits, r=reads: self.ledger.lake.gets.count(LAYOUT) > r or self.hub.now > w
+                )
             day = self._first_free_day() if self.random.random() < 0.7 else date(2024, 6, self.random.randint(3, 7))
             with suppress(LayoutError):  # ticks of that day are stored
                 change = partial(layout_object.change_layout, self.lake, Section(day, minutes, shards), now=_BEFORE)
@@ -511,7 +513,6 @@ class World:
             if len(receipts) == len(keys):  # else it was stopped, and of what it stored last there is no receipt yet
                 judge_ingest(self.ledger, receipts, now, once=self.once)
         return receipts
-
 
     @contextmanager
     def _at_work(self, keys: set[str]) -> Iterator[list[bool]]:
