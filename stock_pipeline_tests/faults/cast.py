@@ -1,8 +1,8 @@
 """Who acts in the schedule of a seed. What they do is in `world`; when they do it is the seed's choice.
 
-Actors are not drawn: drawn ones miss each other for long. They take turns by a sequence of low discrepancy (Kronecker's:
-the fractional parts of multiples of the root of a prime), a sequence for each. So in any fifty seeds in a row each
-actor, and each pair of actors, is there about as often as its share says.
+Actors are not drawn: drawn ones miss each other for long. They take turns by a sequence of low discrepancy for each
+(Kronecker's: the fractional parts of the multiples of a prime's root). So in any fifty seeds in a row each actor is
+there about as often as its share says, and most pairs of actors are there together.
 """
 
 from __future__ import annotations
