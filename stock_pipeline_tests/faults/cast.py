@@ -35,8 +35,8 @@ class Cast:
         )
         daily, ticks = path < 0.5, path >= 0.25
         return cls(
-            daily, ticks, daily and restates < 0.6, daily and rebuilds < 0.35, daily and reconciles < 0.35,
-            daily and restores < 0.35, by_hand < 0.6, ticks and lays_out < 0.6, litters < 0.3, damages < 0.4,
+            daily, ticks, daily and restates < 0.7, daily and rebuilds < 0.45, daily and reconciles < 0.35,
+            daily and restores < 0.5, by_hand < 0.6, ticks and lays_out < 0.6, litters < 0.3, damages < 0.4,
         )  # fmt: skip
 
 

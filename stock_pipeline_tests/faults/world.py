@@ -121,6 +121,8 @@ class World:
         """Whether others may do much between this request and what it is for, and a bug could show only then."""
         if operation == "get" and key in self.rewritten:  # whoever reads the next version may be faster
             return key not in self.ledger.staging.gets
+        if operation == "put" and key.startswith(PRICES) and self.hub.worker.name.startswith("rebuild"):
+            return True  # others may ingest what the rebuild has not read
         return key == LAYOUT and operation == "put"  # a day may be settled, or the layout be changed
 
     def restating(self, operation: str, key: str) -> bool:
@@ -268,8 +270,11 @@ class World:
         self.overtaken.discard(record)
 
     def rebuild(self, year: int) -> None:
-        """Somebody rebuilds a year, some while after the first objects came."""
-        self.hub.pause(self.random.uniform(0, 60))
+        """Somebody rebuilds a year, some while after the first objects came, or while they come."""
+        if self.random.random() < 0.4:
+            self.hub.pause(self.random.uniform(0, 60))
+        else:
+            self.hub.pause(until=lambda: any(key.startswith("daily_prices/") for key in self.ledger.sources))
         self.until_done(lambda: rebuild_year(year, staging=self.staging, lake=self.lake, now=self.clock()))
 
     def reconcile(self) -> None:
