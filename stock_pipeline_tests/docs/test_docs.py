@@ -120,6 +120,22 @@ def test_settings_that_are_named_exist(page: Path) -> None:
     assert named - set(documented()) - variables_of_options() == set()
 
 
+TESTS = ROOT / "stock_pipeline_tests"
+NAMED = sorted(set(re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", (DOCS / "reliability.md").read_text())))
+
+
+def test_reliability_names_many_tests() -> None:
+    assert sum(bool(name) for _, name in NAMED) > 50
+
+
+@pytest.mark.parametrize(("file", "name"), NAMED)
+def test_each_test_that_reliability_names_exists(file: str, name: str) -> None:
+    (path, *_) = [
+        folder / file for folder in (TESTS, TESTS / "crashes", ROOT / "stock_pipeline") if (folder / file).exists()
+    ]
+    assert not name or f"def {name}(" in path.read_text()
+
+
 def test_modules_that_the_architecture_names_exist() -> None:
     text = (DOCS / "architecture.md").read_text()
     table = text.split("| room |")[1].split("\n\n")[0]
