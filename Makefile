@@ -134,8 +134,8 @@ package-test: setup .local/sam/.complete check-template  ## build, deploy, updat
 build: setup .local/sam/.complete  ## build the functions' packages with the SAM CLI (ARCH=x86_64, HOST=1: for the local AWS)
 	@$(DEPLOY) build $(if $(TARGET),--target $(TARGET))
 
-deploy: setup .local/sam/.complete  ## build, and create or update the stack (STAGE, REGION, PARAMS, ENDPOINT; see docs/operations.md)
-	@$(DEPLOY) deploy $(if $(TARGET),--target $(TARGET)) --stage $(STAGE) --parameters "$(PARAMS)"
+deploy: setup .local/sam/.complete  ## build, and create or update the stack (STAGE, REGION, PARAMS, TAGS, ENDPOINT; see docs/operations.md)
+	@$(DEPLOY) deploy $(if $(TARGET),--target $(TARGET)) --stage $(STAGE) --parameters "$(PARAMS)" --tags "$$TAGS"
 
 destroy: setup  ## delete the stack, but keep its buckets (STAGE, REGION, ENDPOINT; DATA=delete: buckets too; FORCE=1: do not ask)
 	@$(DEPLOY) destroy --stage $(STAGE) $(if $(filter delete,$(DATA)),--delete-data) $(if $(FORCE),--force)

@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.package, pytest.mark.timeout(900)]
 
 STAGE, STACK = "made", "stock-pipeline-made"
 PARAMETERS = {"Database": "stock_market_made", "StreamBufferSeconds": "1"}
+TAGS = {"team": "data and risk", "mail": "ann@example.com"}
 BAR = b"Date,Open,High,Low,Close,Volume\n2024-01-02,10,11,9,10.5,100\n"
 
 
@@ -66,6 +67,18 @@ def triggers(aws: LocalAws) -> list[str]:
     return sorted(rule["Value"] for each in rules for rule in each)
 
 
+def tags_of_everything(aws: LocalAws) -> list[dict[str, str]]:
+    """The tags of the stack, of a bucket and of a function."""
+    cloudformation, s3, functions = (client_of(name, aws.environ()) for name in ("cloudformation", "s3", "lambda"))
+    outputs = outputs_of(STACK, cloudformation)
+    (found,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+    bucket = s3.get_bucket_tagging(Bucket=outputs["LakeBucket"])["TagSet"]
+    function = functions.get_function(FunctionName=outputs["ProcessBatchStockDataFunction"])["Tags"]
+    written = [{tag["Key"]: tag["Value"] for tag in tags} for tags in (found["Tags"], bucket)]
+    return [{name: value for name, value in tags.items() if name in {"project", "stage", *TAGS}}
+            for tags in (*written, function)]  # fmt: skip
+
+
 def put(aws: LocalAws, symbol: str) -> None:
     outputs = outputs_of(STACK, client_of("cloudformation", aws.environ()))
     store = S3Store(outputs["StagingBucket"], client_of("s3", aws.environ()))
@@ -74,7 +87,9 @@ def put(aws: LocalAws, symbol: str) -> None:
 
 def test_a_stage_is_deployed_used_updated_and_taken_away(aws: LocalAws, built: Callable[[str], Path]) -> None:
     environ, template = aws.environ(), built("host")
-    sam.deploy(template, STAGE, PARAMETERS, environ)
+    sam.deploy(template, STAGE, PARAMETERS, environ, TAGS)
+    tags = {"project": "stock-pipeline", "stage": STAGE, **TAGS}
+    assert tags_of_everything(aws) == [tags] * 3
 
     # The deployed package does the work, and the command line needs the stack's name only.
     put(aws, "AAPL")
@@ -86,6 +101,7 @@ def test_a_stage_is_deployed_used_updated_and_taken_away(aws: LocalAws, built: C
     sam.deploy(template, STAGE, {"MaxClockSkewSeconds": "60"}, environ)
     outputs = outputs_of(STACK, client_of("cloudformation", environ))
     assert (outputs["MaxClockSkewSeconds"], outputs["Database"]) == ("60", "stock_market_made")
+    assert tags_of_everything(aws) == [tags] * 3
 
     # In another region there is no such stack, so nothing is deleted.
     said: list[str] = []
@@ -96,10 +112,11 @@ def test_a_stage_is_deployed_used_updated_and_taken_away(aws: LocalAws, built: C
     # It goes, but for the data, which the next deployment has.
     said.clear()
     destroy(STAGE, report=said.append, environ=environ)
-    assert said[-1] == (
+    assert said[-2:] == [
         "its parameters were PARAMS='Database=stock_market_made StreamBufferSeconds=1 MaxClockSkewSeconds=60'; "
-        "give them to the next deployment"
-    )
+        "give them to the next deployment",
+        "its tags were TAGS='mail=ann@example.com team='\"'\"'data and risk'\"'\"''; give them to the next deployment",
+    ]
     assert sum("kept stock-pipeline-made-" in sentence for sentence in said) == 2
     with pytest.raises(DeployError, match=f"there is no stack {STACK}"):
         outputs_of(STACK, client_of("cloudformation", environ))
