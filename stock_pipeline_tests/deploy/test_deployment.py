@@ -68,15 +68,15 @@ def triggers(aws: LocalAws) -> list[str]:
 
 
 def tags_of_everything(aws: LocalAws) -> list[dict[str, str]]:
-    """The tags of the stack, of a bucket and of a function."""
-    cloudformation, s3, functions = (client_of(name, aws.environ()) for name in ("cloudformation", "s3", "lambda"))
+    """The tags of the stack, of a queue and of a function. The emulator does not pass a stack's tags on to buckets."""
+    cloudformation, sqs, functions = (client_of(name, aws.environ()) for name in ("cloudformation", "sqs", "lambda"))
     outputs = outputs_of(STACK, cloudformation)
     (found,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
-    bucket = s3.get_bucket_tagging(Bucket=outputs["LakeBucket"])["TagSet"]
+    stack = {tag["Key"]: tag["Value"] for tag in found["Tags"]}
+    queue = sqs.list_queue_tags(QueueUrl=outputs["DailyQueueUrl"])["Tags"]
     function = functions.get_function(FunctionName=outputs["ProcessBatchStockDataFunction"])["Tags"]
-    written = [{tag["Key"]: tag["Value"] for tag in tags} for tags in (found["Tags"], bucket)]
-    return [{name: value for name, value in tags.items() if name in {"project", "stage", *TAGS}}
-            for tags in (*written, function)]  # fmt: skip
+    own = {"project", "stage", *TAGS}
+    return [{name: value for name, value in tags.items() if name in own} for tags in (stack, queue, function)]
 
 
 def put(aws: LocalAws, symbol: str) -> None:
