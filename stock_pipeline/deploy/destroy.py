@@ -7,7 +7,6 @@ deleted stack for 90 days, so the buckets that it kept can still be deleted then
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,8 +77,9 @@ def destroy(
             report(f"kept {bucket}; the next deployment of this stage takes it over")
     for what, variable, values in (("parameters", "PARAMS", gone.parameters), ("tags", "TAGS", gone.tags)):
         if values and not delete_data:
-            given = " ".join(shlex.quote(f"{name}={value}") for name, value in values.items())
-            report(f"its {what} were {variable}={shlex.quote(given)}; give them to the next deployment")
+            words = [f"{name}={value}" for name, value in values.items()]
+            given = " ".join(f'"{word}"' if " " in word else word for word in words)
+            report(f"its {what} were {variable}='{given}'; give them to the next deployment")
 
 
 def artifacts_bucket(cloudformation: Any) -> str | None:

@@ -103,10 +103,17 @@ def test_a_stage_is_deployed_used_updated_and_taken_away(aws: LocalAws, built: C
     assert (outputs["MaxClockSkewSeconds"], outputs["Database"]) == ("60", "stock_market_made")
     assert tags_of_everything(aws) == [tags] * 3
 
-    # In another region there is no such stack, so nothing is deleted.
+    # In another region there is no such stack, so nothing is deleted. A stage of the same name there is another world.
+    elsewhere = environ | {"AWS_REGION": "eu-central-1"}
     said: list[str] = []
-    destroy(STAGE, delete_data=True, report=said.append, environ=environ | {"AWS_REGION": "eu-central-1"})
+    destroy(STAGE, delete_data=True, report=said.append, environ=elsewhere)
     assert said == [f"there is no stack {STACK} in account 000000000000, region eu-central-1"]
+    sam.deploy(template, STAGE, PARAMETERS, elsewhere)
+    there = outputs_of(STACK, client_of("cloudformation", elsewhere))
+    assert not {there["LakeBucket"], there["StagingBucket"]} & set(outputs.values())
+    assert client_of("s3", elsewhere).list_objects_v2(Bucket=there["LakeBucket"])["KeyCount"] == 0
+    destroy(STAGE, delete_data=True, report=said.append, environ=elsewhere)
+    assert sum("deleted stock-pipeline-made-" in sentence and "eu-central-1" in sentence for sentence in said) == 2
     assert stored(aws) == [{"symbol": "AAPL", "close": 10.5}]
 
     # It goes, but for the data, which the next deployment has.
@@ -115,7 +122,7 @@ def test_a_stage_is_deployed_used_updated_and_taken_away(aws: LocalAws, built: C
     assert said[-2:] == [
         "its parameters were PARAMS='Database=stock_market_made StreamBufferSeconds=1 MaxClockSkewSeconds=60'; "
         "give them to the next deployment",
-        "its tags were TAGS='mail=ann@example.com team='\"'\"'data and risk'\"'\"''; give them to the next deployment",
+        "its tags were TAGS='mail=ann@example.com \"team=data and risk\"'; give them to the next deployment",
     ]
     assert sum("kept stock-pipeline-made-" in sentence for sentence in said) == 2
     with pytest.raises(DeployError, match=f"there is no stack {STACK}"):
