@@ -175,10 +175,11 @@ def ingests_daily_prices(account: Account, _within: float) -> bool:
     """Whether a bar is stored, and completed by another file, with its former version and a bad row on record."""
     key, symbol, data = new_daily_file()
     earlier, its_data = earlier_file(symbol)
-    with nobody_told(account):
-        account.staging.put(earlier, its_data)
-        account.staging.put(key, data)
-    answers = [account.invoke("ProcessBatchStockDataFunction", account.arrival(one)) for one in (earlier, key)]
+    answers = []
+    for name, body in ((earlier, its_data), (key, data)):
+        with nobody_told(account):
+            account.staging.put(name, body)
+        answers.append(account.invoke("ProcessBatchStockDataFunction", account.arrival(name)))
     return all("receipts" in answer for answer in answers) and daily_prices_are_stored(account, symbol, key)
 
 
@@ -254,9 +255,11 @@ def heals_lost_events(account: Account, _within: float) -> bool:
     earlier, its_data = earlier_file(symbol)
     ticks, tick, tick_data = new_tick_object()
     with nobody_told(account):
-        for name, body in ((earlier, its_data), (key, data), (ticks, tick_data)):
-            account.staging.put(name, body)
+        account.staging.put(earlier, its_data)
     account.invoke("ProcessBatchStockDataFunction", account.arrival(earlier))  # so that the lost file changes a bar
+    with nobody_told(account):
+        account.staging.put(key, data)
+        account.staging.put(ticks, tick_data)
     answer = account.invoke("ReconcileTablesFunction", {"all": True, "age": 0})
     return (
         "unseen" in answer
