@@ -61,7 +61,7 @@ unit: setup  ## tests that need no service
 e2e: setup  ## tests against the local AWS
 	@$(PYTEST) -n 2 --dist loadgroup -m e2e $(ARGS)
 
-live: setup  ## tests of dev and demo, and of both paths through a running Dagster (some minutes)
+live: setup  ## tests of the life of the local AWS, of dev and demo, and of both paths through a running Dagster (some minutes)
 	@$(PYTEST) -n 2 --dist loadgroup -m live $(ARGS)
 
 bench: setup .local/bench-venv/.complete  ## measure speed, memory and cost beside peers and the floor (SIZE=small|full, ARGS="--only ticks")
