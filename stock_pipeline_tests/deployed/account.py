@@ -18,12 +18,16 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote_plus
 
+import boto3
+from botocore.config import Config
+
 from stock_pipeline.deploy.sam import stack_of
 from stock_pipeline.deploy.template import load_template
 from stock_pipeline.ingest.corrections import session_partition
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.lake.rejected_records import read_rejects
 from stock_pipeline.local import LocalFolders
+from stock_pipeline.local.stack import REGION
 from stock_pipeline.schemas import (
     LATEST_PRICES,
     PRICE_BY_DATE,
@@ -98,6 +102,18 @@ class Account(Stack):
             if r["ResourceType"] == "AWS::IAM::Role"
         }
 
+    @cached_property
+    def _functions(self) -> Any:
+        """A client of Lambda that waits for as long as a function may take, and never calls it twice.
+
+        A second call that works beside the first could do what a test takes a permission away for.
+        """
+        config = Config(proxies={}, read_timeout=320, retries={"total_max_attempts": 1})
+        key = self.aws.key
+        return boto3.Session(key, key, region_name=REGION).client(
+            "lambda", endpoint_url=self.aws.endpoint, config=config
+        )
+
     @contextmanager
     def lacking(self, permission: Permission) -> Iterator[None]:
         """The account for the length of a block without one permission."""
@@ -124,7 +140,7 @@ class Account(Stack):
 
     def invoke(self, output: str, event: object) -> dict[str, Any]:
         """What a function (by the output with its name) answers to an event; a failure is an answer too."""
-        reply = self.client("lambda").invoke(FunctionName=self.outputs[output], Payload=json.dumps(event))
+        reply = self._functions.invoke(FunctionName=self.outputs[output], Payload=json.dumps(event))
         answer: dict[str, Any] = json.load(reply["Payload"]) or {}
         return answer
 
