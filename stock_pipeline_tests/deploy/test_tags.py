@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stock_pipeline.deploy.readiness import made_ready
-from stock_pipeline.deploy.sources import CHECKOUT
 from stock_pipeline.deploy.tags import tags_for, tags_of
 from stock_pipeline.errors import DeployError
 from stock_pipeline_tests.deploy.stubs import STACK, described, stubbed
@@ -72,14 +68,3 @@ def test_a_stack_tells_its_tags() -> None:
     tags: Any = [{"Key": "team", "Value": "data"}]
     described(stubber, "UPDATE_COMPLETE", Tags=tags)
     assert made_ready(STACK, client, print).tags == {"team": "data"}
-
-
-@pytest.mark.parametrize("text", ["", 'team=data "cost centre=a b"', "owner=ann@example.com"])
-def test_make_passes_them_on_as_they_are_written(text: str, tmp_path: Path) -> None:
-    told = tmp_path / "told.py"
-    told.write_text("import json, sys; print(json.dumps(sys.argv[1:]))")
-    # -o: nothing is installed for this; the last of make's words for the recipe is the program.
-    command = ["make", "-s", "-o", "setup", "-o", ".local/sam/.complete", "deploy", f"DEPLOY=python3 {told}"]
-    done = subprocess.run([*command, f"TAGS={text}"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
-    words: list[str] = json.loads(done.stdout.splitlines()[-1])
-    assert words[words.index("--tags") + 1] == text
