@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from stock_pipeline.lake.layout_object import LAYOUT_KEY
 from stock_pipeline.lake.transforms import SNAPSHOT
 from stock_pipeline.schemas import TABLES, Table
 from stock_pipeline_tests.deployed.account import Account
+from stock_pipeline_tests.deployed.people import somebody
 
 pytestmark = pytest.mark.deployed
 
@@ -21,20 +19,7 @@ pytestmark = pytest.mark.deployed
 @pytest.fixture(scope="module")
 def administrator(account: Account) -> Any:
     """An S3 client of a role that may do everything with S3, if no bucket policy forbids it."""
-    iam, sts = account.client("iam"), account.client("sts")
-    me = sts.get_caller_identity()["Account"]
-    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{me}:root"}, "Action": "sts:AssumeRole"}
-    everything = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    role = iam.create_role(RoleName="administrator", AssumeRolePolicyDocument=document)["Role"]
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
-    iam.put_role_policy(RoleName="administrator", PolicyName="everything", PolicyDocument=policy)
-    given = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="somebody")["Credentials"]
-    return boto3.client(
-        "s3", region_name="us-east-1", endpoint_url=account.aws.endpoint, aws_access_key_id=given["AccessKeyId"],
-        aws_secret_access_key=given["SecretAccessKey"], aws_session_token=given["SessionToken"],
-        config=Config(proxies={}, s3={"addressing_style": "path"}, retries={"max_attempts": 1}),
-    )  # fmt: skip
+    return somebody(account, "administrator", statements=[{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]).s3
 
 
 def key_of(table: Table) -> str:
