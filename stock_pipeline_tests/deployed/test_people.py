@@ -54,9 +54,8 @@ def test_doctor_finds_nothing_broken_for_a_reader(reader: Somebody) -> None:
 def test_a_dagster_ingests_redrives_and_sends_ticks(account: Account, dagster: Somebody, tmp_path: Path) -> None:
     file = tmp_path / "P1.csv"
     file.write_text(BARS.format(symbol="P1"))
-    done = dagster.run("ingest", str(file), "--json")
+    done = dagster.run("ingest", str(file))
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["inserted"] == 1
     assert "P1" in stored(account)
     account.messages("FailedInvocationsUrl")  # those of other tests may fail again
     body = json.dumps(account.arrival("stock_stream/2024/gone"))
@@ -71,13 +70,13 @@ def test_a_dagster_ingests_redrives_and_sends_ticks(account: Account, dagster: S
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("engine", ["duckdb", "athena"])
-def test_a_reader_reads(account: Account, reader: Somebody, dagster: Somebody, engine: str, tmp_path: Path) -> None:
-    file = tmp_path / f"{engine}.csv"
-    file.write_text(BARS.format(symbol=f"R{engine.upper()}"))
+def test_a_reader_reads(reader: Somebody, dagster: Somebody, tmp_path: Path) -> None:
+    """By DuckDB. The emulator does not check an execution of a query by its workgroup, as AWS does."""
+    file = tmp_path / "R1.csv"
+    file.write_text(BARS.format(symbol="R1"))
     assert dagster.run("ingest", str(file)).returncode == 0
-    statement = f"SELECT close FROM price_by_date WHERE symbol = 'R{engine.upper()}' AND year = 2019"
-    done = reader.run("sql", statement, "--format", "json", STOCK_PIPELINE_SQL_ENGINE=engine)
+    statement = "SELECT close FROM price_by_date WHERE symbol = 'R1' AND year = 2019"
+    done = reader.run("sql", statement, "--format", "json", STOCK_PIPELINE_SQL_ENGINE="duckdb")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [{"close": 11.0}]
 

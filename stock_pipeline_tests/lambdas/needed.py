@@ -88,7 +88,9 @@ _NEEDED: dict[str, Needed] = {
     # A key of the customer's, for everybody who reads or writes objects.
     "UseKmsKey": _KEY,
     # People. docs/operations.md has the same in words.
-    "ReaderPolicy": _on("AWS::StackId", "cloudformation:DescribeStacks")
+    "ReaderPolicy": _on(
+        _IN_REGION.format("cloudformation", "stack/stock-pipeline-${Stage}/*"), "cloudformation:DescribeStacks"
+    )
     | _on("LakeBucket", "s3:GetBucketLocation", LISTS)
     | _on("${LakeBucket.Arn}/*", "s3:GetObject")
     | _on("${LakeBucket.Arn}/athena_results/*", "s3:AbortMultipartUpload", "s3:PutObject")
