@@ -34,6 +34,8 @@ PRICES, REVISIONS, HISTORY, CORRECTIONS, SNAPSHOT, REJECTS = (
 )
 INGEST = timedelta(microseconds=50)
 """Ingests begin at least so far apart; in one of them, loading times differ by less."""
+NEXT = timedelta(microseconds=1)
+"""A row that takes the place of one with a later loading time gets the next one: it does not say whose it is."""
 
 LAYOUT = f"{HISTORY}_layout.json"
 Row = dict[str, Any]
@@ -144,7 +146,8 @@ class Ledger:
         for name, row in is_.items():
             if was.get(name) == row:
                 continue
-            self._count(key, row, new=name not in was)
+            if name not in was or row["etl_loading_ts"] - was[name]["etl_loading_ts"] != NEXT:
+                self._count(key, row, new=name not in was)
             self._judge_origin(key, name, row, was.get(name), values)
 
     def _judge_change(self, key: str, name: tuple[Any, ...], old: Row, new: Row, values: Callable[[Row], Any]) -> None:
