@@ -90,7 +90,6 @@ class World:
     once: bool = True
     connect: Connect = WireStore
     greed: int = 10  # so many messages a function of the stream is given at most
-    rebuilds: bool = False  # somebody rebuilds a year; it makes records right only after it swapped the year in
     careful: bool = False  # queues that neither duplicate nor lose, and workers that never stop early
     crashes: int = 0
     ingests: int = 0
@@ -259,7 +258,7 @@ class World:
         """
         self.hub.pause(until=lambda: key in self.ledger.sources)
         record = partitions.partition_key(REJECTED_RECORDS, rejected_records.rejects_partition(PRICE_BY_DATE, key))
-        if not self.rebuilds:
+        if not self.ledger.remade:
             self.overtaken.add(record)
         when, late = self.random.random(), self.hub.now + 60
         if not others or when < 0.25:
@@ -536,7 +535,7 @@ class World:
             self.broken_off |= {} if all(done) and done else dict.fromkeys(keys, self.hub.now)
         quiet = (key for key in sorted(keys) if not self.at_work[key] and self.broken_off.get(key, -1.0) < begun)
         for version in [version for key in quiet for version in self.ledger.sources.get(key, {}).items()]:
-            if not (self.ledger.restored or self.rebuilds):
+            if not (self.ledger.restored or self.ledger.remade):
                 judge_conflicts(self.ledger, *version)
 
 
