@@ -41,4 +41,4 @@ def test_a_bug_is_hunted_down_and_a_change_without_one_is_not(capsys: pytest.Cap
     assert run_all(2, (bug, none)) == 1
     told = capsys.readouterr().out
     assert "  1 schedules  only what is new is written: " in told
-    assert "NEVER          no bug: NOT FOUND in 50 schedules" in told
+    assert "NEVER          no bug: NOT FOUND in 160 schedules" in told
