@@ -146,9 +146,8 @@ def test_reliability_names_many_tests() -> None:
 
 @pytest.mark.parametrize(("file", "name"), NAMED)
 def test_each_test_that_reliability_names_exists(file: str, name: str) -> None:
-    (path, *_) = [
-        folder / file for folder in (TESTS, TESTS / "crashes", ROOT / "stock_pipeline") if (folder / file).exists()
-    ]
+    folders = (TESTS, TESTS / "crashes", ROOT / "stock_pipeline", ROOT)
+    (path, *_) = [folder / file for folder in folders if (folder / file).exists()]
     assert not name or f"def {name}(" in path.read_text()
 
 

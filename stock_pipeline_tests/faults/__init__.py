@@ -14,6 +14,7 @@ seed replays a schedule exactly.
     world.py       buckets, queues, workers and readers of one schedule, and what they did
     ledger.py      what every commit did to the tables, judged as it happens by a model in plain Python
     verdict.py     what must be true of tables and receipts once a schedule is over
+    cast.py        who acts in a seed's schedule: actors take turns, they are not drawn
     schedules.py   a seed's schedule: its input, its workers, its rate of faults
     matrix.py      every store call of an ingest × every kind of fault, and pairs of them
     mutants.py     planted bugs, each of which some schedule must find

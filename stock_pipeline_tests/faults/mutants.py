@@ -19,7 +19,7 @@ from pathlib import Path
 
 from stock_pipeline.local.folders import CHECKOUT
 
-SCHEDULES = 50
+SCHEDULES = 160
 """A bug must show in so many schedules, those of the seeds from FIRST on."""
 FIRST = 1
 

@@ -258,14 +258,16 @@ class World:
         """
         self.hub.pause(until=lambda: key in self.ledger.sources)
         record = partitions.partition_key(REJECTED_RECORDS, rejected_records.rejects_partition(PRICE_BY_DATE, key))
-        self.overtaken.add(record)
-        when = self.random.random()
+        if not self.ledger.remade:
+            self.overtaken.add(record)
+        when, late = self.random.random(), self.hub.now + 60
         if not others or when < 0.25:
             self.hub.pause(self.random.uniform(0, 5))
         elif when < 0.5:  # while the function is at work on it
             self.hub.pause(until=lambda: key in self.ledger.staging.gets)
         else:  # and about to put on record what it met
-            self.hub.pause(until=lambda: record in self.ledger.lake.gets)
+            # A function that meets a damaged object never gets so far.
+            self.hub.pause(until=lambda: record in self.ledger.lake.gets or self.hub.now > late)
         self.until_done(lambda: ingest.ingest_daily_prices([key], staging=self.staging, lake=self.lake, replace=True))
         self.overtaken.discard(record)
 
@@ -533,7 +535,7 @@ class World:
             self.broken_off |= {} if all(done) and done else dict.fromkeys(keys, self.hub.now)
         quiet = (key for key in sorted(keys) if not self.at_work[key] and self.broken_off.get(key, -1.0) < begun)
         for version in [version for key in quiet for version in self.ledger.sources.get(key, {}).items()]:
-            if not self.ledger.restored:
+            if not (self.ledger.restored or self.ledger.remade):
                 judge_conflicts(self.ledger, *version)
 
 
