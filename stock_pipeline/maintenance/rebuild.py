@@ -35,7 +35,7 @@ from stock_pipeline.lake.parquet import encode
 from stock_pipeline.lake.partitions import attempts, partition_key, read_logged, swap, write_revisions
 from stock_pipeline.lake.revisions import succeeded
 from stock_pipeline.lake.transforms import by_year, year_partition
-from stock_pipeline.maintenance.rebuild_records import Judged, Note, correct_records
+from stock_pipeline.maintenance.rebuild_records import Judged, Note, Overtaken, correct_records
 from stock_pipeline.maintenance.rebuild_steps import Step, steps_of_year
 from stock_pipeline.parse.files import MAX_BYTES
 from stock_pipeline.progress import Progress
@@ -98,9 +98,7 @@ def rebuild_year(
     a stop finishes the first.
     """
     for _ in attempts(partition_key(PRICE_BY_DATE, year_partition(year))):  # pragma: no branch - it ends by raising
-        rebuilt = compare_year(
-            year, staging=staging, lake=lake, max_bytes=max_bytes, now=now, on_progress=on_progress
-        )  # fmt: skip
+        rebuilt = compare_year(year, staging=staging, lake=lake, max_bytes=max_bytes, now=now, on_progress=on_progress)
         if swap_in(rebuilt, staging=staging, lake=lake, max_bytes=max_bytes, now=now):
             return rebuilt.receipts
     raise AssertionError("attempts() ends by raising")  # pragma: no cover - as it says
@@ -158,7 +156,8 @@ def swap_in(
 ) -> bool:
     """Put a rebuilt year in the place of the stored one, and make the rejected records right.
 
-    Returns False when another writer has changed the year since: compare again.
+    Returns False when another writer has changed the year since, or changes it before the records are right: compare
+    again.
     """
     now, note = now or datetime.now(UTC), Note(lake, rebuilt.year)
     note.take_in(pa.concat_tables([rebuilt.added, rebuilt.changed]), rebuilt.unknown)
@@ -168,7 +167,10 @@ def swap_in(
         write_revisions(lake, PRICE_BY_DATE, partition, rebuilt.revised)
     if rebuilt.data is not None and not swap(lake, key, rebuilt.data, rebuilt.etag):
         return False
-    correct_records(rebuilt.judged, note.keys, lake, now)
+    try:
+        correct_records(rebuilt.judged, note.keys, lake, now, lambda: _stands(rebuilt, lake, key))
+    except Overtaken:
+        return False
     if rebuilt.data is not None or note.sources:
         # Of a file that nobody had ingested before, the year alone was taken. And a file that came meanwhile may have
         # met a value that is not stored any more.
@@ -178,6 +180,12 @@ def swap_in(
         ingest_daily_prices([info.named for info in left], staging=staging, lake=lake, max_bytes=max_bytes, now=after)
     note.clear()
     return True
+
+
+def _stands(rebuilt: Rebuilt, lake: ObjectStore, key: str) -> bool:
+    """Whether the stored year is still the rebuilt one."""
+    now = lake.get(key)
+    return now.info.etag == rebuilt.etag if rebuilt.data is None else now.data == rebuilt.data
 
 
 def _replayed(
@@ -288,4 +296,4 @@ def _examples(rows: pa.Table) -> str:
 
 def unfinished(lake: ObjectStore) -> Iterator[int]:
     """The years whose rebuild was stopped between its swap and its records."""
-    yield from Note.years(lake)
+    return Note.years(lake)

@@ -8,10 +8,11 @@ record any more.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -102,14 +103,25 @@ class Note:
                 yield year_of(info.key.removeprefix(_NOTES).removesuffix(".json"))
 
 
-def correct_records(judged: Sequence[Judged], keys: Collection[Key], lake: ObjectStore, now: datetime) -> None:
-    """Make the records of the versions right, given the keys of the rows of the year that have changed."""
+class Overtaken(Exception):
+    """Another writer has changed the year before the records were right."""
+
+
+def correct_records(
+    judged: Sequence[Judged], keys: Collection[Key], lake: ObjectStore, now: datetime, stands: Callable[[], bool]
+) -> None:
+    """Make the records of the versions right, given the keys of the rows of the year that have changed.
+
+    `stands` tells whether the year is still as it was rebuilt. Raises Overtaken when it is not, and a conflict would
+    come or go: whoever changed the year since may have put on record what it met.
+    """
     last = {(one.info.key, one.info.etag): one for one in judged if one.info.etag}
     for one in last.values():
-        rewrite_rejects(lake, PRICE_BY_DATE, one.info, partial(_corrected, judged=one, keys=keys), now)
+        change = partial(_corrected, judged=one, keys=keys, stands=stands)
+        rewrite_rejects(lake, PRICE_BY_DATE, one.info, change, now)
 
 
-def _corrected(rows: pa.Table, judged: Judged, keys: Collection[Key]) -> pa.Table:
+def _corrected(rows: pa.Table, judged: Judged, keys: Collection[Key], stands: Callable[[], bool]) -> pa.Table:
     kept, dropped = [], set[int]()
     lines = set(judged.lines.tolist())
     for row in rows.to_pylist():
@@ -120,10 +132,19 @@ def _corrected(rows: pa.Table, judged: Judged, keys: Collection[Key]) -> pa.Tabl
             dropped.add(row["line"])
             continue
         kept.append(row)
-    known = {row["line"] for row in kept if row["reason"] == Reason.CONFLICT}
+    known = _conflicts(kept)
     kept += [
         row
         for row in judged.conflicts.to_pylist()
         if row["line"] not in known and (row["line"] in dropped or (row["symbol"], row["date"]) in keys)
     ]
-    return pa.Table.from_pylist(kept, RECORDED) if kept != rows.to_pylist() else rows
+    if kept == rows.to_pylist():
+        return rows
+    # The records were read before the year: if another writer changes them after this, they are read again.
+    if _conflicts(kept) != _conflicts(rows.to_pylist()) and not stands():
+        raise Overtaken
+    return pa.Table.from_pylist(kept, RECORDED)
+
+
+def _conflicts(rows: Iterable[dict[str, Any]]) -> set[int]:
+    return {row["line"] for row in rows if row["reason"] == Reason.CONFLICT}

@@ -51,9 +51,6 @@ class Ledger:
     sources: dict[str, dict[str, Source]] = field(default_factory=dict)  # by key, then by ETag, in their order
     restated: set[str] = field(default_factory=set)
     rebuilt: bool = False
-    remade: bool = (
-        False  # somebody rebuilds a year; docs/reliability.md says what a record may then tell of a restatement
-    )
     restored: bool = False  # somebody puts old versions of objects back in this schedule
     problems: list[str] = field(default_factory=list)
     tables: dict[str, list[Row]] = field(default_factory=dict)  # by key of the object

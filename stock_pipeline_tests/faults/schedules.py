@@ -53,7 +53,6 @@ def run(seed: int) -> Outcome:
     """Run the schedule of a seed and judge it."""
     choose, cast = random.Random(seed), Cast.of(seed)
     world = World(choose, once=not cast.restates, greed=choose.choice((1, 1, 3, 6)))
-    world.ledger.remade = cast.rebuilds
     rate, budget = choose.choice(RATES), choose.randint(20, 160 if cast.restates else 120)
 
     def pick(number: int, operation: str, key: str) -> Fault | None:

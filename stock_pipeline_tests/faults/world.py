@@ -258,8 +258,7 @@ class World:
         """
         self.hub.pause(until=lambda: key in self.ledger.sources)
         record = partitions.partition_key(REJECTED_RECORDS, rejected_records.rejects_partition(PRICE_BY_DATE, key))
-        if not self.ledger.remade:
-            self.overtaken.add(record)
+        self.overtaken.add(record)
         when, late = self.random.random(), self.hub.now + 60
         if not others or when < 0.25:
             self.hub.pause(self.random.uniform(0, 5))
@@ -535,7 +534,7 @@ class World:
             self.broken_off |= {} if all(done) and done else dict.fromkeys(keys, self.hub.now)
         quiet = (key for key in sorted(keys) if not self.at_work[key] and self.broken_off.get(key, -1.0) < begun)
         for version in [version for key in quiet for version in self.ledger.sources.get(key, {}).items()]:
-            if not (self.ledger.restored or self.ledger.remade):
+            if not self.ledger.restored:
                 judge_conflicts(self.ledger, *version)
 
 
