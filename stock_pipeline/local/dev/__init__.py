@@ -5,6 +5,7 @@
     health      whether Dagster works, judged by what it does
     processes   one child process: how it starts, its log, how it ends
     tied        the program that a child runs in, so that it never outlives its parent
+    alerts      the file of the alerts, whose new lines `dev` shows
     dagster     questions to Dagster, over its GraphQL API
 
 No module here imports Dagster: it runs in processes of its own.
