@@ -61,7 +61,7 @@ unit: setup  ## tests that need no service
 e2e: setup  ## tests against the local AWS
 	@$(PYTEST) -n 2 --dist loadgroup -m e2e $(ARGS)
 
-live: setup  ## tests of dev and demo, and of both paths through a running Dagster (some minutes)
+live: setup  ## tests of the life of the local AWS, of dev and demo, and of both paths through a running Dagster (some minutes)
 	@$(PYTEST) -n 2 --dist loadgroup -m live $(ARGS)
 
 bench: setup .local/bench-venv/.complete  ## measure speed, memory and cost beside peers and the floor (SIZE=small|full, ARGS="--only ticks")
@@ -104,9 +104,11 @@ LOWEST := $(addprefix stock_pipeline_tests/,aws lake query security orchestratio
 # Examples: make build ARCH=x86_64 · make build HOST=1 (for this machine's own Python and the local AWS)
 # make deploy STAGE=main REGION=eu-central-1 PARAMS='Symbols=AAPL,MSFT GenerateDaily=on' · ENDPOINT=http://127.0.0.1:4566
 # ARCH: arm64 or x86_64; without it a stack keeps its own, and a new one has arm64.
+# What somebody types comes as a variable of the shell, not as text of the command: so it is passed on as it is written.
 STAGE ?= main
+export STAGE REGION PARAMS TAGS ENDPOINT
 TARGET := $(if $(or $(HOST),$(ENDPOINT)),host,$(ARCH))
-DEPLOY = $(if $(REGION),AWS_REGION=$(REGION)) $(if $(ENDPOINT),AWS_ENDPOINT_URL=$(ENDPOINT)) \
+DEPLOY = $(if $(REGION),AWS_REGION="$$REGION") $(if $(ENDPOINT),AWS_ENDPOINT_URL="$$ENDPOINT") \
 	$(BIN)/python -m stock_pipeline.deploy
 
 .local/sam/.complete: requirements/deploy.txt
@@ -134,11 +136,11 @@ package-test: setup .local/sam/.complete check-template  ## build, deploy, updat
 build: setup .local/sam/.complete  ## build the functions' packages with the SAM CLI (ARCH=x86_64, HOST=1: for the local AWS)
 	@$(DEPLOY) build $(if $(TARGET),--target $(TARGET))
 
-deploy: setup .local/sam/.complete  ## build, and create or update the stack (STAGE, REGION, PARAMS, ENDPOINT; see docs/operations.md)
-	@$(DEPLOY) deploy $(if $(TARGET),--target $(TARGET)) --stage $(STAGE) --parameters "$(PARAMS)"
+deploy: setup .local/sam/.complete  ## build, and create or update the stack (STAGE, REGION, PARAMS, TAGS, ENDPOINT; see docs/operations.md)
+	@$(DEPLOY) deploy $(if $(TARGET),--target $(TARGET)) --stage "$$STAGE" --parameters "$$PARAMS" --tags "$$TAGS"
 
 destroy: setup  ## delete the stack, but keep its buckets (STAGE, REGION, ENDPOINT; DATA=delete: buckets too; FORCE=1: do not ask)
-	@$(DEPLOY) destroy --stage $(STAGE) $(if $(filter delete,$(DATA)),--delete-data) $(if $(FORCE),--force)
+	@$(DEPLOY) destroy --stage "$$STAGE" $(if $(filter delete,$(DATA)),--delete-data) $(if $(FORCE),--force)
 
 limits: setup  ## measure the memory that the largest and the worst objects take
 	@$(PYTEST) -n 2 -m limits $(ARGS)

@@ -102,6 +102,7 @@ PRICE_BY_DATE = Table(
     scaled=("open", "high", "low", "close"),
     time="date",
     revisions="price_revisions",
+    to_query="Give a condition on `year`, so that a query reads only the objects of those years.",
 )
 
 PRICE_REVISIONS = Table(
@@ -129,6 +130,7 @@ PRICE_REVISIONS = Table(
     order=("known_to",),
     dictionary=("symbol", "source", "replaced_by", "change"),
     time="date",
+    to_query="`stock-pipeline sql --as-of` shows price_by_date as it was at a time.",
 )
 
 STREAM_PRICES_HISTORY = Table(
@@ -157,6 +159,7 @@ STREAM_PRICES_HISTORY = Table(
     partition=("year", "month", "day"),
     leaf=r"([01]\d|2[0-3])[0-5]\d(-\d\d)?",
     dictionary=("symbol", "source", "exchange", "conditions"),
+    to_query="Give conditions on `year`, `month` and `day`, so that a query reads only those days.",
 )
 
 TRADE_CORRECTIONS = Table(
@@ -186,6 +189,7 @@ TRADE_CORRECTIONS = Table(
     keep="greatest",
     order=("produced_at", "event_id"),
     dictionary=("symbol", "exchange", "source"),
+    to_query="One object has the corrections of one session.",
 )
 
 LATEST_PRICES = Table(
@@ -210,6 +214,7 @@ LATEST_PRICES = Table(
     keep="greatest",
     order=("sets_last", "produced_at", *(column.name for column in _VENUES_ORDER), "event_id"),
     dictionary=("symbol", "exchange"),
+    to_query="It is one object.",
 )
 
 REJECTED_RECORDS = Table(
@@ -241,6 +246,7 @@ REJECTED_RECORDS = Table(
     partition=("table",),
     leaf="[0-9a-f]{32}",
     dictionary=("target_table", "source", "etag", "reason", "symbol"),
+    to_query="`reason` is one of a fixed list, and `raw` is the row as it came.",
 )
 
 TABLES: dict[str, Table] = {

@@ -65,6 +65,7 @@ class Settings:
     lineage_queue_url: str | None = _setting("SQS queue that the Lambda functions send their receipts to")
     lineage_dlq_url: str | None = _setting("SQS dead-letter queue: the receipts that Dagster could not show")
     failed_invocations_url: str | None = _setting("SQS queue with the calls of functions that failed at every try")
+    missed_schedules_url: str | None = _setting("SQS queue with the calls of schedules that did not reach a function")
     max_clock_skew_seconds: int = _setting("how far ahead of the clock a tick's time may be", 300)
     max_object_mb: int = _setting(
         "largest raw object, decompressed, in MiB; larger ones are refused. An ingest needs up to nine times that size "

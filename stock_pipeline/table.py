@@ -77,7 +77,7 @@ class Table:
     first is never below the second. `views` are columns that are not compared, but renewed. `scaled` are the prices
     that a split scales together; the last of them is used to recognize the split. `time` is the column with the time of
     the event that a row describes. `revisions` is the name of the table that keeps the rows that changed or were taken
-    out.
+    out. `to_query` is a sentence for people who query it.
     """
 
     name: str
@@ -97,6 +97,7 @@ class Table:
     scaled: tuple[str, ...] = ()
     time: str = "etl_loading_ts"
     revisions: str = ""
+    to_query: str = ""
 
     @cached_property
     def schema(self) -> pa.Schema:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
+import botocore.session
 from hypothesis import settings
 from moto.s3.models import S3Backend
 
 settings.register_profile("patient", deadline=None)  # how long an example takes tells of the machine, not of the code
 settings.load_profile("patient")
+
+# A session reads the descriptions of the services, megabytes of JSON. All sessions of a test run share what was read.
+botocore.session.create_loader = cache(botocore.session.create_loader)
 
 _LISTED = S3Backend.list_object_versions
 
@@ -24,7 +29,7 @@ def _as_s3_lists_versions(backend: S3Backend, bucket_name: str, key_marker: str 
     return next(after), prefixes, next(after), *following
 
 
-S3Backend.list_object_versions = _as_s3_lists_versions  # type: ignore[method-assign]
+S3Backend.list_object_versions = _as_s3_lists_versions  # type: ignore[assignment, method-assign]
 
 
 def pytest_make_parametrize_id(config: Any, val: object, argname: str) -> str | None:

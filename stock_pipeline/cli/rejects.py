@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 app = typer.Typer(cls=Group, rich_markup_mode="rich")
+
+NEWEST = 1000
+"""The table shows the records of so many sources, those that were written last."""
 
 Reasons = Annotated[
     list[str] | None, typer.Option("--reason", help="Only this reason code; repeat for more.", metavar="REASON")
@@ -56,8 +60,17 @@ def list_(
     format_: Annotated[
         Format, typer.Option("--format", help="table: a summary and rows for people; csv, json: all rows.")
     ] = Format.TABLE,
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only records written on this day (UTC) or later.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help=f"Read all records, not only those of the last {NEWEST:,} sources.")
+    ] = False,
 ) -> None:
     """List rejected rows by source and reason, and each row as it came.
+
+    As a table it shows the 1,000 sources whose records were written last, and
+    says how many it did not read. CSV and JSON have all.
 
     Examples:
 
@@ -65,14 +78,27 @@ def list_(
         stock-pipeline rejects list --source AAPL.csv --limit 100
         stock-pipeline rejects list --reason malformed_json --format csv
         stock-pipeline rejects list --table stream_prices_history --limit 0
+        stock-pipeline rejects list --since 2024-06-03
     """
     _known(table_ or [], reason or [])
     from stock_pipeline.aws.s3 import S3Store
-    from stock_pipeline.maintenance.replay import rejected_records
+    from stock_pipeline.maintenance.replay import newest_records
 
+    most = NEWEST if format_ is Format.TABLE and not everything else None
     with aws() as settings:
-        lake = S3Store(settings.require("lake_bucket"))
-        found = rejected_records(lake, tables=table_ or [], sources=source or [], reasons=reason or [])
+        listed = newest_records(
+            S3Store(settings.require("lake_bucket")),
+            S3Store(settings.require("staging_bucket")),
+            tables=table_ or [],
+            sources=source or [],
+            reasons=reason or [],
+            since=since and since.replace(tzinfo=UTC),
+            most=most,
+        )
+    found = listed.rows
+    if listed.unread:
+        left = counted(listed.unread, "older source")
+        say(f"left unread: the records of {left}; --all reads them, --since DAY some")
     if format_ is not Format.TABLE:
         print_rows(found, format_)
         return

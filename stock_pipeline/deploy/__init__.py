@@ -8,6 +8,8 @@ sam            runs the SAM CLI: build and deploy
 readiness      whether a stack can be deployed to; deletes an empty one that cannot
 takeover       lets a new stack take over the buckets that an earlier one left behind
 reservations   whether the account's quota has room for what the functions reserve
+tags           the tags of a stack
+years          the years of ticks that Athena looks for
 events         why CloudFormation did not do something
 stack          finds a deployed stack and reads its outputs
 destroy        deletes a stack

@@ -15,6 +15,7 @@ from stock_pipeline.deploy import sam
 from stock_pipeline.deploy.dependencies import TARGETS
 from stock_pipeline.deploy.destroy import Doomed, destroy, doomed
 from stock_pipeline.deploy.stack import account_of, client_of, outputs_of, stack_of
+from stock_pipeline.deploy.tags import tags_of
 from stock_pipeline.errors import DeployError, ExtraMissing
 from stock_pipeline.extras import require
 
@@ -28,6 +29,7 @@ def main() -> None:
         command = commands.add_parser(name)
         command.add_argument("--target", choices=TARGETS, help="default: that of the stack, else arm64")
         command.add_argument("--parameters", default="", help="parameters of the template: 'Seed=11 Symbols=AAPL,MSFT'")
+        command.add_argument("--tags", default="", help="tags of the stack, instead of those that it has: 'team=data'")
         command.add_argument("--stage", default="main")
     ended = commands.add_parser("destroy")
     ended.add_argument("--delete-data", action="store_true", help="also delete its buckets, with all data in them")
@@ -66,10 +68,11 @@ def _build(target: str) -> Path:
 def _deploy(given: argparse.Namespace) -> None:
     began = time.monotonic()
     stack, parameters = stack_of(given.stage), sam.parameters_of(given.parameters)
+    tags = tags_of(given.tags) if given.tags.strip() else None
     _say(f"deploying {stack} to account {account_of()}, region {client_of('cloudformation').meta.region_name}")
     machine = sam.machine_of(given.stage, given.target, parameters)
     built = _build("host" if given.target == "host" else machine)
-    sam.deploy(built, given.stage, {**parameters, "Architecture": machine})
+    sam.deploy(built, given.stage, {**parameters, "Architecture": machine}, tags=tags)
     outputs = outputs_of(stack)
     _say(f"\n{stack} is deployed ({time.monotonic() - began:.1f} s)\n")
     width = max(map(len, outputs))

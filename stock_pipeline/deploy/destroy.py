@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from stock_pipeline.deploy.readiness import delete
-from stock_pipeline.deploy.stack import account_of, client_of, described, parameters_of, resources_of, stack_of
+from stock_pipeline.deploy.stack import account_of, client_of, described, parameters_of, resources_of, stack_of, tagged
+from stock_pipeline.deploy.tags import tags_for
 from stock_pipeline.deploy.takeover import exists
 from stock_pipeline.errors import DeployError
 from stock_pipeline.progress import Say
@@ -31,6 +32,7 @@ class Doomed:
     region: str
     buckets: tuple[str, ...]
     parameters: Mapping[str, str]
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def where(self) -> str:
@@ -47,7 +49,8 @@ def doomed(stage: str, environ: Mapping[str, str] = os.environ) -> Doomed:
     )
     buckets = tuple(sorted(name for name in listed if exists(name, s3, account, region)))
     parameters = _unlike_the_defaults(parameters_of(found)) if found else {}
-    return Doomed(stack, found["StackId"] if found else None, account, region, buckets, parameters)
+    own = tagged(found or {}).items() - tags_for(stage, None, {}).items()
+    return Doomed(stack, found["StackId"] if found else None, account, region, buckets, parameters, dict(sorted(own)))
 
 
 def destroy(
@@ -72,9 +75,11 @@ def destroy(
             s3.delete_bucket(Bucket=bucket, ExpectedBucketOwner=gone.account)
         else:
             report(f"kept {bucket}; the next deployment of this stage takes it over")
-    if gone.parameters and not delete_data:
-        given = " ".join(f"{name}={value}" for name, value in gone.parameters.items())
-        report(f"its parameters were PARAMS='{given}'; give them to the next deployment")
+    for what, variable, values in (("parameters", "PARAMS", gone.parameters), ("tags", "TAGS", gone.tags)):
+        if values and not delete_data:
+            words = [f"{name}={value}" for name, value in values.items()]
+            given = " ".join(f'"{word}"' if " " in word else word for word in words)
+            report(f"its {what} were {variable}='{given}'; give them to the next deployment")
 
 
 def artifacts_bucket(cloudformation: Any) -> str | None:

@@ -6,13 +6,13 @@ CloudFormation updates neither.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import ClientError, WaiterError
 
 from stock_pipeline.deploy.events import reasons
-from stock_pipeline.deploy.stack import described, parameters_of, patience, resources_of
+from stock_pipeline.deploy.stack import described, parameters_of, patience, resources_of, tagged
 from stock_pipeline.errors import DeployError
 from stock_pipeline.progress import Say
 
@@ -33,10 +33,11 @@ _REMEDIES = {
 
 @dataclass(frozen=True)
 class Ready:
-    """Whether a stack exists and can be updated, or is to be created; and the parameters that it has, or had."""
+    """Whether a stack exists and can be updated, or is to be created; the parameters and tags that it has, or had."""
 
     exists: bool
     parameters: dict[str, str]
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 def made_ready(stack: str, cloudformation: Any, report: Say) -> Ready:
@@ -56,7 +57,7 @@ def made_ready(stack: str, cloudformation: Any, report: Say) -> Ready:
         for reason in reasons(stack, cloudformation):
             report(f"  {reason}")
         delete(stack, cloudformation)
-        return Ready(False, parameters_of(found))
+        return Ready(False, parameters_of(found), tagged(found))
     if status in _NEVER or status in _REMEDIES:
         remedy = _REMEDIES.get(status, _REMEDIES["CREATE_FAILED"]).format(stack=stack)
         raise DeployError("\n".join([f"the stack {stack} cannot be updated ({status}); {remedy}",
@@ -65,7 +66,7 @@ def made_ready(stack: str, cloudformation: Any, report: Say) -> Ready:
         raise DeployError(
             f"the stack {stack} is being changed ({status}); wait until that has ended, then deploy again"
         )
-    return Ready(True, parameters_of(found))
+    return Ready(True, parameters_of(found), tagged(found))
 
 
 def is_empty(found: dict[str, Any], cloudformation: Any) -> bool:

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from stock_pipeline.deploy import stack as stacks
@@ -22,8 +23,10 @@ from stock_pipeline.deploy.readiness import Ready, made_ready
 from stock_pipeline.deploy.reservations import fitting
 from stock_pipeline.deploy.sources import CHECKOUT, TEMPLATE
 from stock_pipeline.deploy.stack import LOOPBACK, account_of, client_of, described, resources_of, stack_of
+from stock_pipeline.deploy.tags import tags_for
 from stock_pipeline.deploy.takeover import left_behind, named_buckets, take_over
 from stock_pipeline.deploy.values import Values
+from stock_pipeline.deploy.years import chosen
 from stock_pipeline.errors import DeployError
 
 SAM = CHECKOUT / ".local" / "sam" / "bin" / "sam"
@@ -66,12 +69,19 @@ def build(target: str, into: Path | None = None) -> Path:
     return template
 
 
-def deploy(built: Path, stage: str, parameters: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> None:
+def deploy(
+    built: Path,
+    stage: str,
+    parameters: Mapping[str, str],
+    environ: Mapping[str, str] = os.environ,
+    tags: Mapping[str, str] | None = None,
+) -> None:
     """Create or update a stage's stack from a built template. SAM's own output goes to stdout.
 
-    Parameters that are not given keep the stack's values, or their defaults. A new stack takes over the buckets that an
-    earlier stack of the stage left behind. An empty stack whose creation failed is deleted first. `environ` says which
-    AWS. Raises DeployError, with every reason that CloudFormation gives; then an existing stack works as before.
+    Parameters that are not given keep the stack's values, or their defaults; so do `tags` that are None. A new stack
+    takes over the buckets that an earlier stack of the stage left behind. An empty stack whose creation failed is
+    deleted first. `environ` says which AWS. Raises DeployError, with every reason that CloudFormation gives; then an
+    existing stack works as before.
     """
     if not built.is_file():
         raise DeployError(f"there is no {built}; run `make build` first")
@@ -89,11 +99,14 @@ def deploy(built: Path, stage: str, parameters: Mapping[str, str], environ: Mapp
     functions = resources_of(stack, cloudformation, "AWS::Lambda::Function").values() if ready.exists else []
     given = asked if ready.exists else {**kept, **asked}
     given |= fitting(values, asked, functions, client_of("lambda", environ), _say)
+    given |= chosen({**kept, **asked}, ready.exists, datetime.now(UTC).date(), _say)
     _mind_the_buckets(stack, values, ready, environ)
     since = clock(client_of("sts", environ).get_caller_identity())
     command = ["deploy", "--template-file", str(built), "--stack-name", stack, "--resolve-s3", "--s3-prefix", stack]
     command += ["--capabilities", *_CAPABILITIES, "--no-confirm-changeset", "--no-fail-on-empty-changeset"]
     command += ["--no-progressbar", "--parameter-overrides", *(f'{name}="{value}"' for name, value in given.items())]
+    labels = tags_for(stage, tags, ready.tags)
+    command += ["--tags", *(f'"{name}"="{value}"' for name, value in labels.items())]
     try:
         _sam(command, environ, built.parent)
     except DeployError as error:

@@ -98,6 +98,11 @@ def parameters_of(found: Mapping[str, Any]) -> dict[str, str]:
     return {name: value for name, value in given.items() if value != _HIDDEN}
 
 
+def tagged(found: Mapping[str, Any]) -> dict[str, str]:
+    """The tags of a stack that CloudFormation has described."""
+    return {each["Key"]: each["Value"] for each in found.get("Tags", [])}
+
+
 def account_of(environ: Mapping[str, str] = os.environ) -> str:
     """The number of the account that an environment's credentials are of."""
     return str(client_of("sts", environ).get_caller_identity()["Account"])

@@ -28,6 +28,14 @@ def packed_keys(existing: pa.Table, incoming: pa.Table, columns: tuple[str, ...]
     return packed[:rows], packed[rows:], span
 
 
+def places_of(keyed: pa.Table, rows: pa.Table, columns: tuple[str, ...]) -> Ints:
+    """For each of the rows the position of the row with its key in `keyed`, whose keys are distinct; -1 for none."""
+    known, wanted, span = packed_keys(keyed, rows, columns)
+    slot = np.full(span, -1, np.int64)
+    slot[known] = np.arange(len(known))
+    return slot[wanted]
+
+
 def pack(rows: pa.Table, columns: tuple[str, ...], *, ordered: bool = True) -> tuple[Ints, int]:
     """One integer in [0, span) for each row. Rows that are equal in these columns have equal integers.
 

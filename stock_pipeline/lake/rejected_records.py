@@ -16,21 +16,23 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 from threading import Lock
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.arrow import as_arrow, booleans, repeated, strings
+from stock_pipeline.arrow import booleans
 from stock_pipeline.errors import DamagedObject, ObjectNotFound
 from stock_pipeline.lake import source_memory
 from stock_pipeline.lake.ingest_log import Options
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.parquet import decode, encode, footer
-from stock_pipeline.lake.partitions import attempts, partition_key, swap
+from stock_pipeline.lake.partitions import attempts, partition_key, partition_of, swap
+from stock_pipeline.lake.recorded_rows import KEPT, as_table, distinct, of_version, once_stored, plainly
 from stock_pipeline.lake.source_memory import Memory, Remembered, in_footer, of_footer
-from stock_pipeline.schemas import RECORDED, REJECTED_RECORDS, Reason, Table
+from stock_pipeline.schemas import RECORDED, REJECTED_RECORDS, Table
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,9 +40,11 @@ _COMPUTING = Lock()
 """A thread holds this while it computes. Records of many sources are written side by side only because each write waits
 for the store. Without this lock the threads would switch at each call of Arrow, which takes longer than the work.
 """
+_PAGE = 1000
+"""So many objects are listed one page after the other; S3 gives as many at a time."""
 
-_KEPT = pa.schema([*RECORDED, ("etag", pa.string())])
-"""The records of all versions of a source: each row with the ETag of its version."""
+_DIGITS = "0123456789abcdef"
+_READERS = 16  # objects that are read at a time; it is mostly waiting
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ PLAIN = Ingested()
 
 @dataclass(frozen=True)
 class _Record:
-    """What is on record for a source: its rows (schema `_KEPT`), the record's ETag if there is one, and the memory."""
+    """What is on record for a source: its rows (schema `KEPT`), the record's ETag if there is one, and the memory."""
 
     rows: pa.Table
     version: str | None
@@ -101,12 +105,12 @@ def write_rejects(
         if nothing and (before.version is None or source.etag not in before.memory):
             return None  # true for most sources of a stream
         mine = pc.equal(before.rows["etag"], source.etag)
-        keep = pa.concat_tables([before.rows.filter(pc.invert(mine)), _once_stored(before.rows.filter(mine))])
+        keep = pa.concat_tables([before.rows.filter(pc.invert(mine)), once_stored(before.rows.filter(mine))])
         known = before.memory.get(source.etag, Remembered())
         known = source_memory.judged(
             known, source.modified.isoformat(), ingested.logged, ingested.options, ingested.restated
         )
-        rows = _distinct(pa.concat_tables([keep, _of_version(rejected, source.etag)]))
+        rows = distinct(pa.concat_tables([keep, of_version(rejected, source.etag)]))
         return _Record(rows, None, {**before.memory, source.etag: known})
 
     _rewrite(store, table, source.key, after, now)
@@ -118,7 +122,7 @@ def add_rejects(store: ObjectStore, table: Table, source: ObjectInfo, records: p
     def after(before: _Record) -> _Record | None:
         if not records.num_rows:
             return None
-        rows = _distinct(pa.concat_tables([before.rows, _of_version(records, source.etag)]))
+        rows = distinct(pa.concat_tables([before.rows, of_version(records, source.etag)]))
         known = before.memory.get(source.etag, Remembered(source.modified.isoformat()))
         return _Record(rows, None, {**before.memory, source.etag: known})
 
@@ -137,9 +141,9 @@ def rewrite_rejects(
         changed = change(before.rows.filter(mine).select(RECORDED.names))
         if before.version is None and not changed.num_rows:
             return None
-        rows = pa.concat_tables([before.rows.filter(pc.invert(mine)), _of_version(changed, source.etag)])
+        rows = pa.concat_tables([before.rows.filter(pc.invert(mine)), of_version(changed, source.etag)])
         known = before.memory.get(source.etag, Remembered(source.modified.isoformat()))
-        return _Record(_distinct(rows), None, {**before.memory, source.etag: known})
+        return _Record(distinct(rows), None, {**before.memory, source.etag: known})
 
     _rewrite(store, table, source.key, after, now)
 
@@ -190,10 +194,37 @@ def read_rejects(
     only its own records: a warning in the log names it. Raises DamagedObject when the records of `source` are damaged.
     """
     if source is not None:
-        partitions = [partition_key(REJECTED_RECORDS, rejects_partition(table, source))]
-    else:
-        listed = store.list(f"{REJECTED_RECORDS.prefix}table={table.name}/")
-        partitions = [info.key for info in listed if since is None or info.modified >= since]
+        return read_objects(store, [record_key(table, source)], all_or_none=True)
+    return read_objects(store, [info.key for info in record_objects(store, table, since=since)])
+
+
+def record_key(table: Table, source: str) -> str:
+    """The key of the object that has a source's rejected records."""
+    return partition_key(REJECTED_RECORDS, rejects_partition(table, source))
+
+
+def record_objects(store: ObjectStore, table: Table, *, since: datetime | None = None) -> list[ObjectInfo]:
+    """The objects of the rejected records of a table, the last written first; with `since` (UTC), those since then.
+
+    They are only listed. Their names are spread evenly, so that a long list is asked for in sixteen parts at a time.
+    """
+    prefix = f"{REJECTED_RECORDS.prefix}table={table.name}/"
+    found = list(islice(store.list(prefix), _PAGE))
+    if len(found) == _PAGE:
+        last = found[-1].key
+        with ThreadPoolExecutor(len(_DIGITS)) as threads:
+            rest = threads.map(lambda digit: list(store.list(prefix + digit, start_after=last)), _DIGITS)
+            found += [info for part in rest for info in part]
+    own = [info for info in found if partition_of(REJECTED_RECORDS, info.key)]
+    return sorted((i for i in own if since is None or i.modified >= since), key=lambda i: i.modified, reverse=True)
+
+
+def read_objects(store: ObjectStore, keys: Iterable[str], *, all_or_none: bool = False) -> pa.Table:
+    """The rows of some of the objects of rejected records (schema REJECTED_RECORDS), newest first.
+
+    An object that is gone has none. A damaged one is left out with a warning in the log, or, with `all_or_none`, raises
+    DamagedObject.
+    """
 
     def rows(key: str) -> pa.Table:
         try:
@@ -202,15 +233,15 @@ def read_rejects(
             return REJECTED_RECORDS.schema.empty_table()
         try:
             with _COMPUTING:
-                return _plainly(decode(data, REJECTED_RECORDS, key), of_footer(footer(data)))
+                return plainly(decode(data, REJECTED_RECORDS, key), of_footer(footer(data)))
         except DamagedObject as error:
-            if source is not None:
+            if all_or_none:
                 raise
             _LOG.warning("its records are left out: %s", error)
             return REJECTED_RECORDS.schema.empty_table()
 
-    with ThreadPoolExecutor(8) as threads:
-        found = pa.concat_tables([REJECTED_RECORDS.schema.empty_table(), *threads.map(rows, partitions)])
+    with ThreadPoolExecutor(_READERS) as threads:
+        found = pa.concat_tables([REJECTED_RECORDS.schema.empty_table(), *threads.map(rows, keys)])
     order = [("etl_loading_ts", "descending"), ("line", "ascending"), ("place", "ascending")]
     return found.unify_dictionaries().sort_by(order)
 
@@ -219,7 +250,7 @@ def _rewrite(
     store: ObjectStore, table: Table, source: str, after: Callable[[_Record], _Record | None], now: datetime
 ) -> None:
     """Swap in what a source's record is to be `after` what it was, unless that changes nothing (None, or the same)."""
-    target = partition_key(REJECTED_RECORDS, rejects_partition(table, source))
+    target = record_key(table, source)
     for _ in attempts(target):  # pragma: no branch - it ends by raising
         before = _recorded(store, target)
         with _COMPUTING:
@@ -227,7 +258,7 @@ def _rewrite(
         if found is None or (found.rows.equals(before.rows) and found.memory == before.memory):
             return
         with _COMPUTING:
-            data = encode(_as_table(found.rows, table, source, now), REJECTED_RECORDS, in_footer(found.memory))
+            data = encode(as_table(found.rows, table, source, now), REJECTED_RECORDS, in_footer(found.memory))
         if swap(store, target, data, before.version):
             return
 
@@ -236,64 +267,8 @@ def _recorded(store: ObjectStore, key: str) -> _Record:
     try:
         found = store.get(key)
     except ObjectNotFound:
-        return _Record(_KEPT.empty_table(), None, {})
+        return _Record(KEPT.empty_table(), None, {})
     with _COMPUTING:
-        rows = decode(found.data, REJECTED_RECORDS, key, _KEPT.names, to_write=True)  # first: it names what is damaged
+        rows = decode(found.data, REJECTED_RECORDS, key, KEPT.names, to_write=True)  # first: it names what is damaged
         memory = of_footer(footer(found.data))
-        return _Record(_plainly(rows.cast(_KEPT), memory).combine_chunks(), found.info.etag, memory)
-
-
-def _plainly(rows: pa.Table, memory: Memory) -> pa.Table:
-    """The rows as of today. Before version 3 of the schema, all were of the only version that the footer named."""
-    if rows["etag"].null_count:
-        etag = strings([next(iter(memory), "")])
-        at = rows.schema.get_field_index("etag")
-        filled = pc.fill_null(rows["etag"].cast(pa.string()), etag[0]).cast(rows.schema.field(at).type)
-        rows = rows.set_column(at, rows.schema.field(at), filled)
-    return _plainly_stored(rows)
-
-
-def _of_version(rows: pa.Table, etag: str) -> pa.Table:
-    return rows.append_column("etag", pa.repeat(pa.scalar(etag), rows.num_rows)).cast(_KEPT)
-
-
-def _plainly_stored(rows: pa.Table) -> pa.Table:
-    """The rows with false instead of null in `stored`: before version 2 no row with a record was stored."""
-    at = rows.schema.get_field_index("stored")
-    filled = rows["stored"].fill_null(False) if rows["stored"].null_count else rows["stored"]
-    return rows.set_column(at, rows.schema.field(at), filled)
-
-
-def _once_stored(rows: pa.Table) -> pa.Table:
-    """The records of values that were stored once: replaced values and removed rows."""
-    return rows.filter(pc.is_in(rows["reason"], strings([Reason.REPLACED.value, Reason.REMOVED.value])))
-
-
-def _distinct(rows: pa.Table) -> pa.Table:
-    """The rows in the order of their lines, without duplicates. Those of a line are in the order of their versions."""
-    lines = rows["line"].to_numpy()
-    if (lines[1:] > lines[:-1]).all():  # usually; a group of a thousand objects has a thousand of these
-        return rows.combine_chunks()
-    numbered = rows.append_column("at", pa.array(np.arange(rows.num_rows)))
-    first = numbered.group_by(_KEPT.names, use_threads=False).aggregate([("at", "min")])["at_min"]
-    rows = rows.take(np.sort(first.to_numpy()))
-    _, version = np.unique(rows["etag"].to_numpy(zero_copy_only=False), return_inverse=True)
-    return rows.take(np.lexsort((version, rows["line"].to_numpy()))).combine_chunks()
-
-
-def _as_table(rows: pa.Table, table: Table, source: str, now: datetime) -> pa.Table:
-    def same(text: str) -> pa.Array:
-        codes = as_arrow(np.zeros(rows.num_rows, np.int32), pa.int32())
-        return pa.DictionaryArray.from_arrays(codes, strings([text]), safe=False)
-
-    columns = {
-        "target_table": same(table.name),
-        "source": same(source),
-        **{name: rows[name] for name in _KEPT.names},
-        "reason": rows["reason"].dictionary_encode(),
-        "symbol": rows["symbol"].dictionary_encode(),
-        "etag": rows["etag"].dictionary_encode(),
-        "etl_loading_ts": repeated(now, rows.num_rows),
-    }
-    names = REJECTED_RECORDS.schema.names
-    return pa.Table.from_arrays([columns[name] for name in names], schema=REJECTED_RECORDS.schema)
+        return _Record(plainly(rows.cast(KEPT), memory).combine_chunks(), found.info.etag, memory)

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from stock_pipeline.arrow import Codes, Ints, as_arrow, concatenated, microseconds, strings
 from stock_pipeline.lake.comparing import Places, same_at
-from stock_pipeline.lake.packing import packed_keys
+from stock_pipeline.lake.packing import places_of
 from stock_pipeline.lake.views import Renewal
 from stock_pipeline.schemas import TABLES, TIMESTAMP, Table
 
@@ -109,16 +109,13 @@ def succeeded(stored: pa.Table | None, rows: pa.Table, table: Table, now: dateti
     """
     if stored is None:
         return rows, TABLES[table.revisions].schema.empty_table()
-    before, after, span = packed_keys(stored, rows, table.key)
-    at = np.full(span, -1, np.int64)
-    at[before] = np.arange(len(before))
-    there = at[after]
+    there = places_of(stored, rows, table.key)
     met = np.flatnonzero(there >= 0)
     rows = _with_loaded(rows, np.maximum(_loaded(rows), microseconds(now)))  # nobody saw them in this place before
     values = (*table.values, *(name for view in table.views for name in view.columns))
     same = same_at(stored, there[met], rows, met, values)
     changed = met[~same]
-    left = np.setdiff1d(np.arange(len(before)), there[met])
+    left = np.setdiff1d(np.arange(stored.num_rows), there[met])
     rebuilt = np.full(len(changed), Became.REBUILT, np.int32)
     change = Change(there[changed], stored.num_rows + changed, stored.num_rows + changed, rebuilt)
     both, revised, _ = dated(stored, pa.concat_tables([stored, rows]), change, table)

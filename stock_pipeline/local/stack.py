@@ -9,6 +9,7 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from stock_pipeline.deploy.packages import function_zip
 from stock_pipeline.deploy.stack import described, stack_of
 from stock_pipeline.deploy.takeover import left_behind, take_over
 from stock_pipeline.deploy.values import Values
+from stock_pipeline.deploy.years import PARAMETER as YEARS
+from stock_pipeline.deploy.years import around
 from stock_pipeline.errors import LocalAwsError
 from stock_pipeline.local.environment import dependencies_of
 from stock_pipeline.local.folders import LocalFolders
@@ -62,7 +65,8 @@ def deploy(
     template = load_template()
     location = _for_here(template, endpoint, key, folders)
     stack = stack_of(stage)
-    given = {"Stage": stage, **_DEFAULTS, **parameters}
+    years = {YEARS: around(datetime.now(UTC).date())}
+    given = {"Stage": stage, **_DEFAULTS, **years, **parameters}
     request: list[ParameterTypeDef] = [{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()]
     cloudformation: CloudFormationClient = client("cloudformation", endpoint, key)
     try:

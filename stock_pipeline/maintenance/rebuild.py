@@ -30,7 +30,7 @@ from stock_pipeline.lake.memory_store import MemoryStore
 from stock_pipeline.lake.merge import merge
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.outcome import Outcome
-from stock_pipeline.lake.packing import packed_keys
+from stock_pipeline.lake.packing import places_of
 from stock_pipeline.lake.parquet import encode
 from stock_pipeline.lake.partitions import attempts, partition_key, read_logged, swap, write_revisions
 from stock_pipeline.lake.revisions import succeeded
@@ -126,7 +126,8 @@ def compare_year(
     rows, _, rebuilt_log = read_logged(building, PRICE_BY_DATE, partition)
     empty = PRICE_BY_DATE.schema.empty_table()
     old, new = (empty if table is None else table for table in (stored, rows))
-    at, there = _places(old, new)
+    at = places_of(new, old, PRICE_BY_DATE.key)
+    there = at >= 0
     _refuse_loss(old, ~there, partition, log, seen)
     _refuse_refused(steps, receipts, judged, lake, partition)
     _refuse_lost_values(old, new, partition)
@@ -224,15 +225,6 @@ def _within(source: SourceObject, partition: str) -> SourceObject:
     )
     source.then = after
     return source
-
-
-def _places(old: pa.Table, new: pa.Table) -> tuple[np.typing.NDArray[np.int64], Bools]:
-    """For each old row the new row of its key, and whether there is one."""
-    keys, wanted, span = packed_keys(new, old, PRICE_BY_DATE.key)
-    slot = np.full(span, -1, np.int64)
-    slot[keys] = np.arange(len(keys))
-    at = slot[wanted]
-    return at, at >= 0
 
 
 def _as_logged(rebuilt: IngestLog, log: IngestLog) -> IngestLog:

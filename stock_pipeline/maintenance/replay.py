@@ -7,7 +7,9 @@ repeated.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,11 +18,12 @@ from stock_pipeline.errors import StockPipelineError
 from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.ingest.ticks import ingest_ticks, options_of
 from stock_pipeline.lake.object_store import Named, ObjectInfo, ObjectStore, ObjectVersion
-from stock_pipeline.lake.rejected_records import read_rejects
+from stock_pipeline.lake.rejected_records import read_objects, record_key, record_objects
 from stock_pipeline.progress import Progress
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE, STREAM_PRICES_HISTORY, Reason, Table
 from stock_pipeline.settings import Settings
+from stock_pipeline.staging.keys import RAW_DAILY_PRICES, RAW_TICKS
 
 TARGETS: dict[str, Table] = {table.name: table for table in (PRICE_BY_DATE, STREAM_PRICES_HISTORY)}
 """The tables that rows can be rejected from."""
@@ -39,16 +42,63 @@ def rejected_records(
     A source is named by its key, with or without `s3://bucket/`, or by the end of it (the file's name). Raises
     StockPipelineError for an unknown table or reason, and for a source without a rejected record.
     """
+    objects = [info.key for table in _known(tables, reasons) for info in record_objects(lake, table)]
+    return _matching(read_objects(lake, objects), sources, reasons)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Rejected records (as `rejected_records` gives them), the last written first, and how many objects of records,
+    one a source, were left unread.
+    """
+
+    rows: pa.Table
+    unread: int
+
+
+def newest_records(
+    lake: ObjectStore,
+    staging: ObjectStore,
+    *,
+    tables: Sequence[str] = (),
+    sources: Sequence[str] = (),
+    reasons: Sequence[str] = (),
+    since: datetime | None = None,
+    most: int | None = None,
+) -> Listed:
+    """As `rejected_records`, but only what was written `since` a time (UTC), and not more than the `most` objects that
+    were written last. So the time that it takes does not grow with the lake.
+
+    The records of `sources` that are in staging are read in any case, however old they are.
+    """
+    known = _known(tables, reasons)
+    found = [info for table in known for info in record_objects(lake, table, since=since)]
+    found.sort(key=lambda info: info.modified, reverse=True)
+    chosen = [info.key for info in found[:most]]
+    if sources and len(chosen) < len(found):
+        staged = {info.key for prefix in (RAW_DAILY_PRICES, RAW_TICKS) for info in staging.list(prefix)}
+        named = {record_key(table, key) for source in sources for key in _named(source, staged) for table in known}
+        chosen += [info.key for info in found[most:] if info.key in named]
+    unread = len(found) - len(chosen)
+    more = f" among the {len(chosen):,} records that were read; {unread:,} older ones were not (--all)"
+    return Listed(_matching(read_objects(lake, chosen), sources, reasons, more if unread else ""), unread)
+
+
+def _known(tables: Sequence[str], reasons: Sequence[str]) -> list[Table]:
+    """The tables of these names, or all; raises StockPipelineError for an unknown table or reason."""
     if unknown := [t for t in tables if t not in TARGETS]:
         raise StockPipelineError(f"no row is rejected from {unknown[0]!r}; the tables are {', '.join(TARGETS)}")
     if unknown := [r for r in reasons if r not in set(Reason)]:
         raise StockPipelineError(f"{unknown[0]!r} is not a reason; the reasons are {', '.join(Reason)}")
-    found = pa.concat_tables([read_rejects(lake, TARGETS[name]) for name in tables or TARGETS])
+    return [TARGETS[name] for name in tables or TARGETS]
+
+
+def _matching(found: pa.Table, sources: Sequence[str], reasons: Sequence[str], among: str = "") -> pa.Table:
     plain = pa.schema([(f.name, pa.string() if pa.types.is_dictionary(f.type) else f.type) for f in found.schema])
     found = found.cast(plain)
     if sources:
         keys = set(found["source"].to_pylist())
-        wanted = [key for source in sources for key in _keys_named(source, keys)]
+        wanted = [key for source in sources for key in _keys_named(source, keys, among)]
         found = found.filter(pc.is_in(found["source"], pa.array(wanted, pa.string())))
     if reasons:
         found = found.filter(pc.is_in(found["reason"], pa.array(list(reasons), pa.string())))
@@ -136,12 +186,17 @@ def _sources(found: pa.Table, target: Table) -> list[ObjectVersion]:
     return list(dict.fromkeys(ObjectVersion(source, etag=etag or "") for source, etag in pairs))
 
 
-def _keys_named(source: str, keys: set[str]) -> list[str]:
-    """The keys that match a person's text: a whole key, with or without its bucket, or the end of a key."""
-    name = source.removeprefix("s3://").partition("/")[2] if source.startswith("s3://") else source
-    found = [key for key in sorted(keys) if key == name or key.endswith(f"/{name}")]
+def _keys_named(source: str, keys: set[str], among: str = "") -> list[str]:
+    """The keys of rejected rows that a person's text names; raises StockPipelineError when there are none."""
+    found = _named(source, keys)
     if not found:
         raise StockPipelineError(
-            f"no rejected row comes from {source}; `stock-pipeline rejects list` shows the sources"
+            f"no rejected row comes from {source}{among}; `stock-pipeline rejects list` shows the sources"
         )
     return found
+
+
+def _named(source: str, keys: Iterable[str]) -> list[str]:
+    """The keys that match a person's text: a whole key, with or without its bucket, or the end of a key."""
+    name = source.removeprefix("s3://").partition("/")[2] if source.startswith("s3://") else source
+    return [key for key in sorted(keys) if key == name or key.endswith(f"/{name}")]

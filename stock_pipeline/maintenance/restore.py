@@ -98,12 +98,17 @@ def plan_restore(
 ) -> Plan:
     """What a restore of a version (its id, or the last one written before a time) would do. Writes nothing.
 
-    Raises StockPipelineError when there is no such version, or when it cannot be read or is the present one.
+    Raises StockPipelineError when there is no such version, or when it cannot be read or is the present one, and
+    MergeContention when another writer was at work meanwhile.
     """
     kept = versions_of(lake, table, partition)
     at = _chosen(kept, version, before)
     key, now = kept[0].key, _present(lake, kept[0].key)
-    if now is not None and now.version == kept[at].version and at == len(kept) - 1:
+    if now is not None and now.etag != kept[-1].etag:
+        raise MergeContention(
+            f"{key} was rewritten while its versions were listed. Nothing was restored: run this again"
+        )
+    if now is not None and at == len(kept) - 1:
         raise StockPipelineError(f"this version of {key} is the present one, so there is nothing to restore")
     data = lake.get(key, version=kept[at].version).data
     old = _content(data, table, key)

@@ -6,7 +6,7 @@ both. So this asset depends on the raw objects that its rows come from, not on t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import dagster as dg
 
@@ -14,7 +14,7 @@ from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.ingest.ticks import ingest_ticks
 from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.orchestration.ui.catalog import OWNERS, QUALITY, described, description_of
-from stock_pipeline.orchestration.ui.metadata import Metadata, column_schema, receipts_metadata
+from stock_pipeline.orchestration.ui.metadata import beside_metadata, column_schema
 from stock_pipeline.query import sql
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import REJECTED_RECORDS
@@ -41,13 +41,9 @@ def with_rejected(receipts: Iterable[Receipt]) -> list[Receipt]:
     return [r for r in receipts if r.etag and (r.rejected_rows or r.conflicts or r.refused)]
 
 
-def rejected_report(receipts: Sequence[Receipt], lake: ObjectStore) -> Metadata:
-    """The metadata of ingests that wrote rejected records: counts, reasons and sources."""
-    uri = dg.MetadataValue.text(f"s3://{lake.bucket}/{REJECTED_RECORDS.prefix}")
-    return {**receipts_metadata(receipts), "dagster/uri": uri}
-
-
 def report_rejected(context: dg.AssetExecutionContext, receipts: Iterable[Receipt], lake: ObjectStore) -> None:
     """If the ingests of a run wrote rejected records, report that as well."""
     if own := with_rejected(receipts):
-        context.log_event(dg.AssetMaterialization(rejected_records.key, metadata=rejected_report(own, lake)))
+        context.log_event(
+            dg.AssetMaterialization(rejected_records.key, metadata=beside_metadata(REJECTED_RECORDS, own, lake))
+        )

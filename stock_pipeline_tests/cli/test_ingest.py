@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from stock_pipeline.aws.s3 import S3Store
+from stock_pipeline.cli import rejects
 from stock_pipeline.cli.ingest import show
 from stock_pipeline.ingest.ticks import ingest_ticks
 from stock_pipeline.receipts import Receipt
@@ -261,6 +262,18 @@ class TestRejects:
         done = run("rejects", "list", "--reason", "non_positive_price", "--limit", "1")
         assert "bad_number" not in done.stdout
         assert "1 of 2 rows" in done.stderr
+
+    def test_it_reads_the_records_that_were_written_last_and_says_what_it_left(
+        self, run: Run, rejected: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(rejects, "NEWEST", 1)
+        done = run("rejects")
+        assert "left unread: the records of 1 older source; --all reads them, --since DAY some" in done.stderr
+        assert ("MSFT.csv" in done.stdout) != ("AAPL.csv" in done.stdout), "they were written in one second"
+        for whole in (("--all",), ("--format", "csv"), ("--source", "AAPL.csv")):
+            assert "AAPL.csv" in run("rejects", "list", *whole).stdout
+        assert "AAPL.csv" in run("rejects", "list", "--since", "2024-01-02", "--all").stdout
+        assert "nothing was rejected" in run("rejects", "list", "--since", "2999-01-02").stderr
 
     def test_an_unknown_reason_names_those_there_are(self, run: Run, rejected: None) -> None:
         done = run("rejects", "list", "--reason", "ugly")

@@ -33,6 +33,6 @@ def aws(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
 def account(aws: LocalAws) -> Account:
     """The account with the stack deployed as to AWS: the packages that `sam build` made, by `sam deploy`."""
     assert BUILT.is_file(), "there are no packages; run `make deployed`, or `make build HOST=1` first"
-    sam.deploy(BUILT, STAGE, {"StreamBufferSeconds": "1"}, environ=aws.environ())
+    sam.deploy(BUILT, STAGE, {"StreamBufferSeconds": "1", "VendorFolder": "acme"}, environ=aws.environ())
     outputs = outputs_of(stack_of(STAGE), aws.client("cloudformation"))
     return Account(replace(aws, stage=STAGE, processor="lambda", outputs=outputs))

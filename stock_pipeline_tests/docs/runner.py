@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -25,6 +26,9 @@ _STEP_WITHIN = 240.0  # seconds
 _READY_WITHIN = 180.0
 _ENDS_WITHIN = 90.0
 _DROPPED = ("AWS_", "STOCK_PIPELINE_", "DAGSTER_", "MAKE", "MFLAGS", "ARGS", "PYTEST_", "GIT_", "COV_")
+
+_TRACEBACK = re.compile(r'Traceback \(most recent call last\):\s*\n\s+File "')
+"""What Python prints. The first line alone is also a broken message of the made-up stream: `rejects list` shows it."""
 
 
 class Failed(AssertionError):
@@ -91,7 +95,7 @@ class Reader:
         status, self._output = self._shell(text, seconds, answer)
         # One that was just about to end by itself is interrupted at its end, and its status says so.
         wanted = {step.status, *_INTERRUPTED} if seconds else {step.status}
-        if status not in wanted or "Traceback" in self._output:
+        if status not in wanted or _TRACEBACK.search(self._output):
             raise Failed(f"{step}\nended with status {status}, not {step.status}:\n{text}\n{self._output}")
 
     def _popen(self, text: str, output: Path, answer: str = "") -> subprocess.Popen[bytes]:

@@ -119,6 +119,7 @@ class TestReader:
             ("<!-- run: exits with 3 -->\n```\ntrue\n```\n", "ended with status 0, not 3"),
             ("```\necho 2\n```\n<!-- output -->\n```text\n1\n```\n", "what came was"),
             ("```python\nassert 1 == 2\n```\n", "AssertionError"),
+            ("```\npython -c 'raise ValueError' || true\n```\n", "(?s)ended with status 0, not 0.*Traceback"),
             ('<!-- run: in the background until "ready" -->\n```\ntrue\n```\n', "has not said 'ready'"),
             (
                 "<!-- run: for 1 s -->\n```\nbash -c 'trap \"exit 3\" INT; echo started; sleep 60'\n```\n",
@@ -129,6 +130,9 @@ class TestReader:
     def test_a_step_that_does_not_do_what_its_page_says_fails(self, reader: Reader, text: str, message: str) -> None:
         with pytest.raises(Failed, match=message):
             reader.follow(read(text))
+
+    def test_a_rejected_row_that_reads_like_a_traceback_is_a_row(self, reader: Reader) -> None:
+        reader.follow(read("```\necho 'Traceback (most recent call last):'; echo next row\n```\n"))
 
     def test_the_copy_runs_its_own_sources_and_shares_no_data(self, reader: Reader, folder: Path) -> None:
         reader.follow(read("```python\nimport stock_pipeline\nprint(stock_pipeline.__file__)\n```\n"))

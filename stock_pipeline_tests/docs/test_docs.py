@@ -115,9 +115,41 @@ def test_make_targets_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_what_make_is_given_is_a_variable_of_the_makefile(page: Path) -> None:
+    known = set(re.findall(r"[A-Z_]{2,}", (ROOT / "Makefile").read_text()))
+    lines = re.findall(r"\bmake [a-z-]+ ([^`\n]*)", page.read_text())
+    named = {name for line in lines for name in re.findall(r"(?:^|\s)([A-Z]+)=", re.sub(r"(['\"]).*?\1", "", line))}
+    assert named - known == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_tests_that_are_named_exist(page: Path) -> None:
+    for path, name in re.findall(r"`(?:stock_pipeline_tests/)?([a-z_/]*test_\w+\.py)(?:::(\w+))?`", page.read_text()):
+        found = [file.read_text() for file in (ROOT / "stock_pipeline_tests").rglob(path)]
+        assert found, path
+        assert not name or f"def {name}(" in found[0], f"{path} has no {name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_settings_that_are_named_exist(page: Path) -> None:
     named = set(re.findall(r"STOCK_PIPELINE_[A-Z_]*[A-Z]", page.read_text()))
     assert named - set(documented()) - variables_of_options() == set()
+
+
+TESTS = ROOT / "stock_pipeline_tests"
+NAMED = sorted(set(re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", (DOCS / "reliability.md").read_text())))
+
+
+def test_reliability_names_many_tests() -> None:
+    assert sum(bool(name) for _, name in NAMED) > 50
+
+
+@pytest.mark.parametrize(("file", "name"), NAMED)
+def test_each_test_that_reliability_names_exists(file: str, name: str) -> None:
+    (path, *_) = [
+        folder / file for folder in (TESTS, TESTS / "crashes", ROOT / "stock_pipeline") if (folder / file).exists()
+    ]
+    assert not name or f"def {name}(" in path.read_text()
 
 
 def test_modules_that_the_architecture_names_exist() -> None:

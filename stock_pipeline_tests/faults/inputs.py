@@ -99,6 +99,19 @@ def daily_source(choose: random.Random, key: str, rows: int) -> Source:
     return Source(key, text.encode(), tuple(as_bars(records)))
 
 
+def restatement(choose: random.Random, key: str, of: Source) -> Source:
+    """A file that gives other closes for the bars of another file, and some bars more: a restatement of it."""
+    records = []
+    for line, told in enumerate(of.firsts[:3], 2):
+        symbol, day = told.key or ()
+        close = choose.choice([close for close in (1.5, 2.5, 3.5) if close != (told.values or ())[3]])
+        text = f"{symbol},{day},,,,{close},"
+        records.append(Record(line, text, (symbol, day), (None, None, None, close, None, None)))
+    records += [_daily_record(choose, len(records) + n) for n in range(2, 2 + choose.randint(1, 3))]
+    text = "\n".join([HEADER, *(record.text for record in records), ""])
+    return Source(key, text.encode(), tuple(as_bars(records)))
+
+
 def as_bars(records: list[Record]) -> list[Record]:
     """The lines of one file as the bars that they are, where several have the same symbol and date.
 
@@ -163,6 +176,7 @@ def tick_source(choose: random.Random, key: str, rows: int, serial: int) -> Sour
     records.append(_good_tick(choose, rows))  # an object without any JSON object would be refused whole
     if choose.random() < 0.3:
         records.append(_at_another_price(records[-1], rows + 1))
+    records += [_tick_of_its_day(choose, len(records) + n, serial) for n in range(1, choose.choice((1, 2, 3)))]
     return Source(key, "".join(record.text + "\n" for record in records).encode(), tuple(records))
 
 
@@ -232,6 +246,14 @@ def _numbered_tick(choose: random.Random, line: int) -> Record:
     number, at = choose.choice((8, 9, 10, 11)), OPEN + timedelta(seconds=600)
     values = ("NA", 200.0 + number, 1.0, at)
     return Record(line, message(str(number), *values), ("NA", str(number)), values)
+
+
+def _tick_of_its_day(choose: random.Random, line: int, serial: int) -> Record:
+    """A later object has ticks of a later day as well, some at its first instant, of symbols of their own."""
+    number, day = choose.randrange(4), OPEN + timedelta(days=serial % 10)
+    at = day if number % 2 else day.replace(hour=0, minute=0)
+    key, values = (f"D{number % 2}", f"d{serial % 10}-{number}"), (f"D{number % 2}", 300.0 + number, 1.0, at)
+    return Record(line, message(key[1], *values), key, values)
 
 
 TRADED = datetime(2024, 6, 3, 23, 58, 0, 1)  # noqa: DTZ001 - as OPEN; minutes before UTC's midnight, amid a session

@@ -5,6 +5,7 @@ Nothing here calls the code under test: objects are read only with pyarrow, and 
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 import json
@@ -33,6 +34,8 @@ PRICES, REVISIONS, HISTORY, CORRECTIONS, SNAPSHOT, REJECTS = (
 )
 INGEST = timedelta(microseconds=50)
 """Ingests begin at least so far apart; in one of them, loading times differ by less."""
+NEXT = timedelta(microseconds=1)
+"""A row that takes the place of one with a later loading time gets the next one: it does not say whose it is."""
 
 LAYOUT = f"{HISTORY}_layout.json"
 Row = dict[str, Any]
@@ -143,7 +146,8 @@ class Ledger:
         for name, row in is_.items():
             if was.get(name) == row:
                 continue
-            self._count(key, row, new=name not in was)
+            if name not in was or row["etl_loading_ts"] - was[name]["etl_loading_ts"] != NEXT:
+                self._count(key, row, new=name not in was)
             self._judge_origin(key, name, row, was.get(name), values)
 
     def _judge_change(self, key: str, name: tuple[Any, ...], old: Row, new: Row, values: Callable[[Row], Any]) -> None:
@@ -245,6 +249,23 @@ class Ledger:
                 place = place_of(row, self.lake.objects[LAYOUT].data)
                 if place != key:
                     self.problem(f"{key} holds {row['event_id']} of {row['symbol']}, and the layout has it in {place}")
+
+    def needs(self, source: str, key: str) -> bool:
+        """Whether an ingest of a staged object has to read an object of the lake."""
+        daily = source.startswith("daily_prices/")
+        if key.startswith(REJECTS):
+            return key.endswith(f"/{hashlib.sha256(source.encode()).hexdigest()[:32]}.parquet")
+        if not key.startswith((PRICES, HISTORY)):
+            return daily == key.startswith(REVISIONS)  # the snapshot and the corrections are read for all ticks
+        keys = set()
+        for record in [record for version in self.sources[source].values() for record in version.good]:
+            *_, at = record.values or ()
+            if daily and record.key:
+                keys.add(f"{PRICES}year={record.key[1]:%Y}/prices.parquet")
+            elif not daily and LAYOUT in self.lake.objects:
+                row = {"symbol": (record.values or ("",))[0], "produced_at": at.replace(tzinfo=UTC)}
+                keys.add(place_of(row, self.lake.objects[LAYOUT].data))
+        return key in keys
 
     def standing(self) -> list[Row]:
         """The ticks of history that count, as they do by now."""

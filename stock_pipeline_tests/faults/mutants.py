@@ -19,7 +19,7 @@ from pathlib import Path
 
 from stock_pipeline.local.folders import CHECKOUT
 
-SCHEDULES = 160
+SCHEDULES = 50
 """A bug must show in so many schedules, those of the seeds from FIRST on."""
 FIRST = 1
 
@@ -133,7 +133,7 @@ MUTANTS = (
            "corrections.now(rows) if shown else corrections.standing(rows)", "rows"),
     Mutant("a session is a day of UTC", "stock_pipeline/trading_calendar/exchange_time.py", 'ZoneInfo("America/New_York")',
            'ZoneInfo("UTC")'),
-    Mutant("a rejected record is added, never replaced", _REJECTS, "_once_stored(before.rows.filter(mine))])\n",
+    Mutant("a rejected record is added, never replaced", _REJECTS, "once_stored(before.rows.filter(mine))])\n",
            "before.rows.filter(mine)])\n"),
     Mutant("a version takes the place of the records of all others", _REJECTS,
            "keep = pa.concat_tables([before.rows.filter(pc.invert(mine)), ", "keep = pa.concat_tables([before.rows.slice(0, 0), "),
@@ -188,6 +188,22 @@ MUTANTS = (
     Mutant("the layout changes for a day that has ticks", _LAYOUT, "if self.settles(section.first):", "if False:"),
     Mutant("a day is not settled before its first tick", _LAYOUT_OBJECT,
            "layout = found.settled_through(last)", "layout = found"),
+    Mutant("what was read of the layout holds for every day", _LAYOUT_OBJECT,
+           "    known = _KNOWN.get(lake)\n    if known and known.settles(last):\n        return known\n    for _ in attempts",
+           "    known = _KNOWN.get(lake)\n    if known:\n        return known\n    for _ in attempts"),
+    Mutant("the layout is written over", _LAYOUT_OBJECT,
+           "layout = found.changed(section)\n        if (layout == found and etag) or swap(lake, LAYOUT_KEY, layout.to_json(), etag):",
+           "layout = found.changed(section)\n        if (layout == found and etag) or lake.put(LAYOUT_KEY, layout.to_json()):"),
+    Mutant("a settled day is written over a change", _LAYOUT_OBJECT,
+           "layout = found.settled_through(last)\n        if (layout == found and etag) or swap(lake, LAYOUT_KEY, layout.to_json(), etag):",
+           "layout = found.settled_through(last)\n        if (layout == found and etag) or lake.put(LAYOUT_KEY, layout.to_json()):"),
+    Mutant("the first instant of a day is of the layout before", _LAYOUT, 'micros, side="right") - 1', 'micros, side="left") - 1'),
+    Mutant("an empty object is taken for a partition without rows", _PARTITIONS,
+           "    try:\n        rows = decode(found.data, table, key, to_write=True)\n",
+           "    if not found.data:\n        return None, found.info.etag, IngestLog()\n"
+           "    try:\n        rows = decode(found.data, table, key, to_write=True)\n"),
+    Mutant("a damaged object stops all others", _FAILURE, "        return False  # only what needs that object of the lake fails\n",
+           "        return True\n"),
     Mutant("a symbol is in several shards", "stock_pipeline/lake/transforms.py",
            "crc32(symbol.encode()) % shards for symbol in coded.dictionary.to_pylist()",
            "number % shards for number, symbol in enumerate(coded.dictionary.to_pylist())"),

@@ -6,12 +6,20 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date
 from functools import partial
 
-from stock_pipeline.lake.layout import Layout, Section
+from stock_pipeline.lake.layout import Layout
+from stock_pipeline_tests.faults.cast import Cast
 from stock_pipeline_tests.faults.hub import Stuck
-from stock_pipeline_tests.faults.inputs import AWKWARD, Source, daily_source, tick_source, twin, with_other_prices
+from stock_pipeline_tests.faults.inputs import (
+    AWKWARD,
+    Source,
+    daily_source,
+    restatement,
+    tick_source,
+    twin,
+    with_other_prices,
+)
 from stock_pipeline_tests.faults.ledger import LAYOUT, REJECTS
 from stock_pipeline_tests.faults.verdict import judge_tables, rejected_rows
 from stock_pipeline_tests.faults.wire import POSSIBLE, Fault
@@ -22,6 +30,9 @@ RATES = (0.0, 0.05, 0.15, 0.3)
 
 HURRIES = (0.1, 0.1, 2, 30)
 """Within so many seconds of each other objects and their notifications come: at once, or one after the other."""
+
+LENGTHS, SHARDS = (1, 5, 60, 720), (1, 1, 2, 3)
+"""The minutes and the shards of the layouts that somebody chooses."""
 
 
 @dataclass
@@ -40,36 +51,35 @@ class Outcome:
 
 def run(seed: int) -> Outcome:
     """Run the schedule of a seed and judge it."""
-    choose = random.Random(seed)
-    daily, ticks = choose.choice(((True, False), (False, True), (False, True), (True, True)))
-    restated = daily and choose.random() < 0.5
-    world = World(choose, once=not restated, greed=choose.choice((1, 1, 3, 6)))
-    rate, budget = choose.choice(RATES), choose.randint(20, 120)
+    choose, cast = random.Random(seed), Cast.of(seed)
+    world = World(choose, once=not cast.restates, greed=choose.choice((1, 1, 3, 6)))
+    rate, budget = choose.choice(RATES), choose.randint(20, 160 if cast.restates else 120)
 
     def pick(number: int, operation: str, key: str) -> Fault | None:
         if number >= budget:
             world.calm()
             return None
-        first_read = operation == "get" and key in world.rewritten and key not in world.ledger.staging.gets
-        if rate and first_read and choose.random() < 0.5:
-            return Fault.SLOW  # who has read an object long ago may be overtaken by who reads its next version
+        if world.restating(operation, key) and choose.random() < 0.7:
+            world.let_restate(key)
+            return None
+        if rate and world.overtakable(operation, key) and choose.random() < 0.5:
+            return Fault.SLOW
         if choose.random() >= rate * (2 if operation == "put" else 1):
             return None
         # What only sending again would mend in one try is less telling than what the pipeline itself must bear.
         return choose.choice((*sorted(POSSIBLE[operation]), Fault.OUTAGE, Fault.OUTAGE, Fault.SLOW, Fault.SLOW))
 
     world.log.pick = pick
-    if daily:
-        _daily(world, choose, restated)
-    if ticks:
+    if cast.daily:
+        _daily(world, choose, restated=cast.restates)
+    if cast.ticks:
         _ticks(world, choose)
-    if daily:
-        _operators(world, choose)
-    if ticks:
-        _layouts(world, choose)
-    if choose.random() < 0.3:
+    _operators(world, choose, cast)
+    if cast.ticks:
+        _layouts(world, choose, changes=cast.lays_out)
+    if cast.litters:
         world.act("litterer", partial(world.litter, choose.randint(1, 4)))
-    if choose.random() < 0.3:
+    if cast.damages:
         world.act("damage", partial(world.damage, choose.randint(1, 3)))
     world.keep("reader", world.read)
     small = choose.choice(({}, {"GROUP_BYTES": 300, "GROUP_ROWS": 3, "ALONE": 120}))
@@ -89,14 +99,16 @@ def run(seed: int) -> Outcome:
     return outcome
 
 
-def _daily(world: World, choose: random.Random, restated: bool) -> None:
+def _daily(world: World, choose: random.Random, *, restated: bool) -> None:
     names = [f"daily_prices/uploads/{name}.csv" for name in choose.sample(AWKWARD, choose.randint(1, 3))]
     sources = [daily_source(choose, name, choose.randint(1, 5)) for name in names]
     _rewrite(world, choose, 0.8, [daily_source(choose, name, choose.randint(1, 5)) for name in names])
     for number in range(choose.choice((1, 2, 2)) if restated else 0):
         key = f"daily_prices/uploads/restated{number or ''}.csv"
         world.ledger.restated.add(key)
-        sources.insert(choose.randint(1, len(sources)), daily_source(choose, key, choose.randint(3, 6)))
+        other = daily_source(choose, key, choose.randint(3, 6))
+        made = restatement(choose, key, sources[0]) if choose.random() < 0.7 else other
+        sources.insert(choose.randint(1, len(sources)), made)
         world.act(f"restater{number}", partial(_restating, world, key))
     world.act("vendor", lambda: world.drop(sources, patience=choose.choice(HURRIES)))
     for number in range(choose.choice((1, 2, 4, 4))):
@@ -105,17 +117,16 @@ def _daily(world: World, choose: random.Random, restated: bool) -> None:
         world.batch.send('{"Records": "no event"}')
 
 
-def _operators(world: World, choose: random.Random) -> None:
+def _operators(world: World, choose: random.Random, cast: Cast) -> None:
     """People and jobs at work on the same tables: a rebuild, a restore, a reconcile."""
-    if choose.random() < 0.3:
+    if cast.rebuilds:
         year = choose.choice((2023, 2024))
         world.act("operator", lambda: _once(world, "rebuild", lambda: world.rebuild(year)))
-    if choose.random() < 0.25:
+    if cast.reconciles:
         world.act("job", lambda: _once(world, "reconcile", world.reconcile))
-    if choose.random() < 0.3:
+    if cast.restores:
         world.ledger.restored = True
-        by_hand = choose.random() < 0.6
-        world.act("restorer", lambda: _once(world, "restore", lambda: world.restore(by_hand=by_hand)))
+        world.act("restorer", lambda: _once(world, "restore", lambda: world.restore(by_hand=cast.by_hand)))
 
 
 def _once(world: World, name: str, work: Callable[[], object]) -> None:
@@ -149,16 +160,14 @@ def _ticks(world: World, choose: random.Random) -> None:
         world.stream.send("no event")
 
 
-def _layouts(world: World, choose: random.Random) -> None:
+def _layouts(world: World, choose: random.Random, *, changes: bool) -> None:
     """Begin with some layout or with none, and let somebody change it for the days of the ticks."""
-    lengths, shards = (1, 5, 60, 720), (1, 1, 2, 3)
     if choose.random() < 0.5:
-        first = Layout.of(choose.choice(lengths), choose.choice(shards))
+        first = Layout.of(choose.choice(LENGTHS), choose.choice(SHARDS))
         world.ledger.lake.put(LAYOUT, first.to_json())
-    if choose.random() < 0.6:
-        days = [date(2024, 6, choose.choice((3, 4, 4, 4, 5))) for _ in range(choose.randint(1, 4))]
-        changes = [Section(day, choose.choice(lengths), choose.choice(shards)) for day in days]
-        world.act("operator", partial(world.relay, changes))
+    if changes:
+        sections = [(choose.choice(LENGTHS), choose.choice(SHARDS)) for _ in range(choose.randint(1, 5))]
+        world.act("operator", partial(world.relay, sections))
 
 
 def _rewrite(world: World, choose: random.Random, share: float, again: list[Source]) -> None:

@@ -58,15 +58,18 @@ def test_a_failing_schedule_prints_the_command_that_replays_it(
     from stock_pipeline_tests.faults import campaign
 
     def broken(seed: int) -> Outcome:
+        if seed == 9:
+            raise ValueError("no such version")
         return Outcome(seed, problems=["a row is gone"] if seed == 8 else [], trace=["batch0.1 get staging/x"])
 
     monkeypatch.setattr(campaign, "run", broken)
-    assert run_schedules(7, 3, processes=1) == 1
+    assert run_schedules(7, 4, processes=1) == 2
     told = capsys.readouterr().out
     assert (
         "seed 8: 1 violations, first: a row is gone\n  replay: .venv/bin/python -m stock_pipeline_tests.faults" in told
     )
     assert "--replay 8\n" in told
+    assert "seed 9: 1 violations, first: it raised ValueError('no such version')" in told
     assert replay(8) == 1
     assert "batch0.1 get staging/x\nVIOLATION a row is gone" in capsys.readouterr().out
 

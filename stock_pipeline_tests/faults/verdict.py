@@ -142,7 +142,7 @@ def _judge_rejects(ledger: Ledger, versions: dict[str, Source], once: bool) -> N
         standing = Counter((r["line"], r["reason"], r["stored"]) for r in recorded)
         _judge_rivals(ledger, version, recorded)
         if not ledger.restored:
-            _judge_conflicts(ledger, version, recorded)
+            judge_conflicts(ledger, etag, version)
         conflicts = {line for line, reason, _ in standing if reason == "conflict"}
         exact = once and not ledger.restored  # a restore may let another source be the first
         expected = _expected(ledger, version) if exact else _records_of(version, conflicts)
@@ -154,10 +154,11 @@ def _judge_rejects(ledger: Ledger, versions: dict[str, Source], once: bool) -> N
                 ledger.problem(f"{version.key}: {record.text} is neither stored nor on record")
 
 
-def _judge_conflicts(ledger: Ledger, version: Source, recorded: list[Row]) -> None:
+def judge_conflicts(ledger: Ledger, etag: str, version: Source) -> None:
     """No record says that a row of a restatement met other values, if it is what is stored."""
     if version.key not in ledger.restated:
         return
+    recorded = [r for r in ledger.rows(REJECTS) if (r["source"], r["etag"]) == (version.key, etag)]
     own = {_daily_key(row): row for row in ledger.rows(PRICES) if row["source"] == version.key}
     lines = {row["line"] for row in recorded if row["reason"] == "conflict"}
     for record in version.good:

@@ -88,9 +88,15 @@ class Wire:
     def __init__(self, bucket: MemoryStore, hub: Hub, log: Log) -> None:
         self.bucket, self._hub, self._log = bucket, hub, log
         self._listings: list[list[ObjectInfo]] = [[]]
+        self._last: tuple[str, str] | None = None
 
-    def request(self, operation: str, key: str, effect: Callable[[], Any]) -> Any:
-        """Give one request its turn and its fault. Raises NoReply, Status, Killed, or what `effect` raises."""
+    def request(
+        self, operation: str, key: str, effect: Callable[[], Any], past: Callable[[Any], Any] | None = None
+    ) -> Any:
+        """Give one request its turn and its fault. Raises NoReply, Status, Killed, or what `effect` raises.
+
+        `past` makes the reply to a listing out of date.
+        """
         self._hub.pause()
         number = len(self._log.requests)
         self._log.requests.append((operation, key))
@@ -122,7 +128,7 @@ class Wire:
         if fault is Fault.SLOW and late:
             self._hub.pause(self._hub.random.uniform(0.1, 90))
         if fault is Fault.STALE_LIST:
-            return self._hub.random.choice(self._listings[-4:])
+            return past(result) if past else self._hub.random.choice(self._listings[-4:])
         return result
 
     def kill(self) -> None:
@@ -133,6 +139,7 @@ class Wire:
     def put(self, key: str, data: bytes, if_match: str | None, if_none_match: bool) -> str:
         def effect() -> str:
             etag = self.bucket.put(key, data, if_match=if_match, if_none_match=if_none_match)
+            self._last = key, self.bucket.objects[key].info.version
             self._listings.append([self.bucket.objects[k].info for k in sorted(self.bucket.objects)])
             return etag
 
@@ -146,9 +153,12 @@ class Wire:
         return found
 
     def versions(self, prefix: str, start_after: str) -> list[ObjectInfo]:
-        """The versions of objects, all on one page."""
+        """The versions of objects, all on one page. A reply of the past lacks the version that was written last."""
         found: list[ObjectInfo] = self.request(
-            "list", prefix, lambda: list(self.bucket.versions(prefix, start_after=start_after))
+            "list",
+            prefix,
+            lambda: list(self.bucket.versions(prefix, start_after=start_after)),
+            lambda infos: [info for info in infos if (info.key, info.version) != self._last],
         )
         return found
 

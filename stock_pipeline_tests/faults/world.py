@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from urllib.parse import unquote_plus
 
 import pyarrow as pa
 
@@ -49,27 +51,30 @@ from stock_pipeline.maintenance.rebuild import rebuild_year
 from stock_pipeline.maintenance.reconcile import find_unseen, repair
 from stock_pipeline.maintenance.restore import plan_restore, restore
 from stock_pipeline.receipts import Receipt
-from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, TABLES, Table
+from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, REJECTED_RECORDS, STREAM_PRICES_HISTORY, TABLES, Table
 from stock_pipeline.settings import Settings
 from stock_pipeline.staging import reader as raw_objects
 from stock_pipeline.staging.keys import RAW_TICKS
 from stock_pipeline_tests.faults import handlers
 from stock_pipeline_tests.faults.hub import Hub, Pool, Worker
 from stock_pipeline_tests.faults.inputs import Source, notification
-from stock_pipeline_tests.faults.ledger import CORRECTIONS, HISTORY, INGEST, PRICES, Ledger
+from stock_pipeline_tests.faults.ledger import CORRECTIONS, HISTORY, INGEST, LAYOUT, PRICES, Ledger
 from stock_pipeline_tests.faults.lineage import Lineage
 from stock_pipeline_tests.faults.queues import Message, Queue
-from stock_pipeline_tests.faults.verdict import judge_ingest, judge_receipt
+from stock_pipeline_tests.faults.verdict import judge_conflicts, judge_ingest, judge_receipt
 from stock_pipeline_tests.faults.wire import Log, Wire, WireStore
 from stock_pipeline_tests.support import law
 from stock_pipeline_tests.support.memory_store import MemoryStore
 
-START = datetime(2024, 6, 4, 20, tzinfo=UTC)
+START = datetime(2024, 6, 7, 20, tzinfo=UTC)
 _UNDONE = (StoreUnavailable, MergeContention, RowsWouldBeLost, DamagedObject)
 """What a person answers with another try; of a rebuild that saw a stale list, or of an object that is mended soon."""
 
 _PATIENCE = 60  # tries
+_SO_MANY = 10
+"""When so many objects fail alike, a call may give up."""
 _FAR = START + timedelta(days=9000)
+_BEFORE = datetime(2024, 6, 1, tzinfo=UTC)
 
 SHORTEST, LONGEST = 0.05, 10.0
 """Seconds that a worker waits before it asks its queue again."""
@@ -91,6 +96,9 @@ class World:
     stopping: bool = False
     log: Log = field(default_factory=Log)
     rewritten: set[str] = field(default_factory=set)  # objects that come a second time under their key
+    at_work: Counter[str] = field(default_factory=Counter)  # the ingests that read an object now, by key
+    broken_off: dict[str, float] = field(default_factory=dict)  # when the last ingest of an object did not end
+    overtaken: set[str] = field(default_factory=set)  # the records of files that somebody is restating
 
     def __post_init__(self) -> None:
         self.hub = Hub(self.random)
@@ -108,6 +116,23 @@ class World:
         self._moment += INGEST // timedelta(microseconds=1)
         slow = 40 if self.random.random() < 0.1 else 0
         return START + timedelta(seconds=int(self.hub.now) - slow, microseconds=self._moment)
+
+    def overtakable(self, operation: str, key: str) -> bool:
+        """Whether others may do much between this request and what it is for, and a bug could show only then."""
+        if operation == "get" and key in self.rewritten:  # whoever reads the next version may be faster
+            return key not in self.ledger.staging.gets
+        if operation == "put" and key.startswith(PRICES) and self.hub.worker.name.startswith("rebuild"):
+            return True  # others may ingest what the rebuild has not read
+        return key == LAYOUT and operation == "put"  # a day may be settled, or the layout be changed
+
+    def restating(self, operation: str, key: str) -> bool:
+        """Whether a worker puts on record what a file met while somebody restates that file."""
+        return operation == "put" and key in self.overtaken and not self.hub.worker.name.startswith("restatement")
+
+    def let_restate(self, record: str) -> None:
+        """Wait until a restatement is done, but not for ever."""
+        until = self.hub.now + 50
+        self.hub.pause(until=lambda: record not in self.overtaken or self.hub.now > until)
 
     # --- actors ------------------------------------------------------------------------------------------------------
 
@@ -190,7 +215,8 @@ class World:
         records = [{"messageId": m.id, "body": m.body, "eventSource": "aws:sqs"} for m in messages]
         try:
             failed = function.arrivals().messages(records, self._go_on)
-        except StockPipelineError:  # for all of them alike
+        except StockPipelineError as error:  # for all of them alike
+            self._judge_failure(error, [json.loads(m.body) for m in messages if "no event" not in m.body])
             failed = [message.id for message in messages if self.hub.worker.alive]
         for message in messages:
             self._between(0.03)
@@ -201,14 +227,25 @@ class World:
 
     def _call_by_s3(self, message: Message) -> None:
         """Lambda calls the function with an event, and calls again with what failed."""
+        event = json.loads(message.body)
         try:
-            handlers.batch().arrivals().answer(json.loads(message.body), self._go_on)
-        except StockPipelineError:
+            handlers.batch().arrivals().answer(event, self._go_on)
+        except StockPipelineError as error:
+            self._judge_failure(error, [event])
             if self.hub.worker.alive:
                 self.batch.give_back(message)
         else:
             self._between(0.03)
             self.batch.delete(message)
+
+    def _judge_failure(self, error: StockPipelineError, events: list[dict[str, Any]]) -> None:
+        """A damaged object does not stop a call of objects that do not need it."""
+        if not isinstance(error, DamagedObject):
+            return
+        keys = {unquote_plus(r["s3"]["object"]["key"]) for event in events for r in event["Records"] if "s3" in r}
+        innocent = sorted(key for key in keys if not self.ledger.needs(key, error.key))
+        if innocent and len(keys) < _SO_MANY:
+            self.ledger.problem(f"{error.key} is damaged, and stopped {innocent}, which do not need it")
 
     def _rest(self, idle: float, worked: bool) -> float:
         """Wait before asking the queue again, longer each time that there was nothing; returns the next wait."""
@@ -220,15 +257,24 @@ class World:
         ingest as well.
         """
         self.hub.pause(until=lambda: key in self.ledger.sources)
-        if not others or self.random.random() < 0.5:
+        record = partitions.partition_key(REJECTED_RECORDS, rejected_records.rejects_partition(PRICE_BY_DATE, key))
+        self.overtaken.add(record)
+        when = self.random.random()
+        if not others or when < 0.25:
             self.hub.pause(self.random.uniform(0, 5))
-        else:  # while the function is at work on it
+        elif when < 0.5:  # while the function is at work on it
             self.hub.pause(until=lambda: key in self.ledger.staging.gets)
+        else:  # and about to put on record what it met
+            self.hub.pause(until=lambda: record in self.ledger.lake.gets)
         self.until_done(lambda: ingest.ingest_daily_prices([key], staging=self.staging, lake=self.lake, replace=True))
+        self.overtaken.discard(record)
 
     def rebuild(self, year: int) -> None:
-        """Somebody rebuilds a year, some while after the first objects came."""
-        self.hub.pause(self.random.uniform(0, 60))
+        """Somebody rebuilds a year, some while after the first objects came, or while they come."""
+        if self.random.random() < 0.4:
+            self.hub.pause(self.random.uniform(0, 60))
+        else:
+            self.hub.pause(until=lambda: any(key.startswith("daily_prices/") for key in self.ledger.sources))
         self.until_done(lambda: rebuild_year(year, staging=self.staging, lake=self.lake, now=self.clock()))
 
     def reconcile(self) -> None:
@@ -262,13 +308,27 @@ class World:
         plan = plan_restore(PRICE_BY_DATE, partition, staging=self.staging, lake=self.lake, version=version)
         restore(plan, staging=self.staging, lake=self.lake, settings=Settings(), now=self.clock())
 
-    def relay(self, changes: Sequence[Section]) -> None:
-        """Somebody changes the layout of history again and again. By their clock the days of the ticks lie ahead."""
-        for section in changes:
-            self.hub.pause(self.random.uniform(0, 15))
-            now = datetime(2024, 6, 1, tzinfo=UTC)
+    def relay(self, sections: Sequence[tuple[int, int]]) -> None:
+        """Somebody changes the layout of history again and again: some minutes and shards, from the first day on that
+        has no ticks, or from another. By their clock the days of the ticks lie ahead.
+        """
+        for minutes, shards in sections:
+            waits, reads = self.hub.now + self.random.uniform(0, 15), self.ledger.lake.gets.count(LAYOUT)
+            if self.random.random() < 0.5:
+                self.hub.pause(waits - self.hub.now)
+            else:  # while somebody may be settling a day
+                self.hub.pause(
+                    until=lambda w=waits, r=reads: self.ledger.lake.gets.count(LAYOUT) > r or self.hub.now > w
+                )
+            day = self._first_free_day() if self.random.random() < 0.7 else date(2024, 6, self.random.randint(3, 7))
             with suppress(LayoutError):  # ticks of that day are stored
-                self.until_done(partial(layout_object.change_layout, self.lake, section, now=now))
+                change = partial(layout_object.change_layout, self.lake, Section(day, minutes, shards), now=_BEFORE)
+                self.until_done(change)
+
+    def _first_free_day(self) -> date:
+        stored = self.ledger.lake.objects.get(LAYOUT)
+        settled = Layout.from_json(stored.data).settled_before if stored else date.min
+        return max(settled, date(2024, 6, 3))
 
     def litter(self, times: int) -> None:
         """Somebody copies objects beside themselves, with other values, and leaves what other tools leave."""
@@ -288,15 +348,25 @@ class World:
         """Somebody damages objects of the lake; after a while somebody else restores them as they were."""
         for _ in range(times):
             self.hub.pause(self.random.uniform(0, 15))
-            if not self.ledger.tables or not self.faulty:
+            key = self._object_to_damage()
+            if not key or not self.faulty:
                 continue
-            key = self.random.choice(sorted(self.ledger.tables))
             data = self.ledger.damaged[key] = self.ledger.lake.objects[key].data
             self.ledger.ever_damaged.add(key)
-            self._put_aside(key, self.random.choice((b"", data[: len(data) // 2], b"PAR1" + data[:-4], b"not Parquet")))
+            broken = (b"", b"", data[: len(data) // 2], b"PAR1" + data[:-4], b"not Parquet")
+            self._put_aside(key, self.random.choice(broken))
             self.hub.pause(self.random.uniform(0, 30))
             self._put_aside(key, data)
             del self.ledger.damaged[key]
+
+    def _object_to_damage(self) -> str:
+        """Any object, or one that somebody has just read, perhaps to write it; empty when there is none."""
+        gets = self.ledger.lake.gets
+        begun, until = len(gets), self.hub.now + 15
+        if self.random.random() < 0.6:
+            self.hub.pause(until=lambda: bool(self.ledger.tables.keys() & gets[begun:]) or self.hub.now > until)
+        read = sorted(self.ledger.tables.keys() & gets[begun:])
+        return self.random.choice(read or sorted(self.ledger.tables) or [""])
 
     def _put_aside(self, key: str, data: bytes) -> None:
         """Put an object that is not the pipeline's doing: the ledger does not judge it."""
@@ -427,7 +497,9 @@ class World:
         now = options["now"] = options.get("now") or self.clock()
         self.ingests += 1
         try:
-            receipts = work(keys, **options)
+            with self._at_work({named(key).key for key in keys}) as done:
+                receipts = work(keys, **options)
+                done.append(len(receipts) == len(keys))
         except StoreUnavailable:
             raise
         except DamagedObject as error:
@@ -446,6 +518,23 @@ class World:
             if len(receipts) == len(keys):  # else it was stopped, and of what it stored last there is no receipt yet
                 judge_ingest(self.ledger, receipts, now, once=self.once)
         return receipts
+
+    @contextmanager
+    def _at_work(self, keys: set[str]) -> Iterator[list[bool]]:
+        """An ingest of these objects. When the last one at work on an object is done, and none was broken off since it
+        began, the records of the object are as they must be.
+        """
+        begun, done = self.hub.now, list[bool]()
+        self.at_work.update(keys)
+        try:
+            yield done
+        finally:
+            self.at_work.subtract(keys)
+            self.broken_off |= {} if all(done) and done else dict.fromkeys(keys, self.hub.now)
+        quiet = (key for key in sorted(keys) if not self.at_work[key] and self.broken_off.get(key, -1.0) < begun)
+        for version in [version for key in quiet for version in self.ledger.sources.get(key, {}).items()]:
+            if not self.ledger.restored:
+                judge_conflicts(self.ledger, *version)
 
 
 class _Known:

@@ -112,7 +112,10 @@ WIDER = [
 
 @pytest.mark.parametrize(("name", "type_", "value"), WIDER, ids=lambda value: str(value))
 def test_a_type_that_holds_less_is_cast(name: str, type_: pa.DataType, value: object) -> None:
-    data = stored(ROW | {name: value}, {name: type_})
+    try:
+        data = stored(ROW | {name: value}, {name: type_})
+    except pa.ArrowNotImplementedError as error:
+        pytest.skip(f"this version of pyarrow cannot write such a column: {error}")
     rows = decode(data, PRICE_BY_DATE, KEY)
     assert rows.schema.equals(PRICE_BY_DATE.schema)
     assert rows.to_pylist() == [ROW | {name: value}]

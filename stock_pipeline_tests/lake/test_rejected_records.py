@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
+import pytest
 
+from stock_pipeline.lake import rejected_records
 from stock_pipeline.lake.object_store import ObjectInfo
 from stock_pipeline.lake.rejected_records import (
     Ingested,
@@ -13,6 +15,8 @@ from stock_pipeline.lake.rejected_records import (
     as_recorded,
     mark_removed,
     read_rejects,
+    record_key,
+    record_objects,
     rejects_partition,
     rewrite_rejects,
     write_judged,
@@ -215,3 +219,21 @@ def test_a_hostile_key_never_becomes_part_of_an_objects_name() -> None:
     (name,) = store.objects
     assert name == f"rejected_records/{rejects_partition(PRICE_BY_DATE, HOSTILE)}.parquet"
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_/=.")
+
+
+@pytest.mark.parametrize("sources", [3, 40])
+def test_a_long_list_of_records_is_asked_for_in_parts_and_is_whole(
+    sources: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore()
+    monkeypatch.setattr(rejected_records, "_PAGE", 10)
+    for number in range(sources):
+        write_rejects(store, PRICE_BY_DATE, source(f"{number}.csv"), rejected((2, "bad_date")), NOW)
+    copied = next(iter(store.objects))
+    for foreign in (copied.replace(".parquet", " (1).parquet"), copied.rpartition("/")[0] + "/_SUCCESS"):
+        store.put(foreign, store.objects[copied].data)
+    found = record_objects(store, PRICE_BY_DATE)
+    assert {i.key for i in found} == {record_key(PRICE_BY_DATE, f"{number}.csv") for number in range(sources)}
+    assert len(found) == sources
+    assert [i.modified for i in found] == sorted((i.modified for i in found), reverse=True)
+    assert len(read_rejects(store, PRICE_BY_DATE)) == sources, "foreign objects have no records"

@@ -26,6 +26,7 @@ REFUSED, WAITS, SILENT = (
     "alarms_are_silent_while_nothing_is_wrong",
 )
 REACH = "alarms_reach_the_topic"
+CHOSEN, TO_S3 = "ticks_are_stored_as_somebody_chose", "ExtendedS3DestinationConfiguration"
 FORTNIGHT, WEEK = 1_209_600, 604_800
 
 RUNNING: dict[str, tuple[Edit, str]] = {
@@ -89,6 +90,16 @@ RUNNING: dict[str, tuple[Edit, str]] = {
     "functions are not traced": (in_global("PassThrough", "Tracing"), LOGGED),
     "logs are kept for good": (without("WriteRecordsToStreamLogs", "RetentionInDays"), LOGGED),
     "a function logs elsewhere": (without("ProcessBatchStockData", "LoggingConfig"), LOGGED),
+    # Firehose
+    "ticks are never compressed": (without("TickDelivery", TO_S3, "CompressionFormat"), CHOSEN),
+    "ticks come in many small objects": (
+        with_value("TickDelivery", 60, TO_S3, "BufferingHints", "IntervalInSeconds"),
+        CHOSEN,
+    ),
+    "ticks come in a form that nobody reads": (
+        parameter("StreamCompression", "AllowedValues", ["UNCOMPRESSED", "GZIP", "Snappy"]),
+        CHOSEN,
+    ),
     # schedules
     "a schedule tries for a day": (without("GenerateDailySchedule", "Target", "RetryPolicy"), IN_TIME),
     "a missed minute of ticks is produced later": (

@@ -121,7 +121,7 @@ _NEEDED: dict[str, Needed] = {
             _taking(queue) | _on(queue, "sqs:ChangeMessageVisibility", "sqs:SendMessage")
             for queue in ("DailyArrivals", "StreamArrivals", "LineageReceipts")
         ),
-        *(_taking(queue) for queue in ("DailyDlq", "StreamDlq", "LineageDlq", "FailedInvocations")),
+        *(_taking(queue) for queue in ("DailyDlq", "StreamDlq", "LineageDlq", "FailedInvocations", "MissedSchedules")),
         *(
             _on(function, "lambda:InvokeFunction")
             for function in (

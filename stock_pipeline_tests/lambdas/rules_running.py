@@ -21,6 +21,20 @@ def streams_are_encrypted(template: Template) -> Iterator[str]:
 
 
 @rule
+def ticks_are_stored_as_somebody_chose(template: Template) -> Iterator[str]:
+    """How large and how old an object of ticks gets, and whether it is compressed, decides on the costs of storage."""
+    wanted = {
+        "BufferingHints": {"IntervalInSeconds": {"Ref": "StreamBufferSeconds"}, "SizeInMBs": {"Ref": "StreamBufferMb"}},
+        "CompressionFormat": {"Ref": "StreamCompression"},
+    }
+    for name, stream in template.of_type("AWS::KinesisFirehose::DeliveryStream").items():
+        given = stream["ExtendedS3DestinationConfiguration"]
+        yield from (f"{name} has a {key} of its own" for key, value in wanted.items() if given.get(key) != value)
+    if set(template.parameters["StreamCompression"]["AllowedValues"]) != {"UNCOMPRESSED", "GZIP"}:
+        yield "ticks may come in a form that the pipeline does not read"
+
+
+@rule
 def queries_are_bounded(template: Template) -> Iterator[str]:
     for name, group in template.of_type("AWS::Athena::WorkGroup").items():
         configuration = group["WorkGroupConfiguration"]

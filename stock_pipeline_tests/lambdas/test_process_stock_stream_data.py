@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -106,6 +107,18 @@ def test_many_messages_of_many_records_are_merged_together(
     assert failed(handler.lambda_handler(of_sqs(again=telling_of(*KEYS)), context)) == []
     assert S3Store(LAKE, s3).get("latest_stream_prices/latest.parquet").info.etag == versions
     assert len(stored(s3)) == len(KEYS)
+
+
+def test_objects_that_firehose_has_compressed_are_read_beside_those_that_it_has_not(
+    handler: ModuleType, s3: Any, context: LambdaContext
+) -> None:
+    """As with StreamCompression=GZIP, from the deployment on that set it; Firehose also joins compressed records."""
+    packed = gzip.compress(tick("e1") + tick("e2", 1)) + gzip.compress(tick("e3", 2))
+    keys = drop(s3, **{"ticks-1.gz": packed, "ticks-2": tick("e4", 3)})
+    assert failed(handler.lambda_handler(of_sqs(m1=telling_of(*keys)), context)) == []
+    assert stored(s3) == ["e1", "e2", "e3", "e4"]
+    assert latest(s3) == ["e4"]
+    assert read_rejects(S3Store(LAKE, s3), STREAM_PRICES_HISTORY).num_rows == 0
 
 
 def test_the_test_event_is_acknowledged_either_way(handler: ModuleType, s3: Any, context: LambdaContext) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from cfnlint import api as cfnlint
+from hypothesis import given as for_every
+from hypothesis import strategies as st
 
 from stock_pipeline.clean.ticks import MAX_SKEW
 from stock_pipeline.deploy.dependencies import LAMBDA_PYTHON, TARGETS
@@ -17,6 +19,7 @@ from stock_pipeline.deploy.packages import code_of
 from stock_pipeline.deploy.sources import TEMPLATE, functions
 from stock_pipeline.deploy.stack import settings_of
 from stock_pipeline.deploy.template import load_template
+from stock_pipeline.deploy.years import around
 from stock_pipeline.lake.transforms import by_bucket
 from stock_pipeline.schemas import (
     DATABASE,
@@ -110,15 +113,16 @@ def test_every_year_that_a_date_may_have_is_projected() -> None:
     assert last >= 2100
 
 
-def test_every_moment_that_a_tick_may_have_is_projected() -> None:
-    at = datetime(datetime.now(UTC).year, 2, 3, 14, 32, tzinfo=UTC)
+@for_every(st.datetimes(datetime(2024, 1, 1), datetime(9997, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
+def test_a_tick_of_its_year_is_projected_by_a_stack_that_is_new_then(at: datetime) -> None:
     _, (partition,) = by_bucket(pa.table({"produced_at": pa.array([at], TIMESTAMP)}), 5)
     values = dict(part.split("=") for part in partition.split("/")[:3])
     parameters = GLUE_TABLES["stream_prices_history"]["TableInput"]["Parameters"]
     assert parameters["projection.year.range"] == {"Ref": "TickYears"}
-    years = PARAMETERS["TickYears"]["Default"]
+    years = around(at.date())
+    assert re.fullmatch(PARAMETERS["TickYears"]["AllowedPattern"], years)
     first, last = map(int, years.split(","))
-    assert first < datetime.now(UTC).year < last, "this year, the one before and the next: move TickYears"
+    assert first < at.year < last, "this year, the one before and the next"
     for name, span, digits in (("year", years, 4), ("month", "1,12", 2), ("day", "1,31", 2)):
         assert len(values[name]) == digits
         assert parameters[f"projection.{name}.type"] == "integer"
@@ -158,11 +162,19 @@ def test_outputs_give_the_settings_of_a_client() -> None:
     given = settings_of(dict.fromkeys(TEMPLATE_DATA["Outputs"], "x"))
     wanted = (
         "staging_bucket lake_bucket database athena_workgroup processor stream_name stream_queue_url stream_dlq_url "
-        "daily_queue_url daily_dlq_url failed_invocations_url "
-        "lineage_queue_url lineage_dlq_url"
+        "daily_queue_url daily_dlq_url lineage_queue_url lineage_dlq_url"
     )
     wanted += " max_clock_skew_seconds"  # whoever processes ticks beside the function must reject the same
     assert set(given) >= {variable(name) for name in wanted.split()}
+
+
+def test_every_queue_is_an_output_and_a_setting_that_doctor_looks_at() -> None:
+    outputs = {text(output["Value"]): name for name, output in TEMPLATE_DATA["Outputs"].items()}
+    queues = of_type("AWS::SQS::Queue")
+    assert set(queues) <= set(outputs)
+    settings = settings_of({outputs[queue]: queue for queue in queues})
+    assert sorted(settings.values()) == sorted(queues)
+    assert all(name.endswith("_URL") for name in settings)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

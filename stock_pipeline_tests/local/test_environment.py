@@ -9,7 +9,7 @@ import pytest
 from stock_pipeline.errors import LocalAwsError
 from stock_pipeline.local import LocalFolders, ensure_environment, environment
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.live
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from stock_pipeline.local import emulator as emulator_process
 from stock_pipeline.local.folders import is_held
 from stock_pipeline_tests.support.local_aws import eventually
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.live
 
 OWNER = """
 import sys, time

@@ -15,7 +15,7 @@ from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.ingest.ticks import ingest_ticks
 from stock_pipeline.lake.partitions import partitions, read_partition
 from stock_pipeline.lake.rejected_records import write_rejects
-from stock_pipeline.maintenance.replay import counts, rejected_records, replay_rejects
+from stock_pipeline.maintenance.replay import counts, newest_records, rejected_records, replay_rejects
 from stock_pipeline.parse.daily import header
 from stock_pipeline.parse.ticks import trades
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, REJECTED, STREAM_PRICES_HISTORY, Table
@@ -181,3 +181,40 @@ def test_sources_come_in_the_order_in_which_they_were_judged(desk: Desk, monkeyp
     assert progress == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert desk.stored(PRICE_BY_DATE, "close")[0] == 10.0
     assert ("a.csv", "conflict", 1) in desk.rejected()
+
+
+class TestNewest:
+    """A listing for a person: as many objects of records as are worth waiting for, and how many were not read."""
+
+    @pytest.fixture
+    def years(self, desk: Desk) -> Desk:
+        for number in range(30):
+            desk.drop(f"{DAILY}late{number}.csv", f"symbol,date,close\nAAPL,2024-01-{number % 28 + 1:02},-1\n")
+        return desk
+
+    @staticmethod
+    def listed(desk: Desk, **how: Any) -> tuple[set[str], int, int]:
+        """The sources whose records are shown, how many were left unread, and how many objects were read."""
+        desk.lake.gets.clear()
+        found = newest_records(desk.lake, desk.staging, **how)
+        return {key.rpartition("/")[2] for key in found.rows["source"].to_pylist()}, found.unread, len(desk.lake.gets)
+
+    def test_the_last_written_are_read_and_the_others_are_counted(self, years: Desk) -> None:
+        assert self.listed(years, most=2) == ({"late28.csv", "late29.csv"}, 31, 2)
+        everything, unread, _ = self.listed(years)
+        assert (len(everything), unread) == (33, 0)
+        assert self.listed(years, most=33)[1] == 0
+
+    def test_only_what_was_written_since_a_time_is_asked_for(self, years: Desk) -> None:
+        last = max(stored.info.modified for stored in years.lake.objects.values())
+        assert self.listed(years, since=last) == ({"late29.csv"}, 0, 1)
+
+    @pytest.mark.parametrize("name", ["bad.csv", "uploads/bad.csv", f"s3://staging/{DAILY}bad.csv"])
+    def test_a_named_source_is_read_however_old_its_records_are(self, years: Desk, name: str) -> None:
+        assert self.listed(years, sources=[name], most=2) == ({"bad.csv"}, 30, 3)
+
+    def test_a_source_that_is_in_no_record_read_may_be_in_another(self, years: Desk) -> None:
+        del years.staging.objects[f"{DAILY}bad.csv"]
+        with pytest.raises(StockPipelineError, match=r"among the 2 records that were read; 31 older ones .*--all"):
+            self.listed(years, sources=["bad.csv"], most=2)
+        assert self.listed(years, sources=["bad.csv"]) == ({"bad.csv"}, 0, 33)

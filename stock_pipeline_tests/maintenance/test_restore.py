@@ -111,6 +111,17 @@ def test_another_writer_between_the_plan_and_the_restore_stops_it(desk: Desk) ->
     assert desk.closes() == before
 
 
+def test_another_writer_while_the_versions_are_listed_stops_the_plan(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three_files_and_a_restatement(desk)
+    listed = list(desk.lake.versions(YEAR))
+    desk.ingest(desk.drop("z.csv", "Z,2024-01-02,,,,1,"), **later(9))
+    monkeypatch.setattr(desk.lake, "versions", lambda prefix: iter(listed))
+    with pytest.raises(MergeContention, match="while its versions were listed"):
+        plan_restore(PRICE_BY_DATE, "year=2024", staging=desk.staging, lake=desk.lake, version="v1")
+
+
 def test_a_damaged_or_deleted_object_is_restored_and_what_cannot_be_known_is_said(desk: Desk) -> None:
     three_files_and_a_restatement(desk)
     before = desk.closes()

@@ -6,6 +6,7 @@ A conftest.py makes these fixtures available by importing them.
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote_plus
 
 import pytest
 
@@ -23,6 +25,8 @@ from stock_pipeline.local.stack import deploy
 from stock_pipeline.settings import Settings
 
 INSTALLED = CHECKOUT  # what the emulator runs on is installed once, beside the sources, for all tests
+
+_lost = itertools.count(1)
 
 Result = TypeVar("Result")
 NewStack = Callable[..., "Stack"]
@@ -76,15 +80,38 @@ def eventually(question: Callable[[], Result], *, within: float = 30.0) -> Resul
 
 @contextmanager
 def nobody_told(stack: Stack) -> Iterator[None]:
-    """Events of the staging bucket are lost in the block."""
-    bucket = stack.staging.bucket
+    """Events of objects that come to the staging bucket in the block are lost: they go to a queue that nobody works on.
+
+    S3 looks at the bucket's configuration some time after an object has come. So the block ends only when the event of
+    each of its objects is in that queue: otherwise the last of them could still be told to the stack.
+    """
+    sqs, bucket = stack.client("sqs"), stack.staging.bucket
+    url = sqs.create_queue(QueueName=f"nobody-{next(_lost)}")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    open_to_s3 = {"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "sqs:*", "Resource": arn}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [open_to_s3]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
     told = stack.s3.get_bucket_notification_configuration(Bucket=bucket)
     del told["ResponseMetadata"]
-    stack.s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+    before = {(info.key, info.version) for info in stack.staging.versions("")}
+    lost = {"QueueConfigurations": [{"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}]}
+    stack.s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=lost)
     try:
         yield
+        new = {(info.key, info.version) for info in stack.staging.versions("")} - before
+        heard: set[tuple[str, str]] = set()
+
+        def all_are_lost() -> bool:
+            for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+                objects = [record["s3"]["object"] for record in json.loads(message["Body"]).get("Records", [])]
+                heard.update((unquote_plus(each["key"]), each.get("versionId", "null")) for each in objects)
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            return new <= heard
+
+        assert eventually(all_are_lost), f"no event came of {sorted(new - heard)}"
     finally:
         stack.s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=told)
+        sqs.delete_queue(QueueUrl=url)
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.cli.console import counted
 from stock_pipeline.cli.doctor.diagnosis import Diagnosis
+from stock_pipeline.deploy.years import PARAMETER as YEARS
+from stock_pipeline.deploy.years import around
 from stock_pipeline.errors import DamagedObject, LayoutError
 from stock_pipeline.lake.layout_object import layout_to_read
 from stock_pipeline.maintenance.snapshot import ahead_of, stored_snapshot
@@ -41,7 +43,7 @@ def years(settings: Settings) -> Iterator[Diagnosis]:
     if known is None:
         return
     folders = (known.last - known.first + 1) * _FOLDERS
-    what, remedy = f"Athena looks for ticks of {known.first} to {known.last}", f"TickYears={_years(known, today.year)}"
+    what, remedy = f"Athena looks for ticks of {known.first} to {known.last}", f"{YEARS}={_years(known, today)}"
     if known.outside:
         others = ", ".join(map(str, known.outside))
         yield Diagnosis("years of ticks", "broken", f"{what}; the lake also has {others}", f"deploy with {remedy}")
@@ -54,11 +56,11 @@ def years(settings: Settings) -> Iterator[Diagnosis]:
         yield Diagnosis("years of ticks", "ok", what)
 
 
-def _years(known: Years, year: int) -> str:
-    """The years that are looked for with the others of the lake; five around this one if there are no others."""
+def _years(known: Years, today: date) -> str:
+    """The years that are looked for with the others of the lake; those of a new stack if there are no others."""
     if known.outside:
         return f"{min(known.first, *known.outside)},{max(known.last, *known.outside)}"
-    return f"{year - 2},{year + 2}"
+    return around(today)
 
 
 def objects(settings: Settings) -> Iterator[Diagnosis]:

@@ -20,10 +20,11 @@ _WORK, _END = "_queue_url", "_url"
 
 
 class _Told(NamedTuple):
-    """How a queue is called, and what to do if there is something in it."""
+    """How a queue is called, what to do if there is something in it, and where the reason is, if not in the logs."""
 
     check: str
     remedy: str
+    reason: str = ""
 
 
 _QUEUES: Mapping[str, _Told] = {
@@ -34,6 +35,11 @@ _QUEUES: Mapping[str, _Told] = {
     "lineage_queue_url": _Told("receipts", "the sensor lambda_receipts shows them: stock-pipeline dev"),
     "lineage_dlq_url": _Told("dead letters of receipts", "stock-pipeline redrive receipts"),
     "failed_invocations_url": _Told("failed invocations", "stock-pipeline redrive events"),
+    "missed_schedules_url": _Told(
+        "missed schedules",
+        "call the function by hand if its work is missing, and purge the queue",
+        "the messages' attributes (aws sqs receive-message --message-attribute-names All)",
+    ),
 }
 
 
@@ -71,7 +77,7 @@ def _work(told: _Told, found: Depth, settings: Settings) -> Diagnosis:
 def _failed(told: _Told, found: Depth, settings: Settings) -> Diagnosis:
     if not found.held:
         return Diagnosis(told.check, "ok", "nothing failed")
-    log = ".local/aws.log" if is_local(settings) else "the functions' logs and Dagster's runs"
+    log = told.reason or (".local/aws.log" if is_local(settings) else "the functions' logs and Dagster's runs")
     bring_back = told.remedy or f"aws sqs start-message-move-task --source-arn {found.arn}"
     what = f"{counted(found.held, 'message')} failed at every try, in {found.arn.rpartition(':')[2]}"
     return Diagnosis(told.check, "broken", what, f"see {log} for why, mend that, then {bring_back}")

@@ -87,6 +87,7 @@ def enforce() -> None:
     """
     app.pin_request_origin = lambda address, _secure: pin_request_origin(address, True)
     _name_batches_as_iam_does()
+    _tell_policies_what_a_write_replaces()
     _tell_nothing_missing_to_who_may_not_list()
     _ask_before_reading_queues()
     _ask_before_reporting_failures()
@@ -104,6 +105,24 @@ def _name_batches_as_iam_does() -> None:
         return action.removesuffix("Batch") if action and action.startswith("sqs:") else action
 
     iam_actions.extract_iam_action = without_batch
+
+
+def _tell_policies_what_a_write_replaces() -> None:
+    """A bucket policy can demand conditions of a write. The emulator itself does not know the condition keys for them.
+
+    A multipart upload creates its object when it is completed; its beginning and its parts create none.
+    """
+    known = iam_actions._s3_object_context
+
+    def with_conditions(action: str, query: Mapping[str, Any], path: str, headers: Mapping[str, str]) -> dict[str, Any]:
+        context: dict[str, Any] = known(action, query, path, headers)
+        if action == "s3:PutObject":
+            given = {name: headers[name] for name in ("if-match", "if-none-match") if headers.get(name)}
+            context |= {f"s3:{name}": value for name, value in given.items()}
+            context["s3:ObjectCreationOperation"] = "false" if {"uploads", "partNumber"} & set(query) else "true"
+        return context
+
+    iam_actions._s3_object_context = with_conditions
 
 
 def _tell_nothing_missing_to_who_may_not_list() -> None:

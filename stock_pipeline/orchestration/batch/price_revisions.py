@@ -5,7 +5,7 @@ The ingest that changes a row of price_by_date writes the former version first, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import dagster as dg
@@ -17,7 +17,7 @@ from stock_pipeline.orchestration.evaluations import EXAMPLES
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.retries import as_dagster_failures
 from stock_pipeline.orchestration.ui.catalog import BATCH, OWNERS, described, description_of
-from stock_pipeline.orchestration.ui.metadata import Metadata, column_schema, receipts_metadata, records
+from stock_pipeline.orchestration.ui.metadata import beside_metadata, column_schema, records
 from stock_pipeline.quality.revisions import unfinished
 from stock_pipeline.query import sql
 from stock_pipeline.receipts import Receipt
@@ -75,13 +75,9 @@ def with_revised(receipts: Iterable[Receipt]) -> list[Receipt]:
     return [r for r in receipts if r.table == PRICE_BY_DATE.name and (r.replaced or r.updated)]
 
 
-def revised_report(receipts: Sequence[Receipt], lake: ObjectStore) -> Metadata:
-    """The metadata of ingests that changed stored bars: counts and sources."""
-    uri = dg.MetadataValue.text(f"s3://{lake.bucket}/{PRICE_REVISIONS.prefix}")
-    return {**receipts_metadata(receipts), "dagster/uri": uri}
-
-
 def report_revised(context: dg.AssetExecutionContext, receipts: Iterable[Receipt], lake: ObjectStore) -> None:
     """If the ingests of a run changed stored bars, report that as well."""
     if own := with_revised(receipts):
-        context.log_event(dg.AssetMaterialization(price_revisions.key, metadata=revised_report(own, lake)))
+        context.log_event(
+            dg.AssetMaterialization(price_revisions.key, metadata=beside_metadata(PRICE_REVISIONS, own, lake))
+        )

@@ -91,8 +91,8 @@ def _settle(
         if state == "cancelled":
             there_still = sum(number in there for number in batch.objects)
             log(f"a person cancelled the run with the run key {batch.run_key}; {there_still} of its objects are still "
-                f"in staging and are not requested again; materialize {batch.first} to {batch.last} to ingest them, or "
-                "delete them, because the job reconcile finds them")  # fmt: skip
+                f"in staging and are not requested again, nor taken by the job reconcile; materialize {batch.first} to "
+                f"{batch.last} to ingest them, or launch reconcile with cancelled: true")  # fmt: skip
             continue
         due = batch.due or (now if state == "gone" else now + FIRST_WAIT * 2 ** (batch.attempt - 1))
         objects = [there[number] for number in batch.objects if number in there]

@@ -22,14 +22,14 @@ from stock_pipeline.orchestration.batch.assets import (
     raw_daily_prices,
     year_metadata,
 )
-from stock_pipeline.orchestration.batch.price_revisions import price_revisions, revised_report, with_revised
+from stock_pipeline.orchestration.batch.price_revisions import price_revisions, with_revised
 from stock_pipeline.orchestration.partitions import DAILY, has_day, has_year
-from stock_pipeline.orchestration.rejected_records import rejected_records, rejected_report, with_rejected
+from stock_pipeline.orchestration.rejected_records import rejected_records, with_rejected
 from stock_pipeline.orchestration.stream.assets import latest_prices, raw_stream_ticks, stream_prices_history
 from stock_pipeline.orchestration.stream.reports import day_reports, snapshot_report
-from stock_pipeline.orchestration.ui.metadata import Metadata, noteworthy, receipts_metadata
+from stock_pipeline.orchestration.ui.metadata import Metadata, beside_metadata, noteworthy, receipts_metadata
 from stock_pipeline.receipts import Receipt
-from stock_pipeline.schemas import PRICE_BY_DATE, STREAM_PRICES_HISTORY
+from stock_pipeline.schemas import PRICE_BY_DATE, PRICE_REVISIONS, REJECTED_RECORDS, STREAM_PRICES_HISTORY
 from stock_pipeline.staging.keys import RAW_TICKS, UPLOADS
 from stock_pipeline.staging.keys import session_of as session_named
 
@@ -49,6 +49,7 @@ _ORDER = [
         raw_stream_ticks, stream_prices_history, latest_prices, price_revisions, rejected_records,
     )
 ]  # fmt: skip
+_BESIDE = {price_revisions.key: PRICE_REVISIONS, rejected_records.key: REJECTED_RECORDS}
 
 
 @dataclass(frozen=True)
@@ -177,10 +178,8 @@ def _metadata(target: Target, receipts: Sequence[Receipt], staging: ObjectStore,
         return day_reports(lake, [_of_day(receipt, day) for receipt in receipts])[day]
     if target.asset == latest_prices.key:
         return snapshot_report(stored_snapshot(lake), lake, receipts)
-    if target.asset == price_revisions.key:
-        return revised_report(receipts, lake)
-    if target.asset == rejected_records.key:
-        return rejected_report(receipts, lake)
+    if target.asset in _BESIDE:
+        return beside_metadata(_BESIDE[target.asset], receipts, lake)
     if target.asset == raw_daily_prices.key:
         return _session(max(receipts, key=lambda receipt: receipt.loaded_at), staging.bucket)
     prefix = RAW_TICKS if target.asset == raw_stream_ticks.key else UPLOADS

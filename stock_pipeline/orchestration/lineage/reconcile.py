@@ -8,6 +8,7 @@ from pydantic import Field
 
 from stock_pipeline.maintenance.reconcile import AGE, SINCE, Repaired, Unseen, find_unseen, repair
 from stock_pipeline.orchestration.batch.checks import evaluate_year
+from stock_pipeline.orchestration.lineage.cancelled import without_cancelled
 from stock_pipeline.orchestration.lineage.events import by_target, materialization, warnings_of
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.retries import as_dagster_failures
@@ -25,6 +26,9 @@ class ReconcileConfig(dg.Config):
         default=AGE / timedelta(minutes=1),
         ge=0,
         description="Leave out objects of the last N minutes: they are on their way.",
+    )
+    cancelled: bool = Field(
+        default=False, description="Also the objects of runs that a person has cancelled; else they are left out."
     )
     dry_run: bool = Field(default=False, description="Only list what no table has seen; ingest nothing.")
 
@@ -86,6 +90,13 @@ def _find(context: dg.OpExecutionContext, buckets: Buckets, config: ReconcileCon
         on_progress=progress(context.log.info, "raw objects accounted for"),
     )
     context.log.info(f"{len(unseen.objects):,} of {unseen.looked_at:,} raw objects were seen by no table")
+    if buckets.settings.processor == "dagster" and not config.cancelled:
+        found, unseen = unseen, without_cancelled(unseen, context.instance)
+        if left := len(found.objects) - len(unseen.objects):
+            context.log.warning(
+                f"{left:,} of these are left out, because a person has cancelled their runs; to ingest them, launch "
+                "this job with cancelled: true"
+            )
     for year in unseen.rebuilds:
         context.log.warning(f"the rebuild of {year} was stopped before its end")
     for info in unseen.objects[:_LISTED]:

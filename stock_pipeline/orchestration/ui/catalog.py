@@ -8,30 +8,12 @@ from typing import Any
 import dagster as dg
 
 from stock_pipeline.orchestration.ui.metadata import column_schema
-from stock_pipeline.schemas import (
-    DATABASE,
-    LATEST_PRICES,
-    PRICE_BY_DATE,
-    PRICE_REVISIONS,
-    REJECTED_RECORDS,
-    STREAM_PRICES_HISTORY,
-    TRADE_CORRECTIONS,
-    Table,
-)
+from stock_pipeline.schemas import DATABASE, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
 
 OWNERS = ["team:market-data"]
 
 BATCH, STREAM, QUALITY = "batch", "stream", "quality"
 """The groups of the asset graph: the two paths, and the rejected records of both."""
-
-_HINTS = {
-    PRICE_BY_DATE.name: "Give a condition on `year`, so that a query reads only the objects of those years.",
-    PRICE_REVISIONS.name: "`stock-pipeline sql --as-of` shows price_by_date as it was at a time.",
-    STREAM_PRICES_HISTORY.name: "Give conditions on `year`, `month` and `day`, so that a query reads only those days.",
-    TRADE_CORRECTIONS.name: "One object has the corrections of one session.",
-    LATEST_PRICES.name: "It is one object.",
-    REJECTED_RECORDS.name: "`reason` is one of a fixed list, and `raw` is the row as it came.",
-}
 
 # A vendor's file may have its symbol in its file name only, and may lack columns. Raw rows have no provenance columns.
 _PROVENANCE = {"source", "etl_loading_ts"}
@@ -69,8 +51,8 @@ def description_of(table: Table, text: str) -> str:
     """The description of a table's asset: what it is, its name in SQL, where its objects are, how to query it."""
     return (
         f"{text} In SQL it is `{DATABASE}.{table.name}` (Athena in AWS, DuckDB locally). Its objects are under "
-        f"`{table.prefix}` in the lake bucket. {_HINTS[table.name]}"
-    )
+        f"`{table.prefix}` in the lake bucket. {table.to_query}"
+    ).strip()
 
 
 def column_lineage(columns: Collection[str], derived_from: Mapping[str, Collection[str]]) -> dg.TableColumnLineage:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stock_pipeline.errors import without_contents
+from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.orchestration.cancellation import stop_if_cancelled
 from stock_pipeline.orchestration.ui import charts, markdown
 from stock_pipeline.progress import Progress
@@ -78,6 +79,14 @@ def chart(name: str, draw: Callable[..., str | None], *arguments: object) -> Met
     except Exception as error:
         drawn = f"this chart could not be drawn ({type(error).__name__})"
     return {name: dg.MetadataValue.md(drawn)} if drawn else {}
+
+
+def beside_metadata(table: Table, receipts: Sequence[Receipt], lake: ObjectStore) -> Metadata:
+    """Of ingests that wrote to a table beside their own (rejected records, former versions): their counts and sources,
+    and where that table is.
+    """
+    uri = dg.MetadataValue.text(f"s3://{lake.bucket}/{table.prefix}")
+    return {**receipts_metadata(receipts), "dagster/uri": uri}
 
 
 def receipts_metadata(receipts: Sequence[Receipt]) -> Metadata:

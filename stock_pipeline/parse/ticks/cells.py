@@ -21,6 +21,7 @@ from stock_pipeline.schemas import TIMESTAMP
 
 _LETTER = r"!#-\[\]-~"  # printable ASCII except quote and backslash; a blank where it is added
 _LETTER_NO_COMMA = r"!#-+\--\[\]-~"
+_LETTER_NO_CLOSING = r"!#-\[^-|~"
 TEXT = rf"[{_LETTER}]+"
 FREE_TEXT = rf"[ {_LETTER}]*"
 _SOME_TEXT = rf"[ {_LETTER}]+"
@@ -59,6 +60,11 @@ class Kind(NamedTuple):
 def without_commas(pattern: str) -> str:
     """The pattern of texts without a comma."""
     return pattern.replace(_LETTER, _LETTER_NO_COMMA)
+
+
+def without_closing(pattern: str) -> str:
+    """The pattern of texts without a closing bracket, so no seam begins in them."""
+    return pattern.replace(_LETTER, _LETTER_NO_CLOSING)
 
 
 def unread(value: str, quoted: bool) -> Kind:

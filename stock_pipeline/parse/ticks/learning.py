@@ -20,6 +20,7 @@ from stock_pipeline.parse.ticks.cells import (
     codes,
     kind_of_value,
     unread,
+    without_closing,
     without_commas,
 )
 from stock_pipeline.parse.ticks.layout import HEAD, ITEM, TAIL, Bound, Cell, Layout, Part
@@ -77,7 +78,7 @@ class _Learner:
         self._trade: Path = (*list_path, 0) if list_path is not None else ()
         self._sections = {name: Section(name, marks) for name in (HEAD, ITEM, TAIL)}
         self._section = self._sections[ITEM if list_path is None else HEAD]
-        self._seam = b""
+        self._seam, self._seams = b"", 0
         self._names: list[tuple[str, Path]] = []
         self._wanted: dict[Path, str] = {}
         self._fixed: set[Path] = set()
@@ -129,6 +130,8 @@ class _Learner:
         head, item, tail = (self._sections[name].part() for name in (HEAD, ITEM, TAIL))
         if head.behind is not None or tail.behind is not None or not item.marks:
             raise Unlearnable
+        if self._seam and self._text.count(self._seam.decode()) != self._seams:
+            raise Unlearnable  # it would be cut within its head, an item or its tail
         cells = tuple(cell for section in self._sections.values() for cell in section.cells())
         starts, ends = self._edges(head, tail, cells)
         names = tuple(self._names)
@@ -176,6 +179,8 @@ class _Learner:
             self._items(path)
         elif begin == "[" and self._wanted.get(path) == "conditions":
             self._codes(path)
+        elif begin in ("{", "[") and path in self._wanted:
+            raise Unlearnable  # an object or a list where the form has a plain value
         elif begin == "{":
             self._members(path)
         elif begin == "[":
@@ -227,6 +232,7 @@ class _Learner:
             if not found:
                 raise Unlearnable
             between = f",{found[1]}"
+            self._seams += 1
         self._seam = f"{item[-1]}{between}{item[0]}".encode()
         self._section = self._sections[TAIL]
         self._literal("]")
@@ -272,6 +278,8 @@ class _Learner:
             raise Unlearnable
         if "," in self._marks:
             kind = kind._replace(pattern=without_commas(kind.pattern))
+        if self._list_path is not None:
+            kind = kind._replace(pattern=without_closing(kind.pattern))
         if not re.fullmatch(kind.pattern, inner.removesuffix(kind.suffix)):
             raise Unlearnable
         quote = '"' if quoted else ""

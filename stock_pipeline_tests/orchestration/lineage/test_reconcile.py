@@ -9,6 +9,7 @@ import pytest
 
 from stock_pipeline.definitions import defs
 from stock_pipeline.orchestration.batch.checks import CHECKS
+from stock_pipeline.orchestration.batch.config import as_version
 from stock_pipeline.orchestration.lineage.reconcile import reconcile_hourly
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline_tests.support.lineage import HEADER, Lineage, bar, tick
@@ -104,3 +105,51 @@ def test_the_schedule_asks_for_it_where_there_are_buckets(lineage: Lineage, monk
     assert isinstance(reconcile_hourly(context), dg.RunRequest)
     monkeypatch.delenv("STOCK_PIPELINE_LAKE_BUCKET")
     assert isinstance(reconcile_hourly(dg.build_schedule_context(resources={"buckets": Buckets()})), dg.SkipReason)
+
+
+FILE = "daily_prices/uploads/lost.csv"
+
+
+def started(lineage: Lineage, job: str, *keys: str) -> dg.DagsterRun:
+    """A run of a job, for these objects as they are now."""
+    infos = [next(iter(lineage.pipeline.staging.list(key))) for key in keys]
+    config = {"sources": list(keys), "versions": [as_version(info) for info in infos]}
+    ops = {"price_by_date": {"config": config}} if keys else {}
+    return lineage.instance.create_run_for_job(defs.resolve_job_def(job), run_config={"ops": ops})
+
+
+@pytest.fixture
+def by_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STOCK_PIPELINE_PROCESSOR", "dagster")
+
+
+def cancel(lineage: Lineage, run: dg.DagsterRun) -> None:
+    lineage.instance.report_run_canceling(run)
+    lineage.instance.report_run_canceled(run)
+
+
+def test_what_a_person_cancelled_is_left_alone_until_a_person_wants_it(
+    holed: Lineage, by_dagster: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cancel(holed, started(holed, "ingest_daily_prices", FILE))
+    cancel(holed, started(holed, "ingest_ticks"))
+    assert unseen(holed, run(holed, everything=True)) == "1", "the other file"
+    assert "2 of these are left out, because a person has cancelled their runs" in capsys.readouterr().err
+    assert unseen(holed, run(holed, everything=True)) == "0"
+    assert unseen(holed, run(holed, everything=True, cancelled=True)) == "2"
+    assert unseen(holed, run(holed, everything=True, cancelled=True)) == "0"
+
+
+def test_what_came_after_a_cancelled_run_is_not_cancelled(holed: Lineage, by_dagster: None) -> None:
+    cancel(holed, started(holed, "ingest_daily_prices", FILE))
+    drop(holed, FILE, bar("2024-01-04", "MSFT"))
+    assert unseen(holed, run(holed, everything=True, dry_run=True)) == "3", "another version of the file"
+    cancel(holed, started(holed, "ingest_daily_prices", FILE))
+    assert unseen(holed, run(holed, everything=True, dry_run=True)) == "2"
+    started(holed, "ingest_daily_prices", FILE)  # a person asked for it again
+    assert unseen(holed, run(holed, everything=True, dry_run=True)) == "3"
+
+
+def test_functions_have_no_runs_that_a_person_could_cancel(holed: Lineage) -> None:
+    cancel(holed, started(holed, "ingest_daily_prices", FILE))
+    assert unseen(holed, run(holed, everything=True, dry_run=True)) == "3"

@@ -72,6 +72,7 @@ TEXTS = st.one_of(
     st.text(max_size=6),
     st.from_regex(r"[!-~]{1,12}", fullmatch=True),
 )
+OTHER_TYPES = ["null", "true", "{}", '{"a":1}', '{"a":{"b":"c"}}', "[]", "[1]", '["a"]', "[[1],2]", "[{}]", '"x"', "7"]
 ANYTHING = st.sampled_from(["null", "true", "{}", "[]", '[1,"a"]', '""', "1", "x", ""])
 LISTS = [
     '["@"]', '["@","T","I"]', '["@", "T"]', "[14]", "[]", "[1,22,3]", "null", '"X"', "7", '[" "]', '["a,b"]', "[[1]]",
@@ -174,6 +175,27 @@ def test_what_a_layout_takes_has_the_values_of_the_slow_grammar(form: str, data:
     for line in map(encoded, odd):
         fast = by_layout(layout, line)
         assert fast is None or fast == one_by_one(line)
+
+
+@pytest.mark.parametrize("form", sorted(MESSAGES))
+def test_a_layout_of_lines_with_an_odd_value_reads_them_as_the_slow_grammar(form: str) -> None:
+    """A value of another JSON type is a way of writing as well: a whole object may be written so."""
+    plain = message(form, 1)
+    for part in _PART.finditer(plain):
+        for other in () if plain.startswith(":", part.end()) else OTHER_TYPES:
+            line = encoded(plain[: part.start()] + other + plain[part.end() :])
+            layout = learn(line)
+            assert layout is None or by_layout(layout, line) == one_by_one(line), line
+
+
+@pytest.mark.parametrize("form", sorted(MESSAGES))
+def test_a_text_that_looks_like_the_seam_between_trades_is_no_seam(form: str) -> None:
+    plain = message(form, 1, trades=2 if holds_several(form) else 1)
+    layout = learn(encoded(plain))
+    for part in _PART.finditer(plain):
+        for text in () if layout is None or plain.startswith(":", part.end()) else ("},{", "],[", "a}, {b", "a], [b"):
+            line = encoded(f'{plain[: part.start()]}"{text}"{plain[part.end() :]}')
+            assert by_layout(layout, line) in (None, one_by_one(line)), line
 
 
 def test_every_form_has_a_template() -> None:
