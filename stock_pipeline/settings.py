@@ -85,7 +85,9 @@ class Settings:
     alerts_file: str | None = _setting(
         "file that alerts are appended to; `stock-pipeline dev` sets it and shows the file"
     )
-    dagster_url: str = _setting("address of the Dagster UI, for the links in alerts", "http://localhost:3000")
+    dagster_url: str | None = _setting(
+        "address of the Dagster UI: for the links in alerts (without it, http://localhost:3000), and for `doctor`"
+    )
     home: str | None = _setting("folder whose .local holds the local AWS and its data; default: the source tree")
 
     @classmethod

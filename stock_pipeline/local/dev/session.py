@@ -21,13 +21,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import stock_pipeline
 from stock_pipeline.errors import DevError
 from stock_pipeline.extras import require
 from stock_pipeline.local import LocalAws, LocalFolders, default_root, local_aws, running
 from stock_pipeline.local.dev.alerts import Lines, with_alerts
 from stock_pipeline.local.dev.dagster import Dagster
 from stock_pipeline.local.dev.health import Trouble, Watch
+from stock_pipeline.local.dev.instance_file import instance_file
 from stock_pipeline.local.dev.processes import Lifeline, Service, stop
 from stock_pipeline.local.dev.services import HOST, WEBSERVER, Services
 from stock_pipeline.local.disk import shortage
@@ -199,9 +199,7 @@ def _prepare(dagster_home: Path, stack: ExitStack) -> subprocess.Popen[str] | No
     """Copy the instance's configuration, and start to create its storages if they are not there yet."""
     keep_private(dagster_home.parent)
     keep_private(dagster_home)
-    shutil.copyfile(
-        Path(stock_pipeline.__file__).parent / "orchestration" / "dagster.yaml", dagster_home / "dagster.yaml"
-    )
+    (dagster_home / "dagster.yaml").write_text(instance_file({}))
     if (dagster_home / "prepared").exists():
         return None
     for half_made in ("history", "schedules"):

@@ -15,6 +15,7 @@ from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.settings import variable
 
 INTERVAL = 30  # seconds
+_UI = "http://localhost:3000"  # where a forwarded port ends
 _SENDING = 30.0  # seconds after which a tick begins no further message: it must end within 60
 
 
@@ -40,7 +41,7 @@ def alerts(context: dg.SensorEvaluationContext, buckets: Buckets) -> dg.SkipReas
         memory = load(instance, channel.name, now)
         if memory.since not in read:
             read[memory.since] = events_since(instance, memory.since)
-        delivery = Delivery(instance, channel, memory, settings.dagster_url, now, deadline)
+        delivery = Delivery(instance, channel, memory, settings.dagster_url or _UI, now, deadline)
         try:
             delivery.tell(read[memory.since])
         except AlertNotSent as error:  # the other channels get theirs, and this one at the next look
