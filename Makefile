@@ -189,6 +189,7 @@ format: setup  ## format the code, and fix what lint can fix
 lock: setup  ## compile the hash-pinned requirement files again (no index lines in them)
 	@$(BIN)/uv pip compile -q $(LOCK) --extra dev pyproject.toml -o requirements/dev.txt
 	@$(BIN)/uv pip compile -q $(LOCK) --resolution lowest-direct --extra local pyproject.toml requirements/lowest.in -o requirements/lowest.txt
+	@$(BIN)/uv pip compile -q $(LOCK) -c requirements/dev.txt --extra serve pyproject.toml -o requirements/serve.txt
 	@$(BIN)/uv pip compile -q $(LOCK) requirements/local-aws.in -o requirements/local-aws.txt
 	@$(BIN)/uv pip compile -q $(LOCK) requirements/bench.in -o requirements/bench.txt
 	@for name in deploy checkov; do \

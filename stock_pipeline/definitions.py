@@ -5,6 +5,7 @@
 
 import dagster as dg
 
+from stock_pipeline.orchestration.alerts.sensor import alerts
 from stock_pipeline.orchestration.batch.assets import daily_price_uploads, price_by_date, raw_daily_prices
 from stock_pipeline.orchestration.batch.checks import price_by_date_checks
 from stock_pipeline.orchestration.batch.jobs import (
@@ -86,7 +87,7 @@ def pipeline() -> dg.Definitions:
             reconcile,
         ],
         schedules=[simulate_after_close, check_prices_after_close, check_stream_every_15_minutes, reconcile_hourly],
-        sensors=[daily_price_arrivals, tick_arrivals, lambda_receipts],
+        sensors=[daily_price_arrivals, tick_arrivals, lambda_receipts, alerts],
         resources={"buckets": Buckets()},
         # Steps share the run's process: a process for each step would take longer to start than most steps take.
         executor=dg.in_process_executor,

@@ -15,6 +15,7 @@
     │   └── NewerSchema          a writer would drop what a newer version of the schema put into an object
     ├── RowsWouldBeLost          a rebuild would drop rows whose raw objects are gone
     ├── QueryError               SQL was refused or failed
+    ├── AlertNotSent             a channel of alerts does not answer, or refuses
     ├── QueueError               SQS does not answer, or refuses
     ├── DamagedObject            an object of the lake cannot be read: it is damaged, or it is empty
     ├── LayoutError              the layout of history is unknown or unreadable, or a change of it is refused
@@ -37,6 +38,7 @@ import re
 from datetime import datetime
 
 __all__ = [
+    "AlertNotSent",
     "DamagedObject",
     "DeployError",
     "DevError",
@@ -159,6 +161,10 @@ class RowsWouldBeLost(StockPipelineError):
 
 class QueryError(StockPipelineError):
     """A SQL statement was refused or failed."""
+
+
+class AlertNotSent(StockPipelineError):
+    """A channel of alerts does not answer, or refuses."""
 
 
 class QueueError(StockPipelineError):

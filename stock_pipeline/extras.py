@@ -1,7 +1,8 @@
 """The optional parts of the package, and the error when one is used that is not installed.
 
 The base installs what `read_prices`, the command line and the code of the Lambda functions need. The extra `dagster`
-adds the assets, sensors and the UI; `local` adds the local AWS and `stock-pipeline dev`, and Dagster with it.
+adds the assets, sensors and the UI; `local` adds the local AWS and `stock-pipeline dev`, and Dagster with it; `serve`
+adds `stock-pipeline serve`, likewise.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from stock_pipeline.errors import ExtraMissing
 
 __all__ = ["EXTRAS", "require"]
 
-EXTRAS = {"local": ("dagster", "dagster_aws", "dagster_webserver", "packaging", "psutil", "yaml")}
+EXTRAS = {
+    "local": ("dagster", "dagster_aws", "dagster_webserver", "packaging", "psutil", "yaml"),
+    "serve": ("dagster", "dagster_aws", "dagster_postgres", "dagster_webserver", "psutil", "yaml"),
+}
 """The packages that each extra adds to the base, by their import names."""
 
 

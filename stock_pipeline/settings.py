@@ -31,8 +31,8 @@ _GONE = {"tick_bucket_minutes": "the lake itself says how long its objects of hi
 """Settings of former versions, and where their meaning is now. To ignore one silently would mislead."""
 
 
-def _setting(meaning: str, default: Any = None) -> Any:
-    return field(default=default, metadata={"meaning": meaning})
+def _setting(meaning: str, default: Any = None, *, secret: bool = False) -> Any:
+    return field(default=default, metadata={"meaning": meaning}, repr=not secret)
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,16 @@ class Settings:
         "move of a price, in percent, above which the check of price steps warns", 50.0
     )
     stale_sessions: int = _setting("number of sessions without a bar after which the check of stale symbols warns", 5)
+    alerts_topic_arn: str | None = _setting("SNS topic that alerts are sent to; its subscribers get them by e-mail")
+    alerts_slack_webhook: str | None = _setting(
+        "address of a Slack webhook that alerts are sent to; a secret", secret=True
+    )
+    alerts_file: str | None = _setting(
+        "file that alerts are appended to; `stock-pipeline dev` sets it and shows the file"
+    )
+    dagster_url: str | None = _setting(
+        "address of the Dagster UI: for the links in alerts (without it, http://localhost:3000), and for `doctor`"
+    )
     home: str | None = _setting("folder whose .local holds the local AWS and its data; default: the source tree")
 
     @classmethod
@@ -178,6 +188,18 @@ def _one_of(*choices: str) -> Any:
     return read
 
 
+def _webhook(name: str, text: str) -> str:
+    if not text.startswith(("https://", "http://127.0.0.1:")):
+        raise SettingsError(f"{name} is no address that begins with https://")  # a secret, so it is not shown
+    return text
+
+
+def _url(name: str, text: str) -> str:
+    if not text.startswith(("https://", "http://")):
+        raise SettingsError(f"{name} is {text!r}; it takes an address that begins with http:// or https://")
+    return text.rstrip("/")
+
+
 def _symbols(name: str, text: str) -> tuple[str, ...] | int:
     if text.isdecimal():
         return int(_whole(1)(name, text))
@@ -192,6 +214,8 @@ _READERS: dict[str, Any] = {
     "rejected_fail_percent": _percent,
     "price_step_percent": _percent,
     "stale_sessions": _whole(1),
+    "alerts_slack_webhook": _webhook,
+    "dagster_url": _url,
     "processor": _one_of("dagster", "lambda"),
     "sql_engine": _one_of("athena", "duckdb"),
     "symbols": _symbols,

@@ -26,6 +26,7 @@ from stock_pipeline.cli import (
     rejects,
     remove,
     restore,
+    serve,
     sql,
     stream,
     watch,
@@ -107,6 +108,7 @@ def options(
 
 app.command("dev", cls=Command)(dev.dev)
 app.command("demo", cls=Command)(demo.demo)
+app.command("serve", cls=Command)(serve.serve)
 app.command("ingest", cls=Command)(ingest.ingest)
 app.command("backfill", cls=Command)(backfill.backfill)
 app.command("stream", cls=Command)(stream.stream)

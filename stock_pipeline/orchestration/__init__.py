@@ -14,6 +14,7 @@
     rejected_records   the table of rejected records; every ingest writes it together with its own table
     maintenance_jobs   jobs that people start by hand: backfill, rebuild, restate, replay
     lineage/           shows what the Lambda functions wrote as events of the assets; the job that reconciles
+    alerts/            tells people what goes wrong
     ui/                what the UI shows: columns and their origin, previews, receipts, progress, charts
     user_definitions   what users put into the folder defs/
 

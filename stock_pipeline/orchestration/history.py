@@ -1,7 +1,8 @@
-"""How long Dagster keeps its history in the instance of `stock-pipeline dev`, so that a laptop bears it for years.
+"""How long Dagster keeps its history, so that a laptop, and a small PostgreSQL, bear it for years.
 
-Each run has a database and log files of its own, some 200 KB together, and with ticks flowing a run comes every few
-seconds. So what is older than `KEPT` goes: runs with their events and logs, results of checks, events without a run.
+On SQLite, each run has a database and log files of its own, some 200 KB together, and with ticks flowing a run comes
+every few seconds. So what is older than `KEPT` goes: runs with their events and logs, results of checks, events without
+a run.
 What a partition shows stays: the last materialization and observation of each partition with their runs, and the last
 result of each check. Sensors' and schedules' ticks are purged by Dagster itself (`retention` in dagster.yaml).
 
@@ -16,7 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import sqlalchemy as sa
 from dagster._core.scheduler.instigation import ScheduleInstigatorData, SensorInstigatorData
+from dagster._core.storage.event_log.in_memory import InMemoryEventLogStorage
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
@@ -29,9 +33,9 @@ _SHOWN = """SELECT MAX(id) FROM event_logs WHERE asset_key IS NOT NULL
   AND dagster_event_type IN ('ASSET_MATERIALIZATION', 'ASSET_OBSERVATION')
   GROUP BY asset_key, partition, dagster_event_type"""
 _RUNS_SHOWN = f"SELECT DISTINCT run_id FROM event_logs WHERE id IN ({_SHOWN})"  # noqa: S608 - constants
-_OLD_EVENTS = f"DELETE FROM event_logs WHERE timestamp < ? AND run_id = '' AND id NOT IN ({_SHOWN})"  # noqa: S608
+_OLD_EVENTS = f"DELETE FROM event_logs WHERE timestamp < :before AND run_id = '' AND id NOT IN ({_SHOWN})"  # noqa: S608
 _OLD_TAGS = "DELETE FROM asset_event_tags WHERE event_id NOT IN (SELECT id FROM event_logs)"
-_OLD_RESULTS = """DELETE FROM asset_check_executions WHERE create_timestamp < ? AND id NOT IN
+_OLD_RESULTS = """DELETE FROM asset_check_executions WHERE create_timestamp < :before AND id NOT IN
   (SELECT MAX(id) FROM asset_check_executions GROUP BY asset_key, check_name, partition)"""
 
 
@@ -46,28 +50,29 @@ class Purged:
 
 
 def purge(instance: dg.DagsterInstance, now: datetime | None = None) -> Purged:
-    """Delete what is older than `KEPT`. Does nothing if the instance is not `dev`'s: if its storage is not SQLite."""
+    """Delete what is older than `KEPT`. Does nothing to an instance in memory."""
     storage = instance.event_log_storage
-    if not isinstance(storage, SqliteEventLogStorage):
+    if not isinstance(storage, SqlEventLogStorage) or isinstance(storage, InMemoryEventLogStorage):
         return Purged(0, 0, 0, 0)
     before = (now or datetime.now(UTC)) - KEPT
     runs = _purge_runs(instance, storage, before)
-    text = before.strftime("%Y-%m-%d %H:%M:%S")
+    older = {"before": before.strftime("%Y-%m-%d %H:%M:%S")}
     with storage.index_connection() as connection:
-        events = connection.exec_driver_sql(_OLD_EVENTS, (text,)).rowcount
-        connection.exec_driver_sql(_OLD_TAGS)
-        results = connection.exec_driver_sql(_OLD_RESULTS, (text,)).rowcount
+        events = connection.execute(sa.text(_OLD_EVENTS), older).rowcount
+        connection.execute(sa.text(_OLD_TAGS))
+        results = connection.execute(sa.text(_OLD_RESULTS), older).rowcount
     return Purged(runs, events, results, _purge_logs(instance, before))
 
 
-def _purge_runs(instance: dg.DagsterInstance, storage: SqliteEventLogStorage, before: datetime) -> int:
+def _purge_runs(instance: dg.DagsterInstance, storage: SqlEventLogStorage, before: datetime) -> int:
     with storage.index_connection() as connection:
-        shown = {str(row[0]) for row in connection.exec_driver_sql(_RUNS_SHOWN)}
+        shown = {str(row[0]) for row in connection.execute(sa.text(_RUNS_SHOWN))}
     finished = instance.get_run_ids(dg.RunsFilter(statuses=_FINISHED, updated_before=before))
     old = [run_id for run_id in finished if run_id not in shown]
     for run_id in old:
         instance.delete_run(run_id)
-        _delete_files_of(storage, run_id)
+        if isinstance(storage, SqliteEventLogStorage):
+            _delete_files_of(storage, run_id)
     return len(old)
 
 

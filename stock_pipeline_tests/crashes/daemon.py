@@ -104,8 +104,10 @@ class Daemon:
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[dict[str, Any]]:
+def postgres(folder: Path, port: int | None = None) -> Iterator[dict[str, Any]]:
     """A PostgreSQL server of its own, on a socket in a folder; gives the storage of an instance on it.
+
+    With a port, it listens on loopback as well.
 
     Skips the test where there is none, but in CI, where there must be.
     """
@@ -121,11 +123,12 @@ def postgres(folder: Path) -> Iterator[dict[str, Any]]:
     log = (folder / "log").open("wb")
     make = [str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", "dagster", "--no-sync", "-E", "UTF8"]
     subprocess.run(make, check=True, stdout=log, stderr=log, **as_user)
-    # No TCP at all: the socket lies in a folder that only this test knows.
-    serve = [str(binaries / "postgres"), "-D", str(data), "-k", str(folder), "-h", "", "-F"]
+    # Without a port no TCP at all: the socket lies in a folder that only this test knows.
+    where = ["-h", "127.0.0.1", "-p", str(port)] if port else ["-h", ""]
+    serve = [str(binaries / "postgres"), "-D", str(data), "-k", str(folder), *where, "-F"]
     server = subprocess.Popen(serve, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **as_user)
     try:
-        ready = [str(binaries / "pg_isready"), "-h", str(folder), "-q"]
+        ready = [str(binaries / "pg_isready"), "-h", str(folder), "-q", *(["-p", str(port)] if port else [])]
         deadline = time.monotonic() + 60
         while subprocess.run(ready, check=False).returncode:
             assert server.poll() is None, (folder / "log").read_text()

@@ -66,7 +66,12 @@ def test_everything_is_there_and_loads() -> None:
         ("stream_prices_history", "rejected_share"),
     ]
     assert {j.name for j in defs.jobs or ()} == JOBS
-    assert [s.name for s in defs.sensors or ()] == ["daily_price_arrivals", "tick_arrivals", "lambda_receipts"]
+    assert [s.name for s in defs.sensors or ()] == [
+        "daily_price_arrivals",
+        "tick_arrivals",
+        "lambda_receipts",
+        "alerts",
+    ]
     assert [s.name for s in defs.schedules or ()] == [
         "simulate_after_close",
         "check_prices_after_close",

@@ -12,13 +12,11 @@ from datetime import UTC, datetime, timedelta
 from stock_pipeline.aws.clients import BotoCoreError, ClientError, impatient
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.cli.console import counted
-from stock_pipeline.cli.doctor import lake_checks, queue_checks, stream_checks
+from stock_pipeline.cli.doctor import dagster_checks, lake_checks, queue_checks, stream_checks
 from stock_pipeline.cli.doctor.diagnosis import DEPLOY, Diagnosis, State, is_local, not_looked_at, refused
 from stock_pipeline.credentials import remedy_of
 from stock_pipeline.errors import ObjectNotFound, PreconditionFailed, QueryError, StockPipelineError, StoreError
 from stock_pipeline.local import LocalFolders, default_root, running
-from stock_pipeline.local.dev.dagster import Dagster
-from stock_pipeline.local.dev.session import found
 from stock_pipeline.maintenance.reconcile import SINCE, find_unseen
 from stock_pipeline.query import sql
 from stock_pipeline.schemas import PRICE_BY_DATE, REJECTED_RECORDS, STREAM_PRICES_HISTORY, TABLES
@@ -42,7 +40,7 @@ _REMEDIES = {  # for errors that a check does not expect; expected errors have t
     "clocks": "check the permission s3:GetObject on the lake bucket",
     "stream": "check the permissions kinesis:DescribeStreamSummary and firehose:DescribeDeliveryStream",
     "queues": "check the connection to SQS; locally, see .local/aws.log, or start `stock-pipeline dev` again",
-    "Dagster": "see .local/logs; stop `stock-pipeline dev` and start it again",
+    "Dagster": "see its logs (of `stock-pipeline dev`: .local/logs), and start it again",
 }
 
 Check = Callable[[Settings], Iterator[Diagnosis]]
@@ -193,39 +191,6 @@ def _unseen(settings: Settings) -> Iterator[Diagnosis]:
     yield Diagnosis("raw objects", "note", f"{what}, such as {first.key}", "stock-pipeline reconcile")
 
 
-def _dagster(settings: Settings) -> Iterator[Diagnosis]:
-    note = found()
-    if note is None:
-        yield Diagnosis("Dagster", "note", "is not running", "stock-pipeline dev")
-        return
-    dagster = Dagster(note.url)
-    state = dagster.state()
-    if not state.loaded:
-        yield Diagnosis(
-            "Dagster",
-            "broken",
-            f"{note.url}: the definitions do not load: {state.error}",
-            "fix the code, then click Reload in the UI (Deployment)",
-        )
-    elif state.unhealthy:
-        which = "; ".join(f"{name} ({why or 'no heartbeat'})" for name, why in state.unhealthy.items())
-        yield Diagnosis(
-            "Dagster",
-            "broken",
-            f"{note.url}: not healthy: {which}",
-            "see .local/logs/daemon.log; stop `dev` and start it again",
-        )
-    elif note.processor != settings.processor:
-        yield Diagnosis(
-            "Dagster",
-            "note",
-            f"{note.url}: runs with the processor {note.processor}, this shell has {settings.processor}",
-            f"unset {variable('processor')}, or start `dev` again",
-        )
-    else:
-        yield Diagnosis("Dagster", "ok", f"{note.url}: definitions loaded, daemons healthy")
-
-
 def _disk(settings: Settings) -> Iterator[Diagnosis]:  # noqa: ARG001
     home = LocalFolders(default_root()).home
     free = shutil.disk_usage(next(folder for folder in (home, *home.parents) if folder.exists())).free
@@ -251,6 +216,6 @@ _CHECKS: dict[str, Check] = {
     "stream": stream_checks.stream,
     "queues": queue_checks.queues,
     "raw objects": _unseen,
-    "Dagster": _dagster,
+    "Dagster": dagster_checks.dagster,
     "disk": _disk,
 }

@@ -21,12 +21,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import stock_pipeline
 from stock_pipeline.errors import DevError
 from stock_pipeline.extras import require
 from stock_pipeline.local import LocalAws, LocalFolders, default_root, local_aws, running
+from stock_pipeline.local.dev.alerts import Lines, with_alerts
 from stock_pipeline.local.dev.dagster import Dagster
 from stock_pipeline.local.dev.health import Trouble, Watch
+from stock_pipeline.local.dev.instance_file import instance_file
 from stock_pipeline.local.dev.processes import Lifeline, Service, stop
 from stock_pipeline.local.dev.services import HOST, WEBSERVER, Services
 from stock_pipeline.local.disk import shortage
@@ -59,11 +60,12 @@ class Note:
 
 @dataclass
 class Session:
-    """Everything that runs in this process's `dev`."""
+    """Everything that runs in this process's `dev`. `alerts` are the lines of its alerts that are not shown yet."""
 
     url: str
     root: Path
     settings: Settings
+    alerts: Lines
     services: dict[str, Service] = field(default_factory=dict)
     aws: LocalAws | None = None
     processes: Services | None = None
@@ -96,6 +98,8 @@ class Session:
         while True:
             time.sleep(_WATCH)
             self.check()
+            for line in self.alerts.new():
+                report(f"alert: {line}")
             if not watch.due():
                 continue
             trouble, full = watch.look(), shortage(LocalFolders(self.root).home)
@@ -152,7 +156,9 @@ def session(*, port: int | None, processor: str | None, report: Say) -> Iterator
             environ = {**os.environ, variable("processor"): processor}
         report("starting Dagster")
         _wait_for(preparing, dagster_home)
-        made = Session(_url(chosen), root, Settings.from_env(environ), aws=aws)
+        environ = with_alerts(environ, home, _url(chosen))
+        settings = Settings.from_env(environ)
+        made = Session(_url(chosen), root, settings, Lines(Path(settings.require("alerts_file"))), aws=aws)
         # A socket's path has about 100 characters at most, so it cannot be in the home, whose path may be longer.
         sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stock-pipeline-")))
         lifeline = Lifeline()
@@ -193,9 +199,7 @@ def _prepare(dagster_home: Path, stack: ExitStack) -> subprocess.Popen[str] | No
     """Copy the instance's configuration, and start to create its storages if they are not there yet."""
     keep_private(dagster_home.parent)
     keep_private(dagster_home)
-    shutil.copyfile(
-        Path(stock_pipeline.__file__).parent / "orchestration" / "dagster.yaml", dagster_home / "dagster.yaml"
-    )
+    (dagster_home / "dagster.yaml").write_text(instance_file({}))
     if (dagster_home / "prepared").exists():
         return None
     for half_made in ("history", "schedules"):
