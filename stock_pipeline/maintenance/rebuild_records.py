@@ -1,8 +1,8 @@
 """The rejected records of a rebuilt year, and the note by which a stopped rebuild is finished.
 
 A rebuild changes the records of the rows that it changes, and no others. A row that is stored now is no conflict any
-more; a row that met another value is one. A line that could not be read once, and is a row of the year now, has no
-record any more.
+more, and its record says what was left out of it; a row that met another value is a conflict only. A line that could
+not be read once, and is a row of the year now, is not on record as rejected any more.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.arrow import Ints
+from stock_pipeline.arrow import Ints, booleans
 from stock_pipeline.errors import ObjectNotFound
 from stock_pipeline.ingest.sources import SourceObject
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
 from stock_pipeline.lake.partitions import attempts, swap
-from stock_pipeline.lake.rejected_records import read_rejects, rewrite_rejects
+from stock_pipeline.lake.rejected_records import as_recorded, read_rejects, rewrite_rejects
 from stock_pipeline.lake.transforms import year_of, year_partition
 from stock_pipeline.schemas import PRICE_BY_DATE, RECORDED, Reason
 
@@ -35,20 +35,26 @@ _STAYS = (Reason.CONFLICT, Reason.REPLACED, Reason.REMOVED)
 
 @dataclass(frozen=True)
 class Judged:
-    """What a rebuild found in a version of a source: the lines that are rows of the year, and its conflicts (schema
-    RECORDED).
+    """What a rebuild found in a version of a source: the lines that are rows of the year; its conflicts, and the rows
+    that are stored without a value (schema RECORDED).
     """
 
     info: ObjectInfo
     lines: Ints
     conflicts: pa.Table
+    notes: pa.Table
 
     @classmethod
     def of(cls, source: SourceObject) -> Judged:
         """From a source that was merged."""
         records = source.conflicts.records if source.conflicts else RECORDED.empty_table()
         conflicts = records.filter(pc.equal(records["reason"], Reason.CONFLICT.value))
-        return cls(source.info, source.cleaned.lines if source.cleaned else np.zeros(0, np.int64), conflicts)
+        if (cleaned := source.cleaned) is None:
+            return cls(source.info, np.zeros(0, np.int64), conflicts, RECORDED.empty_table())
+        noted = cleaned.notes["line"].to_numpy()
+        stored = np.isin(noted, cleaned.lines) & ~np.isin(noted, source.disputed)
+        notes = as_recorded(cleaned.notes.filter(booleans(stored)), stored=True)
+        return cls(source.info, cleaned.lines, conflicts, notes)
 
     def was_refused(self, lake: ObjectStore) -> bool:
         """Whether it is on record that this version was refused as a whole."""
@@ -138,12 +144,13 @@ def _corrected(rows: pa.Table, judged: Judged, keys: Collection[Key], stands: Ca
         for row in judged.conflicts.to_pylist()
         if row["line"] not in known and (row["line"] in dropped or (row["symbol"], row["date"]) in keys)
     ]
-    if kept == rows.to_pylist():
-        return rows
+    met = _conflicts(kept) ^ _conflicts(rows.to_pylist())
     # The records were read before the year: if another writer changes them after this, they are read again.
-    if _conflicts(kept) != _conflicts(rows.to_pylist()) and not stands():
+    if met and not stands():
         raise Overtaken
-    return pa.Table.from_pylist(kept, RECORDED)
+    kept = [row for row in kept if not (row["stored"] and row["line"] in met)]
+    kept += [row for row in judged.notes.to_pylist() if row["line"] in met | dropped]
+    return pa.Table.from_pylist(kept, RECORDED) if kept != rows.to_pylist() else rows
 
 
 def _conflicts(rows: Iterable[dict[str, Any]]) -> set[int]:

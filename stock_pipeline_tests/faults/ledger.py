@@ -52,6 +52,7 @@ class Ledger:
     restated: set[str] = field(default_factory=set)
     rebuilt: bool = False
     restored: bool = False  # somebody puts old versions of objects back in this schedule
+    broken_off: dict[str, float] = field(default_factory=dict)  # when the last ingest of an object did not end
     problems: list[str] = field(default_factory=list)
     tables: dict[str, list[Row]] = field(default_factory=dict)  # by key of the object
     versions: dict[str, list[list[Row]]] = field(default_factory=dict)

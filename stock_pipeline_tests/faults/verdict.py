@@ -141,7 +141,7 @@ def _judge_rejects(ledger: Ledger, versions: dict[str, Source], once: bool) -> N
         recorded = [r for r in ledger.rows(REJECTS) if (r["source"], r["etag"]) == (version.key, etag)]
         standing = Counter((r["line"], r["reason"], r["stored"]) for r in recorded)
         _judge_rivals(ledger, version, recorded)
-        if not ledger.restored:
+        if not ledger.restored and version.key not in ledger.broken_off:  # docs/reliability.md: what may be
             judge_conflicts(ledger, etag, version)
         conflicts = {line for line, reason, _ in standing if reason == "conflict"}
         exact = once and not ledger.restored  # a restore may let another source be the first

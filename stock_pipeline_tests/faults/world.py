@@ -10,10 +10,11 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from math import inf
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.parse import unquote_plus
@@ -97,7 +98,8 @@ class World:
     log: Log = field(default_factory=Log)
     rewritten: set[str] = field(default_factory=set)  # objects that come a second time under their key
     at_work: Counter[str] = field(default_factory=Counter)  # the ingests that read an object now, by key
-    broken_off: dict[str, float] = field(default_factory=dict)  # when the last ingest of an object did not end
+    on_everything: int = 0  # rebuilds and the like, which may write the records of any object
+    last_on_everything: float = -1.0  # when the last one ended; infinite while one that broke off is not finished
     overtaken: set[str] = field(default_factory=set)  # the records of files that somebody is restating
 
     def __post_init__(self) -> None:
@@ -276,17 +278,21 @@ class World:
             self.hub.pause(self.random.uniform(0, 60))
         else:
             self.hub.pause(until=lambda: any(key.startswith("daily_prices/") for key in self.ledger.sources))
-        self.until_done(lambda: rebuild_year(year, staging=self.staging, lake=self.lake, now=self.clock()))
+        self.until_done(
+            self._on_everything(lambda: rebuild_year(year, staging=self.staging, lake=self.lake, now=self.clock()))
+        )
 
     def reconcile(self) -> None:
         """The job that looks for what no table has seen."""
         self.hub.pause(self.random.uniform(0, 60))
-        self.until_done(self.repair)
+        self.until_done(self._on_everything(self.repair))
 
     def repair(self) -> None:
         """Find what no table has seen, among all objects, and ingest it."""
         unseen = find_unseen(staging=self.staging, lake=self.lake, since=None, age=timedelta(0), now=_FAR)
-        repair(unseen, staging=self.staging, lake=self.lake, settings=Settings(), now=self.clock())
+        # docs/reliability.md, what may be: after a copy by hand a rebuild may refuse.
+        with suppress(RowsWouldBeLost) if self.ledger.restored else nullcontext():
+            repair(unseen, staging=self.staging, lake=self.lake, settings=Settings(), now=self.clock())
 
     def restore(self, *, by_hand: bool) -> None:
         """Somebody puts an old version of a year back: by the command, or by a copy that leaves the rest to others."""
@@ -298,7 +304,7 @@ class World:
             if by_hand:
                 self.ledger.lake.put(key, old.data)
             else:
-                self.until_done(lambda: self._restore(partition, old.info.version))
+                self.until_done(self._on_everything(lambda: self._restore(partition, old.info.version)))
 
     def _restorable(self) -> list[str]:
         kept = sorted(self.ledger.lake.kept.items())
@@ -388,7 +394,8 @@ class World:
                 self.hub.pause(self.random.uniform(1, 20))
             else:
                 return
-        self.ledger.problem(f"somebody gave up: {last}")
+        if not (self.ledger.restored and isinstance(last, RowsWouldBeLost)):  # docs/reliability.md: what may be
+            self.ledger.problem(f"somebody gave up: {last}")
 
     def read(self) -> None:
         """Somebody who reads tables again and again: whole commits only, and a snapshot that never goes back."""
@@ -520,6 +527,20 @@ class World:
                 judge_ingest(self.ledger, receipts, now, once=self.once)
         return receipts
 
+    def _on_everything(self, work: Callable[[], object]) -> Callable[[], None]:
+        """Work that may write the records of any object: none is judged while it is going on, or broken off."""
+
+        def done() -> None:
+            self.on_everything += 1
+            self.last_on_everything = inf
+            try:
+                work()
+                self.last_on_everything = self.hub.now
+            finally:
+                self.on_everything -= 1
+
+        return done
+
     @contextmanager
     def _at_work(self, keys: set[str]) -> Iterator[list[bool]]:
         """An ingest of these objects. When the last one at work on an object is done, and none was broken off since it
@@ -531,10 +552,10 @@ class World:
             yield done
         finally:
             self.at_work.subtract(keys)
-            self.broken_off |= {} if all(done) and done else dict.fromkeys(keys, self.hub.now)
-        quiet = (key for key in sorted(keys) if not self.at_work[key] and self.broken_off.get(key, -1.0) < begun)
+            self.ledger.broken_off |= {} if all(done) and done else dict.fromkeys(keys, self.hub.now)
+        quiet = (key for key in sorted(keys) if not self.at_work[key] and self.ledger.broken_off.get(key, -1.0) < begun)
         for version in [version for key in quiet for version in self.ledger.sources.get(key, {}).items()]:
-            if not self.ledger.restored:
+            if not self.ledger.restored and not self.on_everything and self.last_on_everything < begun:
                 judge_conflicts(self.ledger, *version)
 
 

@@ -234,3 +234,49 @@ def test_versions_of_one_key_in_one_ingest_are_all_stored(desk: Desk) -> None:
     receipts = desk.ingest(*versions, ObjectVersion(key, "gone", "0" * 32))  # type: ignore[arg-type]
     assert [r.inserted for r in receipts] == [2, 1, 0]
     assert desk.rejects() == [("latest.csv", 0, "file_gone")]
+
+
+def put_back_before_both(desk: Desk) -> None:
+    """A copy by hand takes two rival rows out of the year, so that a rebuild stores the other one: it arrived first."""
+    desk.drop("second.csv", "A,2024-01-02,x,,,12,")
+    desk.drop("first.csv", "A,2024-01-02,x,,,11,")
+    desk.ingest(desk.drop("other.csv", "B,2024-01-02,,,,1,"))
+    old = desk.lake.get("price_by_date/year=2024/prices.parquet").data
+    desk.ingest(f"{UPLOADS}first.csv", **later(1))
+    desk.ingest(f"{UPLOADS}second.csv", **later(2))
+    assert desk.rejects() == [("first.csv", 2, "bad_number"), ("second.csv", 2, "conflict")]
+    desk.lake.put("price_by_date/year=2024/prices.parquet", old)
+
+
+def test_a_row_that_gives_way_is_a_conflict_and_one_that_is_stored_says_what_was_left_out(desk: Desk) -> None:
+    put_back_before_both(desk)
+    rebuild(desk, 2024)
+    assert desk.closes()["A", "2024-01-02"] == 12
+    assert desk.rejects() == [("first.csv", 2, "conflict"), ("second.csv", 2, "bad_number")]
+
+
+@pytest.mark.parametrize("name", ["first.csv", "second.csv"])
+def test_a_file_that_is_restated_before_its_records_are_right_is_no_conflict(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    put_back_before_both(desk)
+    swapped, restated = list[str](), list[str]()
+    put, get = desk.lake.put, desk.lake.get
+
+    def noted(key: str, data: bytes, **conditions: Any) -> str:
+        swapped.extend([key] if "prices.parquet" in key else [])
+        return put(key, data, **conditions)
+
+    def overtaken(key: str, **more: Any) -> Any:
+        if "rejected_records/" in key and swapped and not restated:
+            restated.append(key)
+            desk.ingest(f"{UPLOADS}{name}", replace=True, **later(60 * 24 + 9))
+        return get(key, **more)
+
+    monkeypatch.setattr(desk.lake, "put", noted)
+    monkeypatch.setattr(desk.lake, "get", overtaken)
+    rebuild(desk, 2024)
+    assert restated
+    assert desk.rows("symbol", "source")[0] == ("A", f"{UPLOADS}{name}")
+    assert (name, 2, "bad_number") in desk.rejects()
+    assert (name, 2, "conflict") not in desk.rejects()
