@@ -45,7 +45,7 @@ check: setup  ## check formatting, lint, types, import boundaries, dependencies,
 	@$(BIN)/deptry --no-ansi stock_pipeline lambdas
 	@# The peers in the benchmarks have an environment of their own (requirements/bench.in).
 	@$(BIN)/deptry --no-ansi --ignore DEP002,DEP004 --per-rule-ignores "DEP001=awswrangler|deltalake|polars|pyiceberg" stock_pipeline_tests benchmarks
-	@$(BIN)/cfn-lint lambdas/template.yaml
+	@$(BIN)/cfn-lint lambdas/template.yaml deploy/*.yaml
 	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml stock_pipeline lambdas benchmarks
 	@# Some vendors wrap their ticks in Base64, which looks like a key.
 	@git ls-files -z ':!stock_pipeline_tests/cases/ticks' | xargs -0 $(BIN)/detect-secrets-hook
@@ -106,7 +106,9 @@ LOWEST := $(addprefix stock_pipeline_tests/,aws lake query security orchestratio
 # ARCH: arm64 or x86_64; without it a stack keeps its own, and a new one has arm64.
 # What somebody types comes as a variable of the shell, not as text of the command: so it is passed on as it is written.
 STAGE ?= main
-export STAGE REGION PARAMS TAGS ENDPOINT
+export STAGE REGION PARAMS TAGS ENDPOINT DAGSTER
+# `value` does not expand what somebody typed.
+FORM = $(if $(value DAGSTER), --dagster "$$DAGSTER")
 TARGET := $(if $(or $(HOST),$(ENDPOINT)),host,$(ARCH))
 DEPLOY = $(if $(REGION),AWS_REGION="$$REGION") $(if $(ENDPOINT),AWS_ENDPOINT_URL="$$ENDPOINT") \
 	$(BIN)/python -m stock_pipeline.deploy
@@ -136,11 +138,11 @@ package-test: setup .local/sam/.complete check-template  ## build, deploy, updat
 build: setup .local/sam/.complete  ## build the functions' packages with the SAM CLI (ARCH=x86_64, HOST=1: for the local AWS)
 	@$(DEPLOY) build $(if $(TARGET),--target $(TARGET))
 
-deploy: setup .local/sam/.complete  ## build, and create or update the stack (STAGE, REGION, PARAMS, TAGS, ENDPOINT; see docs/operations.md)
-	@$(DEPLOY) deploy $(if $(TARGET),--target $(TARGET)) --stage "$$STAGE" --parameters "$$PARAMS" --tags "$$TAGS"
+deploy: setup .local/sam/.complete  ## build, and create or update the stack (STAGE, REGION, PARAMS, TAGS, ENDPOINT; DAGSTER=small|ecs: a Dagster that stays; docs/operations.md)
+	@$(DEPLOY) deploy $(if $(TARGET),--target $(TARGET)) --stage "$$STAGE" --parameters "$$PARAMS" --tags "$$TAGS"$(FORM)
 
-destroy: setup  ## delete the stack, but keep its buckets (STAGE, REGION, ENDPOINT; DATA=delete: buckets too; FORCE=1: do not ask)
-	@$(DEPLOY) destroy --stage "$$STAGE" $(if $(filter delete,$(DATA)),--delete-data) $(if $(FORCE),--force)
+destroy: setup  ## delete the stack, but keep its buckets (STAGE, REGION, ENDPOINT; DATA=delete: buckets too; FORCE=1: do not ask; DAGSTER=small|ecs)
+	@$(DEPLOY) destroy --stage "$$STAGE" $(if $(filter delete,$(DATA)),--delete-data) $(if $(FORCE),--force)$(FORM)
 
 limits: setup  ## measure the memory that the largest and the worst objects take
 	@$(PYTEST) -n 2 -m limits $(ARGS)
