@@ -45,7 +45,7 @@ def of_stack(parameters: Mapping[str, Any], pipeline: Mapping[str, str], given: 
 
 
 def network(form: str, known: Mapping[str, str], ec2: Any, report: Say) -> dict[str, str]:
-    """Vpc and Subnets (ecs), or Vpc, Subnet and Zone (small): of the subnets that are known, else of the default network.
+    """Vpc and Subnets (ecs), or Vpc, Subnet and Zone (small): of subnets that are known, else of the default network.
 
     Raises DeployError where there is no default network, or it has too few zones.
     """

@@ -179,7 +179,8 @@ def what_stands_still_or_runs_full_rings(template: Template) -> Iterator[str]:
     wanted = {
         "ecs": {
             ("AWS/ECS", "CPUUtilization", less), ("AWS/ECS", "CPUUtilization", more),
-            ("AWS/ECS", "MemoryUtilization", more), ("AWS/RDS", "FreeStorageSpace", less), ("AWS/RDS", "CPUUtilization", more),
+            ("AWS/ECS", "MemoryUtilization", more),
+            ("AWS/RDS", "FreeStorageSpace", less), ("AWS/RDS", "CPUUtilization", more),
         },
         "small": {
             ("StockPipeline", "DagsterPartsAlive", less), ("StockPipeline", "DagsterDiskUsedPercent", more),
