@@ -88,7 +88,7 @@ def image(parameters: Mapping[str, Any], known: Mapping[str, str], ecr: Any) -> 
             raise
         raise DeployError(
             f"there is no image {repository}:{tag} in the account's registry; build and push it first "
-            "(docs/operations.md, The image)"
+            "(docs/operations.md, Deploying it)"
         ) from error
     return {"ImageDigest": found[0]["imageDigest"]}
 
