@@ -64,7 +64,9 @@ def deploy_dagster(
         values |= inputs.image(parameters, known, client_of("ecr", environ))
     elif form == "small":
         values |= inputs.program(stack, artifacts_bucket(cloudformation), client_of("s3", environ), account_of(environ))
-    asked = [{"ParameterKey": name, "ParameterValue": value} for name, value in sorted(values.items())]
+    asked: list[dict[str, Any]] = [
+        {"ParameterKey": name, "ParameterValue": value} for name, value in sorted(values.items())
+    ]
     if ready.exists:
         kept = sorted(ready.parameters.keys() & parameters.keys() - values.keys())
         asked += [{"ParameterKey": name, "UsePreviousValue": True} for name in kept]
