@@ -35,6 +35,7 @@ HEAD = """# Reference
 BEFORE = {
     "dev": "<!-- not run: dev -->",
     "demo": "<!-- not run: demo -->",
+    "serve": "<!-- not run: deploy -->",
     "ingest": """<!-- prepare:
 cp docs/samples/ACME.csv AAPL.csv
 cp docs/samples/ACME.csv download.csv
