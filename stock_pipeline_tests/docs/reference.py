@@ -47,6 +47,7 @@ printf '{"symbol":"AAPL","price":191.2,"produced_at":"2024-06-28 14:30:00.5"}\\n
     "redrive": "<!-- not run: deploy -->",
     "remove": '<!-- run: answers "y" -->',
     "rebuild": '<!-- run: answers "y" -->',
+    "restore": "<!-- not run: aws -->",
     "stream": "<!-- run: for 2 s -->",
     "watch": "<!-- run: for 2 s -->",
     "sql": "<!-- prepare: echo 'SELECT symbol, close FROM price_by_date' > query.sql -->",
