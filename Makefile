@@ -37,6 +37,8 @@ test: setup  ## all that must pass before a change is done: check, unit, e2e (CI
 	@began=$$(date +%s); $(MAKE) --no-print-directory check unit e2e && mkdir -p .local && \
 	  s=$$(($$(date +%s) - began)) && echo "$$((s / 60)) min $$((s % 60)) s" > $(TOOK)
 
+TEMPLATES := lambdas/template.yaml $(wildcard deploy/*.yaml) .github/deploy-role.yaml
+
 check: setup  ## check formatting, lint, types, import boundaries, dependencies, definitions, template, security, secrets
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -45,7 +47,7 @@ check: setup  ## check formatting, lint, types, import boundaries, dependencies,
 	@$(BIN)/deptry --no-ansi stock_pipeline lambdas
 	@# The peers in the benchmarks have an environment of their own (requirements/bench.in).
 	@$(BIN)/deptry --no-ansi --ignore DEP002,DEP004 --per-rule-ignores "DEP001=awswrangler|deltalake|polars|pyiceberg" stock_pipeline_tests benchmarks
-	@$(BIN)/cfn-lint lambdas/template.yaml deploy/*.yaml
+	@$(BIN)/cfn-lint $(TEMPLATES)
 	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml stock_pipeline lambdas benchmarks
 	@# Some vendors wrap their ticks in Base64, which looks like a key.
 	@git ls-files -z ':!stock_pipeline_tests/cases/ticks' | xargs -0 $(BIN)/detect-secrets-hook
@@ -129,8 +131,8 @@ sam: .local/sam/.complete
 	@.local/checkov/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements/checkov.txt
 	@touch $@
 
-check-template: .local/checkov/.complete  ## run checkov over the template, offline; the template says what it skips, and why
-	@.local/checkov/bin/checkov --file lambdas/template.yaml --framework cloudformation --skip-download --quiet --compact
+check-template: .local/checkov/.complete  ## run checkov over the templates, offline; they say what they skip, and why
+	@.local/checkov/bin/checkov --file $(TEMPLATES) --framework cloudformation --skip-download --quiet --compact
 
 package-test: setup .local/sam/.complete check-template  ## build, deploy, update and destroy the packages by make, on the local AWS
 	@$(PYTEST) -m package $(ARGS)

@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from stock_pipeline.errors import DevError
 from stock_pipeline.local.dev.dagster import Dagster
-from stock_pipeline.local.dev.serve import CODE_PORT, HOST, UI_PORT
+from stock_pipeline.local.dev.health import BEATS_WITHIN
+from stock_pipeline.local.dev.services import HOST
 
-_BEATS_WITHIN = 180.0  # seconds: a daemon's heartbeat is due every 30 s
+UI_PORT, CODE_PORT = 3000, 4000  # those of `stock-pipeline serve` when it is given none
 _CONNECTS_WITHIN = 5.0  # seconds
 
 
@@ -59,7 +60,7 @@ def _beats(ui: Dagster) -> str | None:
         return f"the code server does not answer: {signs.unreachable}"
     if not signs.heartbeats:
         return "no daemon has a heartbeat"
-    silent = [name.lower() for name, beat in signs.heartbeats.items() if not beat or now - beat > _BEATS_WITHIN]
+    silent = [name.lower() for name, beat in signs.heartbeats.items() if not beat or now - beat > BEATS_WITHIN]
     return f"no heartbeat of {', '.join(sorted(silent))}" if silent else None
 
 
