@@ -16,6 +16,7 @@
     ├── RowsWouldBeLost          a rebuild would drop rows whose raw objects are gone
     ├── QueryError               SQL was refused or failed
     ├── AlertNotSent             a channel of alerts does not answer, or refuses
+    ├── LineageNotSent           the catalog that lineage is sent to does not answer, or lets nobody in
     ├── QueueError               SQS does not answer, or refuses
     ├── DamagedObject            an object of the lake cannot be read: it is damaged, or it is empty
     ├── LayoutError              the layout of history is unknown or unreadable, or a change of it is refused
@@ -48,6 +49,7 @@ __all__ = [
     "FileTooLarge",
     "HistoryMisplaced",
     "LayoutError",
+    "LineageNotSent",
     "LocalAwsError",
     "MergeContention",
     "NewerSchema",
@@ -165,6 +167,10 @@ class QueryError(StockPipelineError):
 
 class AlertNotSent(StockPipelineError):
     """A channel of alerts does not answer, or refuses."""
+
+
+class LineageNotSent(StockPipelineError):
+    """The catalog that lineage is sent to does not answer, or lets nobody in; the events wait."""
 
 
 class QueueError(StockPipelineError):

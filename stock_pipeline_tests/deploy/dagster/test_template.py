@@ -18,7 +18,9 @@ from stock_pipeline.deploy.sources import CHECKOUT
 from stock_pipeline.deploy.stack import settings_of
 from stock_pipeline.deploy.template import load_template
 from stock_pipeline.local.dev.instance_file import VARIABLES, instance_file
+from stock_pipeline.orchestration.openlineage.catalog import VARIABLES as CATALOG
 from stock_pipeline.settings import documented
+from stock_pipeline_tests.lambdas.template import text
 
 TEMPLATES = {form: load_template(path) for form, path in FORMS.items()}
 OUTPUTS = load_template()["Outputs"]
@@ -50,9 +52,9 @@ def test_cfn_lint_finds_nothing(form: str) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_cloudformation_takes_it_as_it_is(form: str) -> None:
-    text = FORMS[form].read_text()
-    assert len(text.encode()) <= MOST
-    assert not re.search(r"(?m)^[^#\"']*(:|-) +[&*]\w|<<:", text), "anchors, aliases and merges"
+    written = FORMS[form].read_text()
+    assert len(written.encode()) <= MOST
+    assert not re.search(r"(?m)^[^#\"']*(:|-) +[&*]\w|<<:", written), "anchors, aliases and merges"
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -89,6 +91,14 @@ def test_the_machine_gets_the_settings_of_the_pipeline_and_keeps_the_history_on_
     assert not VARIABLES.keys() & given.keys()
     assert given["DAGSTER_HOME"] == "/var/lib/dagster"
     assert "mount /var/lib/dagster\n" in user_data()
+
+
+def test_the_code_server_which_evaluates_the_sensors_gets_the_address_of_the_catalog() -> None:
+    given = {each["Name"]: each["Value"] for each in containers()["code"]["Environment"]}
+    assert {name for name in given if name.startswith("OPENLINEAGE")} <= CATALOG.keys()
+    assert given["OPENLINEAGE_URL"] == {"Ref": "OpenLineageUrl"}
+    assert environment_file()["OPENLINEAGE_URL"] == "${OpenLineageUrl}"
+    assert environment_file()["OPENLINEAGE_NAMESPACE"] == text(given["OPENLINEAGE_NAMESPACE"])
 
 
 def test_the_scripts_are_scripts(tmp_path: Path) -> None:
