@@ -63,8 +63,9 @@ unit: setup  ## tests that need no service
 e2e: setup  ## tests against the local AWS
 	@$(PYTEST) -n 2 --dist loadgroup -m e2e $(ARGS)
 
-live: setup  ## tests of the life of the local AWS, of dev and demo, and of both paths through a running Dagster (some minutes)
-	@$(PYTEST) -n 2 --dist loadgroup -m live $(ARGS)
+# With DAGSTER=ecs, only those of both paths: dev and demo have a Dagster of their own.
+live: setup $(if $(value DAGSTER),postgres)  ## tests of the life of the local AWS, of dev and demo, of both paths through a running Dagster (DAGSTER=ecs: one as it stays in AWS)
+	@LIVE_DAGSTER="$$DAGSTER" $(PYTEST) -n 2 --dist loadgroup -m live $(if $(value DAGSTER),stock_pipeline_tests/orchestration) $(ARGS)
 
 bench: setup .local/bench-venv/.complete  ## measure speed, memory and cost beside peers and the floor (SIZE=small|full, ARGS="--only ticks")
 	@$(BIN)/python -m benchmarks --size $(or $(SIZE),small) $(ARGS)

@@ -20,9 +20,9 @@ from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_H
 from stock_pipeline_tests.crashes.daemon import Daemon
 from stock_pipeline_tests.crashes.drops import Drops
 from stock_pipeline_tests.crashes.gate import Gate
-from stock_pipeline_tests.crashes.postgres import postgres
 from stock_pipeline_tests.support.amounts import Amounts
 from stock_pipeline_tests.support.local_aws import NewStack, Stack
+from stock_pipeline_tests.support.postgres import postgres
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1200)]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from stock_pipeline_tests.crashes.deployed import PARTS, PATIENCE, everything
 from stock_pipeline_tests.crashes.drops import Drops
 from stock_pipeline_tests.support.amounts import Amounts
+from stock_pipeline_tests.support.deployed import PARTS, PATIENCE, everything
 from stock_pipeline_tests.support.local_aws import NewStack, eventually
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(2400)]

@@ -22,7 +22,7 @@ from stock_pipeline.deploy.sources import CHECKOUT
 from stock_pipeline.errors import LineageNotSent
 from stock_pipeline.orchestration.openlineage import history, sensor
 from stock_pipeline.orchestration.openlineage.catalog import VARIABLES
-from stock_pipeline_tests.crashes.postgres import postgres
+from stock_pipeline_tests.support.postgres import postgres
 
 PRICES = dg.AssetKey("price_by_date")
 COLUMNS = dg.TableSchema([dg.TableColumn("close", "double", "last price"), dg.TableColumn("symbol", "string")])

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -21,7 +22,7 @@ import psutil
 from stock_pipeline.lake.partitions import read_partition
 from stock_pipeline.local.dev.dagster import Dagster
 from stock_pipeline.schemas import PRICE_BY_DATE
-from stock_pipeline_tests.crashes import postgres
+from stock_pipeline_tests.support import postgres
 from stock_pipeline_tests.support.ecs import Ecs, Task
 from stock_pipeline_tests.support.local_aws import Stack, eventually
 
@@ -160,9 +161,9 @@ class Place:
 
 
 @contextmanager
-def everything(stack: Stack, folder: Path) -> Iterator[Place]:
+def everything(stack: Stack, folder: Path, settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[Place]:
     port = free_port()
-    base = {**stack.aws.environ(), "STOCK_PIPELINE_HOME": str(folder)}
+    base = {**stack.aws.environ(), **settings, "STOCK_PIPELINE_HOME": str(folder)}
     base = {name: value for name, value in base.items() if not name.startswith("DAGSTER_")}
     environ = {
         **base,
