@@ -103,7 +103,9 @@ def _held_ctrl_c() -> Iterator[None]:
 
 
 def _begin() -> None:
-    """What a process of the pool does first: compute with one thread, and watch its parent."""
+    """What a process of the pool does first: compute with one thread, and end when its parent ends or says so."""
+    # A main module that is imported here may have set a handler, and a worker lives on after any exception.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     pa.set_cpu_count(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
