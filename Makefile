@@ -53,10 +53,10 @@ check: setup  ## check formatting, lint, types, import boundaries, dependencies,
 	@$(BIN)/dg list defs --json >/dev/null
 
 # Tests that have a target of their own; all others are unit tests.
-MARKED := e2e or live or deployed or package or docs or browser or limits or crash or heavy
+MARKED := e2e or live or faults or deployed or package or docs or browser or limits or crash or heavy
 
 unit: setup  ## tests that need no service
-	@$(PYTEST) -n 2 -m "not ($(MARKED))" $(ARGS)
+	@$(PYTEST) -n 2 --dist loadgroup -m "not ($(MARKED))" $(ARGS)
 
 e2e: setup  ## tests against the local AWS
 	@$(PYTEST) -n 2 --dist loadgroup -m e2e $(ARGS)
@@ -154,7 +154,8 @@ cases: setup  ## run small files, each with its expected result (DIR=folder with
 # The first seeds are those of `make unit`.
 SCHEDULES ?= 1000
 SEED ?= 1001
-faults: setup  ## run schedules of faults (SCHEDULES=10000 SEED=1), pairs of faults in each ingest, planted bugs
+faults: setup  ## run schedules of faults (SCHEDULES=10000 SEED=1), one and two faults in each ingest, planted bugs
+	@$(PYTEST) -n 2 -m faults $(ARGS)
 	@$(BIN)/python -m stock_pipeline_tests.faults --schedules $(SCHEDULES) --seed $(SEED) --pairs --mutants
 
 coverage: setup  ## require full branch coverage of lake, ingest, rebuild, staging and clean

@@ -130,7 +130,7 @@ class _Reply(Future[Any]):
         self._hub = hub
 
     def result(self, timeout: float | None = None) -> Any:
-        if not self.done():
+        while not self.done():  # a generator that is thrown away while nobody runs may wake a task too early
             self._hub.pause(until=self.done)
         try:
             return super().result(0)

@@ -14,6 +14,7 @@ from stock_pipeline_tests.faults.world import Connect
 from stock_pipeline_tests.support.memory_store import MemoryStore
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("connection", CONNECTIONS)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_no_fault_at_any_request_breaks_the_promise(scenario: str, connection: str) -> None:

@@ -35,6 +35,7 @@ def test_a_bug_whose_place_is_gone_fails_loudly() -> None:
         hunt(replace(MUTANTS[0], file="stock_pipeline/lake/merge.py", old="no such text"))
 
 
+@pytest.mark.faults
 def test_a_bug_is_hunted_down_and_a_change_without_one_is_not(capsys: pytest.CaptureFixture[str]) -> None:
     bug = next(mutant for mutant in MUTANTS if mutant.name == "only what is new is written")
     none = Mutant("no bug", bug.file, "TRIES = 40\n", "TRIES = 41\n")

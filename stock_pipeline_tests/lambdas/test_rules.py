@@ -15,6 +15,8 @@ from stock_pipeline_tests.support.local_aws import installed
 
 __all__ = ["installed"]
 
+pytestmark = pytest.mark.xdist_group("template")  # to transform it takes long, and one process does it
+
 AS_IT_IS = "as it is"
 
 

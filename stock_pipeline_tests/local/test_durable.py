@@ -22,7 +22,7 @@ from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.local import LocalAws, LocalFolders, local_aws
 from stock_pipeline_tests.support.local_aws import eventually
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.live
 
 MIB = 1 << 20
 KEYS, WRITERS = 5, 4

@@ -19,6 +19,22 @@ from ministack.services.cloudformation import provisioners
 _STREAM_KEEPS = 300.0  # seconds
 
 
+def queue_invocations(at_once: int) -> None:
+    """Run at most `at_once` functions at the same time and let the others wait, as AWS does with asynchronous calls.
+
+    The emulator itself starts a process for each of a thousand S3 events, and counts those over its limit as failed
+    after three tries. AWS keeps them for six hours and then drops them; here they wait as long as it takes.
+    """
+    slots = threading.BoundedSemaphore(at_once)
+    dispatch = lambda_svc._execute_function_dispatch
+
+    def wait_and_dispatch(*arguments: Any) -> Any:
+        with slots:
+            return dispatch(*arguments)
+
+    lambda_svc._execute_function_dispatch = wait_and_dispatch
+
+
 def take_numbers_as_text() -> None:
     """Let a template's parameter set the concurrency of a queue's function. CloudFormation passes numbers as text."""
     concurrency = lambda_svc._sqs_esm_concurrency
