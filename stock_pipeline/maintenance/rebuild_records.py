@@ -128,9 +128,9 @@ def correct_records(
 
 
 def _corrected(rows: pa.Table, judged: Judged, keys: Collection[Key], stands: Callable[[], bool]) -> pa.Table:
-    kept, dropped = [], set[int]()
+    before, kept, dropped = rows.to_pylist(), [], set[int]()
     lines = set(judged.lines.tolist())
-    for row in rows.to_pylist():
+    for row in before:
         conflict = row["reason"] == Reason.CONFLICT
         if conflict and (row["symbol"], row["date"]) in keys:
             continue
@@ -144,13 +144,13 @@ def _corrected(rows: pa.Table, judged: Judged, keys: Collection[Key], stands: Ca
         for row in judged.conflicts.to_pylist()
         if row["line"] not in known and (row["line"] in dropped or (row["symbol"], row["date"]) in keys)
     ]
-    met = _conflicts(kept) ^ _conflicts(rows.to_pylist())
+    met = _conflicts(kept) ^ _conflicts(before)
     # The records were read before the year: if another writer changes them after this, they are read again.
     if met and not stands():
         raise Overtaken
     kept = [row for row in kept if not (row["stored"] and row["line"] in met)]
     kept += [row for row in judged.notes.to_pylist() if row["line"] in met | dropped]
-    return pa.Table.from_pylist(kept, RECORDED) if kept != rows.to_pylist() else rows
+    return pa.Table.from_pylist(kept, RECORDED) if kept != before else rows
 
 
 def _conflicts(rows: Iterable[dict[str, Any]]) -> set[int]:

@@ -35,6 +35,7 @@ HEAD = """# Reference
 BEFORE = {
     "dev": "<!-- not run: dev -->",
     "demo": "<!-- not run: demo -->",
+    "serve": "<!-- not run: deploy -->",
     "ingest": """<!-- prepare:
 cp docs/samples/ACME.csv AAPL.csv
 cp docs/samples/ACME.csv download.csv
@@ -45,6 +46,8 @@ printf '{"symbol":"AAPL","price":191.2,"produced_at":"2024-06-28 14:30:00.5"}\\n
     "env": "<!-- not run: aws -->",
     "redrive": "<!-- not run: deploy -->",
     "remove": '<!-- run: answers "y" -->',
+    "rebuild": '<!-- run: answers "y" -->',
+    "restore": "<!-- not run: aws -->",
     "stream": "<!-- run: for 2 s -->",
     "watch": "<!-- run: for 2 s -->",
     "sql": "<!-- prepare: echo 'SELECT symbol, close FROM price_by_date' > query.sql -->",

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 
 from stock_pipeline.cli.doctor.diagnosis import Diagnosis
 from stock_pipeline.local.dev.dagster import Dagster, Signs
+from stock_pipeline.local.dev.health import BEATS_WITHIN
 from stock_pipeline.local.dev.session import found
 from stock_pipeline.settings import Settings, variable
 
-_BEATS_WITHIN = 180.0  # seconds: a daemon's heartbeat is due every 30 s
 _TICKS_WITHIN = 180.0  # and a sensor's tick takes up to 60 s, beside its interval
 
 _START_DEV = "see .local/logs/daemon.log; stop `dev` and start it again"
@@ -46,7 +46,7 @@ def dagster(settings: Settings) -> Iterator[Diagnosis]:
 
 def _daemon(signs: Signs, unhealthy: dict[str, str], remedy: str) -> Diagnosis:
     now = time.time()
-    silent = {name: "no heartbeat" for name, beat in signs.heartbeats.items() if not beat or now - beat > _BEATS_WITHIN}
+    silent = {name: "no heartbeat" for name, beat in signs.heartbeats.items() if not beat or now - beat > BEATS_WITHIN}
     silent |= {name: why for name, why in unhealthy.items() if why}
     if silent:
         which = "; ".join(f"{name.lower()} ({why})" for name, why in sorted(silent.items()))

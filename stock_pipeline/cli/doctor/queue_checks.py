@@ -1,7 +1,7 @@
 """The checks of `doctor` on queues: what waits to be worked on, and what failed at every try.
 
-Every setting whose name ends in `_url` is a queue. One that ends in `_queue_url` holds work, each other one holds what
-failed.
+A setting is a queue if its meaning begins with "SQS". One whose name ends in `_queue_url` holds work, each other one
+holds what failed.
 """
 
 from __future__ import annotations
@@ -43,10 +43,15 @@ _QUEUES: Mapping[str, _Told] = {
 }
 
 
+def queue_settings() -> list[str]:
+    """The names of the settings that are queues."""
+    return [field.name for field in fields(Settings) if field.metadata["meaning"].startswith("SQS ")]
+
+
 def queues(settings: Settings) -> Iterator[Diagnosis]:
     """How many messages each queue holds."""
     sqs: Any = impatient("sqs")
-    for setting in (field.name for field in fields(settings) if field.name.endswith(_END)):
+    for setting in queue_settings():
         told = _QUEUES.get(setting, _Told(setting.removesuffix(_END).replace("_", " "), ""))
         url = getattr(settings, setting)
         if not url:

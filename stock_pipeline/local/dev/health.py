@@ -18,7 +18,7 @@ from stock_pipeline.local.dev.services import CODE_SERVER, DAEMON, WEBSERVER
 EVERY = 10.0  # seconds between two looks
 _ANSWERS_WITHIN = 60.0
 _PLANS_WITHIN = 60.0
-_BEATS_WITHIN = 180.0  # a daemon's heartbeat is due every 30 s
+BEATS_WITHIN = 180.0  # seconds: a daemon's heartbeat is due every 30 s
 _TICKS_WITHIN = 180.0  # and a sensor's tick takes up to 60 s
 _CLOCK_MOVED = 30.0
 _RESTARTS, _OVER = 3, 1800.0  # at most so many restarts of a service in so many seconds
@@ -78,8 +78,8 @@ class Watch:
             return self._lasting("plans", _PLANS_WITHIN, CODE_SERVER, f"it does not answer ({signs.unreachable})")
         self._since.pop("plans", None)
         for daemon, beat in signs.heartbeats.items():
-            if self._unchanged(f"daemon {daemon}", beat) > _BEATS_WITHIN:
-                return Trouble(DAEMON, f"its {daemon.lower()} thread has given no sign for {_BEATS_WITHIN:.0f} s")
+            if self._unchanged(f"daemon {daemon}", beat) > BEATS_WITHIN:
+                return Trouble(DAEMON, f"its {daemon.lower()} thread has given no sign for {BEATS_WITHIN:.0f} s")
         for sensor, (tick, interval) in signs.ticks.items():
             patience = _TICKS_WITHIN + 2 * interval
             if self._unchanged(f"sensor {sensor}", tick) > patience:

@@ -63,28 +63,33 @@ def spawn(
 
 def stop(services: Sequence[Service]) -> None:
     """End the children and everything that they started. Ctrl-C meanwhile kills them at once."""
+    end([service.process for service in services], _STOP_WITHIN)
+
+
+def end(leaders: Sequence[subprocess.Popen[bytes]], within: float) -> None:
+    """End the leaders of process groups with their groups; kill what is left after so many seconds."""
     try:
-        for service in services:
-            _signal(service, signal.SIGTERM)
-        deadline = time.monotonic() + _STOP_WITHIN
-        while any(_lives(service) for service in services) and time.monotonic() < deadline:
+        for leader in leaders:
+            _signal(leader, signal.SIGTERM)
+        deadline = time.monotonic() + within
+        while any(_lives(leader) for leader in leaders) and time.monotonic() < deadline:
             time.sleep(_POLL)
     finally:
-        for service in services:
-            _signal(service, signal.SIGKILL)
-            service.process.wait()
+        for leader in leaders:
+            _signal(leader, signal.SIGKILL)
+            leader.wait()
 
 
-def _lives(service: Service) -> bool:
-    """Whether any process of the service's group is left. The call also reaps the child."""
-    service.process.poll()
+def _lives(leader: subprocess.Popen[bytes]) -> bool:
+    """Whether any process of the group is left. The call also reaps the leader."""
+    leader.poll()
     try:
-        os.killpg(service.process.pid, 0)
+        os.killpg(leader.pid, 0)
     except (ProcessLookupError, PermissionError):
         return False
     return True
 
 
-def _signal(service: Service, number: signal.Signals) -> None:
+def _signal(leader: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(service.process.pid, number)
+        os.killpg(leader.pid, number)

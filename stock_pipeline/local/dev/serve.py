@@ -6,23 +6,20 @@ by port forwarding. Each prints its log, and whoever started it starts it again 
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from stock_pipeline.errors import DevError
 from stock_pipeline.extras import require
-from stock_pipeline.local.dev.dagster import LOCATION
 from stock_pipeline.local.dev.instance_file import instance_file
+from stock_pipeline.local.dev.processes import end
+from stock_pipeline.local.dev.services import HOST, code_server, daemon, webserver, workspace_of
 from stock_pipeline.local.folders import exclusive, keep_private
 
-HOST = "127.0.0.1"
-CODE_PORT, UI_PORT = 4000, 3000
 PARTS = ("code", "webserver", "daemon")
 _POLL = 0.5
 _STOP_WITHIN = 25.0  # seconds; ECS kills after 30
@@ -40,10 +37,9 @@ def prepare(home: Path, env: Mapping[str, str], code_port: int) -> None:
     """
     require("serve", "`stock-pipeline serve`")
     keep_private(home)
-    server = {"host": HOST, "port": code_port, "location_name": LOCATION}
     with exclusive(home / "prepare.lock"):
         (home / "dagster.yaml").write_text(instance_file(env))
-        (home / "workspace.yaml").write_text(json.dumps({"load_from": [{"grpc_server": server}]}))  # JSON is YAML
+        (home / "workspace.yaml").write_text(workspace_of(host=HOST, port=code_port))
         command = [sys.executable, "-c", _PREPARE]
         made = subprocess.run(  # noqa: S603 - this interpreter
             command, env={**env, "DAGSTER_HOME": str(home)}, capture_output=True, text=True, check=False
@@ -55,16 +51,10 @@ def prepare(home: Path, env: Mapping[str, str], code_port: int) -> None:
 def command_of(part: str, home: Path, ui_port: int, code_port: int) -> list[str]:
     """The command that is a part: `python -m …`."""
     workspace = str(home / "workspace.yaml")
-    arguments: Mapping[str, Sequence[str]] = {
-        "code": (
-            *("dagster", "code-server", "start", "-m", "stock_pipeline.definitions", "--location-name", LOCATION),
-            *("--host", HOST, "--port", str(code_port), "--log-level", "WARNING"),
-        ),
-        "webserver": (
-            *("stock_pipeline.orchestration.ui.webserver", "-w", workspace, "-h", HOST, "-p", str(ui_port)),
-            *("--log-level", "warning", "--dagster-log-level", "warning", "--live-data-poll-rate", "2000"),
-        ),
-        "daemon": ("stock_pipeline.orchestration.daemon", "run", "-w", workspace, "--log-level", "info"),
+    arguments = {
+        "code": code_server("--host", HOST, "--port", str(code_port)),
+        "webserver": webserver(workspace, ui_port),
+        "daemon": daemon(workspace),
     }
     return [sys.executable, "-m", *arguments[part]]
 
@@ -89,21 +79,8 @@ def run_all(home: Path, env: Mapping[str, str], ui_port: int, code_port: int) ->
             time.sleep(_POLL)
         raise DevError(f"the {ended[0]} ended by itself (status {parts[ended[0]].returncode}); its log says why")
     finally:
-        _stop([*parts.values()])
+        end([*parts.values()], _STOP_WITHIN)
 
 
 def _environ(home: Path, env: Mapping[str, str]) -> dict[str, str]:
     return {**env, "DAGSTER_HOME": str(home), "PYTHONUNBUFFERED": "1"}
-
-
-def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """End processes with all that they started: first politely."""
-    for number, patience in ((signal.SIGTERM, _STOP_WITHIN), (signal.SIGKILL, 5.0)):
-        for process in processes:
-            try:
-                os.killpg(process.pid, number)
-            except ProcessLookupError:
-                continue
-        deadline = time.monotonic() + patience
-        while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
-            time.sleep(0.05)

@@ -19,6 +19,28 @@ CODE_SERVER, WEBSERVER, DAEMON = "code server", "webserver", "daemon"
 _YEAR = 365 * 24 * 3600
 
 
+def code_server(*where: str) -> list[str]:
+    """The arguments of `python -m` for the code server that listens there."""
+    start = ["dagster", "code-server", "start", "-m", "stock_pipeline.definitions", "--location-name", LOCATION]
+    return [*start, *where, "--log-level", "WARNING"]
+
+
+def webserver(workspace: str, port: int) -> list[str]:
+    """The arguments of `python -m` for the UI."""
+    quiet = ["--log-level", "warning", "--dagster-log-level", "warning", "--live-data-poll-rate", "2000"]
+    return ["stock_pipeline.orchestration.ui.webserver", "-w", workspace, "-h", HOST, "-p", str(port), *quiet]
+
+
+def daemon(workspace: str) -> list[str]:
+    """The arguments of `python -m` for the daemon."""
+    return ["stock_pipeline.orchestration.daemon", "run", "-w", workspace, "--log-level", "info"]
+
+
+def workspace_of(**where: object) -> str:
+    """The text of a `workspace.yaml` with the code server that listens there."""
+    return json.dumps({"load_from": [{"grpc_server": {**where, "location_name": LOCATION}}]})  # JSON is YAML
+
+
 @dataclass(frozen=True)
 class Services:
     """Starts the processes of Dagster. The webserver has the port."""
@@ -38,25 +60,18 @@ class Services:
 
     def code_server(self) -> Service:
         self.code_socket.unlink(missing_ok=True)  # of one that was killed
-        where = ["--location-name", LOCATION, "--socket", str(self.code_socket), "--log-level", "WARNING"]
-        return self._spawn(
-            CODE_SERVER, "dagster", "code-server", "start", "-m", "stock_pipeline.definitions", *where,
-            "--heartbeat-ttl", str(_YEAR),
-        )  # fmt: skip
+        where = code_server("--socket", str(self.code_socket), "--heartbeat-ttl", str(_YEAR))
+        return self._spawn(CODE_SERVER, *where)
 
     def webserver(self, port: int) -> Service:
-        quiet = ["--log-level", "warning", "--dagster-log-level", "warning", "--live-data-poll-rate", "2000"]
-        module = "stock_pipeline.orchestration.ui.webserver"
-        return self._spawn(WEBSERVER, module, "-w", self._workspace(), "-h", HOST, "-p", str(port), *quiet)
+        return self._spawn(WEBSERVER, *webserver(self._workspace(), port))
 
     def daemon(self) -> Service:
-        module = "stock_pipeline.orchestration.daemon"
-        return self._spawn(DAEMON, module, "run", "-w", self._workspace(), "--log-level", "info")
+        return self._spawn(DAEMON, *daemon(self._workspace()))
 
     def _workspace(self) -> str:
         file = self.home / "workspace.yaml"
-        server = {"socket": str(self.code_socket), "location_name": LOCATION}
-        file.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))  # JSON is YAML
+        file.write_text(workspace_of(socket=str(self.code_socket)))
         return str(file)
 
     def _spawn(self, name: str, *arguments: str) -> Service:

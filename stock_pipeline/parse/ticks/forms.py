@@ -66,9 +66,7 @@ class Forms:
                 common = len(keys & shape.names)
                 if common or any(type(sign.path[0]) is int for sign in said):
                     found.append((shape, common, said))
-            if len(self._alike_by_keys) >= _MOST_KEYS:
-                self._alike_by_keys.clear()
-            self._alike_by_keys[keys] = found
+            _keep(self._alike_by_keys, keys, found)
         return found
 
 
@@ -84,10 +82,15 @@ def _possible(forms: Sequence[_Form], known: dict[Any, tuple[_Form, ...]], messa
     if (found := known.get(keys)) is None:
         has = set(message) if type(message) is dict else set(range(len(message)))
         found = tuple(form for form in forms if all(sign.path[0] in has for sign in form.signs))
-        if len(known) >= _MOST_KEYS:
-            known.clear()
-        known[keys] = found
+        _keep(known, keys, found)
     return found
+
+
+def _keep(known: dict[Any, Any], keys: Any, found: Any) -> None:
+    """Keep what was found for a set of keys, within the bound of the lookup."""
+    if len(known) >= _MOST_KEYS:
+        known.clear()
+    known[keys] = found
 
 
 def _keys(value: Any, depth: int) -> Iterator[str]:

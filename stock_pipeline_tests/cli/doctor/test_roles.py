@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +11,10 @@ import boto3
 import pytest
 
 from stock_pipeline.aws import clients
+from stock_pipeline.cli.doctor.queue_checks import queue_settings
 from stock_pipeline.credentials import region_of
 from stock_pipeline.deploy.sources import CHECKOUT
-from stock_pipeline.settings import Settings, variable
+from stock_pipeline.settings import variable
 from stock_pipeline_tests.cli.doctor.test_command import states
 from stock_pipeline_tests.support.commands import Run
 from stock_pipeline_tests.support.local_aws import Stack
@@ -111,7 +111,7 @@ def test_without_the_lake_something_is_broken(run: Run, stack: Stack, monkeypatc
     assert (done.exit_code, states(done.stdout)[stack.lake.bucket]) == (1, "broken")
 
 
-QUEUES = [field.name for field in fields(Settings) if field.name.endswith("_url")]
+QUEUES = queue_settings()
 
 
 @pytest.mark.e2e
