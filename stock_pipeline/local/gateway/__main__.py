@@ -85,7 +85,7 @@ def main() -> None:
     nearer_aws.keep_alarms_on_expressions()
     nearer_aws.look_at_schedules_each_second()
     nearer_aws.unpack_each_package_once(Path(tempfile.mkdtemp(prefix="packages-")))
-    nearer_aws.queue_invocations(max(2, os.cpu_count() or 2))
+    nearer_aws.try_throttled_calls_again()
     roles.give_functions_a_key()
     if AUTH:
         roles.enforce()
