@@ -80,6 +80,7 @@ def main() -> None:
     alive = os.open(given.instance_lock, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(alive, fcntl.LOCK_EX)
     durable.install()
+    nearer_aws.reserve_as_the_template_says()
     nearer_aws.take_numbers_as_text()
     nearer_aws.forget_old_records()
     nearer_aws.keep_alarms_on_expressions()

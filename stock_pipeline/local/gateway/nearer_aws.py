@@ -61,6 +61,36 @@ def try_throttled_calls_again() -> None:
     lambda_svc._run_sqs_batch = take_while_hidden
 
 
+def reserve_as_the_template_says() -> None:
+    """Bound a function by the ReservedConcurrentExecutions of its template, or what was set since.
+
+    The emulator leaves out the template's, and goes by what was set when an event came.
+    """
+    bound = lambda_svc._reserved_concurrency
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
+    create, update = handlers["create"], handlers["update"]
+
+    def reserve(name: str, properties: dict[str, Any]) -> None:
+        reserved = properties.get("ReservedConcurrentExecutions")
+        lambda_svc._functions[name]["concurrency"] = None if reserved is None else int(reserved)
+
+    def created(logical: str, properties: dict[str, Any], stack: str) -> Any:
+        name, attributes = create(logical, properties, stack)
+        reserve(name, properties)
+        return name, attributes
+
+    def updated(physical: str, old: Any, properties: dict[str, Any], *more: Any, **named: Any) -> Any:
+        answer = update(physical, old, properties, *more, **named)
+        reserve(answer[0] if answer else physical, properties)
+        return answer
+
+    def bound_now(function: dict[str, Any], config: dict[str, Any]) -> Any:
+        return bound(lambda_svc._functions.get(config.get("FunctionName")) or function, config)
+
+    handlers |= {"create": created, "update": updated}
+    lambda_svc._reserved_concurrency = bound_now
+
+
 def take_numbers_as_text() -> None:
     """Let a template's parameter set the concurrency of a queue's function. CloudFormation passes numbers as text."""
     concurrency = lambda_svc._sqs_esm_concurrency
