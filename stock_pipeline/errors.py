@@ -17,6 +17,7 @@
     ├── WorkersDied              processes of heavy work died at each try
     ├── QueryError               SQL was refused or failed
     ├── AlertNotSent             a channel of alerts does not answer, or refuses
+    ├── LineageNotSent           the catalog that lineage is sent to does not answer, or lets nobody in
     ├── QueueError               SQS does not answer, or refuses
     ├── DamagedObject            an object of the lake cannot be read: it is damaged, or it is empty
     ├── LayoutError              the layout of history is unknown or unreadable, or a change of it is refused
@@ -50,6 +51,7 @@ __all__ = [
     "FileTooLarge",
     "HistoryMisplaced",
     "LayoutError",
+    "LineageNotSent",
     "LocalAwsError",
     "MergeContention",
     "NewerSchema",
@@ -183,6 +185,10 @@ class QueryError(StockPipelineError):
 
 class AlertNotSent(StockPipelineError):
     """A channel of alerts does not answer, or refuses."""
+
+
+class LineageNotSent(StockPipelineError):
+    """The catalog that lineage is sent to does not answer, or lets nobody in; the events wait."""
 
 
 class QueueError(StockPipelineError):

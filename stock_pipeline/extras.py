@@ -2,7 +2,7 @@
 
 The base installs what `read_prices`, the command line and the code of the Lambda functions need. The extra `dagster`
 adds the assets, sensors and the UI; `local` adds the local AWS and `stock-pipeline dev`, and Dagster with it; `serve`
-adds `stock-pipeline serve`, likewise.
+adds `stock-pipeline serve` and lineage out, likewise.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["EXTRAS", "require"]
 
 EXTRAS = {
     "local": ("dagster", "dagster_aws", "dagster_webserver", "packaging", "psutil", "yaml"),
-    "serve": ("dagster", "dagster_aws", "dagster_postgres", "dagster_webserver", "psutil", "yaml"),
+    "serve": ("dagster", "dagster_aws", "dagster_postgres", "dagster_webserver", "openlineage", "psutil", "yaml"),
 }
 """The packages that each extra adds to the base, by their import names."""
 
