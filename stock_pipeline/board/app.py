@@ -56,6 +56,7 @@ class Board:
         self._settings, self._told, self._command = settings, told, command
         self._threads = ThreadPoolExecutor(_AT_A_TIME, "board")
         self._asked: set[Future[bytes]] = set()
+        self._waiting: set[asyncio.Future[bytes]] = set()
         routes = [
             *(Route(path, partial(_file, name)) for path, name in _FILES.items()),
             Route(_DRAWING, partial(_drawing, _plotly())),
@@ -64,21 +65,32 @@ class Board:
         app: Any = Starlette(routes=routes, exception_handlers={HTTPException: _not_there})
         self.app = Gate(app, lambda scope: refused_by_board(scope, key), _HEADERS)
 
+    def give_up(self) -> None:
+        """Answer the questions that still wait, with an error. May be called from any thread."""
+        for waiting in tuple(self._waiting):
+            waiting.get_loop().call_soon_threadsafe(waiting.cancel)
+
     def stop(self) -> bool:
-        """Take no more questions. Returns whether one is still being answered."""
+        """Take no more questions. Returns whether one is still being worked on."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        return any(not asked.done() for asked in self._asked)
+        return any(not asked.done() for asked in tuple(self._asked))
 
     async def _answer(self, request: Request) -> Response:
         work = self._threads.submit(self._content, request.path_params["panel"], dict(request.query_params))
         self._asked.add(work)
         work.add_done_callback(self._asked.discard)
+        waiting = asyncio.wrap_future(work)
+        self._waiting.add(waiting)
         headers = {"Cache-Control": "no-store"}
         try:
-            return Response(await asyncio.wrap_future(work), media_type="application/json", headers=headers)
+            return Response(await waiting, media_type="application/json", headers=headers)
+        except asyncio.CancelledError:
+            return JSONResponse({"error": "the board was stopped"}, 503, headers)
         except Exception as error:
             status = 400 if isinstance(error, QueryError) else 503 if isinstance(error, StockPipelineError) else 500
             return JSONResponse({"error": self._told(error)}, status, headers)
+        finally:
+            self._waiting.discard(waiting)
 
     def _content(self, panel: str, asked: dict[str, str]) -> bytes:
         settings = self._settings()

@@ -24,8 +24,6 @@ from stock_pipeline.trading_calendar.sessions import FIRST_DAY, LAST_DAY, last_c
 
 Answer = dict[str, Any]
 
-_FILL_PRICES = ("demo", "ingest FILE.csv", "backfill --start 2024-01-01 --end 2024-06-28")
-_FILL_TICKS = ("stream",)
 _POINTS = 8_000  # of a line of ticks
 _ROWS = 60  # symbols in the calendar
 _OHLC = ["open", "high", "low", "close"]
@@ -42,8 +40,9 @@ def overview(question: Question) -> Answer:
     listed = [[name, *symbols.get(name, [None, None]), ticks.get(name)] for name in sorted({*symbols, *ticks})]
     answer: Answer = {"symbols": listed, "place": _place(question), "now": question.now}
     if not listed:
-        fill = question.fill(*_FILL_PRICES, *_FILL_TICKS)
-        answer["empty"] = {"text": "This lake has no prices and no ticks yet. Each of these fills it:"} | fill
+        fill = [*question.fill("prices")["commands"], *question.fill("ticks")["commands"]]
+        told = "This lake has no prices and no ticks yet. Each of these brings some:"
+        answer["empty"] = {"text": told, "commands": fill}
     return answer
 
 
@@ -53,9 +52,7 @@ def prices(question: Question) -> Answer:
     columns = ["date", *_OHLC, "adj_close", "volume"]
     rows = read_prices(symbol, start, end, columns, settings=question.settings, arrow=True)
     if not rows.num_rows:
-        return {
-            "empty": {"text": f"price_by_date has no bar of {symbol} in these days."} | question.fill(*_FILL_PRICES)
-        }
+        return {"empty": {"text": f"price_by_date has no bar of {symbol} in these days."} | question.fill("prices")}
     days = rows["date"].to_numpy().astype("datetime64[D]")
     all_bars = Bars(days, *(rows[name].to_numpy() for name in (*_OHLC, "volume")))
     length, bars = readable(all_bars)
@@ -78,7 +75,7 @@ def ticks(question: Question) -> Answer:
     rows = read_ticks(symbol, day, day, columns, settings=question.settings, arrow=True) if day else None
     if rows is None or not rows.num_rows:
         what = f"on {day}" if day else "at all"
-        fill = question.fill(*_FILL_TICKS)
+        fill = question.fill("ticks")
         return {"day": day, "empty": {"text": f"stream_prices_history has no tick of {symbol} {what}."} | fill}
     count = rows.num_rows
     drawn = rows.filter(pc.fill_null(rows["sets_last"], True))
@@ -98,7 +95,7 @@ def latest(question: Question) -> Answer:
     columns = ["symbol", "price", "size", "produced_at"]
     rows = latest_prices(columns=columns, settings=question.settings, arrow=True)
     if not rows.num_rows:
-        return {"empty": {"text": "latest_prices has no symbol yet."} | question.fill(*_FILL_TICKS)}
+        return {"empty": {"text": "latest_prices has no symbol yet."} | question.fill("ticks")}
     times: list[datetime] = rows["produced_at"].to_pylist()
     return {
         "symbols": rows["symbol"].to_pylist(),
@@ -118,7 +115,7 @@ def calendar(question: Question) -> Answer:
     columns = ["symbol", "date"]
     rows = read_prices(None, begin, end, columns, settings=question.settings, arrow=True)
     if not rows.num_rows or not days:
-        fill = question.fill(*_FILL_PRICES)
+        fill = question.fill("prices")
         return {"year": year, "empty": {"text": f"price_by_date has no bar in {year}."} | fill}
     found = completeness(rows, days)
     missing = int(found.missing.sum())
@@ -129,7 +126,11 @@ def calendar(question: Question) -> Answer:
         said += f" Shown are the {len(shown.symbols)} that miss most."
     said += " A session is missing if it lies between the first and the last bar of its symbol in the year."
     facts = [
-        fact("missing bars", f"{missing:,}", f"of {gaps:,} symbol{'s' * (gaps > 1)}" if missing else "no symbol has a gap"),
+        fact(
+            "missing bars",
+            f"{missing:,}",
+            f"of {gaps:,} symbol{'s' * (gaps > 1)}" if missing else "no symbol has a gap",
+        ),
         fact("bars on no session", f"{found.off_calendar:,}"),
     ]
     figure = figures.completeness(days, shown.symbols, shown.states)

@@ -13,6 +13,9 @@ from stock_pipeline.errors import QueryError
 from stock_pipeline.query import Parameter, sql
 from stock_pipeline.settings import Settings
 
+_SIMULATED = {"prices": ("demo", "backfill --start 2024-01-01 --end 2024-06-28"), "ticks": ("stream",)}
+_INGEST = {"prices": "ingest FILE.csv", "ticks": "ingest TICKS.jsonl"}
+
 
 @dataclass(frozen=True)
 class Question:
@@ -57,8 +60,13 @@ class Question:
             return found
         return self.sql(f"{select} FROM price_by_date {group}")
 
-    def fill(self, *commands: str) -> dict[str, Any]:
-        """The commands that bring in what a panel lacks."""
+    def fill(self, kind: str) -> dict[str, Any]:
+        """The commands that bring in what a panel lacks: `prices` or `ticks`.
+
+        Nobody is told to put simulated data into an account in AWS.
+        """
+        simulated = self.settings.sql_engine != "athena"
+        commands = [*(_SIMULATED[kind] if simulated else ()), _INGEST[kind]]
         return {"commands": [f"{self.command} {each}" for each in commands]}
 
 

@@ -6,7 +6,10 @@ import errno
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from types import FrameType
 from typing import Any
+
+import uvicorn
 
 from stock_pipeline.errors import BoardError
 
@@ -30,23 +33,30 @@ def listening(port: int | None) -> socket.socket:
         raise BoardError(f"port {port} {why}; choose another one with --port, or leave out --port") from error
 
 
-class Server:
-    """Serves an application on a socket, until Ctrl-C, SIGTERM or `end`."""
+class Server(uvicorn.Server):
+    """Serves an application on a socket until Ctrl-C, SIGTERM or `end`.
 
-    def __init__(self, app: App) -> None:
-        import uvicorn
+    `ending` is called as soon as it is told to end, so that the application answers what still waits.
+    """
 
+    def __init__(self, app: App, ending: Callable[[], None]) -> None:
         # A request must not say itself who sends it, so nothing is believed of proxies.
         config = uvicorn.Config(
             app, lifespan="off", ws="none", log_level="warning", access_log=False, server_header=False,
-            proxy_headers=False, timeout_graceful_shutdown=1,
+            proxy_headers=False, timeout_graceful_shutdown=2,
         )  # fmt: skip
-        self._server = uvicorn.Server(config)
+        super().__init__(config)
+        self._ending = ending
 
-    def run(self, on: socket.socket) -> None:
+    def serve_on(self, listening: socket.socket) -> None:
         """Serve. Raises KeyboardInterrupt or SystemExit after an orderly end, as the signal would have done."""
-        self._server.run(sockets=[on])
+        self.run(sockets=[listening])
 
     def end(self) -> None:
         """Tell it to end. May be called from any thread, also before it runs."""
-        self._server.should_exit = True
+        self._ending()
+        self.should_exit = True
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._ending()
+        super().handle_exit(sig, frame)

@@ -28,15 +28,14 @@ def board(
     live, the sessions that each symbol has, rejected rows by reason and source,
     and how far the tables are behind. The page only reads, loads nothing from
     another host, and prints well. Open the address that the command prints: it
-    has a key that is new at each start. With --stack it shows the account's
-    tables; Athena then answers, and bills, most of its panels. It needs the
-    extra `board`.
+    has a key that is new at each start. `stock-pipeline --stack NAME board`
+    shows the tables of an account; Athena then answers, and bills, most panels.
+    It needs the extra `board`.
 
     Examples:
 
         stock-pipeline board
         stock-pipeline board --port 8060
-        stock-pipeline --stack stock-pipeline-main board
     """
     from stock_pipeline.extras import require
 
@@ -49,12 +48,12 @@ def board(
     command = f"stock-pipeline --stack {shlex.quote(stack)}" if stack else "stock-pipeline"
     with listening(port) as socket:
         page = Board(lambda: place.settings(), key, told, command)
-        server = Server(page.app)
+        server = Server(page.app, page.give_up)
         place = Place(aws, server.end)
         out().print(f"Board  http://{HOST}:{socket.getsockname()[1]}/#{key}", style="bold", soft_wrap=True)
         say("Ctrl-C to stop")
         try:
-            server.run(socket)
+            server.serve_on(socket)
         except (KeyboardInterrupt, SystemExit):
             say("stopped")
     unanswered = page.stop()

@@ -85,8 +85,8 @@ def serving(settings: Settings = SETTINGS, command: str = "stock-pipeline") -> I
     """A board over an AWS that is there."""
     with listening(0) as socket:
         board = Board(lambda: settings, KEY, told, command)
-        server = Server(board.app)
-        thread = threading.Thread(target=server.run, args=(socket,))
+        server = Server(board.app, board.give_up)
+        thread = threading.Thread(target=server.serve_on, args=(socket,))
         thread.start()
         try:
             yield Running(socket.getsockname()[1])
