@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from stock_pipeline.board import figures
 from stock_pipeline.board.bars import Floats
 from stock_pipeline.board.questions import Question, fact
-from stock_pipeline.board.texts import age, seconds_text
+from stock_pipeline.board.texts import age, counted, seconds_text
 from stock_pipeline.query import latest_prices
 from stock_pipeline.schemas import REASONS
 from stock_pipeline.trading_calendar.sessions import last_closed_session, sessions
@@ -45,7 +45,7 @@ def rejected(question: Question) -> dict[str, Any]:
     counts = {table: _of_table(rows, table, reasons) for table in sorted(pc.unique(rows["target_table"]).to_pylist())}
     ordered = rows.sort_by([("n", "descending"), ("source", "ascending"), ("reason", "ascending")])
     sources = pc.count_distinct(rows["source"]).as_py()
-    said = f"{total:,} records of {sources:,} sources."
+    said = f"{counted(total, 'record')} of {counted(sources, 'source')}."
     if rows.num_rows > _SOURCES:
         said += f" The table has the {_SOURCES} pairs of source and reason with the most of {rows.num_rows:,}."
     facts = [
@@ -80,9 +80,9 @@ def lag(question: Question) -> dict[str, Any]:
     ticks, ahead = whole["n"][0].as_py(), whole["ahead"][0].as_py()
     median, longest = (float(whole[name][0].as_py()) / 1e3 for name in ("median", "longest"))
     facts.append(fact("median lag", seconds_text(max(median, 0)), f"longest {seconds_text(max(longest, 0))}"))
-    said = f"{day} (UTC), {ticks:,} ticks of all symbols by the minute of the trade: from the trade to the table."
+    said = f"{day} (UTC), {counted(ticks, 'tick')} of all symbols, by the minute: from the trade to the table."
     if ahead:
-        said += f" {ahead:,} ticks were ahead of the clock."
+        said += f" Ahead of the clock: {counted(ahead, 'tick')}."
     values = (np.maximum(_floats(minutes[name]) / 1e3, 1e-3) for name in ("median", "longest"))
     figure = figures.lags(minutes["minute"].to_numpy().astype("datetime64[us]"), *values)
     return {"day": day, "figure": figure, "caption": said, "facts": facts}
@@ -105,7 +105,7 @@ def _of_sessions(question: Question) -> dict[str, str]:
     if stored is None:
         return fact("daily prices", "none", f"the last session that has closed is {closed}")
     behind = len(sessions(stored, closed)) - 1 if stored < closed else 0
-    note = f"{behind:,} sessions behind {closed}" if behind > 0 else "up to date: the last session that has closed"
+    note = f"{counted(behind, 'session')} behind {closed}" if behind else "the last session that has closed"
     return fact("daily prices to", f"{stored}", note)
 
 

@@ -18,7 +18,7 @@ from stock_pipeline.board import arrivals, figures
 from stock_pipeline.board.bars import MOST, Bars, of_ticks, readable, thinned
 from stock_pipeline.board.completeness import completeness
 from stock_pipeline.board.questions import Question, fact
-from stock_pipeline.board.texts import price_text
+from stock_pipeline.board.texts import counted, price_text
 from stock_pipeline.query import latest_prices, read_prices, read_ticks
 from stock_pipeline.trading_calendar.sessions import FIRST_DAY, LAST_DAY, last_closed_session, sessions
 
@@ -59,7 +59,7 @@ def prices(question: Question) -> Answer:
     adjusted = rows["adj_close"].to_numpy()
     shown = adjusted if length == "session" and not np.isnan(adjusted).all() else None
     figure = figures.prices(symbol, bars, shown, _breaks(days) if length == "session" else [])
-    said = f"{symbol}, {days[0]} to {days[-1]}: {len(days):,} bars of sessions"
+    said = f"{symbol}, {days[0]} to {days[-1]}: {counted(len(days), 'bar')} of sessions"
     if length != "session":
         said += f", drawn as bars of {length}s because {MOST} fit"
     if not bars.whole:
@@ -121,7 +121,7 @@ def calendar(question: Question) -> Answer:
     missing = int(found.missing.sum())
     gaps = int((found.missing > 0).sum())
     shown = found.worst(_ROWS, question.given.get("symbol", ""))
-    said = f"{year}: {len(days)} sessions that have closed, {len(found.symbols):,} symbols."
+    said = f"{year}: {counted(len(days), 'closed session')}, {counted(len(found.symbols), 'symbol')}."
     if len(shown.symbols) < len(found.symbols):
         said += f" Shown are the {len(shown.symbols)} that miss most."
     said += " A session is missing if it lies between the first and the last bar of its symbol in the year."
@@ -129,7 +129,7 @@ def calendar(question: Question) -> Answer:
         fact(
             "missing bars",
             f"{missing:,}",
-            f"of {gaps:,} symbol{'s' * (gaps > 1)}" if missing else "no symbol has a gap",
+            f"of {counted(gaps, 'symbol')}" if missing else "no symbol has a gap",
         ),
         fact("bars on no session", f"{found.off_calendar:,}"),
     ]
@@ -190,7 +190,7 @@ def _year_of_latest(question: Question) -> int:
 
 
 def _told_of_ticks(question: Question, symbol: str, day: date | None, count: int, left_out: int, points: int) -> str:
-    said = f"{symbol} on {day} (UTC), {count:,} ticks."
+    said = f"{symbol} on {day} (UTC), {counted(count, 'tick')}."
     if points < count - left_out:
         said += f" The bars are of all of them; the line shows {points:,}, among them each low and high."
     if left_out and left_out < count:

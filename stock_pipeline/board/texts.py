@@ -1,4 +1,4 @@
-"""Prices and times as texts for people, the same on the board and in `stock-pipeline watch`."""
+"""Counts, prices and times as texts for people, the same on the board and in the terminal."""
 
 from __future__ import annotations
 
@@ -22,3 +22,8 @@ def age(passed: timedelta) -> str:
 def seconds_text(seconds: float) -> str:
     """A length of time in seconds, to three digits or to one unit: `0.25 s`, `3.2 s`, `12 min`."""
     return f"{seconds:.3g} s" if seconds < 60 else age(timedelta(seconds=seconds))
+
+
+def counted(number: int, what: str) -> str:
+    """`1 row`, `1,250 rows`."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import socket
@@ -18,9 +17,11 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from stock_pipeline import local
 from stock_pipeline_tests.support.commands import Run
-from stock_pipeline_tests.support.dev import COMMAND, Background, environ_of
-from stock_pipeline_tests.support.local_aws import Stack
+from stock_pipeline_tests.support.dev import COMMAND, Background, environ_of, home, installed, new_home
+
+__all__ = ["home", "installed", "new_home"]
 
 ADDRESS = re.compile(r"Board  (http://127\.0\.0\.1:\d+/)#([\w-]{43})\n")
 
@@ -111,9 +112,11 @@ def test_an_aws_that_refuses_is_told_on_the_page(environ: dict[str, str], tmp_pa
         assert "stock-pipeline doctor" in json.load(raised.value)["error"]
 
 
-@pytest.mark.e2e
-def test_the_local_aws_is_started_for_it_and_ends_with_it(stack: Stack, tmp_path: Path) -> None:
-    with started(dict(os.environ), tmp_path / "log") as (running, address, key):
-        with urlopen(Request(f"{address}data/overview", headers={"X-Board-Key": key}), timeout=60) as reply:
-            assert json.load(reply)["symbols"] == []
+@pytest.mark.live
+def test_a_local_aws_is_started_for_it_and_ends_with_it(home: Path, tmp_path: Path) -> None:
+    with started(environ_of(home), tmp_path / "log") as (running, address, key):
+        with urlopen(Request(f"{address}data/overview", headers={"X-Board-Key": key}), timeout=120) as reply:
+            assert "no prices" in json.load(reply)["empty"]["text"]
+        assert local.running(home)
         assert running.end() == 0
+    assert local.running(home) is None

@@ -98,7 +98,7 @@ def serving(settings: Settings = SETTINGS, command: str = "stock-pipeline") -> I
 
 @contextmanager
 def in_moto() -> Iterator[None]:
-    """Two empty buckets in moto, and an environment that names nothing else."""
+    """Empty buckets in moto, of raw objects and for two lakes, and an environment that names nothing else."""
     with pytest.MonkeyPatch.context() as patch, mock_aws():
         for name in os.environ:
             if name.startswith(("AWS_", "STOCK_PIPELINE_")):
@@ -106,17 +106,17 @@ def in_moto() -> Iterator[None]:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "testing")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        for bucket in ("staging", "lake"):
+        for bucket in ("staging", "lake", "live", "empty"):
             boto3.client("s3").create_bucket(Bucket=bucket)
         yield
 
 
 def fill(
-    symbols: Sequence[str] = SYMBOLS, start: date = date(2023, 7, 3), end: date = TICK_DAY, each: int = TICKS
+    symbols: Sequence[str] = SYMBOLS, start: date = date(2023, 7, 3), each: int = TICKS, bucket: str = "lake"
 ) -> None:
-    """A year of bars, a day of ticks, a file with gaps and bad rows."""
-    staging, lake = S3Store("staging"), S3Store("lake")
-    raw = write_raw_daily_prices(staging, sessions(start, end), symbols, 7)
+    """Bring bars, a day of ticks, and a file with gaps and bad rows into a lake."""
+    staging, lake = S3Store("staging"), S3Store(bucket)
+    raw = write_raw_daily_prices(staging, sessions(start, TICK_DAY), symbols, 7)
     staging.put(f"{UPLOADS}{SHORT}.csv", _GAPS.encode())
     ingest_daily_prices([*(each.key for each in raw), f"{UPLOADS}{SHORT}.csv"], staging=staging, lake=lake)
     lines = to_json_lines(simulate_ticks(symbols, TICK_DAY, 7, each))

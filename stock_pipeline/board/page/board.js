@@ -5,7 +5,13 @@ import { template, volumeColour } from "/theme.js";
 const EVERY = 2000; // milliseconds between two looks at the latest prices
 const PAPER = 680; // pixels that fit on a page of A4 or letter
 const SHOWN = 200; // rows of latest prices
-const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+// Nothing of a chart may leave this machine: Plotly has a button of its own that uploads it.
+const CONFIG = {
+  displaylogo: false,
+  responsive: true,
+  showSendToCloud: false,
+  modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"],
+};
 const SYMBOL = ["prices", "ticks", "completeness"]; // the panels that are about the symbol
 const PANELS = ["prices", "ticks", "latest", "completeness", "rejected", "lag"];
 
