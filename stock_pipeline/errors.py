@@ -14,6 +14,7 @@
     ├── SchemaMismatch           a stored object does not have the columns of its table
     │   └── NewerSchema          a writer would drop what a newer version of the schema put into an object
     ├── RowsWouldBeLost          a rebuild would drop rows whose raw objects are gone
+    ├── WorkersDied              processes of heavy work died at each try
     ├── QueryError               SQL was refused or failed
     ├── AlertNotSent             a channel of alerts does not answer, or refuses
     ├── QueueError               SQS does not answer, or refuses
@@ -37,6 +38,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from typing import Any
 
 __all__ = [
     "AlertNotSent",
@@ -67,6 +69,7 @@ __all__ = [
     "StockPipelineError",
     "StoreError",
     "StoreUnavailable",
+    "WorkersDied",
     "quoted",
     "without_contents",
 ]
@@ -86,7 +89,18 @@ def without_contents(message: str) -> str:
 
 
 class StockPipelineError(Exception):
-    """The base of all errors that this package raises on purpose."""
+    """The base of all errors that this package raises on purpose. They can be sent to another process."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _sent, (type(self), self.args, self.__dict__)
+
+
+def _sent(kind: type[StockPipelineError], args: tuple[Any, ...], state: dict[str, Any]) -> StockPipelineError:
+    """An error as another process raised it, without calling its constructor."""
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class ExtraMissing(StockPipelineError):
@@ -159,6 +173,10 @@ class NewerSchema(SchemaMismatch):
 
 class RowsWouldBeLost(StockPipelineError):
     """A rebuild would drop stored rows, because the raw objects that they came from are gone."""
+
+
+class WorkersDied(StockPipelineError):
+    """Processes of heavy work died at each try. What other tasks did stays, and a second start goes on."""
 
 
 class QueryError(StockPipelineError):

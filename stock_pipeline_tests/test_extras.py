@@ -84,13 +84,13 @@ def test_doctor_works_without_the_extras(tmp_path: Path) -> None:
     assert "Examples" in without_extras(code, tmp_path).stdout
 
 
-def test_a_reader_that_would_start_the_local_aws_says_how_to_install_it(tmp_path: Path) -> None:
+def test_a_reader_without_tables_says_how_to_get_some(tmp_path: Path) -> None:
     code = (
         "from stock_pipeline.query import read_prices\ntry: read_prices('AAPL')\nexcept Exception as e: print(repr(e))"
     )
     done = without_extras(code, tmp_path)
-    assert done.stdout.startswith("ExtraMissing(")
-    assert REMEDY in done.stdout
+    assert done.stdout.startswith("QueryError(")
+    assert "`stock-pipeline dev`" in done.stdout
 
 
 @pytest.mark.parametrize("module", ["stock_pipeline.local", "stock_pipeline.deploy build"])
