@@ -95,7 +95,7 @@ lowest: .local/lowest/.complete  ## tests with the lowest versions that pyprojec
 	@.local/lowest/bin/python -m pytest -n 2 -p no:cacheprovider -m "not ($(MARKED))" $(LOWEST) $(ARGS)
 
 # The tests that use libraries most: Parquet, SQL and its limits, S3 and SQS, the command line, the assets.
-LOWEST := $(addprefix stock_pipeline_tests/,aws lake query security orchestration/batch cli/test_main.py cli/test_sql.py)
+LOWEST := $(addprefix stock_pipeline_tests/,aws board lake query security orchestration/batch cli/test_main.py cli/test_sql.py)
 
 .local/lowest/.complete: requirements/lowest.txt .venv/.complete
 	@echo "Making the environment of the lowest versions …"
@@ -197,7 +197,7 @@ format: setup  ## format the code, and fix what lint can fix
 
 lock: setup  ## compile the hash-pinned requirement files again (no index lines in them)
 	@$(BIN)/uv pip compile -q $(LOCK) --extra dev pyproject.toml -o requirements/dev.txt
-	@$(BIN)/uv pip compile -q $(LOCK) --resolution lowest-direct --extra local pyproject.toml requirements/lowest.in -o requirements/lowest.txt
+	@$(BIN)/uv pip compile -q $(LOCK) --resolution lowest-direct --extra board --extra local pyproject.toml requirements/lowest.in -o requirements/lowest.txt
 	@$(BIN)/uv pip compile -q $(LOCK) -c requirements/dev.txt --extra serve pyproject.toml -o requirements/serve.txt
 	@$(BIN)/uv pip compile -q $(LOCK) requirements/local-aws.in -o requirements/local-aws.txt
 	@$(BIN)/uv pip compile -q $(LOCK) requirements/bench.in -o requirements/bench.txt

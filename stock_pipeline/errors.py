@@ -27,6 +27,7 @@
     ├── NotSent                  the stream did not take all of the ticks
     ├── SimulationError          the simulated market cannot give what was asked for (also a ValueError)
     ├── DevError                 `dev` runs already, or one of its processes failed
+    ├── BoardError               the board cannot listen on its port
     ├── DeployError              the functions cannot be packaged, or a stack cannot be deployed, found or read
     └── LocalAwsError            the local AWS could not be started, found or deployed to
 
@@ -42,6 +43,7 @@ from typing import Any
 
 __all__ = [
     "AlertNotSent",
+    "BoardError",
     "DamagedObject",
     "DeployError",
     "DevError",
@@ -233,6 +235,10 @@ class NotSent(StockPipelineError):
 
 class DevError(StockPipelineError):
     """`stock-pipeline dev` runs already, or one of its processes did not start, ended or refused."""
+
+
+class BoardError(StockPipelineError):
+    """The board cannot listen on its port."""
 
 
 class DeployError(StockPipelineError):
