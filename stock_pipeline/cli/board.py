@@ -6,6 +6,7 @@ import os
 import secrets
 import shlex
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -44,6 +45,7 @@ def board(
     from stock_pipeline.board.place import Place
     from stock_pipeline.board.server import HOST, Server, listening
 
+    warnings.filterwarnings("ignore", ".* has no row of .* in what was asked for")  # a panel says so itself
     key, stack = secrets.token_urlsafe(32), ctx.find_root().params.get("stack")
     command = f"stock-pipeline --stack {shlex.quote(stack)}" if stack else "stock-pipeline"
     with listening(port) as socket:

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 _PROVENANCE = {"source", "etl_loading_ts"}
 _SHOWN = 5
 _At = TypeVar("_At", bound=date)
+
+
+class NothingFound(UserWarning):
+    """A reader has no row of a symbol that it was asked for, or its start is after its end."""
+
+
 Conditions = tuple[list[str], list[Parameter]]
 """Conditions that all hold, and the values of their `?`, in order."""
 
@@ -139,7 +145,7 @@ def _read(text: str) -> date:
 def span(first: _At | None, last: _At | None) -> tuple[_At | None, _At | None]:
     """Both bounds. Warns when the first is after the last, because then there is no row."""
     if first is not None and last is not None and first > last:
-        warnings.warn(f"the start, {first}, is after the end, {last}", stacklevel=3)
+        warnings.warn(f"the start, {first}, is after the end, {last}", NothingFound, stacklevel=3)
     return first, last
 
 
@@ -151,6 +157,7 @@ def warn_of_missing(rows: pa.Table, symbols: Sequence[str] | str | None, table: 
         cased = any(symbol != symbol.upper() for symbol in missing)
         warnings.warn(
             f"{table.name} has no row of {told} in what was asked for" + ("; symbols keep their case" if cased else ""),
+            NothingFound,
             stacklevel=3,
         )
 

@@ -23,7 +23,7 @@ from stock_pipeline.lake.object_store import StoredObject
 from stock_pipeline.lake.parquet import encode
 from stock_pipeline.lake.partitions import partition_key
 from stock_pipeline.lake.transforms import bucket_partition, year_partition
-from stock_pipeline.query import athena_engine, duckdb_engine, latest_prices, read_prices, read_ticks, sql
+from stock_pipeline.query import NothingFound, athena_engine, duckdb_engine, latest_prices, read_prices, read_ticks, sql
 from stock_pipeline.schemas import DATABASE, LATEST_PRICES, PRICE_BY_DATE, TABLES
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY as HISTORY
 from stock_pipeline.settings import Settings
@@ -344,7 +344,7 @@ class TestReadTicks:
             (date(2024, 1, 3), date(2024, 1, 2), []),
         ],
     )
-    @pytest.mark.filterwarnings("ignore:the start, .*, is after the end")
+    @pytest.mark.filterwarnings("ignore::stock_pipeline.query.NothingFound")
     def test_moments_limit_what_comes_back(
         self, ticks: Settings, start: date | None, end: date | None, ids: list[str]
     ) -> None:
@@ -376,15 +376,15 @@ class TestWhatACallerWouldMiss:
     """An empty frame alone would say nothing."""
 
     def test_symbols_without_a_row_are_named(self, settings: Settings) -> None:
-        with pytest.warns(UserWarning, match="price_by_date has no row of aapl, ZZZ in .*; symbols keep their case"):
+        with pytest.warns(NothingFound, match="price_by_date has no row of aapl, ZZZ in .*; symbols keep their case"):
             assert set(read_prices(["AAPL", "aapl", "ZZZ"], settings=settings).symbol) == {"AAPL"}
-        with pytest.warns(UserWarning, match="latest_prices has no row of ZZZ in what was asked for$"):
+        with pytest.warns(NothingFound, match="latest_prices has no row of ZZZ in what was asked for$"):
             latest_prices("ZZZ", settings=settings)
-        with pytest.warns(UserWarning, match="stream_prices_history has no row of ZZZ"):
+        with pytest.warns(NothingFound, match="stream_prices_history has no row of ZZZ"):
             read_ticks("ZZZ", date(2024, 1, 3), date(2024, 1, 3), settings=settings)
 
     def test_a_start_after_the_end_is_told(self, settings: Settings) -> None:
-        with pytest.warns(UserWarning, match="the start, 2024-01-03, is after the end, 2024-01-02"):
+        with pytest.warns(NothingFound, match="the start, 2024-01-03, is after the end, 2024-01-02"):
             assert read_prices(None, date(2024, 1, 3), date(2024, 1, 2), settings=settings).empty
 
     def test_days_may_be_texts(self, settings: Settings) -> None:
