@@ -185,6 +185,22 @@ class TestDuckDB:
         with pytest.raises(StoreUnavailable, match="503"):
             run(fill(Down(), 2024), "SELECT * FROM price_by_date")
 
+    @pytest.mark.parametrize("wanted", ["count(*)", "max(close)"])
+    def test_one_object_of_many_that_cannot_be_read_never_leaves_a_smaller_answer(self, wanted: str) -> None:
+        class PartlyDown(MemoryStore):
+            def get(self, key: str, *, max_bytes: int | None = None, version: str = "") -> StoredObject:
+                if "year=2013" in key:
+                    raise StoreUnavailable(key, "S3 answered 503")
+                return super().get(key, max_bytes=max_bytes, version=version)
+
+        with pytest.raises(StoreUnavailable, match="503"):
+            run(fill(PartlyDown(), *range(2000, 2025)), f"SELECT {wanted} FROM price_by_date")
+
+    def test_a_few_rows_do_not_cost_all_objects(self) -> None:
+        lake = fill(MemoryStore(), *range(1980, 2025))
+        assert len(run(lake, "SELECT * FROM price_by_date LIMIT 3")) == 3
+        assert len(lake.gets) < 15
+
     def test_a_statement_that_failed_holds_nothing(self) -> None:
         class Down(MemoryStore):
             def get(self, key: str, *, max_bytes: int | None = None, version: str = "") -> StoredObject:
