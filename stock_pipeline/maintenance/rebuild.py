@@ -24,7 +24,7 @@ from stock_pipeline.arrow import as_arrow, booleans
 from stock_pipeline.ingest.commit import merge_group
 from stock_pipeline.ingest.daily import GROUP_ROWS, groups, ingest_daily_prices, joined, read_daily_prices
 from stock_pipeline.ingest.sources import SourceObject
-from stock_pipeline.lake.comparing import same
+from stock_pipeline.lake.comparing import same, same_at
 from stock_pipeline.lake.ingest_log import IngestLog
 from stock_pipeline.lake.memory_store import MemoryStore
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
@@ -148,18 +148,18 @@ def compare_year(
     rebuilt_log = _as_logged(rebuilt_log, log)
     logged = {(entry.source, entry.etag) for entry in rebuilt_log.entries}
     unknown = [step.info for step in steps if not step.known and (step.info.key, step.info.etag) in logged]
-    before, after = old.filter(booleans(there)), new.take(as_arrow(at[there], pa.int64()))
-    changed = ~same(before, after, _COMPARED)
+    kept = np.flatnonzero(there)
+    changed = kept[~same_at(old, kept, new, at[kept], _COMPARED)]
     is_new = np.ones(new.num_rows, bool)
     is_new[at[there]] = False
     rows, revised = succeeded(stored, new, PRICE_BY_DATE, now)
     rebuilt_log = _still_named(rebuilt_log, log, rows)
-    differs = changed.any() or is_new.any() or rebuilt_log != log or not same(old, rows, _MOMENTS).all()
+    differs = len(changed) or is_new.any() or rebuilt_log != log or not same(old, rows, _MOMENTS).all()
     data = encode(rows, PRICE_BY_DATE, rebuilt_log.in_footer()) if differs and new.num_rows else None
-    mask = booleans(changed)
+    before, after = old.take(as_arrow(changed, pa.int64())), new.take(as_arrow(at[changed], pa.int64()))
     return Rebuilt(
-        year, receipts, new.filter(booleans(is_new)), after.filter(mask), before.filter(mask), new.num_rows, data,
-        etag, judged, versions, unknown, revised,
+        year, receipts, new.filter(booleans(is_new)), after, before, new.num_rows, data, etag, judged, versions,
+        unknown, revised,
     )  # fmt: skip
 
 

@@ -33,6 +33,11 @@ def where(argument: Any, on_progress: Progress | None) -> tuple[int, int, bool]:
     return os.getpid(), pa.cpu_count(), not blocked
 
 
+def allocator(argument: Any, on_progress: Progress | None) -> tuple[str, str]:
+    """What the process takes memory by, and how many arenas it may have."""
+    return pa.default_memory_pool().backend_name, os.environ["MALLOC_ARENA_MAX"]
+
+
 def missing(argument: str, on_progress: Progress | None) -> None:
     raise ObjectNotFound(argument, f"{argument} is not there")
 

@@ -60,6 +60,16 @@ def test_a_pool_has_processes_of_one_thread_that_ctrl_c_does_not_reach() -> None
     assert multiprocessing.active_children() == []
 
 
+def test_a_pool_has_an_allocator_that_returns_memory_unless_the_environment_names_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("ARROW_DEFAULT_MEMORY_POOL", raising=False)
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "7")
+    before = dict(os.environ)
+    assert values(in_processes(1)(tasks("allocator", 1), None)) == [("system", "7")]
+    assert dict(os.environ) == before
+
+
 def test_a_task_whose_process_was_killed_is_done_again(tmp_path: Path) -> None:
     run = in_processes(1)
     assert values(run([*tasks("double", 1), *tasks("die_until", (str(tmp_path), TRIES - 1))], None)) == [2, TRIES - 1]
