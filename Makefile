@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check unit e2e live bench lowest faults crash load postgres coverage docs browser pictures limits fuzz cases deployed sam check-template package-test build deploy destroy format lock clean clean-data
+.PHONY: help setup demo dev test check unit e2e live bench lowest faults crash heavy load postgres coverage docs browser pictures limits fuzz cases deployed sam check-template package-test build deploy destroy format lock clean clean-data
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,7 +55,7 @@ check: setup  ## check formatting, lint, types, import boundaries, dependencies,
 	@$(BIN)/dg list defs --json >/dev/null
 
 # Tests that have a target of their own; all others are unit tests.
-MARKED := e2e or live or faults or deployed or package or docs or browser or limits or crash
+MARKED := e2e or live or faults or deployed or package or docs or browser or limits or crash or heavy
 
 unit: setup  ## tests that need no service
 	@$(PYTEST) -n 2 --dist loadgroup -m "not ($(MARKED))" $(ARGS)
@@ -95,7 +95,7 @@ lowest: .local/lowest/.complete  ## tests with the lowest versions that pyprojec
 	@.local/lowest/bin/python -m pytest -n 2 -p no:cacheprovider -m "not ($(MARKED))" $(LOWEST) $(ARGS)
 
 # The tests that use libraries most: Parquet, SQL and its limits, S3 and SQS, the command line, the assets.
-LOWEST := $(addprefix stock_pipeline_tests/,aws lake query security orchestration/batch cli/test_main.py cli/test_sql.py)
+LOWEST := $(addprefix stock_pipeline_tests/,aws board lake query security orchestration/batch cli/test_main.py cli/test_sql.py)
 
 .local/lowest/.complete: requirements/lowest.txt .venv/.complete
 	@echo "Making the environment of the lowest versions …"
@@ -173,11 +173,14 @@ coverage: setup  ## require full branch coverage of lake, ingest, rebuild, stagi
 	  stock_pipeline_tests/lake stock_pipeline_tests/clean stock_pipeline_tests/parse/daily/test_bars.py \
 	  stock_pipeline_tests/parse/daily/test_undeclared.py -k "not a_million_ticks"
 	@COVERAGE_FILE=.local/coverage $(BIN)/coverage report --show-missing --fail-under=100 \
-	  --include='stock_pipeline/lake/*,stock_pipeline/ingest/*,stock_pipeline/maintenance/rebuild.py,stock_pipeline/staging/*,stock_pipeline/clean/*'
+	  --include='stock_pipeline/lake/*,stock_pipeline/ingest/*,stock_pipeline/maintenance/rebuild.py,stock_pipeline/maintenance/rebuild_refusals.py,stock_pipeline/staging/*,stock_pipeline/clean/*'
 
 crash: setup postgres  ## kill processes, race them, load the queues, let Dagster die (KILLS=, READS=, ROUNDS=, TICKS=, …)
 	@$(foreach amount,KILLS READS ROUNDS TICKS OBJECTS FILES DAEMON_KILLS SEED,CRASH_$(amount)=$($(amount))) \
 	  $(PYTEST) -n 3 --dist worksteal -m crash $(ARGS)
+
+heavy: setup  ## heavy work with large years: a pool of processes beside a loop
+	@$(PYTEST) -m heavy $(ARGS)
 
 load: setup  ## send ticks through real queues and four workers, compare the result tick by tick (TICKS=10000000 OBJECTS=10000)
 	@$(BIN)/python -m stock_pipeline_tests.crashes.load --ticks $(or $(TICKS),10000000) --objects $(or $(OBJECTS),10000)
@@ -194,7 +197,7 @@ format: setup  ## format the code, and fix what lint can fix
 
 lock: setup  ## compile the hash-pinned requirement files again (no index lines in them)
 	@$(BIN)/uv pip compile -q $(LOCK) --extra dev pyproject.toml -o requirements/dev.txt
-	@$(BIN)/uv pip compile -q $(LOCK) --resolution lowest-direct --extra local pyproject.toml requirements/lowest.in -o requirements/lowest.txt
+	@$(BIN)/uv pip compile -q $(LOCK) --resolution lowest-direct --extra board --extra local pyproject.toml requirements/lowest.in -o requirements/lowest.txt
 	@$(BIN)/uv pip compile -q $(LOCK) -c requirements/dev.txt --extra serve pyproject.toml -o requirements/serve.txt
 	@$(BIN)/uv pip compile -q $(LOCK) requirements/local-aws.in -o requirements/local-aws.txt
 	@$(BIN)/uv pip compile -q $(LOCK) requirements/bench.in -o requirements/bench.txt

@@ -14,6 +14,7 @@
     ├── SchemaMismatch           a stored object does not have the columns of its table
     │   └── NewerSchema          a writer would drop what a newer version of the schema put into an object
     ├── RowsWouldBeLost          a rebuild would drop rows whose raw objects are gone
+    ├── WorkersDied              processes of heavy work died at each try
     ├── QueryError               SQL was refused or failed
     ├── AlertNotSent             a channel of alerts does not answer, or refuses
     ├── LineageNotSent           the catalog that lineage is sent to does not answer, or lets nobody in
@@ -26,6 +27,7 @@
     ├── NotSent                  the stream did not take all of the ticks
     ├── SimulationError          the simulated market cannot give what was asked for (also a ValueError)
     ├── DevError                 `dev` runs already, or one of its processes failed
+    ├── BoardError               the board cannot listen on its port
     ├── DeployError              the functions cannot be packaged, or a stack cannot be deployed, found or read
     └── LocalAwsError            the local AWS could not be started, found or deployed to
 
@@ -37,9 +39,11 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from typing import Any
 
 __all__ = [
     "AlertNotSent",
+    "BoardError",
     "DamagedObject",
     "DeployError",
     "DevError",
@@ -67,6 +71,7 @@ __all__ = [
     "StockPipelineError",
     "StoreError",
     "StoreUnavailable",
+    "WorkersDied",
     "quoted",
     "without_contents",
 ]
@@ -86,7 +91,18 @@ def without_contents(message: str) -> str:
 
 
 class StockPipelineError(Exception):
-    """The base of all errors that this package raises on purpose."""
+    """The base of all errors that this package raises on purpose. They can be sent to another process."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _sent, (type(self), self.args, self.__dict__)
+
+
+def _sent(kind: type[StockPipelineError], args: tuple[Any, ...], state: dict[str, Any]) -> StockPipelineError:
+    """An error as another process raised it, without calling its constructor."""
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class ExtraMissing(StockPipelineError):
@@ -161,6 +177,10 @@ class RowsWouldBeLost(StockPipelineError):
     """A rebuild would drop stored rows, because the raw objects that they came from are gone."""
 
 
+class WorkersDied(StockPipelineError):
+    """Processes of heavy work died at each try. What other tasks did stays, and a second start goes on."""
+
+
 class QueryError(StockPipelineError):
     """A SQL statement was refused or failed."""
 
@@ -215,6 +235,10 @@ class NotSent(StockPipelineError):
 
 class DevError(StockPipelineError):
     """`stock-pipeline dev` runs already, or one of its processes did not start, ended or refused."""
+
+
+class BoardError(StockPipelineError):
+    """The board cannot listen on its port."""
 
 
 class DeployError(StockPipelineError):

@@ -22,6 +22,7 @@ CONTRACTS = {
 PLANTED = [
     ("floors", "lake/merge.py", "import stock_pipeline.parse.symbols", "lake.merge -> stock_pipeline.parse"),
     ("floors", "cli/sql.py", "import stock_pipeline.orchestration", "cli.sql -> stock_pipeline.orchestration"),
+    ("floors", "maintenance/rebuild.py", "import stock_pipeline.heavy.tasks", "rebuild -> stock_pipeline.heavy"),
     ("floors", "cellar/__init__.py", "", "stock_pipeline.cellar"),
     # Through another module, as well as at once.
     ("computing", "lake/hashing.py", "import boto3", "stock_pipeline.lake.hashing -> boto3"),

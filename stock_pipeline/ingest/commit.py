@@ -152,10 +152,8 @@ class _Merging:
         if not self._may_begin(partition):
             return
         incoming = self._rows if len(chosen) == self._rows.num_rows else self._rows.take(as_arrow(chosen, pa.int64()))
-        merged = merge_into_partition(
-            self._lake, self._table, partition, incoming, replace=self._replace,
-            log=lambda merged, before: self.entries.after(partition, self._owners[chosen], merged, before),
-        )  # fmt: skip
+        log = self.entries.log(partition, self._owners[chosen])
+        merged = merge_into_partition(self._lake, self._table, partition, incoming, replace=self._replace, log=log)
         self._account(partition, chosen, merged, incoming)
 
     def _origins(self, owner: int, at: Ints) -> tuple[Ints, pa.Int32Array, list[str]]:
@@ -190,7 +188,8 @@ class _Merging:
             return False
         changed = False
         for partition, met in [(name, met) for name, met in self._disputed.items() if len(met.at)]:
-            merged = merge_into_partition(self._lake, self._table, partition, met.rows)
+            log = self.entries.log(partition, self._owners[met.at])
+            merged = merge_into_partition(self._lake, self._table, partition, met.rows, log=log)
             if (merged.outcome == Outcome.CONFLICT).all():
                 continue
             changed = True

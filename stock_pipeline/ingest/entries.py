@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -30,8 +30,12 @@ class Entries:
         owners = np.repeat(np.arange(len(group)), [source.rows for source in group])
         self._then = _next_partitions(owners, codes, names) if len(names) > 1 else {}
 
-    def after(self, partition: str, owners: Codes, merged: Merged, before: IngestLog) -> IngestLog:
-        """The log of a partition after a merge of rows, whose sources are `owners`.
+    def log(self, partition: str, owners: Codes) -> Callable[[Merged, IngestLog], IngestLog]:
+        """What makes the log of a partition after each try of a merge of rows, whose sources are `owners`."""
+        return lambda merged, before: self._after(partition, owners, merged, before)
+
+    def _after(self, partition: str, owners: Codes, merged: Merged, before: IngestLog) -> IngestLog:
+        """The log after a merge.
 
         There is a new entry for each source that changes the partition. The sources also learn how many entries they
         have.

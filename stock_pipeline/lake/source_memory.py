@@ -62,7 +62,7 @@ def judged(known: Remembered, modified: str, logged: Mapping[str, int], options:
         known,
         modified=known.modified or modified,
         judged=True,
-        logged=dict(known.logged) | dict(logged),
+        logged=dict(sorted((dict(known.logged) | dict(logged)).items())),  # partitions are merged in any order
         options=options or known.options,
         restated=restated or known.restated,
         removed=False,

@@ -48,7 +48,7 @@ def spawn(
         "MINISTACK_HOST": "127.0.0.1",
         "MINISTACK_REGION": REGION,
         "LAMBDA_EXECUTOR": "local",
-        "LAMBDA_ACCOUNT_CONCURRENCY": "0",  # the gateway lets invocations wait instead
+        "LAMBDA_ACCOUNT_CONCURRENCY": "1000",  # an account's quota; a call beyond it is refused, as in AWS
         "S3_PERSIST": "1",
         "S3_DATA_DIR": str(folders.objects),
         "SFTP_ENABLED": "0",

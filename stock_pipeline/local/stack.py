@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import ParameterTypeDef
 
 REGION = "us-east-1"
-# In AWS each object costs money, so a longer wait is worth it there, but not here.
-_DEFAULTS = {"StreamBufferSeconds": "2"}
+# In AWS each object costs money, so a longer wait is worth it there, but not here. And each function that runs is a
+# process of this machine.
+_DEFAULTS = {"StreamBufferSeconds": "2", "ProcessingConcurrency": "2"}
 
 _ARTIFACTS = "stock-pipeline-local-artifacts"
 _PATIENCE = 60.0  # seconds

@@ -13,38 +13,34 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.arrow import Bools, as_arrow, booleans
-from stock_pipeline.errors import RowsWouldBeLost
+from stock_pipeline.arrow import as_arrow, booleans
 from stock_pipeline.ingest.commit import merge_group
 from stock_pipeline.ingest.daily import GROUP_ROWS, groups, ingest_daily_prices, joined, read_daily_prices
 from stock_pipeline.ingest.sources import SourceObject
-from stock_pipeline.lake.comparing import same
+from stock_pipeline.lake.comparing import same, same_at
 from stock_pipeline.lake.ingest_log import IngestLog
 from stock_pipeline.lake.memory_store import MemoryStore
-from stock_pipeline.lake.merge import merge
 from stock_pipeline.lake.object_store import ObjectInfo, ObjectStore
-from stock_pipeline.lake.outcome import Outcome
 from stock_pipeline.lake.packing import places_of
 from stock_pipeline.lake.parquet import encode
 from stock_pipeline.lake.partitions import attempts, partition_key, read_logged, swap, write_revisions
 from stock_pipeline.lake.revisions import succeeded
 from stock_pipeline.lake.transforms import by_year, year_partition
 from stock_pipeline.maintenance.rebuild_records import Judged, Note, Overtaken, correct_records
+from stock_pipeline.maintenance.rebuild_refusals import refuse_loss, refuse_lost_values, refuse_refused
 from stock_pipeline.maintenance.rebuild_steps import Step, steps_of_year
 from stock_pipeline.parse.files import MAX_BYTES
 from stock_pipeline.progress import Progress
 from stock_pipeline.receipts import Receipt
 from stock_pipeline.schemas import PRICE_BY_DATE
-from stock_pipeline.staging.keys import raw_versions_of_year
-
-_SHOWN = 3
-"""So many examples are in the message of a refusal."""
+from stock_pipeline.staging.keys import raw_versions, raw_versions_of_year, versions_of_year
 
 _MOMENTS = tuple(view.written_at for view in PRICE_BY_DATE.views)
 _COMPARED = (*PRICE_BY_DATE.values, *(name for view in PRICE_BY_DATE.views for name in view.columns))
@@ -67,7 +63,7 @@ class Rebuilt:
     data: bytes | None
     etag: str | None
     judged: list[Judged]
-    seen: frozenset[tuple[str, str]]
+    listed: Sequence[ObjectInfo]
     unknown: list[ObjectInfo]
     revised: pa.Table
 
@@ -75,6 +71,21 @@ class Rebuilt:
     def differs(self) -> bool:
         """Whether a swap would change a row."""
         return bool(self.added.num_rows or self.changed.num_rows)
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """A rebuilt year whose rows and records are right; what is left is `finish`.
+
+    `listed` are the versions of raw objects that it was made from. `noted` is the ETag of its note, `ingests` their
+    number, and `changed` says whether the year was written.
+    """
+
+    year: int
+    changed: bool
+    ingests: int
+    listed: Sequence[ObjectInfo]
+    noted: str | None
 
 
 def rebuild_year(
@@ -95,11 +106,12 @@ def rebuild_year(
 
     Raises RowsWouldBeLost, with their number and examples, when stored rows or values would be lost or a source was
     refused; NewerSchema when a newer version wrote the year; and what `ingest_daily_prices` raises. A second call after
-    a stop finishes the first.
+    a stop finishes the first. For several years, see `stock_pipeline.heavy.rebuild`.
     """
     for _ in attempts(partition_key(PRICE_BY_DATE, year_partition(year))):  # pragma: no branch - it ends by raising
         rebuilt = compare_year(year, staging=staging, lake=lake, max_bytes=max_bytes, now=now, on_progress=on_progress)
-        if swap_in(rebuilt, staging=staging, lake=lake, max_bytes=max_bytes, now=now):
+        if swapped := swap_in(rebuilt, lake=lake, now=now):
+            finish([swapped], staging=staging, lake=lake, max_bytes=max_bytes, now=now)
             return rebuilt.receipts
     raise AssertionError("attempts() ends by raising")  # pragma: no cover - as it says
 
@@ -109,14 +121,18 @@ def compare_year(
     *,
     staging: ObjectStore,
     lake: ObjectStore,
+    listed: Sequence[ObjectInfo] | None = None,
     max_bytes: int = MAX_BYTES,
     now: datetime | None = None,
     on_progress: Progress | None = None,
 ) -> Rebuilt:
-    """What `rebuild_year` would change, without writing anything. Raises what it would raise."""
+    """What `rebuild_year` would change, without writing anything. Raises what it would raise.
+
+    `listed` are the versions in staging that may hold the year, in their order; without it they are listed now.
+    """
     now, partition = now or datetime.now(UTC), year_partition(year)
     stored, etag, log = read_logged(lake, PRICE_BY_DATE, partition)
-    versions = raw_versions_of_year(staging, year)
+    versions = raw_versions_of_year(staging, year) if listed is None else listed
     seen = frozenset((info.key, info.etag) for info in versions)
     steps = steps_of_year(versions, stored, log, lake)
     building = MemoryStore()
@@ -126,37 +142,31 @@ def compare_year(
     old, new = (empty if table is None else table for table in (stored, rows))
     at = places_of(new, old, PRICE_BY_DATE.key)
     there = at >= 0
-    _refuse_loss(old, ~there, partition, log, seen)
-    _refuse_refused(steps, receipts, judged, lake, partition)
-    _refuse_lost_values(old, new, partition)
+    refuse_loss(old, ~there, partition, log, seen)
+    refuse_refused(steps, receipts, judged, lake, partition)
+    refuse_lost_values(old, new, partition)
     rebuilt_log = _as_logged(rebuilt_log, log)
     logged = {(entry.source, entry.etag) for entry in rebuilt_log.entries}
     unknown = [step.info for step in steps if not step.known and (step.info.key, step.info.etag) in logged]
-    before, after = old.filter(booleans(there)), new.take(as_arrow(at[there], pa.int64()))
-    changed = ~same(before, after, _COMPARED)
+    kept = np.flatnonzero(there)
+    changed = kept[~same_at(old, kept, new, at[kept], _COMPARED)]
     is_new = np.ones(new.num_rows, bool)
     is_new[at[there]] = False
     rows, revised = succeeded(stored, new, PRICE_BY_DATE, now)
-    differs = changed.any() or is_new.any() or rebuilt_log != log or not same(old, rows, _MOMENTS).all()
+    rebuilt_log = _still_named(rebuilt_log, log, rows)
+    differs = len(changed) or is_new.any() or rebuilt_log != log or not same(old, rows, _MOMENTS).all()
     data = encode(rows, PRICE_BY_DATE, rebuilt_log.in_footer()) if differs and new.num_rows else None
-    mask = booleans(changed)
+    before, after = old.take(as_arrow(changed, pa.int64())), new.take(as_arrow(at[changed], pa.int64()))
     return Rebuilt(
-        year, receipts, new.filter(booleans(is_new)), after.filter(mask), before.filter(mask), new.num_rows, data,
-        etag, judged, seen, unknown, revised,
+        year, receipts, new.filter(booleans(is_new)), after, before, new.num_rows, data, etag, judged, versions,
+        unknown, revised,
     )  # fmt: skip
 
 
-def swap_in(
-    rebuilt: Rebuilt,
-    *,
-    staging: ObjectStore,
-    lake: ObjectStore,
-    max_bytes: int = MAX_BYTES,
-    now: datetime | None = None,
-) -> bool:
-    """Put a rebuilt year in the place of the stored one, and make the rejected records right.
+def swap_in(rebuilt: Rebuilt, *, lake: ObjectStore, now: datetime | None = None) -> Swapped | None:
+    """Put a rebuilt year in the place of the stored one, and make the rejected records right. Then call `finish`.
 
-    Returns False when another writer has changed the year since, or changes it before the records are right: compare
+    Returns None when another writer has changed the year since, or changes it before the records are right: compare
     again.
     """
     now, note = now or datetime.now(UTC), Note(lake, rebuilt.year)
@@ -166,20 +176,41 @@ def swap_in(
     if rebuilt.revised.num_rows:
         write_revisions(lake, PRICE_BY_DATE, partition, rebuilt.revised)
     if rebuilt.data is not None and not swap(lake, key, rebuilt.data, rebuilt.etag):
-        return False
+        return None
     try:
         correct_records(rebuilt.judged, note.keys, lake, now, lambda: _stands(rebuilt, lake, key))
     except Overtaken:
-        return False
-    if rebuilt.data is not None or note.sources:
-        # Of a file that nobody had ingested before, the year alone was taken. And a file that came meanwhile may have
-        # met a value that is not stored any more.
-        versions = dict.fromkeys((*rebuilt.unknown, *raw_versions_of_year(staging, rebuilt.year)))
-        left = [i for i in versions if (i.key, i.etag) in note.sources or (i.key, i.etag) not in rebuilt.seen]
-        after = now + timedelta(microseconds=len(rebuilt.receipts))  # each ingest has its own time
-        ingest_daily_prices([info.named for info in left], staging=staging, lake=lake, max_bytes=max_bytes, now=after)
-    note.clear()
-    return True
+        return None
+    return Swapped(rebuilt.year, rebuilt.data is not None, len(rebuilt.receipts), rebuilt.listed, note.etag)
+
+
+def finish(
+    swapped: Sequence[Swapped],
+    *,
+    staging: ObjectStore,
+    lake: ObjectStore,
+    max_bytes: int = MAX_BYTES,
+    now: datetime | None = None,
+) -> None:
+    """Ingest what rebuilds of years leave to do, once for all of them, and clear their notes.
+
+    Of a file that nobody had ingested before, a rebuild takes only its year. And a file that came meanwhile may have
+    met a value that is not stored any more.
+    """
+    listing = cache(lambda: raw_versions(staging))
+    left: dict[ObjectInfo, None] = {}
+    for one in swapped:
+        unknown = Note(lake, one.year).sources
+        if one.changed or unknown:
+            seen = {(info.key, info.etag) for info in one.listed}
+            versions = dict.fromkeys((*one.listed, *versions_of_year(listing(), one.year)))
+            left |= dict.fromkeys(i for i in versions if (i.key, i.etag) in unknown or (i.key, i.etag) not in seen)
+    begun = max((one.ingests for one in swapped), default=0)
+    after = (now or datetime.now(UTC)) + timedelta(microseconds=begun)  # each ingest has its own time
+    ordered = sorted(left, key=lambda info: (info.modified, info.key))
+    ingest_daily_prices([info.named for info in ordered], staging=staging, lake=lake, max_bytes=max_bytes, now=after)
+    for one in swapped:
+        Note(lake, one.year).clear(one.noted)
 
 
 def _stands(rebuilt: Rebuilt, lake: ObjectStore, key: str) -> bool:
@@ -235,63 +266,21 @@ def _within(source: SourceObject, partition: str) -> SourceObject:
     return source
 
 
+def _still_named(rebuilt: IngestLog, log: IngestLog, rows: pa.Table) -> IngestLog:
+    """The rebuilt log with the entries of versions that are gone, if rows that stay as they are name their source.
+
+    Without them the next rebuild would take these rows for older than all logs, and their source's present version for
+    the first of all.
+    """
+    named = set(pc.unique(rows["source"].cast(pa.string())).to_pylist()) - rebuilt.sources
+    gone = [entry for entry in log.entries if entry.source in named]
+    return IngestLog((*gone, *rebuilt.entries)) if gone else rebuilt
+
+
 def _as_logged(rebuilt: IngestLog, log: IngestLog) -> IngestLog:
     """The rebuilt log with the entries that the stored log has for the same ingests."""
     known = {(e.source, e.etag, e.replace): e for e in log.entries}
     return IngestLog(tuple(known.get((e.source, e.etag, e.replace), e) for e in rebuilt.entries))
-
-
-def _refuse_loss(
-    stored: pa.Table, lost: Bools, partition: str, log: IngestLog, there: frozenset[tuple[str, str]]
-) -> None:
-    if not lost.any():
-        return
-    rows = stored.filter(booleans(lost))
-    gone = sorted({entry.source for entry in log.entries if (entry.source, entry.etag) not in there})
-    gone += sorted(set(pc.unique(rows["source"].cast(pa.string())).to_pylist()) - {key for key, _ in there} - set(gone))
-    why = f"; versions of {len(gone)} raw objects are no longer in staging: {', '.join(gone[:_SHOWN])}" if gone else ""
-    raise RowsWouldBeLost(
-        f"{partition} holds {rows.num_rows:,} rows that no raw object in staging gives any more: {_examples(rows)}"
-        f"{why}. Nothing was written. Put the raw objects back, or take the rows out with `stock-pipeline remove`, and "
-        "then rebuild"
-    )
-
-
-def _refuse_refused(
-    steps: Sequence[Step], receipts: Sequence[Receipt], judged: Sequence[Judged], lake: ObjectStore, partition: str
-) -> None:
-    """A source that was refused when it came gave no rows, so it may be refused again. No other source may."""
-    found = [
-        receipt
-        for step, receipt, one in zip(steps, receipts, judged, strict=True)
-        if receipt.refused is not None and (step.stored or not one.was_refused(lake))
-    ]
-    if found:
-        told = "; ".join(f"{receipt.source}: {receipt.refused}" for receipt in found[:_SHOWN])
-        raise RowsWouldBeLost(
-            f"{len(found)} sources of {partition} were refused: {told}. Nothing was written, because a rebuild without "
-            "them may lose rows. Ingest each as it is meant to be read (its symbol, its hints), or remove it"
-        )
-
-
-def _refuse_lost_values(stored: pa.Table, rebuilt: pa.Table, partition: str) -> None:
-    """A row names only the source that completed it last. Another source may have given some of its values and be gone,
-    so the values are compared.
-    """
-    fuller = np.flatnonzero(merge(rebuilt, stored, PRICE_BY_DATE).outcome == Outcome.UPDATED)
-    if len(fuller):
-        rows = stored.take(as_arrow(fuller, pa.int64()))
-        raise RowsWouldBeLost(
-            f"{partition} holds values in {len(fuller):,} rows that no raw object in staging gives any more "
-            f"({_examples(rows)}); a rebuild would lose them. Put the raw objects back (the staging bucket keeps "
-            "versions), or ingest without rebuilding"
-        )
-
-
-def _examples(rows: pa.Table) -> str:
-    some = rows.slice(0, _SHOWN).to_pylist()
-    told = ", ".join(f"{row['symbol']} {row['date']} from {row['source']}" for row in some)
-    return told + (", …" if rows.num_rows > _SHOWN else "")
 
 
 def unfinished(lake: ObjectStore) -> Iterator[int]:

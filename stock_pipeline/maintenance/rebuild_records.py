@@ -71,7 +71,7 @@ class Note:
         self._lake, self._key = lake, f"{_NOTES}{year_partition(year)}.json"
         self.keys: set[Key] = set()
         self.sources: set[tuple[str, str]] = set()
-        self._etag: str | None = None
+        self.etag: str | None = None
         self._read()
 
     def take_in(self, rows: pa.Table, sources: Iterable[ObjectInfo]) -> None:
@@ -83,13 +83,13 @@ class Note:
                 return
             listed = sorted((symbol, day.isoformat()) for symbol, day in self.keys | keys)
             told = {"rows": listed, "sources": sorted(self.sources | versions)}
-            swap(self._lake, self._key, json.dumps(told).encode(), self._etag)
+            swap(self._lake, self._key, json.dumps(told).encode(), self.etag)
             self._read()
 
-    def clear(self) -> None:
-        """Note that the rebuild is finished, unless another rebuild has noted more since."""
+    def clear(self, noted: str | None) -> None:
+        """Note that the rebuild is finished whose note had the ETag `noted`, unless another has noted more since."""
         if self.keys or self.sources:
-            swap(self._lake, self._key, _NOTHING, self._etag)
+            swap(self._lake, self._key, _NOTHING, noted)
 
     def _read(self) -> None:
         try:
@@ -97,7 +97,7 @@ class Note:
         except ObjectNotFound:
             return
         told = json.loads(found.data)
-        self._etag = found.info.etag
+        self.etag = found.info.etag
         self.keys = {(symbol, date.fromisoformat(day)) for symbol, day in told.get("rows", ())}
         self.sources = {(key, etag) for key, etag in told.get("sources", ())}
 

@@ -1,7 +1,8 @@
 """The latest prices from history: recompute them, compare them with the stored snapshot, rebuild it. No Dagster.
 
-SQL only finds when each symbol last traded, which reads few columns of history. The rows themselves are read from the
-history objects of those moments. There are two reasons: Athena's times are to the millisecond and the tables' to the
+First it is found when each symbol last traded, which reads few columns of history: by SQL, or by tasks (see
+`stock_pipeline.heavy.snapshot`). The rows themselves are read from the history objects of those moments. There are two
+reasons: Athena's times are to the millisecond and the tables' to the
 microsecond, and the venue's sequence orders two ticks of one moment. Trades that were taken back, and trades later than
 now, are left out. If that is the last trade of a symbol, the one before it takes its place. The result is exactly the
 snapshot that the ingests keep up to date.
@@ -26,6 +27,7 @@ from stock_pipeline.lake.merge import merge
 from stock_pipeline.lake.object_store import ObjectStore
 from stock_pipeline.lake.partitions import attempts, commit, partition_key, partitions, read_partition, read_version
 from stock_pipeline.lake.transforms import SNAPSHOT, day_of
+from stock_pipeline.maintenance.last_trades import Moments
 from stock_pipeline.query import sql
 from stock_pipeline.query.history import Span
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY, TIMESTAMP, TRADE_CORRECTIONS
@@ -92,18 +94,25 @@ def stored_snapshot(lake: ObjectStore) -> pa.Table:
     return LATEST_PRICES.schema.empty_table() if rows is None else rows
 
 
-def recompute(settings: Settings, lake: ObjectStore, span: Span | None = None, now: datetime | None = None) -> pa.Table:
+def recompute(
+    settings: Settings,
+    lake: ObjectStore,
+    span: Span | None = None,
+    now: datetime | None = None,
+    moments: Moments | None = None,
+) -> pa.Table:
     """The latest tick of each symbol in history, or of those that traded in a span of days, as rows of `latest_prices`.
 
-    Ticks later than `now` (UTC, by default the present) are left out. Raises QueryError, and HistoryMisplaced when a
-    latest tick is not in the object that must hold it.
+    Ticks later than `now` (UTC, by default the present) are left out. `moments` finds when each symbol last traded in
+    all of history; without it SQL does. Raises QueryError, and HistoryMisplaced when a latest tick is not in the object
+    that must hold it.
     """
     now = now or datetime.now(UTC)
-    last = _last_moments(settings, span, now)
+    last = moments(now) if moments else _last_moments(settings, span, now)
     shifts = (-_IMPRECISION, timedelta(), _IMPRECISION)
-    moments = [(symbol, at + shift) for symbol, at in last.items() for shift in shifts]
+    around = [(symbol, at + shift) for symbol, at in last.items() for shift in shifts]
     corrections = Corrections(lake).load(_sessions(lake, span))
-    parts = _read(_places(moments, lake), lake, corrections, now)
+    parts = _read(_places(around, lake), lake, corrections, now)
     rows, standing = (_greatest([part[at] for part in parts]) for at in (0, 1))
     _refuse_misplaced(rows, last)
     here, there = by_symbol(rows), by_symbol(standing)
@@ -141,17 +150,21 @@ def in_history(rows: Iterable[Row], lake: ObjectStore) -> set[Row]:
     return found
 
 
-def refresh(settings: Settings, lake: ObjectStore, now: datetime | None = None) -> Comparison:
+def refresh(
+    settings: Settings, lake: ObjectStore, now: datetime | None = None, moments: Moments | None = None
+) -> Comparison:
     """Merge the recomputed snapshot into the stored one, and return how they differed. Newer stored rows stay.
 
     A trade that was taken back is replaced in any case. Ticks later than `now` (UTC) are not merged in.
     """
-    stored, recomputed = stored_snapshot(lake), recompute(settings, lake, now=now)
+    stored, recomputed = stored_snapshot(lake), recompute(settings, lake, now=now, moments=moments)
     update_snapshot(pa.concat_tables([stored, recomputed]), [], lake, shown=True)
     return compare(stored, recomputed)
 
 
-def rebuild(settings: Settings, lake: ObjectStore, now: datetime | None = None) -> Comparison:
+def rebuild(
+    settings: Settings, lake: ObjectStore, now: datetime | None = None, moments: Moments | None = None
+) -> Comparison:
     """Swap in the snapshot that history gives, without rows that are not in history. Returns how the two differed.
 
     A stored row that differs from the recomputed one may have come meanwhile. It stays if it is a tick of history that
@@ -160,7 +173,7 @@ def rebuild(settings: Settings, lake: ObjectStore, now: datetime | None = None) 
     before the swap may have lost against a wrong, later row, and so be missing from the snapshot. It is in history, so
     the snapshot is recomputed once more after the swap.
     """
-    recomputed = recompute(settings, lake, now=now)
+    recomputed = recompute(settings, lake, now=now, moments=moments)
     for _ in attempts(partition_key(LATEST_PRICES, SNAPSHOT)):
         stored, etag, damaged = _stored_version(lake)
         difference = compare(stored, recomputed)
@@ -169,7 +182,7 @@ def rebuild(settings: Settings, lake: ObjectStore, now: datetime | None = None) 
         true = in_history(difference.suspects.values(), lake)
         if commit(lake, LATEST_PRICES, SNAPSHOT, _later_of(recomputed, stored, true, now or datetime.now(UTC)), etag):
             break
-    refresh(settings, lake, now)
+    refresh(settings, lake, now, moments)
     return difference
 
 

@@ -7,13 +7,14 @@ show the same metadata as the assets' own runs.
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from os.path import commonprefix
+from typing import Literal
 
 import dagster as dg
 from pydantic import Field
 
+from stock_pipeline.heavy.executors import executor_of
+from stock_pipeline.heavy.rebuild import Places, compare_years, rebuild_years
 from stock_pipeline.ingest.daily import ingest_daily_prices
-from stock_pipeline.maintenance.rebuild import compare_year
-from stock_pipeline.maintenance.rebuild import rebuild_year as rebuild
 from stock_pipeline.maintenance.remove import find_source
 from stock_pipeline.maintenance.remove import remove_source as remove
 from stock_pipeline.maintenance.replay import replay_rejects as replay
@@ -82,6 +83,12 @@ class RebuildConfig(dg.Config):
     first: int | None = Field(default=None, description="First year. Empty: the current one.")
     last: int | None = Field(default=None, description="Last year. Empty: only the first.")
     dry_run: bool = Field(default=False, description="Only log what would change; write nothing.")
+    executor: Literal["here", "pool"] = Field(
+        default="here", description="here: year after year, in the process of the run. pool: in several processes."
+    )
+    processes: int = Field(
+        default=2, ge=1, le=256, description="Number of processes of the pool. Each needs the memory of a year."
+    )
 
 
 @dg.op(out={}, tags={"layer": "clean"})
@@ -91,18 +98,18 @@ def rebuild_from_raw(context: dg.OpExecutionContext, buckets: Buckets, config: R
     years = range(first, (config.last or first) + 1)
     if not years:
         raise dg.Failure(f"{config.last} is before {first}", allow_retries=False)
+    run = executor_of(config.processes if config.executor == "pool" else 1)
     with as_dagster_failures():
-        limit, report = buckets.settings.max_object_bytes, progress(context.log.info, "raw objects")
-        for year in years:
-            if config.dry_run:
-                found = compare_year(
-                    year, staging=buckets.staging, lake=buckets.lake, max_bytes=limit, on_progress=report
-                )  # fmt: skip
+        report = progress(context.log.info, "years" if config.executor == "pool" else "raw objects")
+        staging, lake = (f"s3://{store.bucket}" for store in (buckets.staging, buckets.lake))
+        places = Places(staging, lake, buckets.settings.max_object_bytes)
+        if config.dry_run:
+            for found in compare_years(years, places, run=run, on_progress=report):
                 added, changed = found.added.num_rows, found.changed.num_rows
-                context.log.info(f"{year}: {added:,} rows would be added, {changed:,} changed, none lost")
-                continue
-            receipts = rebuild(year, staging=buckets.staging, lake=buckets.lake, max_bytes=limit, on_progress=report)
-            yield from _shown(context, buckets, receipts)
+                context.log.info(f"{found.year}: {added:,} rows would be added, {changed:,} changed, none lost")
+            return
+        done = rebuild_years(years, places, run=run, on_progress=report, say=context.log.info)
+        yield from _shown(context, buckets, [receipt for year in done for receipt in year.receipts])
 
 
 @dg.job(
@@ -110,7 +117,8 @@ def rebuild_from_raw(context: dg.OpExecutionContext, buckets: Buckets, config: R
     description=(
         "Build years of price_by_date again from the raw objects in staging only, and check them. Readers see the old "
         "year until the new one is complete. The job refuses if rows would be lost, or if a source is refused. With "
-        "dry_run it only logs what would change."
+        "dry_run it only logs what would change. With a pool, years are built side by side. A run that was killed goes "
+        "on when it is started again."
     ),
 )
 def rebuild_year() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
@@ -38,9 +38,13 @@ class Limits:
 
 
 def rows_of(
-    connection: duckdb.DuckDBPyConnection, statement: str, parameters: Sequence[Any], limits: Limits
+    connection: duckdb.DuckDBPyConnection,
+    statement: str,
+    parameters: Sequence[Any],
+    limits: Limits,
+    stop: Callable[[], None],
 ) -> pa.Table:
-    """The rows of a statement.
+    """The rows of a statement. `stop` ends what its scans wait for, when it takes too long or a person stops it.
 
     Raises QueryError when it takes more time or memory than the limits, or gives no rows; KeyboardInterrupt when a
     person stops it; the errors of DuckDB and Arrow.
@@ -51,9 +55,11 @@ def rows_of(
         try:
             while not wait([work], min(_POLL, max(until - time.monotonic(), 0.01))).done:
                 if time.monotonic() > until:
+                    stop()
                     connection.interrupt()
                     wait([work], _POLL)
         except BaseException:
+            stop()
             connection.interrupt()
             raise
     try:

@@ -6,6 +6,7 @@ What does not belong here: reading the objects (`reader`), and understanding the
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,16 +41,25 @@ def session_of(key: str) -> str | None:
     return found[1] if found else None
 
 
-def raw_versions_of_year(staging: ObjectStore, year: int) -> list[ObjectInfo]:
-    """As `raw_keys_of_year`, with every version that the bucket keeps of an object, also of a deleted one.
+def raw_versions(staging: ObjectStore) -> list[ObjectInfo]:
+    """Every version that the bucket keeps of every raw object of daily prices, in the order of their arrival.
 
     A version with the content of an earlier version of its key is left out: it is the same version to the tables.
     """
     found: dict[tuple[str, str], ObjectInfo] = {}
     for info in staging.versions(RAW_DAILY_PRICES):
-        if _may_hold(info, year):
-            found.setdefault((info.key, info.etag), info)
+        found.setdefault((info.key, info.etag), info)
     return sorted(found.values(), key=lambda info: (info.modified, info.key))  # stable: S3 dates by the second
+
+
+def versions_of_year(versions: Iterable[ObjectInfo], year: int) -> list[ObjectInfo]:
+    """Those of some versions that may hold prices of a year, in their order: see `raw_keys_of_year`."""
+    return [info for info in versions if _may_hold(info, year)]
+
+
+def raw_versions_of_year(staging: ObjectStore, year: int) -> list[ObjectInfo]:
+    """As `raw_keys_of_year`, with every version that the bucket keeps of an object, also of a deleted one."""
+    return versions_of_year(raw_versions(staging), year)
 
 
 def _may_hold(info: ObjectInfo, year: int) -> bool:

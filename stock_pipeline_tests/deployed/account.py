@@ -11,7 +11,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -139,9 +139,19 @@ class Account(Stack):
         return len(re.findall(r"is not allowed to |access denied|AccessDenied", log))
 
     def invoke(self, output: str, event: object) -> dict[str, Any]:
-        """What a function (by the output with its name) answers to an event; a failure is an answer too."""
-        reply = self._functions.invoke(FunctionName=self.outputs[output], Payload=json.dumps(event))
-        answer: dict[str, Any] = json.load(reply["Payload"]) or {}
+        """What a function (by the output with its name) answers to an event; a failure is an answer too.
+
+        While its queue keeps it as busy as it may be, it refuses the call.
+        """
+        function, body = self.outputs[output], json.dumps(event)
+
+        def reply() -> Any:
+            with suppress(self._functions.exceptions.TooManyRequestsException):
+                return self._functions.invoke(FunctionName=function, Payload=body)
+
+        found = eventually(reply, within=120)
+        assert found, f"{function} was busy for two minutes"
+        answer: dict[str, Any] = json.load(found["Payload"]) or {}
         return answer
 
     def messages(self, output: str) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -166,6 +167,19 @@ def test_s3_can_call_the_function_itself_and_what_always_fails_is_kept(new_stack
     assert kept["responsePayload"]["errorMessage"]
     assert messages(stack, "DailyDlqUrl") == []
     assert is_idle(stack)
+
+    # A function at its limit refuses who waits for its answer. What S3 sends is tried again, and is no failure.
+    function, service = stack.outputs["ProcessBatchStockDataFunction"], stack.client("lambda")
+    reserved = service.get_function_concurrency(FunctionName=function)["ReservedConcurrentExecutions"]
+    service.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
+    key = "daily_prices/uploads/2014.csv"
+    stack.staging.put(key, bar("AAPL", "2014-05-01"))
+    with pytest.raises(service.exceptions.TooManyRequestsException, match="ReservedConcurrentExecutions"):
+        service.invoke(FunctionName=function, Payload=b"{}")
+    time.sleep(5)  # longer than three tries take
+    service.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=reserved)
+    assert eventually(holds(stack, 2014, {key: {"AAPL"}})), stack.log()
+    assert len(messages(stack, "FailedInvocationsUrl")) == 1, "only what failed before"
 
 
 def test_the_stack_heals_what_no_event_told_of(triggered: Stack) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from stock_pipeline.heavy.executors import in_processes
+from stock_pipeline.heavy.snapshot import moments_by_tasks
 from stock_pipeline.lake.parquet import decode, encode, footer
 from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline_tests.support.commands import Run
 from stock_pipeline_tests.support.local_aws import Stack
+from stock_pipeline_tests.support.stream import OPEN, tick
 
 pytestmark = pytest.mark.e2e
 
@@ -70,6 +74,28 @@ def test_rebuild_shows_what_would_change_brings_it_back_and_loses_nothing(desk: 
     assert refused.exit_code == 1, "the first month is nowhere but in the table"
     assert "2024-01-02" in refused.stderr
     assert bars(desk) == year
+
+
+def test_a_pool_of_processes_rebuilds_years_in_the_buckets(desk: Stack, run: Run, year: Bars, tmp_path: Path) -> None:
+    before = tmp_path / "before.csv"
+    before.write_text("Date,Close\n2023-12-28,8\n2023-12-29,9\n")
+    assert run("ingest", str(before), "--symbol", "AAPL").exit_code == 0
+    damage_a_value(desk)
+    done = run("rebuild", "2023-2024", "--processes", "2", "--yes")
+    assert done.exit_code == 0, done.stderr
+    assert "2023: 0 rows added, 0 changed" in done.stderr
+    assert "2024: 0 rows added, 3 changed" in done.stderr
+    assert bars(desk) == year
+
+
+def test_a_pool_of_processes_reads_history_in_the_bucket(desk: Stack, run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "ticks.jsonl"
+    file.write_bytes(b"".join(tick(f"e{n}", f"S{n % 3}", second=600.0 * n) for n in range(30)))
+    assert run("ingest", str(file)).exit_code == 0
+    place = f"s3://{desk.lake.bucket}"
+    assert moments_by_tasks(place, in_processes(2))(datetime.now(UTC)) == {
+        f"S{n % 3}": OPEN + timedelta(seconds=600.0 * n) for n in range(27, 30)
+    }
 
 
 def test_restore_puts_a_version_back_and_makes_the_ingests_since_again(desk: Stack, run: Run, year: Bars) -> None:

@@ -10,7 +10,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -290,9 +290,7 @@ class World:
     def repair(self) -> None:
         """Find what no table has seen, among all objects, and ingest it."""
         unseen = find_unseen(staging=self.staging, lake=self.lake, since=None, age=timedelta(0), now=_FAR)
-        # docs/reliability.md, what may be: after a copy by hand a rebuild may refuse.
-        with suppress(RowsWouldBeLost) if self.ledger.restored else nullcontext():
-            repair(unseen, staging=self.staging, lake=self.lake, settings=Settings(), now=self.clock())
+        repair(unseen, staging=self.staging, lake=self.lake, settings=Settings(), now=self.clock())
 
     def restore(self, *, by_hand: bool) -> None:
         """Somebody puts an old version of a year back: by the command, or by a copy that leaves the rest to others."""
@@ -394,8 +392,7 @@ class World:
                 self.hub.pause(self.random.uniform(1, 20))
             else:
                 return
-        if not (self.ledger.restored and isinstance(last, RowsWouldBeLost)):  # docs/reliability.md: what may be
-            self.ledger.problem(f"somebody gave up: {last}")
+        self.ledger.problem(f"somebody gave up: {last}")
 
     def read(self) -> None:
         """Somebody who reads tables again and again: whole commits only, and a snapshot that never goes back."""

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from stock_pipeline.errors import StoreUnavailable
 from stock_pipeline.ingest import daily as ingest
+from stock_pipeline.lake.partitions import read_logged
 from stock_pipeline.lake.rejected_records import read_rejects
+from stock_pipeline.maintenance.rebuild import rebuild_year
 from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline_tests.support.desk import NOW, UPLOADS, Desk
 
@@ -112,6 +114,26 @@ def test_a_restatement_that_overtakes_the_trigger_leaves_no_false_record(desk: D
     assert desk.closes()["A", "2024-01-02"] == 11.0
     assert (receipt.duplicates, receipt.conflicts) == (1, len(others))
     assert desk.rejects() == [("two.csv", 3, "conflict")] * len(others)
+
+
+def test_a_row_that_completes_after_a_restatement_came_between_is_in_the_log(desk: Desk) -> None:
+    """It met another value at first. Without the entry a rebuild would not know the source of what it gave."""
+    desk.ingest(desk.drop("one.csv", "A,2024-01-02,,,,10,"))
+    two, fuller = desk.drop("two.csv", "A,2024-01-02,,,,11,"), desk.drop("fuller.csv", "A,2024-01-02,9,,,11,100")
+
+    def restate(key: str) -> None:
+        if key.startswith("rejected_records"):
+            desk.lake.before_put = lambda key: None
+            desk.ingest(two, replace=True, now=NOW + timedelta(minutes=1))
+
+    desk.lake.before_put = restate
+    (receipt,) = desk.ingest(fuller, now=NOW + timedelta(minutes=2))
+    assert (receipt.updated, receipt.conflicts) == (1, 0)
+    log = read_logged(desk.lake, PRICE_BY_DATE, "year=2024")[2]
+    assert [entry.source for entry in log.entries] == [UPLOADS + "one.csv", two, fuller]
+    before = desk.rows("open", "close", "volume", "source")
+    rebuild_year(2024, staging=desk.staging, lake=desk.lake)
+    assert desk.rows("open", "close", "volume", "source") == before == [(9.0, 11.0, 100.0, fuller)]
 
 
 def test_restatements_follow_each_other(desk: Desk) -> None:

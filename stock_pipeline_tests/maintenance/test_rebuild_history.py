@@ -56,6 +56,18 @@ def test_a_name_that_is_used_again_loses_no_row(desk: Desk) -> None:
     assert contents(desk.lake) == before, "and nothing is written where nothing changes"
 
 
+def test_a_second_rebuild_changes_nothing_where_a_version_is_gone_whose_rows_stayed() -> None:
+    desk = Desk()
+    desk.ingest(desk.drop("first.csv", "A,2024-01-02,,,,1,", "A,2024-01-03,,,,1,"))
+    desk.ingest(desk.drop("second.csv", "A,2024-01-02,,,,2,", "A,2024-01-03,,,,1,"), **later(1))
+    desk.drop("first.csv", "A,2024-01-02,,,,3,", "A,2024-01-03,,,,1,")  # nobody has the former version
+    rebuild(desk, 2024)
+    assert desk.closes() == {("A", "2024-01-02"): 2.0, ("A", "2024-01-03"): 1.0}
+    before = contents(desk.lake)
+    rebuild(desk, 2024)
+    assert contents(desk.lake) == before
+
+
 def test_symbols_and_hints_that_a_person_gave_are_used_again(desk: Desk) -> None:
     bare = desk.drop("download.csv", "2024-01-02,1", "2024-01-03,2", header="date,close")
     desk.ingest(bare, symbol="AAPL")

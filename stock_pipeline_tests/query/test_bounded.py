@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -12,8 +14,13 @@ import pytest
 
 from stock_pipeline.errors import QueryError
 from stock_pipeline.lake.memory_store import MemoryStore
+from stock_pipeline.lake.object_store import StoredObject
+from stock_pipeline.lake.parquet import encode
+from stock_pipeline.lake.partitions import partition_key
+from stock_pipeline.lake.transforms import year_partition
 from stock_pipeline.query import duckdb_engine
 from stock_pipeline.query.bounded import Limits
+from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline.settings import Settings
 
 ENDLESS = {
@@ -57,6 +64,60 @@ def test_ctrl_c_stops_it_within_seconds(where: str) -> None:
         run(ENDLESS[where], memory_mb=100_000)
     assert time.monotonic() - began < 20
     assert run("SELECT 1") == 1
+
+
+@pytest.mark.parametrize("how", ["time", "ctrl-c"])
+def test_a_store_that_does_not_answer_does_not_hold_a_statement(how: str) -> None:
+    answers = threading.Event()
+
+    class Silent(MemoryStore):
+        def get(self, key: str, *, max_bytes: int | None = None, version: str = "") -> StoredObject:
+            answers.wait(60)
+            return super().get(key, max_bytes=max_bytes, version=version)
+
+    lake = Silent()
+    lake.put(
+        partition_key(PRICE_BY_DATE, year_partition(2024)), encode(PRICE_BY_DATE.schema.empty_table(), PRICE_BY_DATE)
+    )
+    began = time.monotonic()
+    try:
+        if how == "time":
+            with pytest.raises(QueryError, match="took more than 1 s"):
+                duckdb_engine.run("SELECT * FROM price_by_date", (), lake, "stock_market", Limits(1, 200))
+        else:
+            threading.Timer(1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+            with pytest.raises(KeyboardInterrupt):
+                duckdb_engine.run("SELECT * FROM price_by_date", (), lake, "stock_market", Limits(600, 200))
+        assert time.monotonic() - began < 20
+    finally:
+        answers.set()
+
+
+BUSY = """
+import sys
+import pyarrow.dataset as ds
+from stock_pipeline.lake.memory_store import MemoryStore
+from stock_pipeline.query.lake_dataset import Fetches, LakeDataset
+from stock_pipeline.schemas import PRICE_BY_DATE
+from stock_pipeline_tests.query.test_sql import fill
+
+sys.setswitchinterval(1e-6)  # threads take turns all the time
+lake = fill(MemoryStore(), *range(2000, 2024))
+for _ in range(400):
+    fetches = Fetches(lake)
+    dataset = LakeDataset(PRICE_BY_DATE, [], lake, fetches)
+    for _ in range(2):  # the second scan has all bytes at once
+        found = dataset.scanner(columns=["close"], filter=ds.field("close") < 0).to_reader().read_all()
+        assert found.num_rows == 0
+    fetches.close()
+"""
+
+
+def test_a_statement_ends_however_the_threads_take_turns() -> None:
+    """Arrow begins a scan while it holds the interpreter's lock. Were an object a file in Python, about one scan in 600
+    would wait for ever, and no signal would end it.
+    """
+    subprocess.run([sys.executable, "-c", BUSY], check=True, timeout=240)
 
 
 def test_the_limits_are_settings_and_memory_is_half_of_the_machines() -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import itertools
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
@@ -18,7 +16,7 @@ from stock_pipeline.ingest.daily import ingest_daily_prices
 from stock_pipeline.maintenance.rebuild import rebuild_year
 from stock_pipeline.maintenance.remove import find_source, remove_source
 from stock_pipeline.maintenance.restore import plan_restore, restore, versions_of
-from stock_pipeline.query import duckdb_engine, read_prices, sql
+from stock_pipeline.query import read_prices, sql
 from stock_pipeline.query.past import as_known
 from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline.settings import Settings
@@ -190,19 +188,6 @@ def test_a_file_with_nothing_but_new_and_known_rows_asks_for_no_revisions(lake: 
     lake.lake.gets.clear()
     lake.ingest("b.csv", "symbol,date,close,adj_close\nA,2024-01-02,10,9\nB,2024-01-02,10,9\n")
     assert not [key for key in [*lake.lake.gets, *lake.lake.objects] if key.startswith("price_revisions/")]
-
-
-def test_threads_read_an_object_each_at_its_own_place(lake: Lake) -> None:
-    """A statement may scan a table twice at the same time. Arrow asks one scan for the size while another one reads."""
-    lake.ingest("a.csv", "symbol,date,close\nA,2024-01-02,10\n")
-    (info,) = lake.lake.list("price_by_date/")
-    with ThreadPoolExecutor(1) as threads:
-        file = duckdb_engine._Object(lake.lake, info, PRICE_BY_DATE, [], threads)
-        file.seek(0)
-        with ThreadPoolExecutor(1) as other:
-            assert other.submit(file.seek, 0, io.SEEK_END).result() == info.size
-        assert file.tell() == 0
-        assert file.read(4) == b"PAR1"
 
 
 def test_sql_of_the_past_takes_any_statement_that_reads(lake: Lake) -> None:

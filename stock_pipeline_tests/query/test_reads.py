@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -15,27 +14,22 @@ import pytest
 from moto import mock_aws
 
 from stock_pipeline.aws.s3 import S3Store
+from stock_pipeline.errors import DamagedObject
 from stock_pipeline.lake import parquet
 from stock_pipeline.lake.parquet import encode
 from stock_pipeline.lake.partitions import partition_key
 from stock_pipeline.lake.transforms import day_partition, year_partition
-from stock_pipeline.query import duckdb_engine, latest_prices, read_prices, read_ticks, sql
+from stock_pipeline.query import latest_prices, read_prices, read_ticks, sql
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY, Table
 from stock_pipeline.settings import Settings
 from stock_pipeline_tests.support.layouts import lay_out
+
+pytestmark = pytest.mark.filterwarnings("ignore::stock_pipeline.query.NothingFound")
 
 YEARS, SYMBOLS, SESSIONS = (2022, 2023, 2024), [f"S{n:03}" for n in range(200)], 50
 GROUPS = 20  # row groups of a year
 TICK_DAYS, TICKS = [date(2024, 1, day) for day in (2, 3, 4, 5)], 20
 LOADED = datetime(2024, 6, 1, tzinfo=UTC)
-
-
-@dataclass
-class Reads:
-    """What was read since the lake was filled: objects from S3, and bytes of them that Arrow asked for."""
-
-    objects: list[str] = field(default_factory=list)
-    bytes: int = 0
 
 
 @pytest.fixture
@@ -75,31 +69,40 @@ def put(lake: S3Store, table: Table, partition: str, rows: list[dict[str, Any]])
 
 
 @pytest.fixture
-def reads(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Reads:
-    seen = Reads()
-    get, read = S3Store.get, duckdb_engine._Object.read
+def fetched(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys of the objects that were read since the lake was filled."""
+    keys: list[str] = []
+    get = S3Store.get
 
     def counted_get(self: S3Store, key: str) -> Any:
-        seen.objects.append(key)
+        keys.append(key)
         return get(self, key)
 
-    def counted_read(self: duckdb_engine._Object, size: int | None = -1) -> bytes:
-        data = read(self, size)
-        seen.bytes += len(data)
-        return data
-
     monkeypatch.setattr(S3Store, "get", counted_get)
-    monkeypatch.setattr(duckdb_engine._Object, "read", counted_read)
-    return seen
+    return keys
 
 
-def footer_and_columns(settings: Settings, key: str, columns: list[str], groups: int) -> int:
-    """At most what reading some columns of so many row groups takes, with Arrow's first look at the end of a file."""
-    body = boto3.client("s3").get_object(Bucket=settings.lake_bucket or "", Key=key)["Body"].read()
-    found = pq.ParquetFile(pa.BufferReader(body)).metadata
+def spoil(year: int, columns: list[str], symbols: list[str]) -> int:
+    """Spoil all of a year's object but the named columns of the row groups that can hold a symbol; returns how many.
+
+    Whoever decodes more than these finds a damaged object.
+    """
+    client, key = boto3.client("s3"), partition_key(PRICE_BY_DATE, year_partition(year))
+    body = bytearray(client.get_object(Bucket="lake", Key=key)["Body"].read())
+    found = pq.ParquetFile(pa.BufferReader(bytes(body))).metadata
     assert found.num_row_groups == GROUPS
-    sizes = sorted((found.row_group(n).total_byte_size for n in range(GROUPS)), reverse=True)
-    return 65_536 + sum(sizes[:groups])
+    whole = 0
+    for group in map(found.row_group, range(GROUPS)):
+        chunks = [group.column(n) for n in range(group.num_columns)]
+        bounds = next(c.statistics for c in chunks if c.path_in_schema == "symbol")
+        needed = any(bounds.min <= symbol <= bounds.max for symbol in symbols)
+        whole += needed
+        for chunk in chunks:
+            if not needed or chunk.path_in_schema not in columns:
+                begin = chunk.dictionary_page_offset or chunk.data_page_offset
+                body[begin : begin + chunk.total_compressed_size] = b"\xff" * chunk.total_compressed_size
+    client.put_object(Bucket="lake", Key=key, Body=bytes(body))
+    return whole
 
 
 @pytest.mark.parametrize(
@@ -114,27 +117,28 @@ def footer_and_columns(settings: Settings, key: str, columns: list[str], groups:
     ],
 )
 def test_only_the_years_of_a_range_are_fetched_each_by_one_get(
-    settings: Settings, reads: Reads, start: date | None, end: date | None, years: list[int]
+    settings: Settings, fetched: list[str], start: date | None, end: date | None, years: list[int]
 ) -> None:
     found = read_prices("S007", start, end, settings=settings)
-    assert sorted(reads.objects) == [partition_key(PRICE_BY_DATE, year_partition(year)) for year in years]
+    assert sorted(fetched) == [partition_key(PRICE_BY_DATE, year_partition(year)) for year in years]
     assert sorted({day.year for day in found.date}) == years
 
 
 @pytest.mark.parametrize(
-    ("symbols", "groups"), [("S000", 1), ("S123", 1), (["S199"], 1), (["S010", "S011"], 2), (["S000", "S199"], 2)]
+    ("symbols", "groups"), [("S000", 1), ("S123", 1), (["S199"], 1), (["S010", "S011"], 1), (["S009", "S010"], 2)]
 )
-def test_only_the_row_groups_that_can_hold_a_symbol_are_decoded(
-    settings: Settings, reads: Reads, symbols: str | list[str], groups: int
+def test_only_the_row_groups_and_columns_that_can_hold_an_answer_are_decoded(
+    settings: Settings, symbols: str | list[str], groups: int
 ) -> None:
-    columns = ["symbol", "date", "close"]
-    found = read_prices(symbols, date(2023, 1, 1), date(2023, 12, 31), columns, settings=settings)
-    assert len(found) == SESSIONS * (1 if isinstance(symbols, str) else len(symbols))
-    (key,) = reads.objects
-    assert 0 < reads.bytes <= footer_and_columns(settings, key, columns, groups)
-    narrow, reads.bytes = reads.bytes, 0
-    assert len(read_prices(None, date(2023, 1, 1), date(2023, 12, 31), columns, settings=settings)) == 10_000
-    assert narrow * 3 < reads.bytes + 3 * 65_536
+    columns, named = ["symbol", "date", "close"], [symbols] if isinstance(symbols, str) else symbols
+    year = date(2023, 1, 1), date(2023, 12, 31)
+    before = read_prices(symbols, *year, columns, settings=settings)
+    assert len(before) == SESSIONS * len(named)
+    assert spoil(2023, columns, named) == groups
+    pd.testing.assert_frame_equal(read_prices(symbols, *year, columns, settings=settings), before)
+    for more in ((None, columns), (symbols, ["close", "volume"])):
+        with pytest.raises(DamagedObject, match="year=2023"):
+            read_prices(more[0], *year, more[1], settings=settings)
 
 
 @pytest.mark.parametrize(
@@ -150,23 +154,20 @@ def test_only_the_row_groups_that_can_hold_a_symbol_are_decoded(
     ],
 )
 def test_a_comparison_with_symbols_narrows_what_is_decoded_however_it_is_written(
-    settings: Settings, reads: Reads, condition: str
+    settings: Settings, condition: str
 ) -> None:
     statement = "SELECT symbol, count(*) AS sessions, min(close) AS least FROM price_by_date p WHERE year = 2023"
-    narrow = sql(f"{statement} AND {condition} GROUP BY symbol", settings=settings)
-    (key,) = reads.objects
-    assert 0 < reads.bytes <= footer_and_columns(settings, key, ["symbol", "close"], 1)
     every = sql(f"{statement} GROUP BY symbol", settings=settings)  # symbols as codes: to SQL they are the same texts
+    assert every.num_rows == 200
+    assert spoil(2023, ["symbol", "close"], ["S042"]) == 1
+    narrow = sql(f"{statement} AND {condition} GROUP BY symbol", settings=settings)
     assert every.schema == narrow.schema
     assert narrow.to_pylist() == [row for row in every.to_pylist() if row["symbol"] == "S042"]
-    assert every.num_rows == 200
 
 
-def test_a_range_of_sessions_within_a_year_reads_less_where_the_symbols_are_given(
-    settings: Settings, reads: Reads
-) -> None:
-    read_prices("S042", date(2024, 1, 2), date(2024, 1, 8), ["close"], settings=settings)
-    assert reads.bytes <= footer_and_columns(settings, reads.objects[0], ["close", "symbol", "date"], 1)
+def test_a_range_of_sessions_within_a_year_reads_less_where_the_symbols_are_given(settings: Settings) -> None:
+    spoil(2024, ["close", "symbol", "date"], ["S042"])
+    assert len(read_prices("S042", date(2024, 1, 2), date(2024, 1, 8), ["close"], settings=settings)) == 7
 
 
 @pytest.mark.parametrize(
@@ -178,10 +179,10 @@ def test_a_range_of_sessions_within_a_year_reads_less_where_the_symbols_are_give
     ],
 )
 def test_only_the_days_of_ticks_that_are_asked_for_are_fetched(
-    settings: Settings, reads: Reads, start: date, end: date | None, days: list[str]
+    settings: Settings, fetched: list[str], start: date, end: date | None, days: list[str]
 ) -> None:
     found = read_ticks("S007", start, end, settings=settings)
-    assert sorted(key.split("/day=")[1][:2] for key in reads.objects if "/day=" in key) == days
+    assert sorted(key.split("/day=")[1][:2] for key in fetched if "/day=" in key) == days
     assert sorted({f"{at:%d}" for at in found.produced_at}) == days
 
 

@@ -8,31 +8,87 @@ import threading
 import time
 import zipfile
 from bisect import bisect_left
+from contextvars import ContextVar
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from ministack.core import lambda_runtime
-from ministack.services import kinesis, lambda_svc, scheduler
+from ministack.services import kinesis, lambda_svc, scheduler, sqs
 from ministack.services.cloudformation import provisioners
 
 _STREAM_KEEPS = 300.0  # seconds
+_EVENTS_LAST = 6 * 3600.0  # seconds; https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0  # seconds
 
 
-def queue_invocations(at_once: int) -> None:
-    """Run at most `at_once` functions at the same time and let the others wait, as AWS does with asynchronous calls.
+def try_throttled_calls_again() -> None:
+    """Try a call again that its function's reserved concurrency refused, where AWS does so.
 
-    The emulator itself starts a process for each of a thousand S3 events, and counts those over its limit as failed
-    after three tries. AWS keeps them for six hours and then drops them; here they wait as long as it takes.
+    These are the events that S3 sends to a function itself (tried for six hours), and the batches of a queue (tried
+    until their messages are visible again). A caller who waits for the answer is refused at once. The emulator takes
+    each refusal for a failure. The pauses are shorter than AWS's, which grow to five minutes.
     """
-    slots = threading.BoundedSemaphore(at_once)
-    dispatch = lambda_svc._execute_function_dispatch
+    until: ContextVar[float] = ContextVar("until", default=0.0)
+    execute, send, take = lambda_svc._execute_function, lambda_svc.invoke_async_with_retry, lambda_svc._run_sqs_batch
 
-    def wait_and_dispatch(*arguments: Any) -> Any:
-        with slots:
-            return dispatch(*arguments)
+    def patient(*arguments: Any) -> Any:
+        pause = _FIRST_PAUSE
+        while True:
+            result = execute(*arguments)
+            if not result.get("throttle") or time.time() + pause > until.get():
+                return result
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
-    lambda_svc._execute_function_dispatch = wait_and_dispatch
+    def send_for_hours(*arguments: Any) -> None:
+        before = until.set(time.time() + _EVENTS_LAST)
+        try:
+            send(*arguments)  # starts a thread with this context
+        finally:
+            until.reset(before)
+
+    def take_while_hidden(mapping: Any, function: Any, event: Any, batch: Any, url: str, name: str) -> None:
+        hidden = float(sqs._queues[url]["attributes"].get("VisibilityTimeout", 30))
+        before = until.set(time.time() + hidden)
+        try:
+            take(mapping, function, event, batch, url, name)
+        finally:
+            until.reset(before)
+
+    lambda_svc._execute_function = patient
+    lambda_svc.invoke_async_with_retry = send_for_hours
+    lambda_svc._run_sqs_batch = take_while_hidden
+
+
+def reserve_as_the_template_says() -> None:
+    """Bound a function by the ReservedConcurrentExecutions of its template, or what was set since.
+
+    The emulator leaves out the template's, and goes by what was set when an event came.
+    """
+    bound = lambda_svc._reserved_concurrency
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
+    create, update = handlers["create"], handlers["update"]
+
+    def reserve(name: str, properties: dict[str, Any]) -> None:
+        reserved = properties.get("ReservedConcurrentExecutions")
+        lambda_svc._functions[name]["concurrency"] = None if reserved is None else int(reserved)
+
+    def created(logical: str, properties: dict[str, Any], stack: str) -> Any:
+        name, attributes = create(logical, properties, stack)
+        reserve(name, properties)
+        return name, attributes
+
+    def updated(physical: str, old: Any, properties: dict[str, Any], *more: Any, **named: Any) -> Any:
+        answer = update(physical, old, properties, *more, **named)
+        reserve(answer[0] if answer else physical, properties)
+        return answer
+
+    def bound_now(function: dict[str, Any], config: dict[str, Any]) -> Any:
+        return bound(lambda_svc._functions.get(config.get("FunctionName")) or function, config)
+
+    handlers |= {"create": created, "update": updated}
+    lambda_svc._reserved_concurrency = bound_now
 
 
 def take_numbers_as_text() -> None:

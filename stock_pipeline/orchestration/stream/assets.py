@@ -13,6 +13,8 @@ import dagster as dg
 
 from stock_pipeline.aws.s3_events import read_messages
 from stock_pipeline.aws.sqs import Message, kept_hidden
+from stock_pipeline.heavy.executors import in_processes
+from stock_pipeline.heavy.snapshot import moments_by_tasks
 from stock_pipeline.ingest.partial_failure import Ingested, ingest_each
 from stock_pipeline.ingest.ticks import ingest_ticks, options_of
 from stock_pipeline.lake.object_store import Named
@@ -172,6 +174,8 @@ def _refuse_contradictions(config: TicksConfig, history: bool) -> None:
         raise dg.Failure(
             "with arrivals, the queue names the objects; leave out sources or arrivals", allow_retries=False
         )
+    if config.executor == "pool" and history:
+        raise dg.Failure("a pool recomputes latest_prices alone; materialize only that", allow_retries=False)
     if (config.arrivals or config.sources) and not history:
         raise dg.Failure(
             "latest_prices alone is recomputed from history; to ingest, materialize stream_prices_history too",
@@ -233,9 +237,13 @@ def _ingest(context: dg.AssetExecutionContext, buckets: Buckets, keys: Sequence[
 
 
 def _recompute(context: dg.AssetExecutionContext, buckets: Buckets, config: TicksConfig) -> Results:
-    """Recompute the snapshot from history through SQL and merge it in, or swap it in to rebuild it."""
+    """Recompute the snapshot from history and merge it in, or swap it in to rebuild it."""
     lake = buckets.lake
-    difference = (rebuild if config.rebuild else refresh)(buckets.settings, lake)
+    moments = None
+    if config.executor == "pool":
+        report = progress(context.log.info, "parts of history")
+        moments = moments_by_tasks(f"s3://{lake.bucket}", in_processes(config.processes), report)
+    difference = (rebuild if config.rebuild else refresh)(buckets.settings, lake, moments=moments)
     if not difference.equal:
         context.log.warning("the snapshot and history differed; see the metadata of this materialization")
     metadata = {**snapshot_report(stored_snapshot(lake), lake, []), **comparison_report(difference)}

@@ -1,5 +1,7 @@
 """The run config of an ingest of ticks, as the Launchpad shows it: the raw objects, and how to treat the snapshot."""
 
+from typing import Literal
+
 import dagster as dg
 from pydantic import Field
 
@@ -23,3 +25,9 @@ class TicksConfig(dg.Config):
         description="For latest_prices alone: also take out rows that are not in history, for example a row whose time "
         "is in the future. Without this option, an older tick never replaces a newer one.",
     )
+    executor: Literal["here", "pool"] = Field(
+        default="here",
+        description="For latest_prices alone. here: SQL finds when each symbol last traded. pool: several processes "
+        "find it in the objects of history, without SQL.",
+    )
+    processes: int = Field(default=2, ge=1, le=256, description="Number of processes of the pool.")

@@ -30,7 +30,8 @@ refresh_latest_prices = dg.define_asset_job(
     selection=dg.AssetSelection.assets(latest_prices.key),
     description=(
         "Recompute latest_prices from all of history through SQL, merge it in, and report whether the two "
-        "differed. With rebuild: true in its config, it also takes out rows that are not in history."
+        "differed. With rebuild: true in its config, it also takes out rows that are not in history. With executor: "
+        "pool, processes read all of history in the place of SQL."
     ),
 )
 

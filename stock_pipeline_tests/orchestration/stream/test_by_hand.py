@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.errors import PreconditionFailed
+from stock_pipeline.heavy.executors import in_turn
+from stock_pipeline.heavy.tasks import Executor
 from stock_pipeline.ingest.ticks import ingest_ticks
 from stock_pipeline.lake.contents import own_partitions
 from stock_pipeline.lake.parquet import encode
@@ -21,6 +23,7 @@ from stock_pipeline.lake.partitions import partition_key, read_partition
 from stock_pipeline.lake.transforms import SNAPSHOT
 from stock_pipeline.maintenance import snapshot
 from stock_pipeline.maintenance.snapshot import rebuild, recompute, refresh, stored_snapshot
+from stock_pipeline.orchestration.stream import assets
 from stock_pipeline.quality.lake_objects import examine_objects
 from stock_pipeline.schemas import LATEST_PRICES, STREAM_PRICES_HISTORY
 from stock_pipeline.settings import Settings
@@ -103,6 +106,7 @@ def test_ticks_of_days_before_the_first_partition_are_stored(stream: Stream) -> 
         ([HISTORY], {"arrivals": True, "sources": ["stock_stream/a"]}, "leave out sources or arrivals"),
         ([LATEST], {"sources": ["stock_stream/a"]}, "materialize stream_prices_history too"),
         ([LATEST], {"arrivals": True}, "materialize stream_prices_history too"),
+        ([HISTORY], {"executor": "pool"}, "materialize only that"),
     ],
 )
 def test_contradictory_config_is_refused_with_its_remedy(
@@ -165,6 +169,23 @@ def test_a_rebuild_takes_out_what_history_does_not_have(stream: Stream) -> None:
     assert stored_row(stream, "MSFT")["price"] == 10.5
     found = materialized(stream.run("refresh_latest_prices", day=None, rebuild=True))[LATEST]
     assert [found[name] for name in ("only_in_snapshot", "only_in_history", "differing")] == [0, 0, 0]
+
+
+def test_a_pool_reads_history_in_the_place_of_sql(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tasks are done here, because no other process sees these buckets. `heavy/` has tests of the pool."""
+    wrong_snapshot(stream)
+    asked: list[int] = []
+
+    def in_processes(processes: int) -> Executor:
+        asked.append(processes)
+        return in_turn
+
+    monkeypatch.setattr(assets, "in_processes", in_processes)
+    monkeypatch.delattr(snapshot, "sql")
+    found = materialized(stream.run(assets=[LATEST], day=None, rebuild=True, executor="pool", processes=3))
+    assert [found[LATEST][name] for name in ("only_in_snapshot", "only_in_history", "differing")] == [1, 0, 2]
+    assert stream.latest() == {"AAPL": "e1", "MSFT": "m"}
+    assert asked == [3]
 
 
 def test_a_rebuild_of_a_snapshot_without_any_history_empties_it(stream: Stream) -> None:
