@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import random
+import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from stock_pipeline.local.dev.serve import prepare
 from stock_pipeline_tests.crashes.drops import Drops
 from stock_pipeline_tests.support.amounts import Amounts
-from stock_pipeline_tests.support.deployed import PARTS, PATIENCE, everything
+from stock_pipeline_tests.support.deployed import PARTS, PATIENCE, everything, free_port, history_on
 from stock_pipeline_tests.support.local_aws import NewStack, eventually
+from stock_pipeline_tests.support.postgres import server
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(2400)]
 
@@ -39,6 +44,15 @@ def test_it_starts_soon_fits_a_gigabyte_and_starts_runs_as_tasks(new_stack: NewS
         assert task.request["networkConfiguration"]["awsvpcConfiguration"]["assignPublicIp"] == "DISABLED"
         assert set(place.ecs.calls) <= {"DescribeTaskDefinition", "RunTask", "DescribeTasks", "StopTask"}
         assert eventually(lambda: any(key.endswith((".out", ".err")) for key in place.logged()), within=60)
+
+
+def test_parts_that_start_at_once_on_a_new_database_do_not_stop_each_other(tmp_path: Path) -> None:
+    port = free_port()
+    # PostgreSQL's own user must be able to enter the folder.
+    with tempfile.TemporaryDirectory(prefix="stock-pipeline-") as folder, server(Path(folder), port):
+        environ = {**os.environ, **history_on(port)}
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda number: prepare(tmp_path / str(number), environ, 4000), range(4)))
 
 
 def test_both_paths_end_with_the_same_tables_whatever_dies_at_any_time(

@@ -160,6 +160,18 @@ class Place:
         return [each["Key"] for each in self.stack.s3.list_objects_v2(Bucket=LOGS).get("Contents", [])]
 
 
+def history_on(port: int) -> dict[str, str]:
+    """The variables that let Dagster keep its history on a test's own PostgreSQL."""
+    return {
+        "DAGSTER_POSTGRES_HOST": "127.0.0.1",
+        "DAGSTER_POSTGRES_PORT": str(port),
+        "DAGSTER_POSTGRES_DB": "postgres",
+        "DAGSTER_POSTGRES_USER": "dagster",
+        "DAGSTER_POSTGRES_PASSWORD": "any",  # pragma: allowlist secret
+        "DAGSTER_POSTGRES_SSLMODE": "prefer",
+    }
+
+
 @contextmanager
 def everything(stack: Stack, folder: Path, settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[Place]:
     port = free_port()
@@ -167,12 +179,7 @@ def everything(stack: Stack, folder: Path, settings: Mapping[str, str] = Mapping
     base = {name: value for name, value in base.items() if not name.startswith("DAGSTER_")}
     environ = {
         **base,
-        "DAGSTER_POSTGRES_HOST": "127.0.0.1",
-        "DAGSTER_POSTGRES_PORT": str(port),
-        "DAGSTER_POSTGRES_DB": "postgres",
-        "DAGSTER_POSTGRES_USER": "dagster",
-        "DAGSTER_POSTGRES_PASSWORD": "any",  # pragma: allowlist secret
-        "DAGSTER_POSTGRES_SSLMODE": "prefer",
+        **history_on(port),
         "DAGSTER_LOGS_BUCKET": LOGS,
         "DAGSTER_ECS_CLUSTER": "dagster",
         "DAGSTER_ECS_TASK_DEFINITION": "stock-pipeline-main-run",

@@ -22,6 +22,7 @@ from stock_pipeline.local.folders import exclusive, keep_private
 
 PARTS = ("code", "webserver", "daemon")
 _POLL = 0.5
+_TRIES, _BETWEEN = 5, 1.0  # seconds
 _STOP_WITHIN = 25.0  # seconds; ECS kills after 30
 
 # If several processes create the storages of a new home at the same time, they break them for good.
@@ -40,12 +41,24 @@ def prepare(home: Path, env: Mapping[str, str], code_port: int) -> None:
     with exclusive(home / "prepare.lock"):
         (home / "dagster.yaml").write_text(instance_file(env))
         (home / "workspace.yaml").write_text(workspace_of(host=HOST, port=code_port))
-        command = [sys.executable, "-c", _PREPARE]
-        made = subprocess.run(  # noqa: S603 - this interpreter
-            command, env={**env, "DAGSTER_HOME": str(home)}, capture_output=True, text=True, check=False
-        )
-    if made.returncode:
-        raise DevError(f"Dagster's storage does not answer: {made.stderr.strip()[-1000:]}")
+        said = _created(home, env)
+        for _ in range(_TRIES):
+            if "already exists" not in said:
+                break
+            # A part with a home of its own creates the same tables of PostgreSQL at this moment. It gets them done.
+            time.sleep(_BETWEEN)
+            said = _created(home, env)
+    if said:
+        raise DevError(f"Dagster's storage does not answer: {said[-1000:]}")
+
+
+def _created(home: Path, env: Mapping[str, str]) -> str:
+    """What went wrong when the storages were created, or nothing."""
+    made = subprocess.run(  # noqa: S603 - this interpreter
+        [sys.executable, "-c", _PREPARE], env={**env, "DAGSTER_HOME": str(home)}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    return (made.stderr.strip() or f"status {made.returncode}") if made.returncode else ""
 
 
 def command_of(part: str, home: Path, ui_port: int, code_port: int) -> list[str]:
