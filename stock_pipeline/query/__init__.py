@@ -32,34 +32,34 @@ __all__ = [
 
 _Symbols = Sequence[str] | str | None
 _Columns = Sequence[str] | None
-Bound = date | str | None
+_Bound = date | str | None
 """A day (a date, or `2024-01-31`), for ticks also a time; None: no limit on that side."""
 
 
 # fmt: off
 @overload
 def read_prices(
-    symbols: _Symbols = ..., start: Bound = ..., end: Bound = ...,
+    symbols: _Symbols = ..., start: _Bound = ..., end: _Bound = ...,
     columns: _Columns = ..., *, settings: Settings | None = ..., as_of: datetime | None = ...,
     arrow: Literal[False] = ...
 ) -> pd.DataFrame: ...
 @overload
 def read_prices(
-    symbols: _Symbols = ..., start: Bound = ..., end: Bound = ...,
+    symbols: _Symbols = ..., start: _Bound = ..., end: _Bound = ...,
     columns: _Columns = ..., *, settings: Settings | None = ..., as_of: datetime | None = ...,
     arrow: Literal[True]
 ) -> pa.Table: ...
 @overload
 def read_prices(
-    symbols: _Symbols = ..., start: Bound = ..., end: Bound = ...,
+    symbols: _Symbols = ..., start: _Bound = ..., end: _Bound = ...,
     columns: _Columns = ..., *, settings: Settings | None = ..., as_of: datetime | None = ...,
     arrow: bool
 ) -> pd.DataFrame | pa.Table: ...
 # fmt: on
 def read_prices(
     symbols: _Symbols = None,
-    start: Bound = None,
-    end: Bound = None,
+    start: _Bound = None,
+    end: _Bound = None,
     columns: _Columns = None,
     *,
     settings: Settings | None = None,
@@ -89,24 +89,24 @@ def read_prices(
 # fmt: off
 @overload
 def read_ticks(
-    symbols: _Symbols = ..., start: Bound = ..., end: Bound = ...,
+    symbols: _Symbols = ..., start: _Bound = ..., end: _Bound = ...,
     columns: _Columns = ..., *, settings: Settings | None = ..., arrow: Literal[False] = ...
 ) -> pd.DataFrame: ...
 @overload
 def read_ticks(
-    symbols: _Symbols = ..., start: Bound = ..., end: Bound = ...,
+    symbols: _Symbols = ..., start: _Bound = ..., end: _Bound = ...,
     columns: _Columns = ..., *, settings: Settings | None = ..., arrow: Literal[True]
 ) -> pa.Table: ...
 @overload
 def read_ticks(
-    symbols: _Symbols = ..., start: Bound = ..., end: Bound = ...,
+    symbols: _Symbols = ..., start: _Bound = ..., end: _Bound = ...,
     columns: _Columns = ..., *, settings: Settings | None = ..., arrow: bool
 ) -> pd.DataFrame | pa.Table: ...
 # fmt: on
 def read_ticks(
     symbols: _Symbols = None,
-    start: Bound = None,
-    end: Bound = None,
+    start: _Bound = None,
+    end: _Bound = None,
     columns: _Columns = None,
     *,
     settings: Settings | None = None,
