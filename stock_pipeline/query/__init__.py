@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from stock_pipeline.query import frames
 from stock_pipeline.query.engines import Parameter, by_athena, by_objects, sql
-from stock_pipeline.query.frames import NothingFound
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY
 from stock_pipeline.settings import Settings
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "NothingFound",
     "Parameter",
     "latest_prices",
     "read_prices",
