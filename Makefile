@@ -37,6 +37,8 @@ test: setup  ## all that must pass before a change is done: check, unit, e2e (CI
 	@began=$$(date +%s); $(MAKE) --no-print-directory check unit e2e && mkdir -p .local && \
 	  s=$$(($$(date +%s) - began)) && echo "$$((s / 60)) min $$((s % 60)) s" > $(TOOK)
 
+TEMPLATES := lambdas/template.yaml $(wildcard deploy/*.yaml) .github/deploy-role.yaml
+
 check: setup  ## check formatting, lint, types, import boundaries, dependencies, definitions, template, security, secrets
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -45,7 +47,7 @@ check: setup  ## check formatting, lint, types, import boundaries, dependencies,
 	@$(BIN)/deptry --no-ansi stock_pipeline lambdas
 	@# The peers in the benchmarks have an environment of their own (requirements/bench.in).
 	@$(BIN)/deptry --no-ansi --ignore DEP002,DEP004 --per-rule-ignores "DEP001=awswrangler|deltalake|polars|pyiceberg" stock_pipeline_tests benchmarks
-	@$(BIN)/cfn-lint lambdas/template.yaml
+	@$(BIN)/cfn-lint $(TEMPLATES)
 	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml stock_pipeline lambdas benchmarks
 	@# Some vendors wrap their ticks in Base64, which looks like a key.
 	@git ls-files -z ':!stock_pipeline_tests/cases/ticks' | xargs -0 $(BIN)/detect-secrets-hook
@@ -61,8 +63,9 @@ unit: setup  ## tests that need no service
 e2e: setup  ## tests against the local AWS
 	@$(PYTEST) -n 2 --dist loadgroup -m e2e $(ARGS)
 
-live: setup  ## tests of the life of the local AWS, of dev and demo, and of both paths through a running Dagster (some minutes)
-	@$(PYTEST) -n 2 --dist loadgroup -m live $(ARGS)
+# With DAGSTER=ecs, only those of both paths: dev and demo have a Dagster of their own.
+live: setup $(if $(value DAGSTER),postgres)  ## tests of the life of the local AWS, of dev and demo, of both paths through a running Dagster (DAGSTER=ecs: one as it stays in AWS)
+	@LIVE_DAGSTER="$$DAGSTER" $(PYTEST) -n 2 --dist loadgroup -m live $(if $(value DAGSTER),stock_pipeline_tests/orchestration) $(ARGS)
 
 bench: setup .local/bench-venv/.complete  ## measure speed, memory and cost beside peers and the floor (SIZE=small|full, ARGS="--only ticks")
 	@$(BIN)/python -m benchmarks --size $(or $(SIZE),small) $(ARGS)
@@ -92,7 +95,7 @@ lowest: .local/lowest/.complete  ## tests with the lowest versions that pyprojec
 	@.local/lowest/bin/python -m pytest -n 2 -p no:cacheprovider -m "not ($(MARKED))" $(LOWEST) $(ARGS)
 
 # The tests that use libraries most: Parquet, SQL and its limits, S3 and SQS, the command line, the assets.
-LOWEST := $(addprefix stock_pipeline_tests/,aws lake query security orchestration/batch cli/test_main.py cli/test_sql.py)
+LOWEST := $(addprefix stock_pipeline_tests/,aws board lake query security orchestration/batch cli/test_main.py cli/test_sql.py)
 
 .local/lowest/.complete: requirements/lowest.txt .venv/.complete
 	@echo "Making the environment of the lowest versions …"
@@ -106,7 +109,9 @@ LOWEST := $(addprefix stock_pipeline_tests/,aws lake query security orchestratio
 # ARCH: arm64 or x86_64; without it a stack keeps its own, and a new one has arm64.
 # What somebody types comes as a variable of the shell, not as text of the command: so it is passed on as it is written.
 STAGE ?= main
-export STAGE REGION PARAMS TAGS ENDPOINT
+export STAGE REGION PARAMS TAGS ENDPOINT DAGSTER
+# `value` does not expand what somebody typed.
+FORM = $(if $(value DAGSTER), --dagster "$$DAGSTER")
 TARGET := $(if $(or $(HOST),$(ENDPOINT)),host,$(ARCH))
 DEPLOY = $(if $(REGION),AWS_REGION="$$REGION") $(if $(ENDPOINT),AWS_ENDPOINT_URL="$$ENDPOINT") \
 	$(BIN)/python -m stock_pipeline.deploy
@@ -127,8 +132,8 @@ sam: .local/sam/.complete
 	@.local/checkov/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements/checkov.txt
 	@touch $@
 
-check-template: .local/checkov/.complete  ## run checkov over the template, offline; the template says what it skips, and why
-	@.local/checkov/bin/checkov --file lambdas/template.yaml --framework cloudformation --skip-download --quiet --compact
+check-template: .local/checkov/.complete  ## run checkov over the templates, offline; they say what they skip, and why
+	@.local/checkov/bin/checkov --file $(TEMPLATES) --framework cloudformation --skip-download --quiet --compact
 
 package-test: setup .local/sam/.complete check-template  ## build, deploy, update and destroy the packages by make, on the local AWS
 	@$(PYTEST) -m package $(ARGS)
@@ -136,11 +141,11 @@ package-test: setup .local/sam/.complete check-template  ## build, deploy, updat
 build: setup .local/sam/.complete  ## build the functions' packages with the SAM CLI (ARCH=x86_64, HOST=1: for the local AWS)
 	@$(DEPLOY) build $(if $(TARGET),--target $(TARGET))
 
-deploy: setup .local/sam/.complete  ## build, and create or update the stack (STAGE, REGION, PARAMS, TAGS, ENDPOINT; see docs/operations.md)
-	@$(DEPLOY) deploy $(if $(TARGET),--target $(TARGET)) --stage "$$STAGE" --parameters "$$PARAMS" --tags "$$TAGS"
+deploy: setup .local/sam/.complete  ## build, and create or update the stack (STAGE, REGION, PARAMS, TAGS, ENDPOINT; DAGSTER=small|ecs: a Dagster that stays; docs/operations.md)
+	@$(DEPLOY) deploy $(if $(TARGET),--target $(TARGET)) --stage "$$STAGE" --parameters "$$PARAMS" --tags "$$TAGS"$(FORM)
 
-destroy: setup  ## delete the stack, but keep its buckets (STAGE, REGION, ENDPOINT; DATA=delete: buckets too; FORCE=1: do not ask)
-	@$(DEPLOY) destroy --stage "$$STAGE" $(if $(filter delete,$(DATA)),--delete-data) $(if $(FORCE),--force)
+destroy: setup  ## delete the stack, but keep its buckets (STAGE, REGION, ENDPOINT; DATA=delete: buckets too; FORCE=1: do not ask; DAGSTER=small|ecs)
+	@$(DEPLOY) destroy --stage "$$STAGE" $(if $(filter delete,$(DATA)),--delete-data) $(if $(FORCE),--force)$(FORM)
 
 limits: setup  ## measure the memory that the largest and the worst objects take
 	@$(PYTEST) -n 2 -m limits $(ARGS)
@@ -192,7 +197,7 @@ format: setup  ## format the code, and fix what lint can fix
 
 lock: setup  ## compile the hash-pinned requirement files again (no index lines in them)
 	@$(BIN)/uv pip compile -q $(LOCK) --extra dev pyproject.toml -o requirements/dev.txt
-	@$(BIN)/uv pip compile -q $(LOCK) --resolution lowest-direct --extra local pyproject.toml requirements/lowest.in -o requirements/lowest.txt
+	@$(BIN)/uv pip compile -q $(LOCK) --resolution lowest-direct --extra board --extra local pyproject.toml requirements/lowest.in -o requirements/lowest.txt
 	@$(BIN)/uv pip compile -q $(LOCK) -c requirements/dev.txt --extra serve pyproject.toml -o requirements/serve.txt
 	@$(BIN)/uv pip compile -q $(LOCK) requirements/local-aws.in -o requirements/local-aws.txt
 	@$(BIN)/uv pip compile -q $(LOCK) requirements/bench.in -o requirements/bench.txt

@@ -26,6 +26,7 @@ from stock_pipeline.orchestration.maintenance_jobs import (
     replay_rejects,
     restate_prices,
 )
+from stock_pipeline.orchestration.openlineage.sensor import openlineage
 from stock_pipeline.orchestration.rejected_records import rejected_records
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.stream.assets import raw_stream_ticks, stream_prices, tick_stream
@@ -87,7 +88,7 @@ def pipeline() -> dg.Definitions:
             reconcile,
         ],
         schedules=[simulate_after_close, check_prices_after_close, check_stream_every_15_minutes, reconcile_hourly],
-        sensors=[daily_price_arrivals, tick_arrivals, lambda_receipts, alerts],
+        sensors=[daily_price_arrivals, tick_arrivals, lambda_receipts, alerts, openlineage],
         resources={"buckets": Buckets()},
         # Steps share the run's process: a process for each step would take longer to start than most steps take.
         executor=dg.in_process_executor,

@@ -17,6 +17,7 @@
     ├── WorkersDied              processes of heavy work died at each try
     ├── QueryError               SQL was refused or failed
     ├── AlertNotSent             a channel of alerts does not answer, or refuses
+    ├── LineageNotSent           the catalog that lineage is sent to does not answer, or lets nobody in
     ├── QueueError               SQS does not answer, or refuses
     ├── DamagedObject            an object of the lake cannot be read: it is damaged, or it is empty
     ├── LayoutError              the layout of history is unknown or unreadable, or a change of it is refused
@@ -26,6 +27,7 @@
     ├── NotSent                  the stream did not take all of the ticks
     ├── SimulationError          the simulated market cannot give what was asked for (also a ValueError)
     ├── DevError                 `dev` runs already, or one of its processes failed
+    ├── BoardError               the board cannot listen on its port
     ├── DeployError              the functions cannot be packaged, or a stack cannot be deployed, found or read
     └── LocalAwsError            the local AWS could not be started, found or deployed to
 
@@ -41,6 +43,7 @@ from typing import Any
 
 __all__ = [
     "AlertNotSent",
+    "BoardError",
     "DamagedObject",
     "DeployError",
     "DevError",
@@ -50,6 +53,7 @@ __all__ = [
     "FileTooLarge",
     "HistoryMisplaced",
     "LayoutError",
+    "LineageNotSent",
     "LocalAwsError",
     "MergeContention",
     "NewerSchema",
@@ -185,6 +189,10 @@ class AlertNotSent(StockPipelineError):
     """A channel of alerts does not answer, or refuses."""
 
 
+class LineageNotSent(StockPipelineError):
+    """The catalog that lineage is sent to does not answer, or lets nobody in; the events wait."""
+
+
 class QueueError(StockPipelineError):
     """SQS does not answer, or refuses a call; the message names the queue."""
 
@@ -227,6 +235,10 @@ class NotSent(StockPipelineError):
 
 class DevError(StockPipelineError):
     """`stock-pipeline dev` runs already, or one of its processes did not start, ended or refused."""
+
+
+class BoardError(StockPipelineError):
+    """The board cannot listen on its port."""
 
 
 class DeployError(StockPipelineError):

@@ -19,6 +19,7 @@ from rich.progress import Progress as ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from stock_pipeline.board.texts import counted as counted  # commands import it from here
 from stock_pipeline.progress import Progress, Say
 
 _PLAIN_WIDTH = 240  # without a terminal there is no width: tables are then as wide as their content, up to this
@@ -51,11 +52,6 @@ def complain(message: str) -> None:
 def harmless(text: str) -> str:
     """A text from outside, without the characters that act on a terminal: escape sequences, control, bidi."""
     return CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n").replace("\r", "\n"))
-
-
-def counted(number: int, what: str) -> str:
-    """`1 row`, `1,250 rows`."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def table(title: str | None = None, **columns: Literal["left", "right"]) -> Table:

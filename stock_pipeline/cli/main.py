@@ -16,6 +16,7 @@ import typer
 
 from stock_pipeline.cli import (
     backfill,
+    board,
     dev,
     env,
     ingest,
@@ -34,9 +35,8 @@ from stock_pipeline.cli import (
 from stock_pipeline.cli.console import complain, say
 from stock_pipeline.cli.demo import command as demo
 from stock_pipeline.cli.doctor import command as doctor
+from stock_pipeline.cli.failures import told
 from stock_pipeline.cli.options import Command, Group
-from stock_pipeline.credentials import remedy_of
-from stock_pipeline.errors import StockPipelineError, StoreUnavailable
 from stock_pipeline.settings import PREFIX
 
 
@@ -56,7 +56,7 @@ class _Commands(Group):
         except Exception as error:
             if ctx.params.get("debug") or _is_for_typer(error):
                 raise
-            complain(_told(error))
+            complain(told(error))
             raise typer.Exit(1) from error
 
 
@@ -112,6 +112,7 @@ app.command("serve", cls=Command)(serve.serve)
 app.command("ingest", cls=Command)(ingest.ingest)
 app.command("backfill", cls=Command)(backfill.backfill)
 app.command("stream", cls=Command)(stream.stream)
+app.command("board", cls=Command)(board.board)
 app.command("watch", cls=Command)(watch.watch)
 app.command("sql", cls=Command)(sql.sql)
 app.add_typer(rejects.app, name="rejects")
@@ -147,15 +148,3 @@ def _terminated(number: int, _frame: object) -> NoReturn:
 def _is_for_typer(error: Exception) -> bool:
     """Whether an error belongs to the command line's own machinery (wrong usage, an abort, a closed pipe)."""
     return type(error).__module__.startswith(("typer", "click")) or isinstance(error, BrokenPipeError)
-
-
-def _told(error: Exception) -> str:
-    if isinstance(error, StoreUnavailable):
-        return f"{error}; try again, and see `stock-pipeline doctor`"
-    if isinstance(error, StockPipelineError):
-        return str(error)
-    if type(error).__module__.startswith("botocore"):
-        return f"AWS: {error}; {remedy_of(error)}"
-    if isinstance(error, OSError):
-        return str(error)
-    return f"{type(error).__name__}: {error} (this should not happen; --debug before the command shows where)"

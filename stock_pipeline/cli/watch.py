@@ -17,6 +17,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from stock_pipeline.board.texts import age, price_text
 from stock_pipeline.cli.console import harmless, out, say
 from stock_pipeline.cli.target import aws
 from stock_pipeline.errors import StoreUnavailable
@@ -141,7 +142,7 @@ class Board:
             old = now - quote.produced_at > _STALE
             table.add_row(
                 Text(harmless(symbol), "bold"),
-                _price(quote.price),
+                price_text(quote.price),
                 Text(_signed(change), _style(change)),
                 Text(f"{since:+.2%}", _style(round(since, 4))),
                 Text(self.trend(symbol), "cyan"),
@@ -159,15 +160,6 @@ class Board:
         elif not self.quotes:
             yield _NOTHING
         yield f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, Ctrl-C ends"
-
-
-def age(passed: timedelta) -> str:
-    """How long ago, to one unit: `4 s`, `12 min`, `3 h`, `5 d`."""
-    seconds = max(int(passed.total_seconds()), 0)
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds // length} {unit}"
-    return f"{seconds} s"
 
 
 def _on_screen(board: Board, look: Callable[[], dict[str, Quote]], interval: float) -> None:
@@ -213,7 +205,7 @@ def _print_once(board: Board) -> None:
         shown.add_column(name, justify="left" if name == "symbol" else "right", no_wrap=True)
     for symbol, quote in board.quotes.items():
         shown.add_row(
-            Text(harmless(symbol)), _price(quote.price), f"{quote.produced_at:%Y-%m-%d %H:%M:%S.%f}"[:-3],
+            Text(harmless(symbol)), price_text(quote.price), f"{quote.produced_at:%Y-%m-%d %H:%M:%S.%f}"[:-3],
             age(now - quote.produced_at),
         )  # fmt: skip
     if board.quotes:
@@ -227,20 +219,15 @@ def _print_once(board: Board) -> None:
 def _line(board: Board, symbol: str, now: datetime) -> str:
     quote = board.quotes[symbol]
     return (
-        f"{harmless(symbol):<8} {_price(quote.price):>12} {_signed(board.change(symbol)):>9} "
+        f"{harmless(symbol):<8} {price_text(quote.price):>12} {_signed(board.change(symbol)):>9} "
         f"{board.since_start(symbol):>+8.2%}  {quote.produced_at:%Y-%m-%d %H:%M:%S}  {age(now - quote.produced_at)}"
     )
-
-
-def _price(price: float) -> str:
-    """A price to the cent; below a dollar, with as many decimals as it needs."""
-    return f"{price:,.2f}" if price >= 1 else f"{price:.8f}".rstrip("0").ljust(4, "0")
 
 
 def _signed(change: float) -> str:
     if not change:
         return ""
-    return ("▲ " if change > 0 else "▼ ") + _price(abs(change))
+    return ("▲ " if change > 0 else "▼ ") + price_text(abs(change))
 
 
 def _style(change: float) -> str:

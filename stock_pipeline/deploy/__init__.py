@@ -1,4 +1,4 @@
-"""Builds, deploys, finds and deletes the stack of lambdas/template.yaml.
+"""Builds, deploys, finds and deletes the stack of lambdas/template.yaml, and that of a Dagster that stays.
 
 sources        the paths of the template and of the functions' sources
 packages       the code of a function: its folder and the modules of stock_pipeline that it imports
@@ -13,6 +13,8 @@ years          the years of ticks that Athena looks for
 events         why CloudFormation did not do something
 stack          finds a deployed stack and reads its outputs
 destroy        deletes a stack
+dagster        deploys and deletes the stack of a Dagster that stays, in one of two forms
+dagster_inputs what that stack is given: outputs of the pipeline, the network, image or program
 template       reads the template
 values         what the template's names, numbers and conditions are for given parameters
 """

@@ -12,9 +12,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stock_pipeline.credentials import remedy_of
 from stock_pipeline.deploy import sam
+from stock_pipeline.deploy.dagster import FORMS, dagster_stack_of, deploy_dagster, destroy_dagster
 from stock_pipeline.deploy.dependencies import TARGETS
 from stock_pipeline.deploy.destroy import Doomed, destroy, doomed
-from stock_pipeline.deploy.stack import account_of, client_of, outputs_of, stack_of
+from stock_pipeline.deploy.stack import account_of, client_of, described, outputs_of, stack_of
 from stock_pipeline.deploy.tags import tags_of
 from stock_pipeline.errors import DeployError, ExtraMissing
 from stock_pipeline.extras import require
@@ -32,6 +33,8 @@ def main() -> None:
         command.add_argument("--tags", default="", help="tags of the stack, instead of those that it has: 'team=data'")
         command.add_argument("--stage", default="main")
     ended = commands.add_parser("destroy")
+    for command in (commands.choices["deploy"], ended):
+        command.add_argument("--dagster", choices=FORMS, help="the Dagster that stays, in this form, not the pipeline")
     ended.add_argument("--delete-data", action="store_true", help="also delete its buckets, with all data in them")
     ended.add_argument("--force", action="store_true", help="do not ask")
     ended.add_argument("--stage", default="main")
@@ -52,6 +55,8 @@ def _run(given: argparse.Namespace) -> None:
         os.environ.setdefault("AWS_REGION", os.environ.get("AWS_DEFAULT_REGION") or "us-east-1")
     if given.command == "build":
         _build(given.target or sam.DEFAULT_MACHINE)
+    elif given.dagster:
+        (_deploy_dagster if given.command == "deploy" else _destroy_dagster)(given)
     elif given.command == "deploy":
         _deploy(given)
     else:
@@ -87,7 +92,28 @@ def _deploy(given: argparse.Namespace) -> None:
         _say(f"  .venv/bin/stock-pipeline --stack {stack} {command}")
 
 
+def _deploy_dagster(given: argparse.Namespace) -> None:
+    where = f"account {account_of()}, region {client_of('cloudformation').meta.region_name}"
+    _say(f"deploying {dagster_stack_of(given.stage)} ({given.dagster}) to {where}")
+    tags = tags_of(given.tags) if given.tags.strip() else None
+    parameters = sam.parameters_of(given.parameters)
+    for name, value in sorted(deploy_dagster(given.dagster, given.stage, parameters, tags=tags, report=_say).items()):
+        _say(f"  {name:13}  {value}")
+    _say("\nnext: confirm the e-mail if you gave AlarmEmail; docs/operations.md, Reaching the UI, forwards the port")
+
+
+def _destroy_dagster(given: argparse.Namespace) -> None:
+    if given.delete_data:
+        raise DeployError("DATA=delete is for the pipeline; delete the snapshots of Dagster's history by yourself")
+    _agreed(given, f"this deletes, in account {account_of()}: the stack {dagster_stack_of(given.stage)}")
+    destroy_dagster(given.stage, report=_say)
+
+
 def _destroy(given: argparse.Namespace) -> None:
+    if described(dagster_stack_of(given.stage)):
+        raise DeployError(
+            f"the stack {dagster_stack_of(given.stage)} uses this one; `make destroy DAGSTER=ecs` (or small) first"
+        )
     there = doomed(given.stage)
     if there.stack_id or (there.buckets and given.delete_data):
         _confirm(given, there)
@@ -99,7 +125,10 @@ def _confirm(given: argparse.Namespace, there: Doomed) -> None:
     names = " and ".join(there.buckets) or "no bucket"
     data = f"{names} with ALL DATA" if given.delete_data else f"(the data in {names} stays)"
     stack = f"the stack {there.stack} {'and ' if given.delete_data else ''}" if there.stack_id else ""
-    what = f"this deletes, in {there.where}: {stack}{data}"
+    _agreed(given, f"this deletes, in {there.where}: {stack}{data}")
+
+
+def _agreed(given: argparse.Namespace, what: str) -> None:
     if given.force:
         _say(what)
         return

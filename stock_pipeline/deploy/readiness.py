@@ -19,10 +19,11 @@ from stock_pipeline.progress import Say
 _EMPTY = {"ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS", "IMPORT_ROLLBACK_COMPLETE"}
 _NEVER = {"ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"}  # are updated
 _PLANNED = {"CREATE_PENDING", "CREATE_IN_PROGRESS"}  # a change set that somebody is making now
+_UNDO = "`make destroy`, which keeps the buckets"
 _REMEDIES = {
-    "CREATE_FAILED": "delete it with `make destroy`, which keeps the buckets, then deploy again",
-    "ROLLBACK_FAILED": "delete it with `make destroy`, which keeps the buckets, then deploy again",
-    "DELETE_FAILED": "mend the cause and run `make destroy` again, then deploy again",
+    "CREATE_FAILED": "delete it with {undo}, then deploy again",
+    "ROLLBACK_FAILED": "delete it with {undo}, then deploy again",
+    "DELETE_FAILED": "mend the cause, delete it with {undo}, then deploy again",
     "UPDATE_FAILED": "roll it back first: aws cloudformation rollback-stack --stack-name {stack}",
     "UPDATE_ROLLBACK_FAILED": (
         "mend the cause, then: aws cloudformation continue-update-rollback --stack-name {stack}; then deploy again"
@@ -40,11 +41,11 @@ class Ready:
     tags: dict[str, str] = field(default_factory=dict)
 
 
-def made_ready(stack: str, cloudformation: Any, report: Say) -> Ready:
+def made_ready(stack: str, cloudformation: Any, report: Say, undo: str = _UNDO) -> Ready:
     """Look at a stack that is to be deployed to. One that its first deployment left empty is deleted.
 
-    `report` is told the reasons for which that deployment failed. Raises DeployError, with the reasons and the remedy,
-    if the stack is in a state in which it cannot be updated.
+    `report` is told the reasons for which that deployment failed. `undo` is the command that deletes it. Raises
+    DeployError, with the reasons and the remedy, if the stack is in a state in which it cannot be updated.
     """
     found = described(stack, cloudformation)
     if found is None:
@@ -59,7 +60,7 @@ def made_ready(stack: str, cloudformation: Any, report: Say) -> Ready:
         delete(stack, cloudformation)
         return Ready(False, parameters_of(found), tagged(found))
     if status in _NEVER or status in _REMEDIES:
-        remedy = _REMEDIES.get(status, _REMEDIES["CREATE_FAILED"]).format(stack=stack)
+        remedy = _REMEDIES.get(status, _REMEDIES["CREATE_FAILED"]).format(stack=stack, undo=undo)
         raise DeployError("\n".join([f"the stack {stack} cannot be updated ({status}); {remedy}",
                                      *(f"  {reason}" for reason in reasons(stack, cloudformation))]))  # fmt: skip
     if status.endswith("_IN_PROGRESS"):

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from stock_pipeline.query import frames
 from stock_pipeline.query.engines import Parameter, by_athena, by_objects, sql
+from stock_pipeline.query.frames import NothingFound
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY
 from stock_pipeline.settings import Settings
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "NothingFound",
     "Parameter",
     "latest_prices",
     "read_prices",
@@ -30,32 +32,34 @@ __all__ = [
 
 _Symbols = Sequence[str] | str | None
 _Columns = Sequence[str] | None
+Bound = date | str | None
+"""A day (a date, or `2024-01-31`), for ticks also a time; None: no limit on that side."""
 
 
 # fmt: off
 @overload
 def read_prices(
-    symbols: _Symbols = ..., start: date | None = ..., end: date | None = ...,
+    symbols: _Symbols = ..., start: Bound = ..., end: Bound = ...,
     columns: _Columns = ..., *, settings: Settings | None = ..., as_of: datetime | None = ...,
     arrow: Literal[False] = ...
 ) -> pd.DataFrame: ...
 @overload
 def read_prices(
-    symbols: _Symbols = ..., start: date | None = ..., end: date | None = ...,
+    symbols: _Symbols = ..., start: Bound = ..., end: Bound = ...,
     columns: _Columns = ..., *, settings: Settings | None = ..., as_of: datetime | None = ...,
     arrow: Literal[True]
 ) -> pa.Table: ...
 @overload
 def read_prices(
-    symbols: _Symbols = ..., start: date | None = ..., end: date | None = ...,
+    symbols: _Symbols = ..., start: Bound = ..., end: Bound = ...,
     columns: _Columns = ..., *, settings: Settings | None = ..., as_of: datetime | None = ...,
     arrow: bool
 ) -> pd.DataFrame | pa.Table: ...
 # fmt: on
 def read_prices(
     symbols: _Symbols = None,
-    start: date | None = None,
-    end: date | None = None,
+    start: Bound = None,
+    end: Bound = None,
     columns: _Columns = None,
     *,
     settings: Settings | None = None,
@@ -64,42 +68,45 @@ def read_prices(
 ) -> pd.DataFrame | pa.Table:
     """Daily bars as a DataFrame, one row a symbol and session, ordered by both; dates as datetime64.
 
-    `start` and `end` are sessions, both inclusive; without one of them that side has no limit. Only years and row
-    groups that can hold matching rows are read. With `as_of` (a past time with a zone) the rows are those that a reader
-    saw at that time, whatever restatements came since. With `arrow` the rows come as a pyarrow.Table. Raises QueryError
-    for a column that `price_by_date` does not have, and for an `as_of` without a zone or in the future.
+    `start` and `end` are sessions (dates, or texts such as `2024-01-31`), both inclusive; without one of them that side
+    has no limit. Only years and row groups that can hold matching rows are read. With `as_of` (a past time with a zone)
+    the rows are those that a reader saw at that time, whatever restatements came since. With `arrow` the rows come as a
+    pyarrow.Table. Warns of symbols that have no row, and of a `start` after the `end`. Raises QueryError for a column
+    that `price_by_date` does not have, for a text that is no day, and for an `as_of` without a zone or in the future.
     """
     names = frames.chosen(PRICE_BY_DATE, columns)
     conditions, parameters = frames.of_symbols(symbols)
-    for bound, sign in ((start, ">="), (end, "<=")):
+    first, last = frames.span(frames.day(start), frames.day(end))
+    for bound, sign in ((first, ">="), (last, "<=")):
         if bound is not None:
             conditions.append(f'"date" {sign} ? AND "year" {sign} ?')
             parameters.extend((bound, bound.year))
     rows = frames.read(PRICE_BY_DATE, names, (conditions, parameters), settings, as_of)
+    frames.warn_of_missing(rows, symbols, PRICE_BY_DATE)
     return frames.frame(rows, names, arrow=arrow)
 
 
 # fmt: off
 @overload
 def read_ticks(
-    symbols: _Symbols = ..., start: date | None = ..., end: date | None = ...,
+    symbols: _Symbols = ..., start: Bound = ..., end: Bound = ...,
     columns: _Columns = ..., *, settings: Settings | None = ..., arrow: Literal[False] = ...
 ) -> pd.DataFrame: ...
 @overload
 def read_ticks(
-    symbols: _Symbols = ..., start: date | None = ..., end: date | None = ...,
+    symbols: _Symbols = ..., start: Bound = ..., end: Bound = ...,
     columns: _Columns = ..., *, settings: Settings | None = ..., arrow: Literal[True]
 ) -> pa.Table: ...
 @overload
 def read_ticks(
-    symbols: _Symbols = ..., start: date | None = ..., end: date | None = ...,
+    symbols: _Symbols = ..., start: Bound = ..., end: Bound = ...,
     columns: _Columns = ..., *, settings: Settings | None = ..., arrow: bool
 ) -> pd.DataFrame | pa.Table: ...
 # fmt: on
 def read_ticks(
     symbols: _Symbols = None,
-    start: date | None = None,
-    end: date | None = None,
+    start: Bound = None,
+    end: Bound = None,
     columns: _Columns = None,
     *,
     settings: Settings | None = None,
@@ -108,25 +115,29 @@ def read_ticks(
     """Ticks as a DataFrame, one row a trade, ordered by symbol and time; `produced_at` as datetime64 in UTC.
 
     `start` and `end` are moments, both inclusive: a datetime (in UTC if it names no zone), or a date, which stands for
-    the whole of that day in UTC. Without one of them that side has no limit. History only grows, so name both: then
-    only days and row groups that can hold matching rows are read. With `arrow` the rows come as a pyarrow.Table.
+    the whole of that day in UTC; or either of them as a text of ISO 8601. Without one of them that side has no limit.
+    History only grows, so name both: then only days and row groups that can hold matching rows are read. With `arrow`
+    the rows come as a pyarrow.Table. Warns of symbols that have no row, and of a `start` after the `end`.
 
     Both engines give the same rows: the bounds hold to the microsecond. Athena itself gives `produced_at` to the
     millisecond, and in that order. It is not asked for the ticks of the last hour: their objects are read by GET, so
-    their times are to the microsecond. Raises QueryError for a column that `stream_prices_history` does not have, and
-    for years that the lake has and Athena does not look for; HistoryMisplaced when Athena's row at a bound is not in
-    the history object of its time.
+    their times are to the microsecond. Raises QueryError for a column that `stream_prices_history` does not have, for
+    years that the lake has and Athena does not look for, and for a text that is no time; HistoryMisplaced when Athena's
+    row at a bound is not in the history object of its time.
     """
     names = frames.chosen(STREAM_PRICES_HISTORY, columns)
-    first, last = frames.moment(start, time.min), frames.moment(end, time.max)
+    first, last = frames.span(frames.moment(start, time.min), frames.moment(end, time.max))
     if athena := by_athena(settings):
         from stock_pipeline.query import athena_ticks
 
-        return frames.frame(athena_ticks.read(symbols, names, first, last, athena), names, arrow=arrow)
-    conditions, parameters = frames.of_symbols(symbols)
-    more, values = frames.of_times(first, last)
-    where = [*conditions, *more], [*parameters, *values]
-    return frames.frame(frames.read(STREAM_PRICES_HISTORY, names, where, settings), names, arrow=arrow)
+        rows = athena_ticks.read(symbols, names, first, last, athena)
+    else:
+        conditions, parameters = frames.of_symbols(symbols)
+        more, values = frames.of_times(first, last)
+        where = [*conditions, *more], [*parameters, *values]
+        rows = frames.read(STREAM_PRICES_HISTORY, names, where, settings)
+    frames.warn_of_missing(rows, symbols, STREAM_PRICES_HISTORY)
+    return frames.frame(rows, names, arrow=arrow)
 
 
 # fmt: off
@@ -161,4 +172,5 @@ def latest_prices(
     """
     names = frames.chosen(LATEST_PRICES, columns)
     rows = frames.read(LATEST_PRICES, names, frames.of_symbols(symbols), by_objects(settings))
+    frames.warn_of_missing(rows, symbols, LATEST_PRICES)
     return frames.frame(rows, names, arrow=arrow)

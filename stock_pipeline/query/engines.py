@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from stock_pipeline.errors import QueryError
 from stock_pipeline.query.statements import reading
-from stock_pipeline.settings import Settings
+from stock_pipeline.settings import Settings, variable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+    from stock_pipeline.lake.object_store import ObjectStore
 
 __all__ = ["Parameter", "sql"]
 
@@ -32,13 +35,15 @@ def sql(
 
     Each `?` in the statement takes the next of `parameters`. The tables are those of `schemas.TABLES`, with their
     partition columns. The engine is `settings.sql_engine`. Without `settings` the environment's are used; if these name
-    no bucket, the local AWS is asked. With `as_of` (a past time with a zone) `price_by_date` has the rows that a reader
-    saw at that time; the statement may then name no other table. Raises QueryError when the statement is not a single
-    SELECT, WITH, DESCRIBE, SHOW or EXPLAIN, when `as_of` names no zone or is in the future, or when the engine refuses
-    the statement; the engine's own message is passed on. On DuckDB it is also raised for a statement that needs more
-    time or memory than the settings `sql_seconds` and `sql_memory_mb` allow; on Athena for one whose objects are
-    replaced at each of some tries, and for one that asks for years of ticks which the lake has and Athena does not
-    look for.
+    no bucket, the local AWS is asked, or, while it does not run, the files that it left are read. With `as_of` (a past
+    time with a zone) `price_by_date` has the rows that a reader saw at that time; the statement may then name no other
+    table.
+
+    Raises QueryError when the statement is not a single SELECT, WITH, DESCRIBE, SHOW or EXPLAIN, when `as_of` names no
+    zone or is in the future, when there is no lake, or when the engine refuses the statement; the engine's own message
+    is passed on. On DuckDB it is also raised for a statement that needs more time or memory than the settings
+    `sql_seconds` and `sql_memory_mb` allow; on Athena for one whose objects are replaced at each of some tries, and for
+    one that asks for years of ticks which the lake has and Athena does not look for.
     """
     return _run(reading(statement), parameters, settings, as_of)
 
@@ -87,7 +92,7 @@ def _run(
     schema: pa.Schema | None = None,
 ) -> pa.Table:
     """Run a statement. With a schema, Athena gives the rows with its columns, in no order, by UNLOAD."""
-    with _place(settings) as (settings, client):
+    with _place(settings) as (settings, lake):
         if as_of is not None:
             from stock_pipeline.query.past import as_known
 
@@ -100,25 +105,40 @@ def _run(
             if schema is not None:
                 return athena_unload.rows(statement, parameters, schema, **where)
             return athena_engine.run(statement, parameters, **where)
-        from stock_pipeline.aws.s3 import S3Store
         from stock_pipeline.query import bounded, duckdb_engine
 
-        lake, limits = S3Store(settings.require("lake_bucket"), client), bounded.Limits.of(settings)
-        return duckdb_engine.run(statement, parameters, lake, settings.database, limits)
+        lake = lake or _lake_of(settings)
+        return duckdb_engine.run(statement, parameters, lake, settings.database, bounded.Limits.of(settings))
 
 
 @contextmanager
-def _place(settings: Settings | None) -> Iterator[tuple[Settings, S3Client | None]]:
-    """The settings and the S3 client to use (None: a client made from the environment).
+def _place(settings: Settings | None) -> Iterator[tuple[Settings, ObjectStore | None]]:
+    """The settings, and the lake where these do not name it.
 
-    When neither the caller nor the environment names a bucket, as in a notebook beside `stock-pipeline dev`, the local
-    AWS is used. One is started if none runs.
+    When neither the caller nor the environment names a bucket, as in a notebook, this is the lake of the local AWS: of
+    the one that runs, or the files that the last one left. Raises QueryError when there is none.
     """
     given = settings or Settings.from_env()
     if settings or given.names_buckets:
         yield given, None
         return
-    from stock_pipeline.local import local_aws
+    from stock_pipeline.local import local_aws, running
+    from stock_pipeline.query.resting import resting_lake
 
-    with local_aws() as local:
-        yield Settings.from_env(local.environ()), local.client("s3")
+    if running():
+        with local_aws() as local:
+            here = Settings.from_env(local.environ())
+            yield here, _lake_of(here, local.client("s3"))
+        return
+    if (lake := resting_lake()) is None:
+        raise QueryError(
+            "there are no tables on this machine yet: run `make demo` or `stock-pipeline dev`, or name the lake of a "
+            f"stack in {variable('lake_bucket')}"
+        )
+    yield replace(given, sql_engine="duckdb"), lake
+
+
+def _lake_of(settings: Settings, client: S3Client | None = None) -> ObjectStore:
+    from stock_pipeline.aws.s3 import S3Store
+
+    return S3Store(settings.require("lake_bucket"), client)

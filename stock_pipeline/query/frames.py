@@ -6,11 +6,14 @@ parameters. So no text from the caller becomes SQL.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stock_pipeline.errors import QueryError
 from stock_pipeline.query.engines import Parameter, selected
@@ -21,6 +24,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PROVENANCE = {"source", "etl_loading_ts"}
+_SHOWN = 5
+_At = TypeVar("_At", bound=date)
+
+
+class NothingFound(UserWarning):
+    """A reader has no row of a symbol that it was asked for, or its start is after its end."""
+
+
 Conditions = tuple[list[str], list[Parameter]]
 """Conditions that all hold, and the values of their `?`, in order."""
 
@@ -100,13 +111,55 @@ def of_times(first: datetime | None, last: datetime | None, reach: timedelta = t
     return conditions, parameters
 
 
-def moment(bound: date | None, of_day: time) -> datetime | None:
-    """A bound in UTC. A date stands for that time of its day; a time without a zone is in UTC."""
+def day(bound: date | str | None) -> date | None:
+    """A bound that is a session; a text is a day of ISO 8601. Raises QueryError for another text."""
+    if not isinstance(bound, str):
+        return bound
+    try:
+        return date.fromisoformat(bound)
+    except ValueError as error:
+        raise QueryError(f"{bound!r} is no day; write it as 2024-01-31") from error
+
+
+def moment(bound: date | str | None, of_day: time) -> datetime | None:
+    """A bound in UTC. A date stands for that time of its day; a time without a zone is in UTC.
+
+    A text is a day or a time of ISO 8601. Raises QueryError for another text.
+    """
+    if isinstance(bound, str):
+        bound = _read(bound)
     if bound is None:
         return None
     if not isinstance(bound, datetime):
         return datetime.combine(bound, of_day, UTC)
     return bound.astimezone(UTC) if bound.tzinfo else bound.replace(tzinfo=UTC)
+
+
+def _read(text: str) -> date:
+    for kind in (date, datetime):
+        with suppress(ValueError):
+            return kind.fromisoformat(text)
+    raise QueryError(f"{text!r} is no day and no time; write it as 2024-01-31, or as 2024-01-31T14:30:00Z")
+
+
+def span(first: _At | None, last: _At | None) -> tuple[_At | None, _At | None]:
+    """Both bounds. Warns when the first is after the last, because then there is no row."""
+    if first is not None and last is not None and first > last:
+        warnings.warn(f"the start, {first}, is after the end, {last}", NothingFound, stacklevel=3)
+    return first, last
+
+
+def warn_of_missing(rows: pa.Table, symbols: Sequence[str] | str | None, table: Table) -> None:
+    """Warn of symbols that were asked for and have no row. Without that an empty frame would say nothing."""
+    found = set(pc.unique(rows["symbol"]).to_pylist()) if symbols is not None else set()
+    if missing := [symbol for symbol in wanted(symbols) or () if symbol not in found]:
+        told = ", ".join(missing[:_SHOWN]) + (", …" if len(missing) > _SHOWN else "")
+        cased = any(symbol != symbol.upper() for symbol in missing)
+        warnings.warn(
+            f"{table.name} has no row of {told} in what was asked for" + ("; symbols keep their case" if cased else ""),
+            NothingFound,
+            stacklevel=3,
+        )
 
 
 def shifted(at: datetime, by: timedelta) -> datetime:

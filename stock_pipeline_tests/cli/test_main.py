@@ -19,7 +19,7 @@ from stock_pipeline_tests.support.commands import Run
 
 COMMAND = Path(sys.executable).with_name("stock-pipeline")
 COMMANDS = [
-    *("dev", "demo", "ingest", "backfill", "stream", "watch", "sql"),
+    *("dev", "demo", "ingest", "backfill", "stream", "board", "watch", "sql"),
     *("rejects list", "rejects replay", "reconcile", "redrive", "remove", "rebuild", "restore", "serve"),
     *("layout", "env", "doctor"),
 ]

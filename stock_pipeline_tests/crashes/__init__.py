@@ -8,4 +8,5 @@ watchers    processes that read the tables all the while
 load        millions of ticks by several workers, as a program
 gate        a proxy before the local AWS that holds chosen requests, so that a process can be killed within them
 daemon      a Dagster daemon on an instance of SQLite or PostgreSQL, to be killed and started again
+drops       files and objects of both paths, and whether the tables hold exactly those
 """

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import os
-import pwd
-import shutil
 import signal
-import subprocess
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pytest
 import yaml
 
 import stock_pipeline
 from stock_pipeline.local.dev.processes import Lifeline, Service, spawn
 
-DEBIAN = Path("/usr/lib/postgresql")
-SERVER_USER = "postgres"
 MONITOR_SECONDS = 2  # in the place of 15: a test does not want to wait
 TICK_SECONDS = 10  # in the place of 60
 
@@ -101,54 +93,3 @@ class Daemon:
                 os.kill(int(str(pid.value)), signal.SIGKILL)
                 return
         raise AssertionError(f"the run {run_id} has not said which process it is")
-
-
-@contextmanager
-def postgres(folder: Path, port: int | None = None) -> Iterator[dict[str, Any]]:
-    """A PostgreSQL server of its own, on a socket in a folder; gives the storage of an instance on it.
-
-    With a port, it listens on loopback as well.
-
-    Skips the test where there is none, but in CI, where there must be.
-    """
-    found = sorted(DEBIAN.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    initdb = str(found[-1]) if found else shutil.which("initdb")
-    if not initdb:
-        why = "PostgreSQL is not installed: apt-get install postgresql (make crash does so when it may)"
-        if os.environ.get("CI"):
-            pytest.fail(why)
-        pytest.skip(why)
-    binaries, data = Path(initdb).resolve().parent, folder / "data"
-    as_user = _unprivileged(folder)
-    log = (folder / "log").open("wb")
-    make = [str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", "dagster", "--no-sync", "-E", "UTF8"]
-    subprocess.run(make, check=True, stdout=log, stderr=log, **as_user)
-    # Without a port no TCP at all: the socket lies in a folder that only this test knows.
-    where = ["-h", "127.0.0.1", "-p", str(port)] if port else ["-h", ""]
-    serve = [str(binaries / "postgres"), "-D", str(data), "-k", str(folder), *where, "-F"]
-    server = subprocess.Popen(serve, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **as_user)
-    try:
-        ready = [str(binaries / "pg_isready"), "-h", str(folder), "-q", *(["-p", str(port)] if port else [])]
-        deadline = time.monotonic() + 60
-        while subprocess.run(ready, check=False).returncode:
-            assert server.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline, (folder / "log").read_text()
-            time.sleep(0.1)
-        url = f"postgresql+psycopg2://dagster@/postgres?host={folder}"
-        yield {"postgres": {"postgres_url": url}}
-    finally:
-        server.send_signal(signal.SIGINT)  # a fast end: it does not wait for those who are connected
-        server.wait(30)
-        log.close()
-
-
-def _unprivileged(folder: Path) -> dict[str, Any]:
-    """PostgreSQL refuses to run as root, so its own user runs it then; the folder becomes that user's."""
-    if os.geteuid():
-        return {"cwd": folder}
-    try:
-        user = pwd.getpwnam(SERVER_USER)
-    except KeyError:
-        user = pwd.getpwnam("nobody")
-    os.chown(folder, user.pw_uid, user.pw_gid)
-    return {"cwd": folder, "user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}

@@ -1,167 +1,30 @@
-"""A Dagster as it stays in AWS: three processes of `serve`, PostgreSQL, logs in a bucket, each run a task of ECS."""
+"""A Dagster as it stays in AWS starts soon, is small, and loses nothing whatever dies."""
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
+import random
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 
-from stock_pipeline.lake.partitions import read_partition
-from stock_pipeline.local.dev.dagster import Dagster
-from stock_pipeline.schemas import PRICE_BY_DATE
-from stock_pipeline_tests.crashes.daemon import postgres
-from stock_pipeline_tests.support.ecs import Ecs
-from stock_pipeline_tests.support.local_aws import NewStack, Stack, eventually
+from stock_pipeline_tests.crashes.drops import Drops
+from stock_pipeline_tests.support.amounts import Amounts
+from stock_pipeline_tests.support.deployed import PARTS, PATIENCE, everything
+from stock_pipeline_tests.support.local_aws import NewStack, eventually
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(2400)]
 
+HIDDEN = 5  # seconds
 MOST = 1024 * 2**20  # bytes that webserver, daemon and code server may take together
 FIRST_TICK = 60.0  # seconds of CPU until the first tick: so many seconds on a single core with nothing else to do
-PATIENCE = 500.0  # seconds: several processes start one after the other, on a machine that may be busy
-LOGS = "dagster-logs"
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-@dataclass
-class Deployed:
-    """The processes, each with a home of its own, as containers have it."""
-
-    environ: Mapping[str, str]
-    folder: Path
-    ui_port: int = field(default_factory=free_port)
-    code_port: int = field(default_factory=free_port)
-    parts: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-
-    def start(self, *parts: str) -> None:
-        for part in parts:
-            command = [sys.executable, "-m", "stock_pipeline", "serve", part, "--port", str(self.ui_port),
-                       "--code-port", str(self.code_port)]  # fmt: skip
-            with self.log(part).open("ab") as log:
-                self.parts[part] = subprocess.Popen(
-                    command, env={**self.environ, "DAGSTER_HOME": str(self.folder / part)}, stdout=log, stderr=log,
-                    start_new_session=True,
-                )  # fmt: skip
-
-    def log(self, part: str) -> Path:
-        return self.folder / f"{part}.log"
-
-    def kill(self, part: str) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.parts[part].pid, signal.SIGKILL)
-        self.parts.pop(part).wait()
-
-    def stop(self) -> None:
-        for part in [*self.parts]:
-            self.kill(part)
-
-    @property
-    def memory(self) -> dict[str, int]:
-        """The resident bytes of each part, with the processes that it has started."""
-        found = {}
-        for part, process in self.parts.items():
-            top = psutil.Process(process.pid)
-            found[part] = sum(each.memory_info().rss for each in (top, *top.children(recursive=True)))
-        return found
-
-    @property
-    def cpu(self) -> float:
-        """The seconds of CPU that all parts have taken, with the processes that they have started."""
-        tops = [psutil.Process(process.pid) for process in self.parts.values()]
-        every = [each.cpu_times() for top in tops for each in (top, *top.children(recursive=True))]
-        return sum(t.user + t.system + t.children_user + t.children_system for t in every)
-
-    def tail(self) -> str:
-        return "\n".join(f"{log.name}: {log.read_text(errors='replace')[-1500:]}" for log in self.folder.glob("*.log"))
-
-
-@dataclass
-class Place:
-    """All that the test drives."""
-
-    stack: Stack
-    ecs: Ecs
-    deployed: Deployed
-
-    @property
-    def dagster(self) -> Dagster:
-        return Dagster(f"http://127.0.0.1:{self.deployed.ui_port}")
-
-    def ticks(self) -> dict[str, Any]:
-        if any(process.poll() is not None for process in self.deployed.parts.values()):
-            raise AssertionError(self.deployed.tail())
-        if not self.dagster.answers():
-            return {}
-        return {name: ticks for name, (ticks, _) in self.dagster.signs().ticks.items() if ticks}
-
-    def brings_in(self, symbol: str) -> bool:
-        """Whether the sensor and a run in ECS bring in a file that is dropped now."""
-        body = f"symbol,date,close\n{symbol},2024-03-01,10\n".encode()
-        self.stack.staging.put(f"daily_prices/uploads/{symbol}.csv", body)
-
-        def stored() -> bool:
-            rows = read_partition(self.stack.lake, PRICE_BY_DATE, "year=2024")
-            return rows is not None and symbol in rows["symbol"].to_pylist()
-
-        return eventually(stored, within=PATIENCE)
-
-    def logged(self) -> list[str]:
-        return [each["Key"] for each in self.stack.s3.list_objects_v2(Bucket=LOGS).get("Contents", [])]
-
-
-@contextmanager
-def everything(stack: Stack, folder: Path) -> Iterator[Place]:
-    port = free_port()
-    base = {**stack.aws.environ(), "STOCK_PIPELINE_HOME": str(folder)}
-    base = {name: value for name, value in base.items() if not name.startswith("DAGSTER_")}
-    environ = {
-        **base,
-        "DAGSTER_POSTGRES_HOST": "127.0.0.1",
-        "DAGSTER_POSTGRES_PORT": str(port),
-        "DAGSTER_POSTGRES_DB": "postgres",
-        "DAGSTER_POSTGRES_USER": "dagster",
-        "DAGSTER_POSTGRES_PASSWORD": "any",  # pragma: allowlist secret
-        "DAGSTER_POSTGRES_SSLMODE": "prefer",
-        "DAGSTER_LOGS_BUCKET": LOGS,
-        "DAGSTER_ECS_CLUSTER": "dagster",
-        "DAGSTER_ECS_TASK_DEFINITION": "stock-pipeline-main-run",
-        "DAGSTER_ECS_SUBNETS": "subnet-1",
-        "DAGSTER_ECS_SECURITY_GROUPS": "sg-1",
-    }
-    stack.s3.create_bucket(Bucket=LOGS)
-    with ExitStack() as opened:
-        # PostgreSQL's own user must be able to enter the folder, and tests' folders are private.
-        server = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="stock-pipeline-")))
-        opened.enter_context(postgres(server, port))
-        run_home = {"DAGSTER_HOME": str(folder / "run")}
-        Path(run_home["DAGSTER_HOME"]).mkdir()
-        ecs = Ecs("stock-pipeline-main-run", {**environ, **run_home}, folder / "run.log")
-        ecs.environ = {**ecs.environ, "AWS_ENDPOINT_URL_ECS": ecs.url}
-        opened.enter_context(ecs)
-        deployed = Deployed({**environ, "AWS_ENDPOINT_URL_ECS": ecs.url}, folder)
-        opened.callback(deployed.stop)
-        yield Place(stack, ecs, deployed)
-
-
-def test_it_starts_soon_fits_a_gigabyte_and_brings_in_files_whatever_dies(new_stack: NewStack, tmp_path: Path) -> None:
+def test_it_starts_soon_fits_a_gigabyte_and_starts_runs_as_tasks(new_stack: NewStack, tmp_path: Path) -> None:
     with everything(new_stack("dagster"), tmp_path) as place:
         begun = time.monotonic()
-        place.deployed.start("code", "webserver", "daemon")
+        place.deployed.start(*PARTS)
         assert eventually(lambda: "daily_price_arrivals" in place.ticks(), within=PATIENCE), place.deployed.tail()
         waited, cpu = time.monotonic() - begun, place.deployed.cpu
         assert place.brings_in("AAA"), place.deployed.tail()
@@ -177,10 +40,45 @@ def test_it_starts_soon_fits_a_gigabyte_and_brings_in_files_whatever_dies(new_st
         assert set(place.ecs.calls) <= {"DescribeTaskDefinition", "RunTask", "DescribeTasks", "StopTask"}
         assert eventually(lambda: any(key.endswith((".out", ".err")) for key in place.logged()), within=60)
 
-        for part in ("code", "daemon"):
-            place.deployed.kill(part)
-            place.deployed.start(part)
-            assert place.brings_in(f"K{part.upper()}"), place.deployed.tail()
-        rows = read_partition(place.stack.lake, PRICE_BY_DATE, "year=2024")
-        assert rows is not None
-        assert sorted(rows["symbol"].to_pylist()) == ["AAA", "KCODE", "KDAEMON"]
+
+def test_both_paths_end_with_the_same_tables_whatever_dies_at_any_time(
+    new_stack: NewStack, tmp_path: Path, amounts: Amounts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The daemon, the code server, a run and the database, once each, in an order and at times that the seed says."""
+    chance = random.Random(amounts.seed)
+    with everything(new_stack("dagster", hidden=HIDDEN), tmp_path) as place:
+        place.deployed.start(*PARTS)
+        assert eventually(lambda: "daily_price_arrivals" in place.ticks(), within=PATIENCE), place.deployed.tail()
+        drops = Drops(place.stack)
+        deaths: dict[str, Callable[[], None]] = {
+            "daemon": lambda: place.deployed.kill("daemon"),
+            "code server": lambda: place.deployed.kill("code"),
+            "run": place.kill_a_run,
+            "database": lambda: place.without_history(chance.uniform(0, 10)),
+        }
+        order = chance.sample([*deaths], len(deaths))
+        with place.deployed.kept():
+            for victim in order:
+                drops.file(2024)
+                drops.object()
+                time.sleep(chance.uniform(0, 20))
+                deaths[victim]()
+                drops.file(2023)
+                drops.object()
+            assert eventually(lambda: is_exact(drops), within=PATIENCE), place.deployed.tail()
+        assert drops.held("StreamDlqUrl") == 0
+        with capsys.disabled():
+            print(
+                f"\nkilled: {', '.join(order)} (seed {amounts.seed}); {len(place.ecs.tasks)} runs, started again: "
+                f"{place.deployed.starts_again}; {len(drops.bars)} bars and {len(drops.ticks)} ticks are exact"
+            )
+
+
+def is_exact(drops: Drops) -> bool:
+    """Whether all tables hold what was dropped, and the queue is empty."""
+    return (
+        drops.stored_bars() == drops.bars
+        and drops.stored_ticks() == drops.ticks
+        and drops.snapshot() == drops.latest()
+        and not drops.held("StreamQueueUrl")
+    )

@@ -26,7 +26,7 @@ def stubbed(service: Any) -> tuple[Any, Stubber]:
 
 def account(monkeypatch: pytest.MonkeyPatch) -> dict[str, Stubber]:
     """Let what deploys talk to stubbed services; their stubbers by the services' names."""
-    services = ("cloudformation", "s3", "sts", "lambda")
+    services = ("cloudformation", "s3", "sts", "lambda", "ec2", "ecr")
     made = {service: stubbed(service) for service in services}
     session = SimpleNamespace(client=lambda service, **_: made[service][0])
     monkeypatch.setattr("stock_pipeline.deploy.stack.boto3", SimpleNamespace(Session=lambda **_: session))

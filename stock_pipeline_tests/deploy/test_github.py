@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from cfnlint import api as cfnlint
 
+from stock_pipeline.deploy.dagster import FORMS
 from stock_pipeline.deploy.sources import CHECKOUT
 from stock_pipeline.deploy.template import load_template
 
@@ -33,9 +34,15 @@ def test_no_input_becomes_a_part_of_a_command() -> None:
     """They are variables of make's environment, which make passes on unread; test_make.py holds that."""
     (step,) = [step for step in WORKFLOW["jobs"]["deploy"]["steps"] if "run" in step]
     assert step["run"] == "make deploy"
-    assert set(step["env"]) == {"REGION", "STAGE", "PARAMS", "TAGS"}
+    assert set(step["env"]) == {"REGION", "STAGE", "PARAMS", "TAGS", "DAGSTER"}
     inputs = set(WORKFLOW[True]["workflow_dispatch"]["inputs"]) - {"environment"}
     assert {value.removeprefix("${{ inputs.").removesuffix(" }}") for value in step["env"].values()} >= inputs
+
+
+def test_it_deploys_the_pipeline_or_a_form_of_the_dagster_that_stays() -> None:
+    form = WORKFLOW[True]["workflow_dispatch"]["inputs"]["dagster"]
+    assert (form["type"], form["default"]) == ("choice", "")
+    assert set(form["options"]) == {"", *FORMS}
 
 
 def test_cfn_lint_finds_nothing_in_the_role() -> None:

@@ -37,6 +37,11 @@ def test_the_stage_is_main_unless_somebody_names_another(tmp_path: Path) -> None
     assert told("destroy", tmp_path, "STAGE=trial", "REGION=eu-central-1") == ({"--stage": "trial"}, "eu-central-1")
 
 
+@pytest.mark.parametrize("target", ["deploy", "destroy"])
+def test_the_dagster_that_stays_is_meant_only_where_somebody_says_so(target: str, tmp_path: Path) -> None:
+    assert told(target, tmp_path, "DAGSTER=small")[0]["--dagster"] == "small"
+
+
 @pytest.mark.parametrize("text", ["Seed=11 Symbols=AAPL,MSFT", 'team=data "cost centre=a b"', "x='y z'"])
 def test_words_of_the_command_line_are_passed_on(text: str, tmp_path: Path) -> None:
     options, _ = told("deploy", tmp_path, f"PARAMS={text}", f"TAGS={text}")
@@ -50,6 +55,6 @@ def test_what_comes_by_the_environment_is_never_a_command(text: str, tmp_path: P
     """As from the workflow, whose inputs anybody types who may start it."""
     made = tmp_path / "made"
     text = text.format(made=made)
-    options, _ = told("deploy", tmp_path, PARAMS=text, TAGS=text, STAGE=text)
-    assert options == {"--stage": text, "--parameters": text, "--tags": text}
+    options, _ = told("deploy", tmp_path, PARAMS=text, TAGS=text, STAGE=text, DAGSTER=text)
+    assert options == {"--stage": text, "--parameters": text, "--tags": text, "--dagster": text}
     assert not made.exists()

@@ -49,6 +49,7 @@ printf '{"symbol":"AAPL","price":191.2,"produced_at":"2024-06-28 14:30:00.5"}\\n
     "rebuild": '<!-- run: answers "y" -->',
     "restore": "<!-- not run: aws -->",
     "stream": "<!-- run: for 2 s -->",
+    "board": "<!-- run: for 2 s -->",
     "watch": "<!-- run: for 2 s -->",
     "sql": "<!-- prepare: echo 'SELECT symbol, close FROM price_by_date' > query.sql -->",
 }
@@ -57,9 +58,9 @@ printf '{"symbol":"AAPL","price":191.2,"produced_at":"2024-06-28 14:30:00.5"}\\n
 COMMANDS = """## Commands
 
 Results go to stdout, everything else to stderr. Exit status: 0 done, 1 the work failed (the message says what to do),
-2 wrong usage, 130 interrupted with Ctrl-C. `dev`, `demo`, `stream` and `watch` end with 0 on Ctrl-C, because that is
-their normal end. `NO_COLOR=1` turns colours off. Without a terminal there are no colours, and progress is a line every
-few seconds.
+2 wrong usage, 130 interrupted with Ctrl-C. `dev`, `demo`, `board`, `stream` and `watch` end with 0 on Ctrl-C, because
+that is their normal end. `NO_COLOR=1` turns colours off. Without a terminal there are no colours, and progress is a
+line every few seconds.
 
 A command works on the AWS whose buckets the environment names. If it names none, the command works on the local AWS:
 the one that `dev` runs, or one that is started for the command's own duration. The next command finds the same data.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -55,6 +56,28 @@ def test_every_option_before_a_command_is_documented() -> None:
 
 def test_every_variable_that_stands_for_an_option_is_documented() -> None:
     assert [name for name in sorted(variables_of_options()) if f"`{name}`" not in REFERENCE.read_text()] == [], REMEDY
+
+
+@pytest.mark.parametrize("page", ["performance.md", "reliability.md"])
+def test_the_numbers_of_the_readme_are_those_of_the_page_that_it_names(page: str) -> None:
+    top = (ROOT / "README.md").read_text().split("\n## ")[0]
+    (bullet,) = [b for b in re.split(r"\n- ", top) if f"(docs/{page})" in b]
+    numbers = re.findall(r"\d[\d,]*(?:\.\d+)?", bullet.split("([")[0])
+    assert len(numbers) > 2
+    assert [number for number in numbers if number not in (DOCS / page).read_text()] == []
+
+
+def test_the_messages_of_the_troubleshooting_page_are_the_package_s() -> None:
+    """Each first cell has words of a message. Where a message has a value, the words stop."""
+    written = "\n".join(
+        part.value
+        for path in (ROOT / "stock_pipeline").rglob("*.py")
+        for part in ast.walk(ast.parse(path.read_text()))
+        if isinstance(part, ast.Constant) and isinstance(part.value, str)
+    )
+    cells = re.findall(r"^\| `([^`]+)` \|", (DOCS / "troubleshooting.md").read_text(), re.M)
+    assert len(cells) > 20
+    assert [words for words in cells if re.sub(r"^\d+ of \d+ ", " ", words) not in written] == []
 
 
 def variables_of_options() -> set[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from stock_pipeline.clean.ticks import MAX_SKEW
 from stock_pipeline.deploy.dependencies import LAMBDA_PYTHON, TARGETS
 from stock_pipeline.deploy.packages import code_of
-from stock_pipeline.deploy.sources import TEMPLATE, functions
+from stock_pipeline.deploy.sources import CHECKOUT, TEMPLATE, functions
 from stock_pipeline.deploy.stack import settings_of
 from stock_pipeline.deploy.template import load_template
 from stock_pipeline.deploy.years import around
@@ -397,9 +399,28 @@ def test_queries_are_bounded_and_their_results_encrypted() -> None:
     assert configuration["ResultConfiguration"]["EncryptionConfiguration"] == {"EncryptionOption": "SSE_S3"}
 
 
+def checked() -> set[Path]:
+    """The templates that `make check` and `make check-template` look at."""
+    (words,) = re.findall(r"(?m)^TEMPLATES := (.*)$", (CHECKOUT / "Makefile").read_text())
+    return {found for word in re.sub(r"\$\(wildcard (.*?)\)", r"\1", words).split() for found in CHECKOUT.glob(word)}
+
+
+def test_every_template_is_checked() -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files", "*.yaml", "*.yml"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    templates = {
+        CHECKOUT / name
+        for name in tracked.stdout.splitlines()
+        if (CHECKOUT / name).read_text().startswith("AWSTemplateFormatVersion")
+    }
+    assert TEMPLATE in templates
+    assert checked() == templates
+
+
 def test_every_skip_of_checkov_has_its_reason() -> None:
-    skips = re.findall(r"# checkov:skip=(\w+)(:?)(.*)", TEMPLATE.read_text())
-    assert len(skips) > 20
+    skips = [skip for path in checked() for skip in re.findall(r"# checkov:skip=(\w+)(:?)(.*)", path.read_text())]
+    assert len(skips) > 30
     assert [name for name, colon, reason in skips if not colon or len(reason.split()) < 5] == []
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stock_pipeline.local.gateway.access import Gate, Scope, refused_by_aws, refused_by_ui
+from stock_pipeline.local.gateway.access import Gate, Scope, refused_by_aws, refused_by_board, refused_by_ui
 
 KEY = "LOCAL0123"
 SIGNED = {"Authorization": f"AWS4-HMAC-SHA256 Credential={KEY}/20261130/us-east-1/s3/aws4_request, Signature=0"}
@@ -91,6 +91,29 @@ def test_the_ui_answers_its_own_pages_and_the_programs_of_this_machine(host: str
             refused_by_ui(scope("POST", "/graphql", Content_Type="application/json; charset=utf-8", **headers)) is None
         )
         assert refused_by_ui(scope("GET", "/graphql", type_="websocket", **headers)) is None
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+@pytest.mark.parametrize("path", ["/", "/data/overview", "/plotly.min.js"])
+def test_the_board_refuses_what_another_page_sends_even_with_the_key(path: str, headers: dict[str, str]) -> None:
+    refusal = refused_by_board(scope("GET", path, **{"X_Board_Key": KEY, **headers}), KEY)
+    assert refusal
+    assert "board" in refusal.reason
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_board_gives_data_to_who_has_the_key(method: str) -> None:
+    assert refused_by_board(scope(method, "/data/latest", X_Board_Key=KEY), KEY) is None
+    assert refused_by_board(scope(method, "/"), KEY) is None
+    for other in ("", KEY[:-1], KEY + "0", KEY.lower()):
+        assert refused_by_board(scope(method, "/data/latest", X_Board_Key=other), KEY)
+    assert refused_by_board(scope(method, "/data/latest"), KEY)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_the_board_only_reads(method: str) -> None:
+    assert refused_by_board(scope(method, "/data/latest", X_Board_Key=KEY, **JSON), KEY)
+    assert refused_by_board(scope("GET", "/data/latest", type_="websocket", X_Board_Key=KEY), KEY)
 
 
 @pytest.mark.parametrize("headers", FOREIGN)

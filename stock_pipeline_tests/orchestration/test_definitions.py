@@ -71,6 +71,7 @@ def test_everything_is_there_and_loads() -> None:
         "tick_arrivals",
         "lambda_receipts",
         "alerts",
+        "openlineage",
     ]
     assert [s.name for s in defs.schedules or ()] == [
         "simulate_after_close",

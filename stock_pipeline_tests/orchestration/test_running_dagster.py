@@ -12,11 +12,11 @@ import pytest
 from stock_pipeline.lake.partitions import read_partition
 from stock_pipeline.lake.transforms import year_partition
 from stock_pipeline.local.dev.dagster import Dagster
-from stock_pipeline.local.dev.session import session
 from stock_pipeline.schemas import PRICE_BY_DATE
 from stock_pipeline.settings import DEFAULT_SYMBOLS
 from stock_pipeline.trading_calendar.sessions import sessions
 from stock_pipeline_tests.support.local_aws import Stack, emulator, eventually, installed, local_aws_env, new_stack
+from stock_pipeline_tests.support.running_dagster import dagster_of
 
 __all__ = ["emulator", "installed", "local_aws_env", "new_stack"]
 
@@ -31,11 +31,9 @@ RUNS = """{ runsOrError { ... on Runs { results { jobName status tags { key valu
 
 
 @pytest.fixture
-def dagster(local_aws_env: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dagster]:
-    for name, value in (local_aws_env.env | {"STOCK_PIPELINE_HOME": str(tmp_path)}).items():
-        monkeypatch.setenv(name, value)
-    with session(port=None, processor="dagster", report=lambda text: None) as running:
-        yield running.dagster
+def dagster(local_aws_env: Stack, tmp_path: Path) -> Iterator[Dagster]:
+    with dagster_of(local_aws_env, tmp_path, "dagster") as running:
+        yield running
 
 
 def close_of(stack: Stack, year: int) -> dict[tuple[str, date], float]:

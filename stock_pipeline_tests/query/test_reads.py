@@ -24,6 +24,8 @@ from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_H
 from stock_pipeline.settings import Settings
 from stock_pipeline_tests.support.layouts import lay_out
 
+pytestmark = pytest.mark.filterwarnings("ignore::stock_pipeline.query.NothingFound")
+
 YEARS, SYMBOLS, SESSIONS = (2022, 2023, 2024), [f"S{n:03}" for n in range(200)], 50
 GROUPS = 20  # row groups of a year
 TICK_DAYS, TICKS = [date(2024, 1, day) for day in (2, 3, 4, 5)], 20

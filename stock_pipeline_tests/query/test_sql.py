@@ -23,7 +23,7 @@ from stock_pipeline.lake.object_store import StoredObject
 from stock_pipeline.lake.parquet import encode
 from stock_pipeline.lake.partitions import partition_key
 from stock_pipeline.lake.transforms import bucket_partition, year_partition
-from stock_pipeline.query import athena_engine, duckdb_engine, latest_prices, read_prices, read_ticks, sql
+from stock_pipeline.query import NothingFound, athena_engine, duckdb_engine, latest_prices, read_prices, read_ticks, sql
 from stock_pipeline.schemas import DATABASE, LATEST_PRICES, PRICE_BY_DATE, TABLES
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY as HISTORY
 from stock_pipeline.settings import Settings
@@ -344,12 +344,18 @@ class TestReadTicks:
             (date(2024, 1, 3), date(2024, 1, 2), []),
         ],
     )
+    @pytest.mark.filterwarnings("ignore::stock_pipeline.query.NothingFound")
     def test_moments_limit_what_comes_back(
         self, ticks: Settings, start: date | None, end: date | None, ids: list[str]
     ) -> None:
         found = read_ticks(start=start, end=end, settings=ticks)
         assert sorted(found.event_id) == sorted(ids)
         assert list(found.symbol) == sorted(found.symbol)
+
+    @pytest.mark.parametrize("text", ["2024-01-03", "2024-01-03T15:00:00Z", "2024-01-03 15:00:00.5+00:00"])
+    def test_moments_may_be_texts(self, ticks: Settings, text: str) -> None:
+        at = datetime.fromisoformat(text) if len(text) > 10 else date.fromisoformat(text)
+        assert read_ticks(None, text, settings=ticks).equals(read_ticks(None, at, settings=ticks))
 
     def test_symbols_and_columns_are_chosen_and_times_are_utc(self, ticks: Settings) -> None:
         found = read_ticks("MSFT", columns=["produced_at", "price"], settings=ticks)
@@ -364,6 +370,37 @@ class TestReadTicks:
     def test_an_unknown_column_is_named(self, settings: Settings) -> None:
         with pytest.raises(QueryError, match="stream_prices_history has no column close"):
             read_ticks(columns=["close"], settings=settings)
+
+
+class TestWhatACallerWouldMiss:
+    """An empty frame alone would say nothing."""
+
+    def test_symbols_without_a_row_are_named(self, settings: Settings) -> None:
+        with pytest.warns(NothingFound, match="price_by_date has no row of aapl, ZZZ in .*; symbols keep their case"):
+            assert set(read_prices(["AAPL", "aapl", "ZZZ"], settings=settings).symbol) == {"AAPL"}
+        with pytest.warns(NothingFound, match="latest_prices has no row of ZZZ in what was asked for$"):
+            latest_prices("ZZZ", settings=settings)
+        with pytest.warns(NothingFound, match="stream_prices_history has no row of ZZZ"):
+            read_ticks("ZZZ", date(2024, 1, 3), date(2024, 1, 3), settings=settings)
+
+    def test_a_start_after_the_end_is_told(self, settings: Settings) -> None:
+        with pytest.warns(NothingFound, match="the start, 2024-01-03, is after the end, 2024-01-02"):
+            assert read_prices(None, date(2024, 1, 3), date(2024, 1, 2), settings=settings).empty
+
+    def test_days_may_be_texts(self, settings: Settings) -> None:
+        days = read_prices("AAPL", date(2023, 1, 3), date(2023, 1, 4), settings=settings)
+        texts = read_prices("AAPL", "2023-01-03", "2023-01-04", settings=settings)
+        assert len(days) > 0
+        assert texts.equals(days)
+
+    @pytest.mark.parametrize("text", ["01/02/2024", "2024-13-01", "yesterday", "2024-01-02T15:00"])
+    def test_another_text_is_refused_with_the_form(self, settings: Settings, text: str) -> None:
+        with pytest.raises(QueryError, match="write it as 2024-01-31"):
+            read_prices("AAPL", text, settings=settings)
+
+    def test_a_text_that_is_no_time_is_refused_with_the_form(self, settings: Settings) -> None:
+        with pytest.raises(QueryError, match="write it as 2024-01-31, or as 2024-01-31T14:30:00Z"):
+            read_ticks("AAPL", "3pm", settings=settings)
 
 
 def test_latest_prices_are_the_snapshot_by_symbol(settings: Settings) -> None:

@@ -17,6 +17,8 @@ from stock_pipeline.query.athena_engine import literal
 from stock_pipeline.settings import Settings
 from stock_pipeline_tests.support.memory_store import MemoryStore
 
+pytestmark = pytest.mark.filterwarnings("ignore::stock_pipeline.query.NothingFound")
+
 CANARY = "canary-7f3a"
 
 READING = [

@@ -180,6 +180,7 @@ class FakeAthena:
     def _select(self, statement: str) -> pa.Table:
         with duckdb.connect() as connection:
             connection.execute(f"SET TimeZone = 'UTC'; CREATE SCHEMA \"{DATABASE}\"")
+            connection.execute("CREATE MACRO approx_percentile(x, share) AS approx_quantile(x, share)")  # Trino's name
             for table in TABLES.values():
                 if table.name in statement:
                     connection.register(table.name, self._rows(table))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ from stock_pipeline.local.stack import deploy
 from stock_pipeline.settings import Settings
 
 INSTALLED = CHECKOUT  # what the emulator runs on is installed once, beside the sources, for all tests
+
+# In a Dagster as it stays in AWS, each run is a task, which first has to import everything.
+PATIENCE = 3 if os.environ.get("LIVE_DAGSTER") else 1
 
 _lost = itertools.count(1)
 
@@ -72,7 +76,7 @@ class Stack:
 
 def eventually(question: Callable[[], Result], *, within: float = 30.0) -> Result:
     """The first true answer to a question that is asked until a deadline, or the last answer."""
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + within * PATIENCE
     while not (answer := question()) and time.monotonic() < deadline:
         time.sleep(0.05)
     return answer

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from stock_pipeline.aws.clients import BotoCoreError, ClientError, impatient
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.cli.console import counted
-from stock_pipeline.cli.doctor import dagster_checks, lake_checks, queue_checks, stream_checks
+from stock_pipeline.cli.doctor import dagster_checks, lake_checks, queue_checks, service_checks, stream_checks
 from stock_pipeline.cli.doctor.diagnosis import DEPLOY, Diagnosis, State, is_local, not_looked_at, refused
 from stock_pipeline.credentials import remedy_of
 from stock_pipeline.errors import ObjectNotFound, PreconditionFailed, QueryError, StockPipelineError, StoreError
@@ -40,6 +40,7 @@ _REMEDIES = {  # for errors that a check does not expect; expected errors have t
     "clocks": "check the permission s3:GetObject on the lake bucket",
     "stream": "check the permissions kinesis:DescribeStreamSummary and firehose:DescribeDeliveryStream",
     "queues": "check the connection to SQS; locally, see .local/aws.log, or start `stock-pipeline dev` again",
+    "Dagster in AWS": "check the permissions ecs:DescribeServices and autoscaling:DescribeAutoScalingGroups",
     "Dagster": "see its logs (of `stock-pipeline dev`: .local/logs), and start it again",
 }
 
@@ -216,6 +217,7 @@ _CHECKS: dict[str, Check] = {
     "stream": stream_checks.stream,
     "queues": queue_checks.queues,
     "raw objects": _unseen,
+    "Dagster in AWS": service_checks.service,
     "Dagster": dagster_checks.dagster,
     "disk": _disk,
 }

@@ -1,6 +1,6 @@
-"""Who may send requests: to the local AWS, and to the Dagster UI that stands beside it.
+"""Who may send requests: to the local AWS, to the Dagster UI that stands beside it, and to the board.
 
-Both listen on loopback, where any page in a browser and any user of the machine can reach them. This module decides on
+All listen on loopback, where any page in a browser and any user of the machine can reach them. This module decides on
 a request by its headers, and by who sends it. It imports nothing but the standard library, because the emulator's
 environment and the project's run it.
 
@@ -30,10 +30,16 @@ LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 READY = "/_ministack/ready"
 """The one address of the local AWS that needs no key. It says nothing but that the emulator has started."""
 
+_DAGSTER = "the Dagster UI"
 _OF_A_BROWSER = ("origin", "sec-fetch-site")
 _SAME_PLACE = {"same-origin", "none"}  # `none`: the person typed the address
 _READING = {"GET", "HEAD", "OPTIONS"}
 _CREDENTIAL = re.compile(r"\bCredential=([^/,\s]+)/")
+KEY = "x-board-key"
+"""The header in which the board's own page sends the key of this start."""
+DATA = "/data/"
+"""What the addresses of the board's data begin with. The page itself and its files hold none."""
+
 _HINT = 'run `eval "$(stock-pipeline env)"` first, which sets the key of the local AWS that runs now'
 
 
@@ -63,22 +69,20 @@ def refused_by_aws(scope: Scope, accepts: Callable[[str], bool]) -> Refusal | No
     return None
 
 
-def refused_by_ui(scope: Scope) -> Refusal | None:
-    """Why the Dagster UI refuses a request, or None.
+def refused_by_ui(scope: Scope, ui: str = _DAGSTER) -> Refusal | None:
+    """Why the Dagster UI (or another one, named in `ui`) refuses a request, or None.
 
     Its own pages may ask anything. No other page may: neither by fetch, form, link, frame or websocket, nor under a
     name of its own that resolves to this machine. What changes something must be a POST of JSON, which a form cannot
     send; a query in an address is not executed.
     """
     if not _is_local(scope):
-        return Refusal(403, "AccessDenied", "the Dagster UI answers to 127.0.0.1 and localhost only")
+        return Refusal(403, "AccessDenied", f"{ui} answers to 127.0.0.1 and localhost only")
     here = {f"{scheme}://{host.lower()}" for scheme in ("http", "https") for host in _values(scope, "host")}
     if any(origin.lower() not in here for origin in _values(scope, "origin")):
-        return Refusal(403, "AccessDenied", "the Dagster UI does not answer other pages")
+        return Refusal(403, "AccessDenied", f"{ui} does not answer other pages")
     if any(site.lower() not in _SAME_PLACE for site in _values(scope, "sec-fetch-site")):
-        return Refusal(
-            403, "AccessDenied", "the Dagster UI does not answer other pages; type its address, or open it anew"
-        )
+        return Refusal(403, "AccessDenied", f"{ui} does not answer other pages; type its address, or open it anew")
     if scope["type"] == "websocket":
         return None
     if scope["method"] not in _READING:
@@ -90,12 +94,29 @@ def refused_by_ui(scope: Scope) -> Refusal | None:
     return None
 
 
-def refused_by_own_ui(scope: Scope) -> Refusal | None:
-    """Why the Dagster UI refuses a request, or None: by the rules above, and because another user sends it."""
+def refused_by_own_ui(scope: Scope, ui: str = _DAGSTER) -> Refusal | None:
+    """Why a UI refuses a request, or None: by the rules above, and because another user sends it."""
     client, server = scope.get("client"), scope.get("server")
     if client and server and is_of_another_user(tuple(client), tuple(server)):
-        return Refusal(403, "AccessDenied", "the Dagster UI answers its own user only")
-    return refused_by_ui(scope)
+        return Refusal(403, "AccessDenied", f"{ui} answers its own user only")
+    return refused_by_ui(scope, ui)
+
+
+def refused_by_board(scope: Scope, key: str) -> Refusal | None:
+    """Why the board refuses a request, or None: by the rules above; because it only reads; and for want of the key.
+
+    The key is not in the page but in the part of its address that browsers keep to themselves. So a program of another
+    user reads nothing, where the kernel does not tell who is at the other end either.
+    """
+    if scope["type"] == "websocket" or scope["method"] not in {"GET", "HEAD"}:
+        return Refusal(405, "MethodNotAllowed", "the board only reads; send GET")
+    if refusal := refused_by_own_ui(scope, "the board"):
+        return refusal
+    if scope["path"].startswith(DATA) and not any(equal(given, key) for given in _values(scope, KEY)):
+        return Refusal(
+            403, "AccessDenied", "open the address that `stock-pipeline board` printed; its key is new at each start"
+        )
+    return None
 
 
 def equal(text: str, other: str) -> bool:

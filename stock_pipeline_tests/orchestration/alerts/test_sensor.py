@@ -36,7 +36,7 @@ from stock_pipeline.orchestration.alerts import sensor
 from stock_pipeline.orchestration.alerts.delivery import MOST, WITHIN
 from stock_pipeline.orchestration.resources import Buckets
 from stock_pipeline.orchestration.retries import as_dagster_failures
-from stock_pipeline_tests.crashes.daemon import postgres
+from stock_pipeline_tests.support.postgres import postgres
 
 UI = "http://localhost:3000"
 
