@@ -11,8 +11,8 @@ import time
 from benchmarks.places import RESULTS, Bench
 from benchmarks.report import Table, write
 
-SUBJECTS = ("daily", "ticks", "snapshot", "functions", "simulator", "queries", "end_to_end", "orchestration")
-SMALL = ("daily", "ticks", "snapshot", "functions", "simulator", "queries")
+SUBJECTS = ("daily", "ticks", "snapshot", "functions", "simulator", "queries", "heavy", "end_to_end", "orchestration")
+SMALL = ("daily", "ticks", "snapshot", "functions", "simulator", "queries", "heavy")
 """The subjects that the small run leaves out: they need minutes of a local AWS, or a whole Dagster."""
 
 

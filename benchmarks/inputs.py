@@ -10,7 +10,7 @@ import itertools
 import json
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -20,13 +20,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stock_pipeline.ingest.commit import with_provenance
+from stock_pipeline.ingest.daily import ingest_daily_prices
+from stock_pipeline.lake.folder_store import FolderStore
 from stock_pipeline.lake.packing import pack
 from stock_pipeline.lake.parquet import encode
-from stock_pipeline.lake.partitions import partition_key
+from stock_pipeline.lake.partitions import commit, partition_key, read_logged
 from stock_pipeline.lake.transforms import bucket_partition, year_partition
 from stock_pipeline.schemas import PRICE_BY_DATE, STREAM_PRICES_HISTORY, TIMESTAMP
 from stock_pipeline.simulate.daily import default_symbols, simulate_daily_prices, to_csv
 from stock_pipeline.simulate.ticks import live_ticks, simulate_ticks, to_json_lines
+from stock_pipeline.staging.keys import session_prefix
 
 YEAR, SEED, SESSIONS = 2024, 7, 252
 LOADED = datetime(2025, 1, 2, tzinfo=UTC)
@@ -188,7 +191,34 @@ def layouts(folder: Path, symbols: int, years: int) -> None:
             pq.write_table(part, (folder / "files" / key).with_name(f"{number // len(names):03}.parquet"))
 
 
-MAKERS = {"daily": daily, "large_year": large_year, "ticks": ticks, "history": history, "layouts": layouts}
+def mended_years(folder: Path, years: int, symbols: int) -> None:
+    """Years of daily prices as a file a session, and the lake that ingesting them made. Then one close in a hundred is
+    another one, as if a rule had been wrong; a rebuild mends it.
+    """
+    staging, lake = FolderStore(folder / "staging"), FolderStore(folder / "lake")
+    names = default_symbols(symbols)
+    for year in range(YEAR - years + 1, YEAR + 1):
+        made = in_order(simulate_daily_prices(names, date(year, 1, 1), date(year, 12, 31), SEED), ("date", "symbol"))
+        keys = []
+        for start in range(0, made.num_rows, symbols):
+            session = made.slice(start, symbols)
+            keys.append(f"{session_prefix(str(session['date'][0]))}/prices.csv")
+            staging.put(keys[-1], to_csv(session))
+        ingest_daily_prices(keys, staging=staging, lake=lake, now=LOADED)
+        rows, etag, log = read_logged(lake, PRICE_BY_DATE, year_partition(year))
+        assert rows is not None
+        wrong = np.arange(rows.num_rows) % 100 == 0
+        close = pa.array(np.where(wrong, rows["close"].to_numpy() + 0.01, rows["close"].to_numpy()))
+        at = rows.schema.get_field_index("close")
+        assert commit(
+            lake, PRICE_BY_DATE, year_partition(year), rows.set_column(at, rows.schema.field(at), close), etag, log
+        )
+
+
+MAKERS: Mapping[str, Callable[..., None]] = {
+    "daily": daily, "mended_years": mended_years, "large_year": large_year, "ticks": ticks, "history": history,
+    "layouts": layouts,
+}  # fmt: skip
 
 
 if __name__ == "__main__":
