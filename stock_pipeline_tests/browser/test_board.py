@@ -204,6 +204,13 @@ def test_a_page_that_is_loaded_again_still_has_its_key(opened: Opener) -> None:
     drawn(page, "prices")
 
 
+def test_the_address_of_a_later_start_brings_its_key_into_the_open_tab(opened: Opener, board: Running) -> None:
+    page = opened(key="a-key-of-an-earlier-start-that-is-over")
+    expect(page.locator("#place")).to_contain_text("its key is new at each start")
+    page.goto(f"{board.url}#{KEY}")
+    drawn(page, "prices")
+
+
 def test_the_page_of_a_board_that_has_ended_says_so(opened: Opener) -> None:
     with serving(EMPTY) as running:
         page = opened(running)
