@@ -13,6 +13,8 @@ import pytest
 from stock_pipeline_tests.support.athena import FakeAthena, on_loopback
 from stock_pipeline_tests.support.board import SETTINGS, SHORT, Running, fill, serving
 
+pytestmark = pytest.mark.filterwarnings("ignore::stock_pipeline.query.NothingFound")  # the panel says it itself
+
 ON_ATHENA = replace(SETTINGS, sql_engine="athena")
 QUESTIONS: list[tuple[str, dict[str, str]]] = [
     ("prices", {"symbol": "AAPL", "start": "2024-01-01", "end": "2024-06-28"}),
