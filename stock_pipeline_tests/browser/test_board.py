@@ -19,7 +19,11 @@ from stock_pipeline_tests.docs.test_docs import contrast
 from stock_pipeline_tests.support.board import KEY, SETTINGS, SHORT, SYMBOLS, Running, fill, in_moto, serving
 from stock_pipeline_tests.support.browser import picture
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(300),
+    pytest.mark.filterwarnings("ignore::stock_pipeline.query.NothingFound"),  # the panel says it itself
+]
 
 CHARTS = ("prices", "ticks", "completeness", "rejected", "lag")
 WIDTHS = (400, 1280)
