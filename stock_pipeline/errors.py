@@ -58,6 +58,7 @@ __all__ = [
     "MergeContention",
     "NewerSchema",
     "NotSent",
+    "NothingFound",
     "ObjectNotFound",
     "ObjectTooLarge",
     "ObjectsFailed",
@@ -183,6 +184,10 @@ class WorkersDied(StockPipelineError):
 
 class QueryError(StockPipelineError):
     """A SQL statement was refused or failed."""
+
+
+class NothingFound(UserWarning):
+    """A reader has no row of a symbol that it was asked for, or its start is after its end. No error: a warning."""
 
 
 class AlertNotSent(StockPipelineError):

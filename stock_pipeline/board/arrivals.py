@@ -40,10 +40,13 @@ def rejected(question: Question) -> dict[str, Any]:
     if not rows.num_rows:
         return {"empty": {"text": "Nothing was rejected.", "commands": []}}
     total, kept = pc.sum(rows["n"]).as_py(), pc.sum(rows["stored"]).as_py()
-    by_reason = rows.group_by("reason").aggregate([("n", "sum")]).sort_by([("n_sum", "descending")])
+    by_reason = rows.group_by("reason").aggregate([("n", "sum")])
+    by_reason = by_reason.sort_by([("n_sum", "descending"), ("reason", "ascending")])  # the same on both engines
     reasons: list[str] = by_reason["reason"].cast(pa.string()).to_pylist()
     counts = {table: _of_table(rows, table, reasons) for table in sorted(pc.unique(rows["target_table"]).to_pylist())}
-    ordered = rows.sort_by([("n", "descending"), ("source", "ascending"), ("reason", "ascending")])
+    ordered = rows.sort_by(
+        [("n", "descending"), *((name, "ascending") for name in ("source", "reason", "target_table"))]
+    )
     sources = pc.count_distinct(rows["source"]).as_py()
     said = f"{counted(total, 'record')} of {counted(sources, 'source')}."
     if rows.num_rows > _SOURCES:

@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from stock_pipeline.query import frames
 from stock_pipeline.query.engines import Parameter, by_athena, by_objects, sql
-from stock_pipeline.query.frames import NothingFound
 from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_HISTORY
 from stock_pipeline.settings import Settings
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "NothingFound",
     "Parameter",
     "latest_prices",
     "read_prices",
@@ -32,34 +30,34 @@ __all__ = [
 
 _Symbols = Sequence[str] | str | None
 _Columns = Sequence[str] | None
-Bound = date | str | None
+_Bound = date | str | None
 """A day (a date, or `2024-01-31`), for ticks also a time; None: no limit on that side."""
 
 
 # fmt: off
 @overload
 def read_prices(
-    symbols: _Symbols = ..., start: Bound = ..., end: Bound = ...,
+    symbols: _Symbols = ..., start: _Bound = ..., end: _Bound = ...,
     columns: _Columns = ..., *, settings: Settings | None = ..., as_of: datetime | None = ...,
     arrow: Literal[False] = ...
 ) -> pd.DataFrame: ...
 @overload
 def read_prices(
-    symbols: _Symbols = ..., start: Bound = ..., end: Bound = ...,
+    symbols: _Symbols = ..., start: _Bound = ..., end: _Bound = ...,
     columns: _Columns = ..., *, settings: Settings | None = ..., as_of: datetime | None = ...,
     arrow: Literal[True]
 ) -> pa.Table: ...
 @overload
 def read_prices(
-    symbols: _Symbols = ..., start: Bound = ..., end: Bound = ...,
+    symbols: _Symbols = ..., start: _Bound = ..., end: _Bound = ...,
     columns: _Columns = ..., *, settings: Settings | None = ..., as_of: datetime | None = ...,
     arrow: bool
 ) -> pd.DataFrame | pa.Table: ...
 # fmt: on
 def read_prices(
     symbols: _Symbols = None,
-    start: Bound = None,
-    end: Bound = None,
+    start: _Bound = None,
+    end: _Bound = None,
     columns: _Columns = None,
     *,
     settings: Settings | None = None,
@@ -89,24 +87,24 @@ def read_prices(
 # fmt: off
 @overload
 def read_ticks(
-    symbols: _Symbols = ..., start: Bound = ..., end: Bound = ...,
+    symbols: _Symbols = ..., start: _Bound = ..., end: _Bound = ...,
     columns: _Columns = ..., *, settings: Settings | None = ..., arrow: Literal[False] = ...
 ) -> pd.DataFrame: ...
 @overload
 def read_ticks(
-    symbols: _Symbols = ..., start: Bound = ..., end: Bound = ...,
+    symbols: _Symbols = ..., start: _Bound = ..., end: _Bound = ...,
     columns: _Columns = ..., *, settings: Settings | None = ..., arrow: Literal[True]
 ) -> pa.Table: ...
 @overload
 def read_ticks(
-    symbols: _Symbols = ..., start: Bound = ..., end: Bound = ...,
+    symbols: _Symbols = ..., start: _Bound = ..., end: _Bound = ...,
     columns: _Columns = ..., *, settings: Settings | None = ..., arrow: bool
 ) -> pd.DataFrame | pa.Table: ...
 # fmt: on
 def read_ticks(
     symbols: _Symbols = None,
-    start: Bound = None,
-    end: Bound = None,
+    start: _Bound = None,
+    end: _Bound = None,
     columns: _Columns = None,
     *,
     settings: Settings | None = None,

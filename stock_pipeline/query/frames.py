@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stock_pipeline.errors import QueryError
+from stock_pipeline.errors import NothingFound, QueryError
 from stock_pipeline.query.engines import Parameter, selected
 from stock_pipeline.schemas import Table
 from stock_pipeline.settings import Settings
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 _PROVENANCE = {"source", "etl_loading_ts"}
 _SHOWN = 5
 _At = TypeVar("_At", bound=date)
-
-
-class NothingFound(UserWarning):
-    """A reader has no row of a symbol that it was asked for, or its start is after its end."""
-
-
 Conditions = tuple[list[str], list[Parameter]]
 """Conditions that all hold, and the values of their `?`, in order."""
 

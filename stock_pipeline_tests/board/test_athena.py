@@ -13,7 +13,7 @@ import pytest
 from stock_pipeline_tests.support.athena import FakeAthena, on_loopback
 from stock_pipeline_tests.support.board import SETTINGS, SHORT, Running, fill, serving
 
-pytestmark = pytest.mark.filterwarnings("ignore::stock_pipeline.query.NothingFound")  # the panel says it itself
+pytestmark = pytest.mark.filterwarnings("ignore::stock_pipeline.errors.NothingFound")
 
 ON_ATHENA = replace(SETTINGS, sql_engine="athena")
 QUESTIONS: list[tuple[str, dict[str, str]]] = [

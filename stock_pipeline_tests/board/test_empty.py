@@ -10,7 +10,7 @@ import pytest
 from stock_pipeline.board.questions import Question
 from stock_pipeline_tests.support.board import SETTINGS, Running, in_moto, serving
 
-pytestmark = pytest.mark.filterwarnings("ignore::stock_pipeline.query.NothingFound")
+pytestmark = pytest.mark.filterwarnings("ignore::stock_pipeline.errors.NothingFound")
 
 PANELS = ["prices", "ticks", "latest", "completeness", "rejected"]
 

@@ -11,7 +11,7 @@ from stock_pipeline.query import latest_prices, read_prices, read_ticks, sql
 from stock_pipeline.trading_calendar.sessions import sessions
 from stock_pipeline_tests.support.board import SETTINGS, SHORT, SYMBOLS, TICK_DAY, TICKS, Running
 
-pytestmark = pytest.mark.filterwarnings("ignore::stock_pipeline.query.NothingFound")
+pytestmark = pytest.mark.filterwarnings("ignore::stock_pipeline.errors.NothingFound")
 
 YEAR = {"start": TICK_DAY - timedelta(364), "end": TICK_DAY}
 

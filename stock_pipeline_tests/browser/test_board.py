@@ -22,7 +22,7 @@ from stock_pipeline_tests.support.browser import picture
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.timeout(300),
-    pytest.mark.filterwarnings("ignore::stock_pipeline.query.NothingFound"),  # the panel says it itself
+    pytest.mark.filterwarnings("ignore::stock_pipeline.errors.NothingFound"),  # the panel says it itself
 ]
 
 CHARTS = ("prices", "ticks", "completeness", "rejected", "lag")

@@ -11,6 +11,7 @@ import pytest
 from stock_pipeline.deploy.sources import CHECKOUT
 
 TEXT = (CHECKOUT / "deploy" / "Dockerfile").read_text()
+PACKAGE = CHECKOUT / "stock_pipeline"
 REQUIREMENTS = (CHECKOUT / "requirements" / "serve.txt").read_text()
 Instruction = tuple[str, str]
 
@@ -112,3 +113,10 @@ def test_every_requirement_has_one_version_and_hashes_and_names_no_place() -> No
 def test_the_versions_are_those_that_the_tests_run_with() -> None:
     tested = {name for name, _ in pinned((CHECKOUT / "requirements" / "dev.txt").read_text())}
     assert {name for name, _ in pinned(REQUIREMENTS)} <= tested
+
+
+def test_no_process_asks_for_the_metadata_of_the_package() -> None:
+    """It is copied into the image and onto the small machine, and not installed there."""
+    modules = [path for room in ("orchestration", "local") for path in (PACKAGE / room).rglob("*.py")]
+    assert len(modules) > 50
+    assert [path.name for path in modules if "importlib.metadata" in path.read_text()] == []

@@ -22,7 +22,7 @@ from stock_pipeline.settings import Settings
 from stock_pipeline_tests.support.athena import FakeAthena, Refused, down, half_up
 from stock_pipeline_tests.support.small_lake import NOW, put, put_prices, put_ticks
 
-pytestmark = pytest.mark.filterwarnings("ignore::stock_pipeline.query.NothingFound")
+pytestmark = pytest.mark.filterwarnings("ignore::stock_pipeline.errors.NothingFound")
 
 MICRO = timedelta(microseconds=1)
 ON_ATHENA, ON_DUCKDB = (Settings(lake_bucket="lake", sql_engine=engine) for engine in ("athena", "duckdb"))

@@ -28,7 +28,7 @@ from stock_pipeline.settings import Settings
 from stock_pipeline_tests.support.athena import FakeAthena, down, half_up
 from stock_pipeline_tests.support.layouts import lay_out
 
-pytestmark = pytest.mark.filterwarnings("ignore::stock_pipeline.query.NothingFound")
+pytestmark = pytest.mark.filterwarnings("ignore::stock_pipeline.errors.NothingFound")
 
 Tick = tuple[str, datetime]
 MIDNIGHT = datetime(2024, 6, 4, tzinfo=UTC)

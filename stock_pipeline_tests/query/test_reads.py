@@ -24,7 +24,7 @@ from stock_pipeline.schemas import LATEST_PRICES, PRICE_BY_DATE, STREAM_PRICES_H
 from stock_pipeline.settings import Settings
 from stock_pipeline_tests.support.layouts import lay_out
 
-pytestmark = pytest.mark.filterwarnings("ignore::stock_pipeline.query.NothingFound")
+pytestmark = pytest.mark.filterwarnings("ignore::stock_pipeline.errors.NothingFound")
 
 YEARS, SYMBOLS, SESSIONS = (2022, 2023, 2024), [f"S{n:03}" for n in range(200)], 50
 GROUPS = 20  # row groups of a year

@@ -18,12 +18,12 @@ from moto.athena.models import athena_backends
 from moto.core import DEFAULT_ACCOUNT_ID
 
 from stock_pipeline.aws.s3 import S3Store
-from stock_pipeline.errors import QueryError, SettingsError, StoreUnavailable
+from stock_pipeline.errors import NothingFound, QueryError, SettingsError, StoreUnavailable
 from stock_pipeline.lake.object_store import StoredObject
 from stock_pipeline.lake.parquet import encode
 from stock_pipeline.lake.partitions import partition_key
 from stock_pipeline.lake.transforms import bucket_partition, year_partition
-from stock_pipeline.query import NothingFound, athena_engine, duckdb_engine, latest_prices, read_prices, read_ticks, sql
+from stock_pipeline.query import athena_engine, duckdb_engine, latest_prices, read_prices, read_ticks, sql
 from stock_pipeline.schemas import DATABASE, LATEST_PRICES, PRICE_BY_DATE, TABLES
 from stock_pipeline.schemas import STREAM_PRICES_HISTORY as HISTORY
 from stock_pipeline.settings import Settings
@@ -344,7 +344,7 @@ class TestReadTicks:
             (date(2024, 1, 3), date(2024, 1, 2), []),
         ],
     )
-    @pytest.mark.filterwarnings("ignore::stock_pipeline.query.NothingFound")
+    @pytest.mark.filterwarnings("ignore::stock_pipeline.errors.NothingFound")
     def test_moments_limit_what_comes_back(
         self, ticks: Settings, start: date | None, end: date | None, ids: list[str]
     ) -> None:

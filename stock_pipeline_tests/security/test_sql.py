@@ -17,7 +17,7 @@ from stock_pipeline.query.athena_engine import literal
 from stock_pipeline.settings import Settings
 from stock_pipeline_tests.support.memory_store import MemoryStore
 
-pytestmark = pytest.mark.filterwarnings("ignore::stock_pipeline.query.NothingFound")
+pytestmark = pytest.mark.filterwarnings("ignore::stock_pipeline.errors.NothingFound")
 
 CANARY = "canary-7f3a"
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any, TypeVar
 from uuid import NAMESPACE_URL, uuid5
 
@@ -24,7 +23,7 @@ from openlineage.client.facet_v2 import (
     schema_dataset,
 )
 
-PRODUCER = f"urn:stock-pipeline:{version('stock-pipeline')}"
+PRODUCER = "urn:stock-pipeline:dagster"
 set_producer(PRODUCER)
 
 _STATES = {

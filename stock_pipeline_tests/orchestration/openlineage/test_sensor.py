@@ -164,7 +164,7 @@ def test_a_run_and_what_it_materialized_are_told_with_columns_their_origin_and_r
     (source,) = origin["inputFields"]
     assert (column, source["name"], source["field"]) == ("close", "raw/bars", "price")
     assert output["outputFacets"]["outputStatistics"]["rowCount"] == 7
-    assert {event["producer"].rpartition(":")[0] for event in catalog.heard} == {"urn:stock-pipeline"}
+    assert {event["producer"] for event in catalog.heard} == {"urn:stock-pipeline:dagster"}
     assert looks.look() == "0 events sent"
 
 
