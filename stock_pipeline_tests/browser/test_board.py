@@ -19,7 +19,11 @@ from stock_pipeline_tests.docs.test_docs import contrast
 from stock_pipeline_tests.support.board import KEY, SETTINGS, SHORT, SYMBOLS, Running, fill, in_moto, serving
 from stock_pipeline_tests.support.browser import picture
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(300),
+    pytest.mark.filterwarnings("ignore::stock_pipeline.errors.NothingFound"),  # the panel says it itself
+]
 
 CHARTS = ("prices", "ticks", "completeness", "rejected", "lag")
 WIDTHS = (400, 1280)
@@ -201,6 +205,13 @@ def test_a_page_that_is_loaded_again_still_has_its_key(opened: Opener) -> None:
     page = opened()
     drawn(page, "prices")
     page.reload()
+    drawn(page, "prices")
+
+
+def test_the_address_of_a_later_start_brings_its_key_into_the_open_tab(opened: Opener, board: Running) -> None:
+    page = opened(key="a-key-of-an-earlier-start-that-is-over")
+    expect(page.locator("#place")).to_contain_text("its key is new at each start")
+    page.goto(f"{board.url}#{KEY}")
     drawn(page, "prices")
 
 

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -120,3 +121,13 @@ def test_a_local_aws_is_started_for_it_and_ends_with_it(home: Path, tmp_path: Pa
         assert local.running(home)
         assert running.end() == 0
     assert local.running(home) is None
+
+
+def test_nothing_heavy_is_loaded_before_the_page_is_served() -> None:
+    """The first paint is due within a second of the start."""
+    code = (
+        "import sys, stock_pipeline.cli.main, stock_pipeline.board.app, stock_pipeline.board.server\n"
+        "print([m for m in ('boto3', 'duckdb', 'numpy', 'pandas', 'plotly', 'pyarrow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

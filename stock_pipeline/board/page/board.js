@@ -339,4 +339,6 @@ addEventListener("afterprint", () => {
   delete document.documentElement.dataset.paper;
   redraw();
 });
+// The address of a later start, in a tab that is open already, brings a new key.
+addEventListener("hashchange", () => { if (location.hash.length > 30) location.reload(); });
 begin();
