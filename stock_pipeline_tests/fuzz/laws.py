@@ -197,7 +197,7 @@ def _same_in_another_order(data: bytes, cleaned: Cleaned, hints: Hints, number: 
     lines = data.split(b"\n")
     filled = [line for line in lines[1:] if line.strip()]
     plain = lines[0].isascii() and not any(mark in data for mark in (b'"', b"\r", b"\x1f")) and data[:1] not in _PACKED
-    if not plain or cleaned.skipped or cleaned.rows != len(filled) or not 1 < len(filled) < 100:
+    if not plain or not lines[0].strip() or cleaned.skipped or cleaned.rows != len(filled) or not 1 < len(filled) < 100:
         return
     mixed = Random(number).sample(filled, len(filled))
     other = _read_daily(b"\n".join([lines[0], *mixed]), hints)
