@@ -120,7 +120,8 @@ def _lives(process: int) -> bool:
 
 
 def test_every_error_can_be_sent_to_another_process() -> None:
-    kinds = [kind for name in errors.__all__ if isinstance(kind := getattr(errors, name), type)]
+    named = [kind for name in errors.__all__ if isinstance(kind := getattr(errors, name), type)]
+    kinds = [kind for kind in named if not issubclass(kind, Warning)]
     given = ObjectTooLarge("k", "etag", 5, datetime(2024, 1, 2, tzinfo=UTC), "too large")
     sent = pickle.loads(pickle.dumps(given))
     assert (type(sent), str(sent), vars(sent)) == (ObjectTooLarge, "too large", vars(given))

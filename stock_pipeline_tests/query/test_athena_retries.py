@@ -9,6 +9,8 @@ from stock_pipeline.query import athena_engine, read_prices, sql
 from stock_pipeline.settings import Settings
 from stock_pipeline_tests.support.athena import FakeAthena, Refused
 
+pytestmark = pytest.mark.filterwarnings("ignore::stock_pipeline.errors.NothingFound")
+
 SPLIT = "HIVE_CANNOT_OPEN_SPLIT: Error opening Hive split s3://lake/price_by_date/year=2026/prices.parquet"
 PASSING = [
     "HIVE_FILESYSTEM_ERROR: Incorrect fileSize 1234567 for file",

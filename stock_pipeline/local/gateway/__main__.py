@@ -87,6 +87,7 @@ def main() -> None:
     nearer_aws.look_at_schedules_each_second()
     nearer_aws.unpack_each_package_once(Path(tempfile.mkdtemp(prefix="packages-")))
     nearer_aws.try_throttled_calls_again()
+    nearer_aws.lose_no_message()
     roles.give_functions_a_key()
     if AUTH:
         roles.enforce()

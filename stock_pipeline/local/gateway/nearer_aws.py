@@ -8,13 +8,15 @@ import threading
 import time
 import zipfile
 from bisect import bisect_left
+from collections.abc import Callable
 from contextvars import ContextVar
+from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from ministack.core import lambda_runtime
-from ministack.services import kinesis, lambda_svc, scheduler, sqs
+from ministack.services import eventbridge, kinesis, lambda_svc, s3, scheduler, sns, sqs
 from ministack.services.cloudformation import provisioners
 
 _STREAM_KEEPS = 300.0  # seconds
@@ -89,6 +91,35 @@ def reserve_as_the_template_says() -> None:
 
     handlers |= {"create": created, "update": updated}
     lambda_svc._reserved_concurrency = bound_now
+
+
+def lose_no_message() -> None:
+    """Let one thread at a time change the messages of queues.
+
+    The emulator puts a new list in the place of a queue's messages whenever it takes some out, or looks for those that
+    were tried too often. A thread of an S3 event that adds its message to the old list meanwhile loses it.
+    """
+    lock = threading.RLock()
+    sqs._queues_lock = lock
+
+    def alone(change: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(change)
+        def changed(*arguments: Any, **named: Any) -> Any:
+            with lock:
+                return change(*arguments, **named)
+
+        return changed
+
+    for module, names in (
+        (s3, ("_deliver_event_to_sqs",)),
+        (sns, ("_deliver_to_sqs",)),
+        (eventbridge, ("_dispatch_to_sqs",)),
+        (sqs, ("_collect_msgs", "_dlq_sweep", "_expire_retained")),
+    ):
+        for name in names:
+            setattr(module, name, alone(getattr(module, name)))
+    for action in ("SendMessage", "SendMessageBatch", "DeleteMessage", "DeleteMessageBatch", "PurgeQueue"):
+        sqs._HANDLERS[action] = alone(sqs._HANDLERS[action])
 
 
 def take_numbers_as_text() -> None:
