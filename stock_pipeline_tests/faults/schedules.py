@@ -183,7 +183,7 @@ def _to_the_end(world: World, choose: random.Random) -> None:
     world.calm()
     _again(world, redrive=True)
     if world.ledger.restored:
-        world.keep("reconcile", world.repair)
+        world.keep("reconcile", partial(world.until_done, world.repair))
         world.run()
     judge_tables(world.ledger, once=world.once)
     for queue in (world.batch, world.stream):
