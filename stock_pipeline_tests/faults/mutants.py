@@ -164,8 +164,6 @@ MUTANTS = (
     Mutant("a restatement leaves out what it does not mention", _COMPLETION,
            "keep = field.name in table.values and here.null_count", "keep = False"),
     Mutant("a conflict that a restatement overtook stays on record", _COMMIT, "    while merging.settle():\n", "    while False:\n"),
-    Mutant("a row that a restatement lets complete another is in no log", _COMMIT,
-           "met.rows, log=log)", "met.rows)"),
     Mutant("conflicts are not put on record", _COMMIT, "            if source.info.etag:\n",
            '            if source.info.etag and "conflict" not in found["reason"].to_pylist():\n'),
     Mutant("rejects before the merge's conflicts are known", "stock_pipeline/ingest/sources.py",
