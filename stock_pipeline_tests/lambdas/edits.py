@@ -15,14 +15,27 @@ def properties(template: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
+def holder(inside: Any, *path: str) -> Any:
+    """What holds the last name of a path."""
+    for key in path[:-1]:
+        inside = inside[key]
+    return inside
+
+
+def put(inside: Any, value: Any, *path: str) -> None:
+    """Set something at a path, or remove it (None)."""
+    held = holder(inside, *path)
+    if value is None:
+        del held[path[-1]]
+    else:
+        held[path[-1]] = value
+
+
 def without(name: str, *path: str) -> Edit:
     """Removes a property of a resource."""
 
     def edit(template: dict[str, Any]) -> None:
-        inside = properties(template, name)
-        for key in path[:-1]:
-            inside = inside[key]
-        del inside[path[-1]]
+        put(properties(template, name), None, *path)
 
     return edit
 
@@ -31,10 +44,7 @@ def with_value(name: str, value: Any, *path: str) -> Edit:
     """Sets a property of a resource."""
 
     def edit(template: dict[str, Any]) -> None:
-        inside = properties(template, name)
-        for key in path[:-1]:
-            inside = inside[key]
-        inside[path[-1]] = value
+        holder(properties(template, name), *path)[path[-1]] = value
 
     return edit
 
@@ -84,13 +94,7 @@ def in_global(value: Any, *path: str) -> Edit:
     """Sets something for all functions, or removes it (None)."""
 
     def edit(template: dict[str, Any]) -> None:
-        inside = template["Globals"]["Function"]
-        for key in path[:-1]:
-            inside = inside[key]
-        if value is None:
-            del inside[path[-1]]
-        else:
-            inside[path[-1]] = value
+        put(template["Globals"]["Function"], value, *path)
 
     return edit
 

@@ -9,8 +9,10 @@ from stock_pipeline_tests.lambdas.edits import (
     changed,
     condition,
     forbidden,
+    holder,
     parameter,
     properties,
+    put,
     removed,
     retained,
     trust,
@@ -33,13 +35,7 @@ def container(task: str, at: int, value: Any, *path: str) -> Edit:
     """Sets something of a container, or removes it (None)."""
 
     def edit(template: dict[str, Any]) -> None:
-        inside = properties(template, task)["ContainerDefinitions"][at]
-        for key in path[:-1]:
-            inside = inside[key]
-        if value is None:
-            del inside[path[-1]]
-        else:
-            inside[path[-1]] = value
+        put(properties(template, task)["ContainerDefinitions"][at], value, *path)
 
     return edit
 
@@ -57,10 +53,7 @@ def updated(value: Any, *path: str) -> Edit:
     """Sets something of the policies of the machine's group, which stand beside its properties."""
 
     def edit(template: dict[str, Any]) -> None:
-        inside = template["Resources"]["Machine"]
-        for key in path[:-1]:
-            inside = inside[key]
-        inside[path[-1]] = value
+        holder(template["Resources"]["Machine"], *path)[path[-1]] = value
 
     return edit
 
