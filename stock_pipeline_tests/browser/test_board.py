@@ -16,8 +16,10 @@ from playwright.sync_api import Browser, Page, Request, expect
 from stock_pipeline.aws.s3 import S3Store
 from stock_pipeline.ingest.ticks import ingest_ticks
 from stock_pipeline_tests.docs.test_docs import contrast
-from stock_pipeline_tests.support.board import KEY, SETTINGS, SHORT, SYMBOLS, Running, fill, in_moto, serving
+from stock_pipeline_tests.support.board import KEY, SETTINGS, SHORT, SYMBOLS, Running, board, fill, serving
 from stock_pipeline_tests.support.browser import picture
+
+__all__ = ["board"]
 
 pytestmark = [
     pytest.mark.browser,
@@ -35,14 +37,6 @@ NOTED = """addEventListener('beforeprint', () => {
     const chart = document.querySelector('#prices .main-svg');
     window.printed = [chart.clientWidth, getComputedStyle(chart.querySelector('.xtick text')).fill];
 })"""
-
-
-@pytest.fixture(scope="module")
-def board() -> Iterator[Running]:
-    with in_moto():
-        fill()
-        with serving() as running:
-            yield running
 
 
 @pytest.fixture

@@ -124,3 +124,12 @@ def fill(
     staging.put(key, b"".join(lines) + b'{"symbol": "AAPL", "price": "much"}\n')
     loaded = datetime.combine(TICK_DAY + timedelta(days=1), datetime.min.time(), UTC)
     ingest_ticks([key], staging=staging, lake=lake, now=loaded)
+
+
+@pytest.fixture(scope="module")
+def board() -> Iterator[Running]:
+    """A board over a lake that has some of everything. It only reads, so one serves all tests of a module."""
+    with in_moto():
+        fill()
+        with serving() as running:
+            yield running
